@@ -1,0 +1,160 @@
+"""The configuration: defaults and checks from one JSON Schema."""
+
+import copy
+import difflib
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from genebatch.files import InputError
+
+
+def schema_path() -> Path:
+    """The schema in the source tree, else the copy inside an installed package."""
+    package = Path(__file__).parent
+    in_tree = package.parent / "workflow" / "schemas" / "config.schema.yaml"
+    return in_tree if in_tree.exists() else package / "config.schema.yaml"
+
+
+def load_schema() -> dict[str, Any]:
+    """Read the JSON Schema of the configuration."""
+    return yaml.safe_load(schema_path().read_text(encoding="utf-8"))
+
+
+def resolve(config: dict[str, Any]) -> dict[str, Any]:
+    """Fill in every default of `config`, then check it.
+
+    Returns
+    -------
+    dict
+        A new configuration in which every key of the schema is present.
+
+    Raises
+    ------
+    InputError
+        With one line for each unknown key (and the nearest known one), missing key or wrong value.
+    """
+    schema = load_schema()
+    filled = _with_defaults(config, schema)
+    problems = [
+        line for error in Draft202012Validator(schema).iter_errors(filled) for line in _say(error)
+    ]
+    if not problems:
+        problems = list(_contradictions(filled))
+    if problems:
+        raise InputError("configuration:\n  " + "\n  ".join(sorted(set(problems))))
+    return filled
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """Read and resolve a YAML configuration file."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        config = yaml.safe_load(text) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"configuration file {path}: {error}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"configuration file {path}: a mapping of keys is wanted")
+    return resolve(config)
+
+
+def render() -> str:
+    """The reference configuration, as YAML: the built-in example's values, every key explained."""
+    head = (
+        "# Every key of the workflow. Generated from workflow/schemas/config.schema.yaml by\n"
+        "# `genebatch config`; the values are those of the built-in example.\n"
+    )
+    return head + "\n".join(_render(load_schema(), indent=0)) + "\n"
+
+
+def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
+    if not isinstance(value, dict) or "properties" not in schema:
+        return copy.deepcopy(value)
+    filled = {
+        key: _with_defaults(item, schema["properties"].get(key, {})) for key, item in value.items()
+    }
+    for key, child in schema["properties"].items():
+        if key in filled:
+            continue
+        if "default" in child:
+            filled[key] = copy.deepcopy(child["default"])
+        elif "properties" in child and "required" not in child:
+            filled[key] = _with_defaults({}, child)
+    return filled
+
+
+def _say(error: ValidationError) -> Iterator[str]:
+    where = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties" and "properties" in error.schema:
+        known = error.schema["properties"]
+        for key in sorted(set(error.instance) - set(known)):
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+            yield f"unknown key '{_join(where, key)}': {hint}"
+    elif error.validator == "required":
+        for key in sorted(set(error.validator_value) - set(error.instance)):
+            wanted = error.schema["properties"][key]["description"]
+            yield f"missing key '{_join(where, key)}': {wanted}"
+    else:
+        yield f"'{where or 'configuration'}' is {error.instance!r}: {error.message}"
+
+
+def _contradictions(config: dict[str, Any]) -> Iterator[str]:
+    """What a JSON Schema cannot say: keys that must agree with each other."""
+    dataset, test = config["dataset"], config["test"]
+    classes = dataset["classes"]
+    if dataset["null_label"] is not None and dataset["null_label"] not in classes:
+        yield f"'dataset.null_label' is {dataset['null_label']!r}, not one of dataset.classes"
+    if dataset["scores"] is not None and set(dataset["scores"]) != set(classes):
+        names = ", ".join(classes)
+        yield f"'dataset.scores' needs one column for each of dataset.classes ({names})"
+    if config["learner"]["start_from"] == "scores" and dataset["scores"] is None:
+        yield (
+            "'learner.start_from' is 'scores' but dataset.scores is null: "
+            "name the base model's columns there, or set learner.start_from: none"
+        )
+    if (test["column"] is None) != (test["values"] is None):
+        yield "'test.column' and 'test.values' are set together or not at all"
+    if test["groups"] is not None and test["column"] is not None:
+        yield "'test.groups' and 'test.column' exclude each other"
+    if config["batching"]["min_genes"] > config["batching"]["max_genes"]:
+        yield "'batching.min_genes' is larger than batching.max_genes"
+    prevalence = config["calibration"]["prevalence"]
+    if prevalence is not None:
+        if set(prevalence) != set(classes):
+            yield "'calibration.prevalence' needs one share for each of dataset.classes"
+        elif abs(sum(prevalence.values()) - 1) > 1e-6:
+            yield f"'calibration.prevalence' sums to {sum(prevalence.values()):.6g}, wanted 1"
+
+
+def _render(schema: dict[str, Any], indent: int) -> Iterator[str]:
+    pad = " " * indent
+    for key, child in schema["properties"].items():
+        if indent == 0:
+            yield ""
+        nested = "properties" in child
+        value = child.get("examples", [child.get("default")])[0]
+        note = child["description"]
+        if not nested and "examples" in child and "default" in child:
+            note += f" (default: {_flow(child['default'])})"
+        yield from textwrap.wrap(
+            note, 98 - indent, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# "
+        )
+        if nested:
+            yield f"{pad}{key}:"
+            yield from _render(child, indent + 2)
+        else:
+            yield f"{pad}{key}: {_flow(value)}"
+
+
+def _flow(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    return text.removesuffix("...\n").strip()
+
+
+def _join(where: str, key: Any) -> str:
+    return f"{where}.{key}" if where else str(key)

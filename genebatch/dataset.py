@@ -1,0 +1,333 @@
+"""The input table: shards, column roles, the feature set and the rows of some groups."""
+
+import difflib
+import fnmatch
+import glob
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy import sparse
+
+from genebatch.files import InputError, digest
+
+# Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
+BATCH_ROWS = 8192
+# Share of non-zero cells below which a count column is stored sparse; measured in
+# benchmarks/engine.md, where sparse and dense cost the same time at about this density.
+SPARSE_BELOW = 0.3
+
+
+class Shard(NamedTuple):
+    """One Parquet file as it was analysed."""
+
+    path: str
+    rows: int
+    row_groups: int
+    bytes: int
+
+
+class Roles(NamedTuple):
+    """What each column of the input table is for; `candidates` may become features."""
+
+    group: str
+    label: str | None
+    weight: str | None
+    position: str | None
+    scores: dict[str, str]
+    metadata: list[str]
+    excluded: list[str]
+    candidates: list[str]
+
+
+def find_shards(path: str | Path) -> list[Path]:
+    """List the Parquet files of a file, folder or glob, sorted by name.
+
+    Raises
+    ------
+    InputError
+        If nothing is there.
+    """
+    text = str(path)
+    if Path(text).is_dir():
+        found = sorted(Path(text).rglob("*.parquet"))
+        if not found:
+            raise InputError(f"folder {text} holds no *.parquet file; set dataset.path")
+        return found
+    if Path(text).is_file():
+        return [Path(text)]
+    found = sorted(Path(name) for name in glob.glob(text, recursive=True))
+    if not found:
+        raise InputError(f"{text} does not exist and matches no file; set dataset.path")
+    return found
+
+
+def open_shard(path: str | Path) -> pq.ParquetFile:
+    """Open a Parquet file, or say which file is broken."""
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
+
+
+def common_schema(paths: Sequence[Path]) -> pa.Schema:
+    """Check that all shards have the same columns and types, and give the first one's schema."""
+    first = open_shard(paths[0]).schema_arrow
+    wanted = {field.name: field.type for field in first}
+    for path in paths[1:]:
+        found = {field.name: field.type for field in open_shard(path).schema_arrow}
+        lines = [f"lacks column '{name}'" for name in wanted.keys() - found.keys()]
+        lines += [f"has the further column '{name}'" for name in found.keys() - wanted.keys()]
+        lines += [
+            f"has column '{name}' as {found[name]}, not {wanted[name]}"
+            for name in wanted.keys() & found.keys()
+            if found[name] != wanted[name]
+        ]
+        if lines:
+            shown = "; ".join(sorted(lines)[:5]) + (" ..." if len(lines) > 5 else "")
+            raise InputError(
+                f"{path} differs from {paths[0]}: {shown} ({len(lines)} differences); "
+                "all shards of dataset.path must have the same columns and types"
+            )
+    return first
+
+
+def assign_roles(schema: pa.Schema, dataset: Mapping[str, Any]) -> Roles:
+    """Give every column of the table one role, as the `dataset` part of the config says.
+
+    Raises
+    ------
+    InputError
+        If a named column is missing, or a column that would become a feature is not numeric.
+    """
+    columns = schema.names
+    scores = dataset["scores"] or {}
+    named = {"dataset.group": dataset["group"], "dataset.label": dataset["label"]}
+    named |= {f"dataset.{key}": dataset[key] for key in ("weight", "position") if dataset[key]}
+    named |= {f"dataset.scores.{name}": column for name, column in scores.items()}
+    for key, column in named.items():
+        require(column, columns, key)
+    metadata = match_columns(dataset["metadata"], columns, "dataset.metadata")
+    excluded = match_columns(dataset["exclude"], columns, "dataset.exclude")
+    taken = {dataset["group"], dataset["label"], dataset["weight"], dataset["position"]}
+    taken |= set(metadata) | set(excluded)
+    candidates = [name for name in columns if name not in taken]
+    text = [name for name in candidates if not _is_numeric(schema.field(name).type)]
+    if text:
+        shown = ", ".join(f"'{name}' ({schema.field(name).type})" for name in text[:8])
+        raise InputError(
+            f"columns {shown} cannot be features as they are not numeric; "
+            "list them in dataset.metadata or dataset.exclude"
+        )
+    return Roles(
+        dataset["group"],
+        dataset["label"],
+        dataset["weight"],
+        dataset["position"],
+        scores,
+        [name for name in metadata if name not in set(named.values())],
+        excluded,
+        candidates,
+    )
+
+
+def require(column: str, columns: Collection[str], key: str) -> None:
+    """Raise unless `column` is among `columns`; the message names the nearest one."""
+    if column in columns:
+        return
+    near = difflib.get_close_matches(column, columns, n=3)
+    known = ", ".join(near) if near else ", ".join(list(columns)[:8]) + ", ..."
+    raise InputError(
+        f"column '{column}' is missing from the table (nearest or first columns: {known}); "
+        f"set {key} if it has another name"
+    )
+
+
+def match_columns(patterns: Iterable[str], columns: Sequence[str], key: str) -> list[str]:
+    """Columns that match any of the names or glob patterns, in table order.
+
+    A plain name that matches nothing is an error, since a misspelt metadata column would
+    silently become a feature.
+    """
+    matched: set[str] = set()
+    for pattern in patterns:
+        if any(mark in pattern for mark in "*?["):
+            matched.update(fnmatch.filter(columns, pattern))
+        else:
+            require(pattern, columns, key)
+            matched.add(pattern)
+    return [name for name in columns if name in matched]
+
+
+@dataclass(frozen=True)
+class Features:
+    """The ordered feature columns and how each is stored.
+
+    Attributes
+    ----------
+    names
+        Dense features first, then counts.
+    n_dense
+        How many are dense: kept as float32 with real zeros, null as missing. The others are
+        counts whose zero is stored as absent, in training and in prediction alike.
+    """
+
+    names: tuple[str, ...]
+    n_dense: int
+
+    @classmethod
+    def order(cls, kinds: Mapping[str, str]) -> "Features":
+        """Order columns given as name to kind, `dense` or `count`."""
+        dense = [name for name, kind in kinds.items() if kind == "dense"]
+        counts = [name for name, kind in kinds.items() if kind == "count"]
+        return cls((*dense, *counts), len(dense))
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Features":
+        """Read the form written by `to_json`."""
+        return cls(tuple(value["names"]), int(value["n_dense"]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON form."""
+        return {"names": list(self.names), "n_dense": self.n_dense}
+
+    @property
+    def digest(self) -> str:
+        """Identity of the names, their order and their kinds."""
+        return digest(self.names, self.n_dense)
+
+    def select(self, frame: pl.DataFrame) -> np.ndarray | sparse.csr_matrix:
+        """Check, order and cast the feature columns of `frame`, whatever its column order.
+
+        Returns
+        -------
+        numpy.ndarray or scipy.sparse.csr_matrix
+            float32, (rows, features). Sparse if there are counts; a cell that is absent is a
+            count of zero, a cell that is NaN is missing.
+
+        Raises
+        ------
+        InputError
+            Naming the features that `frame` lacks.
+        """
+        lacking = [name for name in self.names if name not in frame.columns]
+        if lacking:
+            raise InputError(_lacking_message(lacking, frame.columns))
+        if self.n_dense:
+            dense_names = list(self.names[: self.n_dense])
+            dense = frame.select(pl.col(dense_names).cast(pl.Float32)).to_numpy(order="c")
+        else:
+            dense = np.empty((frame.height, 0), np.float32)
+        if self.n_dense == len(self.names):
+            return np.ascontiguousarray(dense)
+        return sparse.hstack([_explicit(dense), self._counts(frame)], format="csr")
+
+    def _counts(self, frame: pl.DataFrame) -> sparse.csr_matrix:
+        """Counts column by column, so that no dense block of them is ever held."""
+        values, rows, lengths = [], [], []
+        for name in self.names[self.n_dense :]:
+            column = frame[name].cast(pl.Float32).to_numpy()
+            held = np.flatnonzero(column)  # NaN is non-zero, so a null stays missing
+            values.append(column[held])
+            rows.append(held.astype(np.int32))
+            lengths.append(len(held))
+        shape = (frame.height, len(lengths))
+        pointers = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        columns = sparse.csc_matrix(
+            (np.concatenate(values), np.concatenate(rows), pointers), shape=shape
+        )
+        return columns.tocsr()
+
+
+def read_groups(
+    shards: Sequence[Shard],
+    genes: pl.DataFrame,
+    columns: Sequence[str],
+    group: str,
+) -> Iterator[pl.DataFrame]:
+    """Stream the rows of some groups, in shard order.
+
+    Parameters
+    ----------
+    shards
+        The shards of the profile.
+    genes
+        Rows of the per-group table to read; its `chunks` name the row groups that hold them, so
+        row groups without any of these groups are not touched.
+    columns
+        Columns to read; `group` is added if it is not among them.
+    group
+        Name of the group column.
+
+    Yields
+    ------
+    polars.DataFrame
+        At most `BATCH_ROWS` rows with the group as text. One record batch is held.
+
+    Raises
+    ------
+    InputError
+        If a shard is not the one that was analysed.
+    """
+    wanted = genes["group"]
+    held = set(genes["chunks"].explode().to_list())
+    first_chunk = 0
+    for shard in shards:
+        row_groups = [number for number in range(shard.row_groups) if first_chunk + number in held]
+        first_chunk += shard.row_groups
+        if not row_groups:
+            continue
+        for frame in _read(shard, row_groups, [*dict.fromkeys([group, *columns])]):
+            kept = frame.with_columns(pl.col(group).cast(pl.String)).filter(
+                pl.col(group).is_in(wanted.implode())
+            )
+            if kept.height:
+                yield kept
+
+
+def check_shard(shard: Shard) -> None:
+    """Raise if the file is no longer the one that was analysed (by size)."""
+    path = Path(shard.path)
+    found = path.stat().st_size if path.exists() else None
+    if found != shard.bytes:
+        state = "is gone" if found is None else f"has {found:,} bytes"
+        raise InputError(
+            f"{shard.path} {state} but had {shard.bytes:,} when the data set was analysed; "
+            "run the workflow again from analyze_dataset (--forcerun analyze_dataset)"
+        )
+
+
+def _read(shard: Shard, row_groups: list[int], columns: list[str]) -> Iterator[pl.DataFrame]:
+    check_shard(shard)
+    with open_shard(shard.path) as file:
+        try:
+            for batch in file.iter_batches(
+                BATCH_ROWS, row_groups=row_groups, columns=columns, use_threads=False
+            ):
+                yield pl.from_arrow(batch)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{shard.path} cannot be read (truncated?): {error}") from error
+
+
+def _explicit(dense: np.ndarray) -> sparse.csr_matrix:
+    """Dense cells as CSR with every cell stored, so that a real zero is not taken for absent."""
+    rows, columns = dense.shape
+    indices = np.tile(np.arange(columns, dtype=np.int32), rows)
+    pointers = np.arange(rows + 1, dtype=np.int32) * columns
+    return sparse.csr_matrix((dense.ravel(), indices, pointers), shape=dense.shape)
+
+
+def _lacking_message(lacking: Sequence[str], columns: Sequence[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in lacking[:8]) + (" ..." if len(lacking) > 8 else "")
+    near = difflib.get_close_matches(lacking[0], columns, n=1)
+    hint = f"; nearest to '{lacking[0]}' is '{near[0]}'" if near else ""
+    return f"the table lacks {len(lacking)} of the columns that the model needs: {shown}{hint}"
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
