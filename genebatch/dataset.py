@@ -215,7 +215,8 @@ class Features:
         InputError
             Naming the features that `frame` lacks.
         """
-        lacking = [name for name in self.names if name not in frame.columns]
+        present = set(frame.columns)
+        lacking = [name for name in self.names if name not in present]
         if lacking:
             raise InputError(_lacking_message(lacking, frame.columns))
         if self.n_dense:

@@ -44,7 +44,7 @@ KMERS = tuple(f"{k}mer_{''.join(word)}" for k in (3, 5) for word in product("ACG
 ROWS_PER_GENE = (8, 2_000)
 ROW_GROUP = 4_096  # rows
 CELL = 64  # nt around a candidate site that no other candidate writes into
-CANDIDATES_PER_ROW = 0.31  # with a site in nearly every second candidate: 6.5 % of rows per class
+CANDIDATES_PER_ROW = 0.33  # with a site in nearly every second candidate: 6.5 % of rows per class
 KEEP_ALL_ABOVE = 0.05  # base score from which every position becomes a row
 GREY_ABOVE = 1e-3  # base score from which half of the positions become rows
 QUIET_SHARE = 5  # one gene in five
@@ -54,8 +54,8 @@ NEW_CHROMS = ("chr6",)
 # (word, nt from the candidate to its first base, chance, log-odds of its presence): the part of
 # the strength that the base model does not see.
 MOTIFS = (
-    (("GTAAG", 0, 0.5, 2.6), ("CTTGG", 10, 0.4, -2.6)),
-    (("TTTCA", -22, 0.5, 2.6), ("GAGGC", -38, 0.4, -2.6)),
+    (("GTAAG", 0, 0.5, 2.5), ("CTTGG", 10, 0.4, -2.5)),
+    (("TTTCA", -22, 0.5, 2.5), ("GAGGC", -38, 0.4, -2.5)),
 )
 SHARPNESS_EFFECT = 1.0  # log-odds per standard deviation
 GC_EFFECT = 1.2  # log-odds per standard deviation of local GC, its sign set by the gene's GC
@@ -270,7 +270,7 @@ def _candidates(gene: Gene, rng: np.random.Generator) -> Candidates:
     position = cells * CELL + 40 + rng.integers(0, 8, n)
     kind = (np.arange(n) + rng.integers(2)) % 2
     strong = (rng.random(n) < 0.45) & ~(gene.quiet & (kind == 1))
-    base = np.where(strong, rng.normal(3.7, 2.0, n), rng.normal(-5.0, 2.2, n))
+    base = np.where(strong, rng.normal(3.1, 2.2, n), rng.normal(-4.8, 2.3, n))
     return Candidates(position, kind, base, rng.standard_normal(n))
 
 

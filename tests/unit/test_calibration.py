@@ -115,7 +115,7 @@ def test_the_unit_of_the_weights_does_not_matter(method):
     margin, y, _ = sample(n_rows=500)
     weight = np.where(y, 1.0, 20.0)
     once = CALIBRATORS[method](margin, y, weight).apply(margin)
-    np.testing.assert_allclose(CALIBRATORS[method](margin, y, 1e-3 * weight).apply(margin), once)
+    np.testing.assert_allclose(CALIBRATORS[method](margin, y, 1e-12 * weight).apply(margin), once)
 
 
 @pytest.mark.parametrize("method", FITTED)

@@ -1,0 +1,283 @@
+"""Boosters: one binned matrix for all folds and classes, early stopping, margins, contributions."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import xgboost as xgb
+from scipy import sparse
+
+from genebatch.dataset import Features
+from genebatch.files import InputError
+from genebatch.metrics import log_loss_rows
+
+Block = np.ndarray | sparse.csr_matrix
+
+# A probability of exactly 0 or 1 has no log-odds; scores are clipped to what float32 can tell
+# from them on either side.
+SCORE_FLOOR, SCORE_CEILING = 1e-9, 1 - 1e-6
+
+
+class Fit(NamedTuple):
+    """A booster that was stopped by held-out groups.
+
+    Attributes
+    ----------
+    booster
+        Cut to `n_trees`.
+    n_trees
+        Trees at the best log loss of the stopping rows; 0 means that no tree improved it.
+    margin
+        (rows,) float32 log-odds of every row of the matrix at `n_trees`.
+    curve
+        Columns `n_trees`, `train_log_loss`, `stop_log_loss`; weighted means.
+    stopped
+        Whether patience ran out before the tree limit.
+    """
+
+    booster: xgb.Booster
+    n_trees: int
+    margin: np.ndarray
+    curve: pl.DataFrame
+    stopped: bool
+
+
+def build_matrix(
+    blocks: Iterable[Block], n_features: int, max_bin: int, threads: int
+) -> xgb.QuantileDMatrix:
+    """Bin feature blocks into one matrix; labels, weights and margins are set later.
+
+    Bin edges come from the features of all rows, unweighted, and are shared by folds and classes.
+    Holds the blocks and the matrix.
+
+    Parameters
+    ----------
+    blocks
+        float32 blocks of rows as `Features.select` gives them; read several times.
+    n_features
+        Number of columns.
+    max_bin, threads
+        As in the config.
+    """
+    return xgb.QuantileDMatrix(
+        _Blocks(list(blocks), n_features), max_bin=max_bin, nthread=threads, missing=np.nan
+    )
+
+
+def base_margins(frame: pl.DataFrame, scores: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Log-odds of the base model's score of each class, (rows,) float32 by class.
+
+    Raises
+    ------
+    InputError
+        If a score is missing or no probability.
+    """
+    margins = {}
+    for name, column in scores.items():
+        score = frame[column].cast(pl.Float64).to_numpy()
+        bad = ~((score >= 0) & (score <= 1))
+        if bad.any():
+            raise InputError(
+                f"column '{column}' has {int(bad.sum()):,} values that are not probabilities "
+                f"(first: {score[bad][0]}); dataset.scores.{name} must lie in [0, 1]"
+            )
+        clipped = np.clip(score, SCORE_FLOOR, SCORE_CEILING)
+        margins[name] = (np.log(clipped) - np.log1p(-clipped)).astype(np.float32)
+    return margins
+
+
+def parameters(learner: Mapping[str, Any]) -> dict[str, Any]:
+    """XGBoost's parameters from the `learner` part of the config."""
+    names = ("learning_rate", "max_depth", "min_child_weight", "lambda", "subsample")
+    names += ("colsample_bytree", "max_bin", "device", "seed")
+    chosen = {name: learner[name] for name in names}
+    fixed = {"objective": "binary:logistic", "tree_method": "hist", "nthread": learner["threads"]}
+    return (
+        chosen | fixed | {"verbosity": 1, "disable_default_eval_metric": True} | learner["params"]
+    )
+
+
+def fit_until_stopped(
+    matrix: xgb.QuantileDMatrix,
+    y: np.ndarray,
+    weight: np.ndarray,
+    train: np.ndarray,
+    stop: np.ndarray,
+    margin: np.ndarray | None,
+    learner: Mapping[str, Any],
+) -> Fit:
+    """Boost on the training rows until the log loss of the stopping rows no longer falls.
+
+    All rows stay in the one matrix; rows outside `train` have weight zero, which trains exactly
+    the trees that a matrix without them would give. Their margins come from XGBoost's prediction
+    cache, so watching and predicting cost no second matrix.
+
+    Parameters
+    ----------
+    matrix
+        All rows.
+    y
+        (rows,) bool, the class against the rest.
+    weight
+        (rows,) row weights.
+    train, stop
+        (rows,) bool masks; stopping rows belong to other groups than training rows.
+    margin
+        (rows,) log-odds to start from, or None for zero knowledge.
+    learner
+        The `learner` part of the config.
+    """
+    booster = _start(matrix, y, np.where(train, weight, 0), margin, learner)
+    watch = _Watch(matrix, y, weight, train, stop, learner["early_stopping_rounds"])
+    watch.look(booster, 0)
+    if 0 < y[train].sum() < train.sum():
+        for n_trees in range(1, learner["n_estimators"] + 1):
+            booster.update(matrix, n_trees - 1)
+            if watch.look(booster, n_trees):
+                break
+    kept = (
+        booster[: watch.best]
+        if watch.best
+        else _start(matrix, y, np.where(train, weight, 0), margin, learner)
+    )
+    return Fit(kept, watch.best, watch.margin, watch.curve(), watch.exhausted)
+
+
+def fit_trees(
+    matrix: xgb.QuantileDMatrix,
+    y: np.ndarray,
+    weight: np.ndarray,
+    margin: np.ndarray | None,
+    n_trees: int,
+    learner: Mapping[str, Any],
+) -> xgb.Booster:
+    """Boost a fixed number of trees on all rows of the matrix."""
+    booster = _start(matrix, y, weight, margin, learner)
+    for number in range(n_trees):
+        booster.update(matrix, number)
+    return booster
+
+
+def predict_margin(
+    booster: xgb.Booster, matrix: xgb.DMatrix, margin: np.ndarray | None
+) -> np.ndarray:
+    """Log-odds of the rows of a matrix, (rows,) float32."""
+    matrix.set_base_margin(np.empty(0, np.float32) if margin is None else margin)
+    return booster.predict(matrix, output_margin=True)
+
+
+def contributions(
+    booster: xgb.Booster, matrix: xgb.DMatrix, margin: np.ndarray | None
+) -> np.ndarray:
+    """SHAP values of the margin, (rows, features + 1) float32.
+
+    XGBoost's own TreeSHAP, which shap.TreeExplainer calls as well. The last column is what a row
+    starts from: the base margin where there is one, else the intercept. Rows sum to the margin.
+    """
+    matrix.set_base_margin(np.empty(0, np.float32) if margin is None else margin)
+    return booster.predict(matrix, pred_contribs=True)
+
+
+def to_matrix(block: Block, threads: int) -> xgb.DMatrix:
+    """A plain matrix for prediction, with the same rule of absent cells as in training."""
+    return xgb.DMatrix(block, missing=np.nan, nthread=threads)
+
+
+def to_bytes(booster: xgb.Booster) -> bytes:
+    """The booster in XGBoost's binary JSON."""
+    return bytes(booster.save_raw("ubj"))
+
+
+def from_bytes(data: bytes, threads: int = 1) -> xgb.Booster:
+    """Read what `to_bytes` wrote."""
+    booster = xgb.Booster({"nthread": threads})
+    booster.load_model(bytearray(data))
+    return booster
+
+
+def gains(booster: xgb.Booster, features: Features) -> np.ndarray:
+    """Total gain of the splits on each feature, (features,)."""
+    scores = booster.get_score(importance_type="total_gain")
+    return np.array([scores.get(f"f{number}", 0.0) for number in range(len(features.names))])
+
+
+def _start(
+    matrix: xgb.QuantileDMatrix,
+    y: np.ndarray,
+    weight: np.ndarray,
+    margin: np.ndarray | None,
+    learner: Mapping[str, Any],
+) -> xgb.Booster:
+    matrix.set_label(y.astype(np.float32))
+    matrix.set_weight(weight.astype(np.float32))
+    matrix.set_base_margin(np.empty(0, np.float32) if margin is None else margin)
+    given = parameters(learner)
+    # A base margin takes the intercept's place. Without one the intercept is the prior with half
+    # a row added to either side (Jeffreys), so that a class without rows has finite log-odds.
+    positive, total = float((weight * y).sum()), float(weight.sum())
+    rows = max(int((weight > 0).sum()), 1)
+    half = 0.5 * total / rows if total else 0.5
+    given["base_score"] = 0.5 if margin is not None else (positive + half) / (total + 2 * half)
+    return xgb.Booster(given, cache=[matrix])
+
+
+class _Watch:
+    """Keeps the best number of trees, and the margins of all rows at it."""
+
+    def __init__(
+        self,
+        matrix: xgb.QuantileDMatrix,
+        y: np.ndarray,
+        weight: np.ndarray,
+        train: np.ndarray,
+        stop: np.ndarray,
+        patience: int,
+    ):
+        self.matrix, self.patience = matrix, patience
+        self.parts = [(np.flatnonzero(part), y[part], weight[part]) for part in (train, stop)]
+        self.losses: list[tuple[float, float]] = []
+        self.best = 0
+        self.exhausted = False
+        self.margin = np.empty(0, np.float32)
+
+    def look(self, booster: xgb.Booster, n_trees: int) -> bool:
+        """Score the booster; true when patience has run out."""
+        margin = booster.predict(self.matrix, output_margin=True)
+        train, stop = (
+            float(np.average(log_loss_rows(y, margin[rows]), weights=weight))
+            for rows, y, weight in self.parts
+        )
+        if not self.losses or stop < self.losses[self.best][1]:
+            self.best, self.margin = n_trees, margin
+        self.losses.append((train, stop))
+        self.exhausted = n_trees - self.best >= self.patience
+        return self.exhausted
+
+    def curve(self) -> pl.DataFrame:
+        train, stop = zip(*self.losses, strict=True)
+        numbers = np.arange(len(train), dtype=np.uint32)
+        return pl.DataFrame({"n_trees": numbers, "train_log_loss": train, "stop_log_loss": stop})
+
+
+class _Blocks(xgb.DataIter):
+    """Feeds feature blocks to XGBoost one at a time."""
+
+    def __init__(self, blocks: list[Block], n_features: int):
+        if not blocks:
+            raise InputError("there are no rows to train on")
+        if any(block.shape[1] != n_features for block in blocks):
+            raise ValueError("feature blocks of different widths")
+        self.blocks = blocks
+        self.position = 0
+        super().__init__(release_data=True)
+
+    def next(self, input_data: Any) -> bool:
+        if self.position == len(self.blocks):
+            return False
+        input_data(data=self.blocks[self.position])
+        self.position += 1
+        return True
+
+    def reset(self) -> None:
+        self.position = 0

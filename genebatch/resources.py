@@ -1,0 +1,304 @@
+"""Memory: what a rule will need, what this process may use, and keeping a job inside it."""
+
+import contextlib
+import ctypes
+import json
+import logging
+import math
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from genebatch.files import InputError, write_json
+
+log = logging.getLogger("genebatch")
+
+MB = 1 << 20
+# Interpreter, numpy, polars, pyarrow, xgboost and one record batch; see benchmarks/memory.md.
+BASE_MB = 420
+# shap, numba and matplotlib on top, for the rules that draw; see benchmarks/memory.md.
+DRAW_MB = 260
+# What Snakemake itself holds inside a cluster job: 140 MB batch step and 128 MB inner run.
+SCHEDULER_MB = 300
+MARGIN = 1.15  # estimate >= measured >= estimate / 2 is the promise; this is the upper side
+
+
+class Shape(NamedTuple):
+    """What the memory of a batch depends on.
+
+    Attributes
+    ----------
+    rows
+        Rows of the batch.
+    n_dense, n_counts
+        Features of either kind.
+    counts_per_row
+        Mean number of non-zero counts in a row.
+    n_classes, n_splits, max_bin, max_depth, explain_rows
+        From the config.
+    """
+
+    rows: int
+    n_dense: int
+    n_counts: int
+    counts_per_row: float
+    n_classes: int
+    n_splits: int
+    max_bin: int
+    max_depth: int
+    explain_rows: int
+
+    @property
+    def stored(self) -> float:
+        """Cells of a row that are held."""
+        return self.n_dense + self.counts_per_row
+
+
+def source_bytes(shape: Shape) -> float:
+    """Bytes of a row before binning: float32, and an int32 column index where sparse."""
+    return shape.stored * (8 if shape.n_counts else 4)
+
+
+def matrix_bytes(shape: Shape) -> float:
+    """Bytes of a row in XGBoost's binned matrix.
+
+    Dense: a row index and a column copy of one byte a cell up to 256 bins. With absent cells: a
+    uint32 row index, and one byte plus an eight-byte row number in the column copy (read off
+    XGBoost 3.2's gradient_index.cc and column_matrix.cc, and confirmed by the size of its
+    external-memory cache). 200 bytes are gradients, margins, labels, weights and positions.
+    """
+    width = 1 if shape.max_bin <= 256 else 2
+    cell = 13 if shape.n_counts else 2 * width
+    return shape.stored * cell + 200
+
+
+def histogram_bytes(shape: Shape) -> float:
+    """Gradient histograms of a tree: 16 bytes a bin for every node kept while it grows."""
+    bins = shape.n_dense * shape.max_bin + shape.n_counts * 16  # counts take few distinct values
+    return bins * 16 * 2 ** min(shape.max_depth, 8)
+
+
+def _training(shape: Shape) -> float:
+    held = shape.rows * (source_bytes(shape) + matrix_bytes(shape))
+    return BASE_MB * MB + held + histogram_bytes(shape)
+
+
+def _cross_validate(shape: Shape) -> float:
+    margins = shape.rows * 4 * shape.n_classes * (shape.n_splits + 2)
+    return _training(shape) + margins
+
+
+def _calibrate(shape: Shape) -> float:
+    return BASE_MB * MB + shape.rows * (80 + 60 * shape.n_classes)
+
+
+def _explain(shape: Shape) -> float:
+    features = shape.n_dense + shape.n_counts
+    contributions = shape.explain_rows * features * 4 * (2 * shape.n_classes + 4)
+    return BASE_MB * MB + contributions + shape.explain_rows * source_bytes(shape)
+
+
+def _diagnose(shape: Shape) -> float:
+    features = shape.n_dense + shape.n_counts
+    tables = shape.explain_rows * features * 4 * (shape.n_classes + 4)
+    return (BASE_MB + DRAW_MB) * MB + tables + shape.rows * (80 + 60 * shape.n_classes)
+
+
+RULES: dict[str, Callable[[Shape], float]] = {
+    "cross_validate_batch": _cross_validate,
+    "train_batch": _training,
+    "calibrate_batch": _calibrate,
+    "explain_batch": _explain,
+    "diagnose_batch": _diagnose,
+}
+
+
+def estimate_mb(rule: str, shape: Shape) -> int:
+    """Peak resident memory that a per-batch rule will need, in MB.
+
+    Parameters
+    ----------
+    rule
+        A key of `RULES`.
+    shape
+        The batch.
+
+    Returns
+    -------
+    int
+        Rounded up to 10 MB, margin included, without `resources.mem_factor`.
+    """
+    return math.ceil(RULES[rule](shape) * MARGIN / MB / 10) * 10
+
+
+def largest_mb(shape: Shape) -> int:
+    """The estimate of the largest rule of a batch, in MB."""
+    return max(estimate_mb(rule, shape) for rule in RULES)
+
+
+def process_limit_mb(
+    environment: Mapping[str, str] | None = None, root: str | Path = "/"
+) -> tuple[int, str]:
+    """Memory that this process may use, in MB, and where that limit comes from.
+
+    The least of SLURM's allocation (SLURM_MEM_PER_NODE, or SLURM_MEM_PER_CPU times the CPUs), the
+    control group's limit (v2 `memory.max`, v1 `memory.limit_in_bytes`) and the machine's
+    available memory.
+
+    Parameters
+    ----------
+    environment
+        Environment variables; the process's own by default.
+    root
+        Where /proc and /sys are found; a test gives its own.
+    """
+    import psutil  # not at the top: Snakemake reads this module in every job
+
+    environment = os.environ if environment is None else environment
+    limits = [(psutil.virtual_memory().available / MB, "available memory")]
+    if environment.get("SLURM_MEM_PER_NODE"):
+        limits.append((float(environment["SLURM_MEM_PER_NODE"]), "SLURM_MEM_PER_NODE"))
+    elif environment.get("SLURM_MEM_PER_CPU"):
+        cpus = float(environment.get("SLURM_CPUS_ON_NODE", 1))
+        limits.append((float(environment["SLURM_MEM_PER_CPU"]) * cpus, "SLURM_MEM_PER_CPU"))
+    limits += [(value / MB, name) for value, name in _cgroup_limits(Path(root))]
+    value, name = min(limits)
+    return int(value), name
+
+
+def _cgroup_limits(root: Path) -> Iterator[tuple[int, str]]:
+    """Limits of this process's control group and of every group above it."""
+    listing = root / "proc/self/cgroup"
+    if not listing.exists():
+        return
+    for line in listing.read_text().splitlines():
+        number, controllers, group = line.split(":", 2)
+        if number == "0" and not controllers:
+            base, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            base, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        inner = base / group.lstrip("/")
+        for folder in [inner, *inner.parents]:
+            text = (folder / name).read_text().strip() if (folder / name).exists() else "max"
+            if text.isdigit() and int(text) < 1 << 60:  # v1 says "unlimited" by a huge number
+                yield int(text), f"cgroup {name}"
+            if folder == base:
+                break
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@contextlib.contextmanager
+def job(
+    *,
+    log_file: str | Path,
+    mem_mb: int,
+    needs_mb: int,
+    threads: int,
+    usage: str | Path | None = None,
+) -> Iterator[None]:
+    """Run the body of a workflow script inside its declared memory and threads.
+
+    To be entered before numpy is imported, since thread counts are read then. Snakemake only
+    keeps books, so the process bounds its own data segment; it dies with the scheduler instead of
+    going on writing, and offers itself first to the kernel's out-of-memory killer. Under SLURM
+    the scheduler does all three.
+
+    Parameters
+    ----------
+    log_file
+        Where messages and errors go.
+    mem_mb
+        What Snakemake granted, in MB.
+    needs_mb
+        What the plan says the job needs, in MB; Snakemake silently cuts a request to the run's
+        cap, so less being granted is an error.
+    threads
+        Threads of this job.
+    usage
+        Where the measured peak is written as JSON beside the declared memory, or None.
+
+    Raises
+    ------
+    SystemExit
+        With status 1 after any error, which is in the log.
+    """
+    Path(log_file).parent.mkdir(parents=True, exist_ok=True)
+    handlers = [logging.FileHandler(log_file, mode="w"), logging.StreamHandler(sys.stderr)]
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+        handlers=handlers,
+        force=True,
+    )
+    started = time.monotonic()
+    try:
+        _bound(mem_mb, needs_mb, threads)
+        yield
+    except InputError as error:
+        log.error("%s", error)
+        raise SystemExit(1) from error
+    except Exception as error:
+        if _out_of_memory(error):
+            log.exception(
+                "out of memory: the job may use %d MB (estimated need %d MB, peak %.0f MB so far); "
+                "raise resources.mem_factor or lower batching.max_rows, then run again",
+                mem_mb,
+                needs_mb,
+                peak_mb(),
+            )
+        else:
+            log.exception("%s", error)
+        raise SystemExit(1) from error
+    seconds = time.monotonic() - started
+    log.info("peak %.0f MB of %d MB declared, %.1f s", peak_mb(), mem_mb, seconds)
+    if usage is not None:
+        record = {"declared_mb": needs_mb, "peak_mb": round(peak_mb(), 1)}
+        write_json(usage, record | {"seconds": round(seconds, 2), "threads": threads})
+
+
+def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
+    if mem_mb < needs_mb:
+        raise InputError(
+            f"this job needs {needs_mb} MB but the run caps memory at {mem_mb} MB; raise "
+            "--resources mem_mb, or lower batching.max_rows or resources.mem_factor"
+        )
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        os.environ[f"{name}_NUM_THREADS"] = str(threads)
+    os.environ["POLARS_MAX_THREADS"] = str(threads)
+    # Waiting OpenMP threads give their core to the neighbour batch instead of spinning.
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    if "SLURM_JOB_ID" in os.environ or sys.platform != "linux":
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (mem_mb * MB, mem_mb * MB))
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    # A container may forbid it; the job is then merely not preferred as a victim.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("900")
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = f"{type(error).__name__} {error}".lower()
+    return isinstance(error, MemoryError) or "bad_alloc" in text or "out of memory" in text
+
+
+def read_usage(paths: list[str]) -> list[dict[str, object]]:
+    """Read usage records, each with the rule and batch that its path names."""
+    records = []
+    for path in sorted(paths):
+        record = json.loads(Path(path).read_text())
+        rule, batch = Path(path).parent.name, Path(path).stem
+        records.append({"rule": rule, "batch": batch} | record)
+    return records
