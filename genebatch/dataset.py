@@ -215,10 +215,7 @@ class Features:
         InputError
             Naming the features that `frame` lacks.
         """
-        present = set(frame.columns)
-        lacking = [name for name in self.names if name not in present]
-        if lacking:
-            raise InputError(_lacking_message(lacking, frame.columns))
+        _check_lacking(self.names, frame.columns)
         if self.n_dense:
             dense_names = list(self.names[: self.n_dense])
             dense = frame.select(pl.col(dense_names).cast(pl.Float32)).to_numpy(order="c")
@@ -291,6 +288,72 @@ def read_groups(
                 yield kept
 
 
+def read_table(table: Any, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Stream some columns of any table in pieces of at most `BATCH_ROWS` rows.
+
+    Parameters
+    ----------
+    table
+        polars or pandas frame, Arrow table, or a path: a Parquet or CSV file (by its ending), a
+        folder or a glob of Parquet shards. Of a path one record batch is held.
+    columns
+        Columns that must be there.
+
+    Raises
+    ------
+    InputError
+        Naming the missing columns, or if `table` is nothing of the above.
+    """
+    if isinstance(table, str | Path):
+        yield from _read_path(table, columns)
+        return
+    if not isinstance(table, pl.DataFrame):
+        given = list(getattr(table, "column_names", getattr(table, "columns", ())))
+        if not given or not isinstance(given[0], str):
+            raise InputError(
+                f"a {type(table).__name__} has no column names; give a polars, pandas or Arrow "
+                "table, or a path"
+            )
+        _check_lacking(columns, given)
+        if isinstance(table, pa.Table):
+            table = pl.from_arrow(table.select(list(columns)))
+        else:
+            table = pl.from_pandas(table[list(columns)])
+    _check_lacking(columns, table.columns)
+    yield from table.select(columns).iter_slices(BATCH_ROWS)
+
+
+def table_columns(table: str | Path) -> list[str]:
+    """Column names of a table on disk."""
+    if _is_csv(table):
+        return pl.scan_csv(table).collect_schema().names()
+    return open_shard(find_shards(table)[0]).schema_arrow.names
+
+
+def _read_path(table: str | Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    if _is_csv(table):
+        _check_lacking(columns, table_columns(table))
+        lazy = pl.scan_csv(table).select(columns)
+        yield from lazy.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+        return
+    for path in find_shards(table):
+        with open_shard(path) as file:
+            try:
+                _check_lacking(columns, file.schema_arrow.names)
+                for batch in file.iter_batches(
+                    BATCH_ROWS, columns=list(columns), use_threads=False
+                ):
+                    yield pl.from_arrow(batch)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+            except (pa.ArrowInvalid, OSError) as error:
+                raise InputError(f"{path} cannot be read (truncated?): {error}") from error
+
+
+def _is_csv(table: str | Path) -> bool:
+    return str(table).endswith((".csv", ".csv.gz"))
+
+
 def check_shard(shard: Shard) -> None:
     """Raise if the file is no longer the one that was analysed (by size)."""
     path = Path(shard.path)
@@ -323,11 +386,15 @@ def _explicit(dense: np.ndarray) -> sparse.csr_matrix:
     return sparse.csr_matrix((dense.ravel(), indices, pointers), shape=dense.shape)
 
 
-def _lacking_message(lacking: Sequence[str], columns: Sequence[str]) -> str:
+def _check_lacking(wanted: Sequence[str], columns: Sequence[str]) -> None:
+    present = set(columns)
+    lacking = [name for name in wanted if name not in present]
+    if not lacking:
+        return
     shown = ", ".join(f"'{name}'" for name in lacking[:8]) + (" ..." if len(lacking) > 8 else "")
     near = difflib.get_close_matches(lacking[0], columns, n=1)
     hint = f"; nearest to '{lacking[0]}' is '{near[0]}'" if near else ""
-    return f"the table lacks {len(lacking)} of the columns that the model needs: {shown}{hint}"
+    raise InputError(f"the table lacks {len(lacking)} of the columns needed: {shown}{hint}")
 
 
 def _is_numeric(kind: pa.DataType) -> bool:

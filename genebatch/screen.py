@@ -148,7 +148,10 @@ class Screen:
 
     def _auc(self, name: str) -> np.ndarray:
         """AUC of the column for each class, NaN where a class or its rest has no value."""
-        values = self.frame[name].cast(pl.Float32).to_numpy()
+        column = self.frame[name]
+        if column.dtype in (pl.UInt8, pl.UInt16) and not column.null_count():
+            return aucs_by_value(column.to_numpy().astype(np.int64), self.positives)
+        values = column.cast(pl.Float32).to_numpy()
         present = ~np.isnan(values)
         _, codes = np.unique(values[present], return_inverse=True)
         return aucs_by_value(codes, self.positives[present])
@@ -175,8 +178,8 @@ class Screen:
         for name in [*scores, *(c for c in self.roles.candidates if c not in set(scores))]:
             if name in skip or self.distinct[name] < 2:
                 continue
-            values = self.frame[name].cast(pl.Float64).to_numpy()
-            key = hashlib.sha256(values.tobytes()).hexdigest()
+            values = self.frame[name].cast(pl.Float32).to_numpy()
+            key = hashlib.blake2b(values.tobytes()).hexdigest()
             if key in first:
                 found.append(Finding(name, f"duplicate of '{first[key]}'"))
             else:
@@ -280,7 +283,7 @@ def aucs_by_value(codes: np.ndarray, positives: np.ndarray) -> np.ndarray:
 
 
 def _indicator_aucs(flags: np.ndarray, positives: np.ndarray) -> np.ndarray:
-    """(columns, classes) AUC of bool columns in the better direction: 1/2 + |rate - rest rate|/2."""
+    """AUC of (rows, columns) flags in the better direction: 1/2 + |rate - rest rate| / 2."""
     hits = flags.T.astype(np.float32) @ positives.astype(np.float32)
     size = positives.sum(axis=0)
     rest = len(positives) - size

@@ -1,0 +1,439 @@
+"""The model file, and a model of one or many members with the interface of a single classifier."""
+
+import hashlib
+import json
+import pickle
+import platform
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import sklearn
+import xgboost as xgb
+
+from genebatch import __version__, learner
+from genebatch.calibration import Calibrator
+from genebatch.combiners import COMBINERS
+from genebatch.dataset import Features, read_table
+from genebatch.files import InputError, digest, whole
+
+FORMAT = 1
+MODEL_JSON = "model.json"
+# Upper bound of model.json: names of 10,000 features and 100,000 groups take some 3 MB.
+MODEL_JSON_BYTES = 256 << 20
+# The zip format needs a date; a fixed one makes equal models equal files.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+Table = pl.DataFrame | pa.Table | str | Path  # and pandas.DataFrame, which need not be installed
+
+
+class Member(NamedTuple):
+    """One batch's model.
+
+    Attributes
+    ----------
+    name
+        Batch id.
+    boosters, calibrators
+        One per class, in the order of the classes.
+    groups
+        The groups it was trained on.
+    class_weight
+        Weighted training rows of each class.
+    facts
+        Rows, trees, seeds and metrics, as plain JSON.
+    """
+
+    name: str
+    boosters: tuple[xgb.Booster, ...]
+    calibrators: tuple[Calibrator, ...]
+    groups: tuple[str, ...]
+    class_weight: tuple[float, ...]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EnsembleModel:
+    """Batch models behind the interface of a single scikit-learn classifier.
+
+    Attributes
+    ----------
+    members
+        The batch models; a single batch's model has one.
+    features
+        Names, order and kinds of the features.
+    classes
+        Labels in the order of the probability columns.
+    scores
+        Base-score column of each class where boosters start from the base model's log-odds, else
+        None.
+    combiner
+        Name and parameters of the combiner.
+    prevalence
+        Share of each class where the model is used, or None for that of the training rows.
+    columns
+        Names of the group and position columns of the training table.
+    facts
+        Data digest, missing batches and whatever else the training recorded.
+    threads
+        Threads of a prediction.
+    """
+
+    members: tuple[Member, ...]
+    features: Features
+    classes: tuple[str, ...]
+    scores: dict[str, str] | None
+    combiner: dict[str, Any]
+    prevalence: dict[str, float] | None
+    columns: dict[str, str | None]
+    facts: dict[str, Any]
+    threads: int = 1
+
+    @cached_property
+    def classes_(self) -> np.ndarray:
+        """Labels, (classes,)."""
+        return np.array(self.classes)
+
+    @cached_property
+    def feature_names_in_(self) -> np.ndarray:
+        """Feature names in the order of training, (features,)."""
+        return np.array(self.features.names)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features."""
+        return len(self.features.names)
+
+    @property
+    def columns_in_(self) -> list[str]:
+        """Every column that a table must have: features, and base scores to start from."""
+        return list(dict.fromkeys([*self.features.names, *(self.scores or {}).values()]))
+
+    def predict_proba(self, table: Table) -> np.ndarray:
+        """Probability of every class.
+
+        Parameters
+        ----------
+        table
+            polars, pandas or Arrow table, or the path of a Parquet or CSV file, or a folder or
+            glob of Parquet shards. Columns are taken by name, in any order; others are ignored.
+
+        Returns
+        -------
+        numpy.ndarray
+            (rows, classes) float64; rows sum to 1.
+
+        Raises
+        ------
+        InputError
+            Naming the features that the table lacks.
+        """
+        return self._collect(table, self.combine, (len(self.classes),))
+
+    def predict(self, table: Table) -> np.ndarray:
+        """The most probable label of every row, (rows,)."""
+        return self.classes_[self.predict_proba(table).argmax(axis=1)]
+
+    def member_proba(self, table: Table) -> np.ndarray:
+        """Calibrated probabilities of every member, (rows, members, classes)."""
+        shape = (len(self.members), len(self.classes))
+        return self._collect(table, lambda probabilities: probabilities, shape)
+
+    def predict_std(self, table: Table) -> np.ndarray:
+        """Standard deviation of the members' probabilities, (rows, classes)."""
+        return self._collect(table, lambda p: p.std(axis=1), (len(self.classes),))
+
+    def frame_probabilities(self, frame: pl.DataFrame) -> np.ndarray:
+        """Calibrated probabilities of every member for a frame that fits in memory.
+
+        The classes' sigmoids are calibrated one by one and then divided by their sum.
+
+        Returns
+        -------
+        numpy.ndarray
+            (rows, members, classes) float64.
+        """
+        margins = self.frame_margins(frame).astype(np.float64)
+        for row, member in enumerate(self.members):
+            for column, calibrator in enumerate(member.calibrators):
+                margins[:, row, column] = calibrator.apply(margins[:, row, column])
+        return margins / margins.sum(axis=2, keepdims=True)
+
+    def frame_margins(self, frame: pl.DataFrame) -> np.ndarray:
+        """Raw log-odds of every member and class, (rows, members, classes) float32."""
+        shape = (frame.height, len(self.members), len(self.classes))
+        margins = np.empty(shape, np.float32)
+        matrix = learner.to_matrix(self.features.select(frame), self.threads)
+        starts = self.starts(frame)
+        for column, start in enumerate(starts):
+            for row, member in enumerate(self.members):
+                booster = member.boosters[column]
+                margins[:, row, column] = learner.predict_margin(booster, matrix, start)
+        return margins
+
+    def starts(self, frame: pl.DataFrame) -> list[np.ndarray | None]:
+        """What each class's boosters start from: base log-odds, or None for zero."""
+        if self.scores is None:
+            return [None] * len(self.classes)
+        margins = learner.base_margins(frame, self.scores)
+        return [margins[name] for name in self.classes]
+
+    def combine(self, probabilities: np.ndarray) -> np.ndarray:
+        """From members' probabilities to the model's, at the prevalence of use.
+
+        A change of prevalence multiplies each class by the ratio of its share in use to its share
+        in training and divides by the sum (Saerens, Latinne and Decaestecker 2002).
+        """
+        combined = COMBINERS[self.combiner["name"]](probabilities, self.combiner["parameters"])
+        if self.prevalence is None:
+            return combined
+        shifted = combined * self._prior_ratio
+        return shifted / shifted.sum(axis=1, keepdims=True)
+
+    @cached_property
+    def _prior_ratio(self) -> np.ndarray:
+        trained = np.sum([member.class_weight for member in self.members], axis=0)
+        used = np.array([self.prevalence[name] for name in self.classes])
+        return used / (trained / trained.sum())
+
+    def _collect(self, table: Table, reduce: Any, shape: tuple[int, ...]) -> np.ndarray:
+        parts = [
+            reduce(self.frame_probabilities(frame)) for frame in read_table(table, self.columns_in_)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, *shape))
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file whole; equal models give equal bytes."""
+        contents = dict(self._contents())
+        description = self._describe() | {
+            "files": {
+                name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+                for name, data in contents.items()
+            }
+        }
+        text = json.dumps(description, indent=1, allow_nan=False, ensure_ascii=False)
+        with whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+            for name, data in {MODEL_JSON: text.encode(), **contents}.items():
+                info = zipfile.ZipInfo(name, EPOCH)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(info, data)
+
+    def save_pickle(self, path: str | Path) -> None:
+        """Write the dictionary that workflows made for `AllGenesBatchEnsemble` expect."""
+        singles = [replace(self, members=(member,)) for member in self.members]
+        genes = {group for member in self.members for group in member.groups}
+        content = {
+            "type": "AllGenesBatchEnsemble",
+            "batch_models": [
+                {
+                    "model": single,
+                    "batch_id": member.name,
+                    "genes": list(member.groups),
+                    "metrics": member.facts.get("metrics"),
+                }
+                for single, member in zip(singles, self.members, strict=True)
+            ],
+            "total_genes": sum(len(member.groups) for member in self.members),
+            "unique_genes": len(genes),
+            "total_positions": sum(member.facts["rows"] for member in self.members),
+            "batch_count": len(self.members),
+            "combination_method": self.combiner["name"],
+            "feature_names": list(self.features.names),
+            "ensemble": self,
+        }
+        with whole(path) as temporary, temporary.open("wb") as stream:
+            pickle.dump(content, stream)
+
+    def _contents(self) -> Iterator[tuple[str, bytes]]:
+        for row, member in enumerate(self.members):
+            for column, booster in enumerate(member.boosters):
+                number = row * len(self.classes) + column
+                yield f"members/{number:03d}.ubj", learner.to_bytes(booster)
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "genebatch": __version__,
+            "libraries": {
+                "python": platform.python_version(),
+                "xgboost": xgb.__version__,
+                "numpy": np.__version__,
+                "scikit-learn": sklearn.__version__,
+            },
+            "classes": list(self.classes),
+            "features": self.features.to_json(),
+            "scores": self.scores,
+            "combiner": self.combiner,
+            "prevalence": self.prevalence,
+            "columns": self.columns,
+            "facts": self.facts,
+            "members": [_member_json(member) for member in self.members],
+        }
+
+
+def load_model(path: str | Path, *, threads: int = 1, trust: bool = False) -> EnsembleModel:
+    """Load a model file, or the one of a results folder.
+
+    Parameters
+    ----------
+    path
+        A `.gbm` file, the `.pkl` beside it, or a folder that holds `model_multiclass_all_genes.gbm`
+        (directly, or in `model/`).
+    threads
+        Threads of a prediction.
+    trust
+        Reading a `.pkl` runs whatever code its author put there, so it needs `trust=True`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of a later format, or any byte of it differs from what was saved.
+    """
+    path = _locate(Path(path))
+    if path.suffix == ".pkl":
+        model = _load_pickle(path, trust)
+    else:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                model = _read(archive)
+        except InputError as error:
+            raise InputError(f"{path} is damaged or no model file: {error}") from error
+        except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, TypeError) as error:
+            raise InputError(f"{path} is damaged or no model file: {error!r}") from error
+        except (xgb.core.XGBoostError, zlib.error, NotImplementedError) as error:
+            raise InputError(f"{path} is damaged or no model file: {error!r}") from error
+    return replace(model, threads=threads)
+
+
+def merge(
+    models: Sequence[EnsembleModel],
+    combiner: str,
+    prevalence: Mapping[str, float] | None,
+    facts: Mapping[str, Any],
+) -> EnsembleModel:
+    """One model of all members of several.
+
+    Raises
+    ------
+    InputError
+        If the models differ in features, classes or base scores.
+    """
+    first = models[0]
+    for model in models[1:]:
+        same = (model.features, model.classes, model.scores)
+        if same != (first.features, first.classes, first.scores):
+            raise InputError(
+                f"batch {model.members[0].name} was trained on other features, classes or base "
+                f"scores than {first.members[0].name}; delete its folder and run again"
+            )
+    return replace(
+        first,
+        members=tuple(member for model in models for member in model.members),
+        combiner={"name": combiner, "parameters": {}},
+        prevalence=dict(prevalence) if prevalence is not None else None,
+        facts=dict(facts),
+    )
+
+
+def _locate(path: Path) -> Path:
+    if path.is_dir():
+        name = "model_multiclass_all_genes.gbm"
+        for candidate in (path / name, path / "model" / name):
+            if candidate.is_file():
+                return candidate
+        raise InputError(f"folder {path} holds no {name}, nor does its folder model/")
+    if not path.is_file():
+        raise InputError(f"model file {path} does not exist")
+    return path
+
+
+def _load_pickle(path: Path, trust: bool) -> EnsembleModel:
+    if not trust:
+        raise InputError(
+            f"{path} is a pickle, and reading one runs the code inside; load the .gbm file beside "
+            "it, or pass trust=True if you made the file yourself"
+        )
+    with path.open("rb") as stream:
+        content = pickle.load(stream)
+    if not isinstance(content, dict) or content.get("type") != "AllGenesBatchEnsemble":
+        raise InputError(f"{path} holds no AllGenesBatchEnsemble")
+    return content["ensemble"]
+
+
+def _read(archive: zipfile.ZipFile) -> EnsembleModel:
+    description = json.loads(_read_bytes(archive, MODEL_JSON, MODEL_JSON_BYTES))
+    if description["format"] > FORMAT:
+        raise InputError(
+            f"format {description['format']} is newer than this version reads ({FORMAT}); "
+            f"install genebatch {description['genebatch']} or later"
+        )
+    expected = {MODEL_JSON, *description["files"]}
+    if set(archive.namelist()) != expected:
+        raise InputError("its list of members differs from model.json")
+    data = {}
+    for name, facts in description["files"].items():
+        data[name] = _read_bytes(archive, name, facts["bytes"])
+        if hashlib.sha256(data[name]).hexdigest() != facts["sha256"]:
+            raise InputError(f"{name} does not have the digest it was saved with")
+    classes = tuple(description["classes"])
+    if description["combiner"]["name"] not in COMBINERS:
+        raise InputError(f"unknown combiner {description['combiner']['name']!r}")
+    return EnsembleModel(
+        members=tuple(
+            _member(
+                value,
+                [
+                    data[f"members/{row * len(classes) + column:03d}.ubj"]
+                    for column in range(len(classes))
+                ],
+            )
+            for row, value in enumerate(description["members"])
+        ),
+        features=Features.from_json(description["features"]),
+        classes=classes,
+        scores=description["scores"],
+        combiner=description["combiner"],
+        prevalence=description["prevalence"],
+        columns=description["columns"],
+        facts=description["facts"],
+    )
+
+
+def _read_bytes(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
+    """Read a member of at most `size` bytes, whatever the archive claims."""
+    with archive.open(name) as stream:
+        data = stream.read(size + 1)
+    if len(data) > size:
+        raise InputError(f"{name} is larger than it may be ({size:,} bytes)")
+    return data
+
+
+def _member_json(member: Member) -> dict[str, Any]:
+    return {
+        "name": member.name,
+        "calibrators": [calibrator.to_json() for calibrator in member.calibrators],
+        "groups": list(member.groups),
+        "groups_digest": digest(sorted(member.groups)),
+        "class_weight": list(member.class_weight),
+        "facts": member.facts,
+    }
+
+
+def _member(value: Mapping[str, Any], boosters: Sequence[bytes]) -> Member:
+    if digest(sorted(value["groups"])) != value["groups_digest"]:
+        raise InputError(f"the groups of member {value['name']} do not have their digest")
+    return Member(
+        value["name"],
+        tuple(learner.from_bytes(data) for data in boosters),
+        tuple(Calibrator.from_json(calibrator) for calibrator in value["calibrators"]),
+        tuple(value["groups"]),
+        tuple(value["class_weight"]),
+        value["facts"],
+    )
