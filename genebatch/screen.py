@@ -201,8 +201,9 @@ class Screen:
             if auc is not None:
                 label = self.classes[number]
                 found.append(Finding(name, f"leak: being missing has AUC {auc:.4f} for '{label}'"))
-        if self.columns[name]["kind"] == "dense" and self.distinct[name] > 2:
-            value = column.mode(maintain_order=False).min()
+        present = column.drop_nulls()
+        if self.columns[name]["kind"] == "dense" and present.n_unique() > 2:
+            value = present.mode().min()
             number, auc = _worst(
                 self._indicator((column == value).fill_null(False).to_numpy()), self.limits
             )

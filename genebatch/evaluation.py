@@ -1,0 +1,193 @@
+"""The finished model and the base scores on the groups that no batch has seen."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genebatch.dataset import Roles, Shard, read_groups
+from genebatch.files import InputError, read_json, whole
+from genebatch.metrics import (
+    bootstrap_average_precision,
+    corrections,
+    interval,
+    score_table,
+)
+from genebatch.model import EnsembleModel, load_model
+from genebatch.planning import read_groups_list
+from genebatch.screen import label_codes
+from genebatch.training import identity_columns, normalised, plain_weights, score_columns
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    inputs: Mapping[str, str | Path],
+    dataset: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    threads: int,
+    outputs: Mapping[str, str | Path],
+) -> None:
+    """Judge a model file on the test groups.
+
+    Holds identity, probabilities and members' probabilities of the test rows, no features.
+
+    Parameters
+    ----------
+    inputs
+        Paths `model`, `profile`, `genes` and `test_groups`.
+    dataset, evaluation
+        Parts of the config.
+    threads
+        Threads of the prediction.
+    outputs
+        Paths `metrics` (TSV, every metric of ensemble, base scores and members, with and without
+        weights), `comparison` (TSV, ensemble beside base scores, with bootstrap intervals over
+        groups for average precision), `corrections` (TSV, errors of the base scores corrected
+        and made) and `predictions` (Parquet, one line per test row).
+
+    Raises
+    ------
+    InputError
+        If a member of the model was trained on a test group.
+    """
+    model = load_model(inputs["model"], threads=threads)
+    test_groups = read_groups_list(inputs["test_groups"])
+    refuse_seen_groups(model, test_groups)
+    genes = pl.read_parquet(inputs["genes"]).filter(pl.col("group").is_in(test_groups))
+    rows, members = predict_groups(model, read_json(inputs["profile"]), genes, dataset)
+    log.info("%s rows of %d test groups", f"{rows.height:,}", genes.height)
+    classes = list(model.classes)
+    codes = label_codes(rows["label"], classes, None)
+    systems = {"ensemble": model.combine(members)}
+    if dataset["scores"]:
+        scores = rows.select(score_columns(classes).values()).to_numpy().astype(np.float64)
+        systems["base"] = normalised(scores)
+    for number, member in enumerate(model.members):
+        systems[f"member {member.name}"] = members[:, number]
+    weight = plain_weights(rows)
+    groups = rows["group"].rank("dense").to_numpy().astype(np.int64) - 1
+    metrics = pl.concat(
+        score_table(codes, probability, classes, weight, groups, system)
+        for system, probability in systems.items()
+    )
+    intervals = _intervals(codes, systems, classes, weight, groups, evaluation)
+    _write(outputs["metrics"], metrics)
+    _write(outputs["comparison"], compare(metrics, intervals))
+    _write(outputs["corrections"], _corrections(codes, systems, classes, weight))
+    predicted = [
+        pl.Series(f"probability_{name}", systems["ensemble"][:, column])
+        for column, name in enumerate(classes)
+    ]
+    predicted += [
+        pl.Series(f"std_{name}", members[:, :, column].std(axis=1))
+        for column, name in enumerate(classes)
+    ]
+    with whole(outputs["predictions"]) as temporary:
+        rows.hstack(predicted).write_parquet(temporary)
+
+
+def refuse_seen_groups(model: EnsembleModel, test_groups: list[str]) -> None:
+    """Raise if any member was trained on any of the groups."""
+    for member in model.members:
+        seen = sorted(set(member.groups) & set(test_groups))
+        if seen:
+            raise InputError(
+                f"member {member.name} was trained on {len(seen)} of the test groups (for example "
+                f"'{seen[0]}'), so an evaluation on them would flatter the model"
+            )
+
+
+def predict_groups(
+    model: EnsembleModel,
+    profile: Mapping[str, Any],
+    genes: pl.DataFrame,
+    dataset: Mapping[str, Any],
+) -> tuple[pl.DataFrame, np.ndarray]:
+    """Identity columns and members' probabilities, (rows, members, classes), of some groups."""
+    roles = Roles(**profile["roles"])
+    shards = [Shard(**shard) for shard in profile["shards"]]
+    wanted = [roles.label, roles.weight, roles.position, *roles.scores.values()]
+    columns = [*model.columns_in_, *(name for name in wanted if name is not None)]
+    rows, members = [], []
+    for frame in read_groups(shards, genes, list(dict.fromkeys(columns)), roles.group):
+        rows.append(identity_columns(frame, roles, dataset))
+        members.append(model.frame_probabilities(frame))
+    return pl.concat(rows), np.concatenate(members)
+
+
+def compare(metrics: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
+    """Every metric of the ensemble beside the base scores.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns `class, metric, weighted, base, ensemble, difference`, and, for average precision,
+        95 % bootstrap intervals over groups of the three as `{name}_low` and `{name}_high`.
+    """
+    keys = ["class", "metric", "weighted"]
+    sides = {
+        system: metrics.filter(pl.col("system") == system).select(
+            *keys, pl.col("value").alias(system)
+        )
+        for system in ("base", "ensemble")
+    }
+    joined = sides["ensemble"].join(sides["base"], on=keys, how="left", maintain_order="left")
+    return (
+        joined.select(*keys, "base", "ensemble")
+        .with_columns((pl.col("ensemble") - pl.col("base")).alias("difference"))
+        .join(intervals, on=keys, how="left", maintain_order="left")
+    )
+
+
+def _intervals(
+    codes: np.ndarray,
+    systems: Mapping[str, np.ndarray],
+    classes: list[str],
+    weight: np.ndarray | None,
+    groups: np.ndarray,
+    evaluation: Mapping[str, Any],
+) -> pl.DataFrame:
+    lines = []
+    judged = [system for system in ("ensemble", "base") if system in systems]
+    for column, name in enumerate(classes):
+        scores = {system: systems[system][:, column] for system in judged}
+        for weighted in [False] if weight is None else [False, True]:
+            values = bootstrap_average_precision(
+                codes == column,
+                scores,
+                groups,
+                weight if weighted else None,
+                evaluation["n_replicates"],
+                evaluation["seed"],
+            )
+            if "base" in values:
+                values["difference"] = values["ensemble"] - values["base"]
+            line = {"class": name, "metric": "average_precision", "weighted": weighted}
+            for system in ("base", "ensemble", "difference"):
+                ends = interval(values[system]) if system in values else None
+                line[f"{system}_low"], line[f"{system}_high"] = ends or (None, None)
+            lines.append(line)
+    ends = {
+        f"{s}_{e}": pl.Float64 for s in ("base", "ensemble", "difference") for e in ("low", "high")
+    }
+    return pl.DataFrame(lines, schema_overrides=ends)
+
+
+def _corrections(
+    codes: np.ndarray,
+    systems: Mapping[str, np.ndarray],
+    classes: list[str],
+    weight: np.ndarray | None,
+) -> pl.DataFrame:
+    if "base" not in systems:
+        return pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
+    return corrections(codes, systems["base"], systems["ensemble"], classes, weight)
+
+
+def _write(path: str | Path, table: pl.DataFrame) -> None:
+    with whole(path) as temporary:
+        table.write_csv(temporary, separator="\t")

@@ -1,0 +1,85 @@
+"""Predictions for tables of any size."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genebatch.dataset import read_table, table_columns
+from genebatch.files import InputError, whole
+from genebatch.model import EnsembleModel
+
+log = logging.getLogger(__name__)
+
+
+def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> int:
+    """Predict a table on disk into a Parquet file, in the order of its rows.
+
+    Holds one record batch of `dataset.BATCH_ROWS` rows.
+
+    Parameters
+    ----------
+    model
+        A loaded model.
+    table
+        Parquet or CSV file, folder or glob of Parquet shards.
+    out
+        Parquet file: the group and position columns where the table has them, `prediction`,
+        `probability_{class}` and `std_{class}`, the standard deviation across members.
+
+    Returns
+    -------
+    int
+        Rows written.
+
+    Raises
+    ------
+    InputError
+        If a needed column is missing; nothing is written then.
+    """
+    if Path(out).suffix != ".parquet":
+        raise InputError(f"predictions are written as Parquet; {out} should end in .parquet")
+    present = set(table_columns(table))
+    named = [model.columns.get("group"), model.columns.get("position")]
+    identity = [name for name in named if name in present]
+    columns = list(dict.fromkeys([*identity, *model.columns_in_]))
+    rows = 0
+    with whole(out) as temporary:
+        writer = None
+        for frame in read_table(table, columns):
+            part = predict_frame(model, frame, identity).to_arrow()
+            if writer is None:
+                writer = pq.ParquetWriter(temporary, _with_origin(part.schema, model))
+            writer.write_table(part.cast(writer.schema))
+            rows += part.num_rows
+        if writer is None:
+            raise InputError(f"{table} has no rows")
+        writer.close()
+    log.info("%s rows predicted into %s", f"{rows:,}", out)
+    return rows
+
+
+def predict_frame(model: EnsembleModel, frame: pl.DataFrame, identity: list[str]) -> pl.DataFrame:
+    """Identity columns, prediction, probabilities and their deviation for a frame in memory."""
+    members = model.frame_probabilities(frame)
+    probability = model.combine(members)
+    deviation = members.std(axis=1)
+    columns = [pl.Series("prediction", np.array(model.classes)[probability.argmax(axis=1)])]
+    for prefix, values in (("probability", probability), ("std", deviation)):
+        columns += [
+            pl.Series(f"{prefix}_{name}", values[:, number])
+            for number, name in enumerate(model.classes)
+        ]
+    return frame.select(identity).hstack(columns)
+
+
+def _with_origin(schema: pa.Schema, model: EnsembleModel) -> pa.Schema:
+    """Record in the file which model made it."""
+    origin = {
+        "genebatch.members": ",".join(member.name for member in model.members),
+        "genebatch.data_digest": str(model.facts.get("data_digest", "")),
+    }
+    return schema.with_metadata(origin)
