@@ -4,7 +4,10 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["EnsembleModel", "__version__", "load_model"]
+
+# Raised whenever the same rows and config would give another model; batches then run again.
+ALGORITHM = 1
+__all__ = ["ALGORITHM", "EnsembleModel", "__version__", "load_model"]
 
 _EXPORTS = {"EnsembleModel": "genebatch.model", "load_model": "genebatch.model"}
 

@@ -10,9 +10,16 @@ import pyarrow.parquet as pq
 
 from genebatch.dataset import read_table, table_columns
 from genebatch.files import InputError, whole
-from genebatch.model import EnsembleModel
+from genebatch.model import EnsembleModel, load_model
 
 log = logging.getLogger(__name__)
+
+
+def predict_file(
+    model_file: str | Path, table: str | Path, out: str | Path, threads: int = 1
+) -> int:
+    """Predict a table on disk with a model on disk; see `predict_table`."""
+    return predict_table(load_model(model_file, threads=threads), table, out)
 
 
 def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> int:

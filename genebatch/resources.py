@@ -118,6 +118,20 @@ RULES: dict[str, Callable[[Shape], float]] = {
 }
 
 
+# Whole-data rules stream; see benchmarks/memory.md. Screening holds `screen.max_rows` rows, and
+# consolidation, evaluation and prediction hold every member's trees.
+WHOLE_DATA_MB = {
+    "analyze_dataset": 900,
+    "choose_test_groups": 500,
+    "screen_features": 1400,
+    "plan_batches": 500,
+    "consolidate": 1000,
+    "evaluate": 1200,
+    "predict": 1000,
+    "write_report": 1200,
+}
+
+
 def estimate_mb(rule: str, shape: Shape) -> int:
     """Peak resident memory that a per-batch rule will need, in MB.
 

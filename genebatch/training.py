@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import xgboost as xgb
 
+from genebatch import ALGORITHM
 from genebatch import learner as boosting
 from genebatch.calibration import Calibrator, choose
 from genebatch.dataset import Features, Roles, Shard, read_groups
@@ -20,9 +21,6 @@ from genebatch.partition import deal
 from genebatch.screen import label_codes
 
 log = logging.getLogger(__name__)
-
-# Raised whenever the same rows and config would give another model; a rerun trigger of batch rules.
-ALGORITHM = 1
 
 IDENTITY = Calibrator("identity", {})
 

@@ -1,0 +1,209 @@
+"""A made data set that trains in a second, and its whole run by library calls."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from genebatch import analysis, consolidation, evaluation, explain, planning, screen, training
+from genebatch import config as configuration
+
+CLASSES = ["neither", "donor", "acceptor"]
+SCORES = {name: f"{name}_score" for name in CLASSES}
+CONFIG = {
+    "dataset": {
+        "group": "gene_id",
+        "label": "splice_type",
+        "classes": CLASSES,
+        "null_label": "neither",
+        "scores": SCORES,
+        "weight": "sample_weight",
+        "position": "position",
+        "metadata": ["chrom"],
+    },
+    "test": {"fraction": 0.2},
+    "batching": {"max_genes": 10, "min_genes": 2, "min_positives": 1},
+    "cv": {"n_splits": 3, "stop_fraction": 0.3},
+    "learner": {"n_estimators": 40, "learning_rate": 0.2, "early_stopping_rounds": 5},
+    "explain": {"rows": 120, "families": {"signals": ["signal_*"]}},
+    "evaluation": {"n_replicates": 100},
+}
+
+
+def make_rows(n_groups: int = 24, seed: int = 0) -> pl.DataFrame:
+    """Groups of 20 to 45 rows: two columns tell the sites apart, the base scores know half of it.
+
+    `noise_a`, `noise_b` and the counts but `2mer_AA` know nothing; `noise_b` has nulls.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(20, 46, n_groups)
+    n_rows = int(sizes.sum())
+    codes = rng.choice(3, n_rows, p=[0.7, 0.15, 0.15])
+    logits = np.log([0.7, 0.15, 0.15]) + rng.normal(0, 1, (n_rows, 3))
+    logits[np.arange(n_rows), codes] += 1.5
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    noise = rng.normal(size=n_rows)
+    columns = {
+        "gene_id": np.repeat([f"g{number:02d}" for number in range(n_groups)], sizes),
+        "chrom": np.repeat([f"chr{number % 5}" for number in range(n_groups)], sizes),
+        "position": np.concatenate([np.arange(size) * 3 for size in sizes]),
+        "splice_type": [None if code == 0 else CLASSES[code] for code in codes],
+        "sample_weight": np.where(codes == 0, 3.0, 1.0),
+        **{column: scores[:, number] for number, column in enumerate(SCORES.values())},
+        "signal_donor": rng.normal(size=n_rows) + 2 * (codes == 1),
+        "signal_acceptor": rng.normal(size=n_rows) + 2 * (codes == 2),
+        "noise_a": rng.normal(size=n_rows),
+        "noise_b": np.where(rng.random(n_rows) < 0.1, np.nan, noise),
+        "2mer_AA": rng.poisson(0.1 + 0.8 * (codes == 1)),
+        **{f"2mer_{pair}": rng.poisson(0.2, n_rows) for pair in ("CC", "GG", "TT")},
+    }
+    frame = pl.DataFrame(columns, schema_overrides={"splice_type": pl.String})
+    return frame.with_columns(
+        pl.col("^2mer_.*$").cast(pl.UInt8), pl.col("noise_b").fill_nan(None)
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run under `folder`; every method is one rule."""
+
+    folder: Path
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        keys = CONFIG.keys() | self.changes.keys()
+        merged = {key: CONFIG.get(key, {}) | self.changes.get(key, {}) for key in keys}
+        merged["dataset"] = merged["dataset"] | {"path": str(self.folder / "data")}
+        return configuration.resolve(merged)
+
+    @property
+    def batches(self) -> list[str]:
+        return pl.read_csv(self.folder / "manifest.tsv", separator="\t")["batch"].to_list()
+
+    def paths(self, batch: str = "") -> dict[str, Path]:
+        names = ("profile.json", "genes.parquet", "test_groups.tsv", "features.json")
+        names += ("screen.tsv", "manifest.tsv", "plan.parquet", "model.gbm", "model.pkl")
+        found = {name.split(".")[0]: self.folder / name for name in names}
+        if batch:
+            names = ("out_of_fold.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")
+            names += ("models.gbm", "calibration.json", "model.gbm", "shap.parquet")
+            names += ("importance.tsv", "families.tsv")
+            found |= {name.split(".")[0]: self.folder / batch / name for name in names}
+        return found
+
+    def write(self, rows: pl.DataFrame, n_shards: int = 3) -> None:
+        """Whole groups in each shard, in row groups of 64 rows."""
+        (self.folder / "data").mkdir(parents=True, exist_ok=True)
+        names = rows["gene_id"].unique().sort().to_list()
+        for number in range(n_shards):
+            part = rows.filter(pl.col("gene_id").is_in(names[number::n_shards]))
+            part.write_parquet(
+                self.folder / "data" / f"part-{number}.parquet", row_group_size=64
+            )
+
+    def analyze(self) -> None:
+        files = self.paths()
+        analysis.analyze_dataset(
+            self.config["dataset"], None, files["profile"], files["genes"]
+        )
+
+    def plan(self) -> None:
+        """Test groups, screen and batches."""
+        files, config = self.paths(), self.config
+        facts = (files["profile"], files["genes"], files["test_groups"])
+        planning.choose_test_groups(
+            files["genes"], config["test"], None, files["test_groups"]
+        )
+        screen.screen_features(
+            *facts, config["dataset"], config["screen"], files["features"], files["screen"]
+        )
+        planning.plan_batches(
+            *facts, files["features"], config, 8000, files["manifest"], files["plan"]
+        )
+
+    def cross_validate(self, batch: str) -> None:
+        files, config = self.paths(batch), self.config
+        parts = (config["dataset"], config["cv"], config["learner"])
+        training.cross_validate_batch(files, batch, *parts, files)
+
+    def train(self, batch: str, out: Path | None = None) -> Path:
+        files, config = self.paths(batch), self.config
+        out = out or self.folder / batch / "raw.gbm"
+        training.train_batch(files, batch, config["dataset"], config["learner"], out)
+        return out
+
+    def calibrate(self, batch: str) -> None:
+        files, config = self.paths(batch), self.config
+        inputs = files | {"model": self.folder / batch / "raw.gbm"}
+        weights = config["learner"]["use_weights"]
+        parts = (config["dataset"], config["calibration"], weights)
+        training.calibrate_batch(inputs, *parts, files)
+
+    def explain(self, batch: str) -> None:
+        files, config = self.paths(batch), self.config
+        weights = config["learner"]["use_weights"]
+        parts = (config["dataset"], config["explain"], weights, 1)
+        explain.explain_batch(files, batch, *parts, files)
+
+    def finish_batch(self, batch: str) -> None:
+        self.cross_validate(batch)
+        self.train(batch)
+        self.calibrate(batch)
+
+    def consolidate(self) -> None:
+        files = self.paths()
+        consolidation.consolidate(
+            [self.paths(batch)["model"] for batch in self.batches],
+            files["manifest"],
+            files["profile"],
+            self.config["ensemble"]["combiner"],
+            self.config["calibration"]["prevalence"],
+            files["model"],
+            files["model"].with_suffix(".pkl"),
+        )
+
+    def evaluate(self) -> dict[str, Path]:
+        names = ("metrics.tsv", "comparison.tsv", "corrections.tsv", "predictions.parquet")
+        outputs = {name.split(".")[0]: self.folder / "evaluation" / name for name in names}
+        config = self.config
+        evaluation.evaluate(
+            self.paths() | {"model": self.folder / "model.gbm"},
+            config["dataset"],
+            config["evaluation"],
+            1,
+            outputs,
+        )
+        return outputs
+
+
+@pytest.fixture(scope="session")
+def make_toy_rows() -> Callable[..., pl.DataFrame]:
+    return make_rows
+
+
+@pytest.fixture(scope="session")
+def toy_rows() -> pl.DataFrame:
+    return make_rows()
+
+
+@pytest.fixture(scope="session")
+def new_run() -> type[Run]:
+    return Run
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory, toy_rows) -> Run:
+    """A finished run of two batches; tests read its files and change none."""
+    run = Run(tmp_path_factory.mktemp("toy"))
+    run.write(toy_rows)
+    run.analyze()
+    run.plan()
+    for batch in run.batches:
+        run.finish_batch(batch)
+    run.consolidate()
+    return run

@@ -1,0 +1,100 @@
+rule analyze_dataset:
+    input:
+        shards=ancient(shards),
+    output:
+        profile="results/dataset/profile.json",
+        genes="results/dataset/genes.parquet",
+        usage="results/usage/analyze_dataset/all.json",
+    log:
+        "logs/analyze_dataset.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: 1
+    resources:
+        mem_mb=whole_memory("analyze_dataset"),
+        needs_mb=whole_memory("analyze_dataset"),
+    params:
+        fingerprint=data_fingerprint,
+        dataset=config["dataset"],
+        test_column=config["test"]["column"],
+    script:
+        "../scripts/analyze_dataset.py"
+
+
+rule choose_test_groups:
+    input:
+        genes="results/dataset/genes.parquet",
+    output:
+        groups="results/dataset/test_groups.tsv",
+    log:
+        "logs/choose_test_groups.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: 1
+    resources:
+        mem_mb=whole_memory("choose_test_groups"),
+        needs_mb=whole_memory("choose_test_groups"),
+    params:
+        test=config["test"],
+        keep=config["batching"]["keep"],
+    script:
+        "../scripts/choose_test_groups.py"
+
+
+rule screen_features:
+    input:
+        profile="results/dataset/profile.json",
+        genes="results/dataset/genes.parquet",
+        test_groups="results/dataset/test_groups.tsv",
+        shards=ancient(shards),
+    output:
+        features="results/features/features.json",
+        table=report(
+            "results/features/screen.tsv",
+            caption="../report/screen.rst",
+            category="Data set",
+            labels={"table": "feature screen"},
+        ),
+        usage="results/usage/screen_features/all.json",
+    log:
+        "logs/screen_features.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: 1
+    resources:
+        mem_mb=whole_memory("screen_features"),
+        needs_mb=whole_memory("screen_features"),
+    params:
+        dataset=row_config,
+        screen=config["screen"],
+    script:
+        "../scripts/screen_features.py"
+
+
+checkpoint plan_batches:
+    input:
+        profile="results/dataset/profile.json",
+        genes="results/dataset/genes.parquet",
+        test_groups="results/dataset/test_groups.tsv",
+        features="results/features/features.json",
+    output:
+        manifest=report(
+            "results/batches/manifest.tsv",
+            caption="../report/manifest.rst",
+            category="Data set",
+            labels={"table": "batches"},
+        ),
+        genes="results/batches/genes.parquet",
+    log:
+        "logs/plan_batches.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: 1
+    resources:
+        mem_mb=whole_memory("plan_batches"),
+        needs_mb=whole_memory("plan_batches"),
+        budget_mb=planning_budget,
+    params:
+        config=plan_config,
+    script:
+        "../scripts/plan_batches.py"

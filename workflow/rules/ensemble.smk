@@ -1,0 +1,55 @@
+rule consolidate:
+    input:
+        models=per_batch(f"{BATCH_FILES}/model.gbm"),
+        manifest="results/batches/manifest.tsv",
+        profile="results/dataset/profile.json",
+    output:
+        model="results/model/model_multiclass_all_genes.gbm",
+        pickle="results/model/model_multiclass_all_genes.pkl",
+        usage="results/usage/consolidate/all.json",
+    log:
+        "logs/consolidate.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: 1
+    resources:
+        mem_mb=whole_memory("consolidate"),
+        needs_mb=whole_memory("consolidate"),
+    params:
+        combiner=config["ensemble"]["combiner"],
+        prevalence=config["calibration"]["prevalence"],
+    script:
+        "../scripts/consolidate.py"
+
+
+rule evaluate:
+    input:
+        model="results/model/model_multiclass_all_genes.gbm",
+        profile="results/dataset/profile.json",
+        genes="results/dataset/genes.parquet",
+        test_groups="results/dataset/test_groups.tsv",
+        shards=ancient(shards),
+    output:
+        metrics="results/evaluation/metrics.tsv",
+        comparison=report(
+            "results/evaluation/comparison.tsv",
+            caption="../report/comparison.rst",
+            category="Evaluation",
+            labels={"table": "ensemble beside base scores"},
+        ),
+        corrections="results/evaluation/corrections.tsv",
+        predictions="results/evaluation/predictions.parquet",
+        usage="results/usage/evaluate/all.json",
+    log:
+        "logs/evaluate.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: config["learner"]["threads"]
+    resources:
+        mem_mb=whole_memory("evaluate"),
+        needs_mb=whole_memory("evaluate"),
+    params:
+        dataset=row_config,
+        evaluation=config["evaluation"],
+    script:
+        "../scripts/evaluate.py"

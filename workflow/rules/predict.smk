@@ -1,0 +1,19 @@
+rule predict:
+    input:
+        model="results/model/model_multiclass_all_genes.gbm",
+        shards=table_shards,
+    output:
+        predictions="results/predictions/{table}.parquet",
+        usage="results/usage/predict/{table}.json",
+    log:
+        "logs/predict/{table}.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: config["learner"]["threads"]
+    resources:
+        mem_mb=whole_memory("predict"),
+        needs_mb=whole_memory("predict"),
+    params:
+        table=lookup(dpath="predict/tables/{table}", within=config),
+    script:
+        "../scripts/predict.py"

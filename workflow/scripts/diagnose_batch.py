@@ -1,0 +1,19 @@
+"""Adapter: rule diagnose_batch calls genebatch.report.diagnose_batch."""
+
+from genebatch.resources import job
+
+with job(
+    log_file=snakemake.log[0],
+    mem_mb=snakemake.resources.mem_mb,
+    needs_mb=snakemake.resources.needs_mb,
+    threads=snakemake.threads,
+    usage=snakemake.output.usage,
+):
+    from genebatch.report import diagnose_batch
+
+    diagnose_batch(
+        snakemake.input,
+        snakemake.wildcards.batch,
+        snakemake.params.dataset,
+        outputs=snakemake.output,
+    )

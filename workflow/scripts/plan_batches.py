@@ -1,0 +1,22 @@
+"""Adapter: rule plan_batches calls genebatch.planning.plan_batches."""
+
+from genebatch.resources import job
+
+with job(
+    log_file=snakemake.log[0],
+    mem_mb=snakemake.resources.mem_mb,
+    needs_mb=snakemake.resources.needs_mb,
+    threads=snakemake.threads,
+):
+    from genebatch.planning import plan_batches
+
+    plan_batches(
+        snakemake.input.profile,
+        snakemake.input.genes,
+        snakemake.input.test_groups,
+        snakemake.input.features,
+        snakemake.params.config,
+        budget_mb=snakemake.resources.budget_mb,
+        manifest=snakemake.output.manifest,
+        plan=snakemake.output.genes,
+    )
