@@ -91,7 +91,7 @@ def _say(error: ValidationError) -> Iterator[str]:
     where = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "additionalProperties" and "properties" in error.schema:
         known = error.schema["properties"]
-        for key in sorted(set(error.instance) - set(known)):
+        for key in sorted(set(error.instance) - set(known), key=str):
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
             yield f"unknown key '{_join(where, key)}': {hint}"

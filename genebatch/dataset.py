@@ -122,7 +122,8 @@ def assign_roles(schema: pa.Schema, dataset: Mapping[str, Any]) -> Roles:
     Raises
     ------
     InputError
-        If a named column is missing, or a column that would become a feature is not numeric.
+        If a named column is missing, has a type that its role cannot use or two roles, or if a
+        column that would become a feature is not numeric.
     """
     columns = schema.names
     scores = dataset["scores"] or {}
@@ -131,8 +132,10 @@ def assign_roles(schema: pa.Schema, dataset: Mapping[str, Any]) -> Roles:
     named |= {f"dataset.scores.{name}": column for name, column in scores.items()}
     for key, column in named.items():
         require(column, columns, key)
+    _check_types(schema, dataset)
     metadata = match_columns(dataset["metadata"], columns, "dataset.metadata")
     excluded = match_columns(dataset["exclude"], columns, "dataset.exclude")
+    _check_scores_free(scores, {"dataset.metadata": metadata, "dataset.exclude": excluded})
     taken = {dataset["group"], dataset["label"], dataset["weight"], dataset["position"]}
     taken |= set(metadata) | set(excluded)
     candidates = [name for name in columns if name not in taken]
@@ -227,7 +230,7 @@ class Features:
         -------
         numpy.ndarray or scipy.sparse.csr_matrix
             float32, (rows, features). Sparse if there are counts; a cell that is absent is a
-            count of zero, a cell that is NaN is missing.
+            count of zero, a cell that is NaN is missing. Infinite values are missing.
 
         Raises
         ------
@@ -238,6 +241,8 @@ class Features:
         if self.n_dense:
             dense_names = list(self.names[: self.n_dense])
             dense = frame.select(pl.col(dense_names).cast(pl.Float32)).to_numpy(order="c")
+            if np.isinf(dense).any():
+                dense = np.where(np.isinf(dense), np.float32(np.nan), dense)
         else:
             dense = np.empty((frame.height, 0), np.float32)
         if self.n_dense == len(self.names):
@@ -414,6 +419,36 @@ def _check_lacking(wanted: Sequence[str], columns: Sequence[str]) -> None:
     near = difflib.get_close_matches(lacking[0], columns, n=1)
     hint = f"; nearest to '{lacking[0]}' is '{near[0]}'" if near else ""
     raise InputError(f"the table lacks {len(lacking)} of the columns needed: {shown}{hint}")
+
+
+def _check_types(schema: pa.Schema, dataset: Mapping[str, Any]) -> None:
+    """Refuse columns whose values would not mean the same everywhere, such as a label of 1.0."""
+    wanted = {"group": _is_name, "label": _is_name, "weight": _is_numeric, "position": _is_numeric}
+    for key, fits in wanted.items():
+        column = dataset[key]
+        if column is not None and not fits(schema.field(column).type):
+            kinds = "text or whole numbers" if fits is _is_name else "numbers"
+            raise InputError(
+                f"column '{column}' is {schema.field(column).type}, but dataset.{key} must hold "
+                f"{kinds}; store it so or name another column"
+            )
+
+
+def _check_scores_free(scores: Mapping[str, str], patterns: Mapping[str, Sequence[str]]) -> None:
+    for name, column in scores.items():
+        for key, matched in patterns.items():
+            if column in matched:
+                raise InputError(
+                    f"column '{column}' is dataset.scores.{name} and in {key} too; a base score is "
+                    f"always a feature: take it out of {key}, or set dataset.scores: null"
+                )
+
+
+def _is_name(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return text or pa.types.is_string_view(kind) or pa.types.is_integer(kind) or kind == pa.bool_()
 
 
 def _is_numeric(kind: pa.DataType) -> bool:

@@ -87,7 +87,7 @@ class Run:
 
     def paths(self, batch: str = "") -> dict[str, Path]:
         names = ("profile.json", "genes.parquet", "test_groups.tsv", "features.json")
-        names += ("screen.tsv", "manifest.tsv", "plan.parquet", "model.gbm", "model.pkl")
+        names += ("screen.tsv", "manifest.tsv", "plan.parquet", "model.gbm")
         found = {name.split(".")[0]: self.folder / name for name in names}
         if batch:
             names = ("out_of_fold.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")
@@ -172,7 +172,7 @@ class Run:
         outputs = {name.split(".")[0]: self.folder / "evaluation" / name for name in names}
         config = self.config
         evaluation.evaluate(
-            self.paths() | {"model": self.folder / "model.gbm"},
+            self.paths(),
             config["dataset"],
             config["evaluation"],
             1,

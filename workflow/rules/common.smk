@@ -175,11 +175,12 @@ def usage_records(wildcards):
     """Memory and time of every job before the report."""
     batch_rules = ("cross_validate", "train", "calibrate", "explain", "diagnose")
     whole_rules = ("analyze_dataset", "screen_features", "consolidate", "evaluate")
-    return expand(
-        "results/usage/{rule}_batch/{batch}.json",
-        rule=batch_rules,
+    per_job = expand(
+        "results/usage/{name}_batch/{batch}.json",
+        name=batch_rules,
         batch=sorted(manifest()),
-    ) + expand("results/usage/{rule}/all.json", rule=whole_rules)
+    )
+    return per_job + expand("results/usage/{name}/all.json", name=whole_rules)
 
 
 def batch_figure(name):
