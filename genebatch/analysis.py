@@ -79,7 +79,7 @@ def analyze_dataset(
     if errors:
         raise InputError(f"data set {dataset['path']}:\n  " + "\n  ".join(errors))
     for problem in problems:
-        log.warning("%s", problem.message)
+        log.info("%s", problem.message)
     write_json(profile, scan.profile(shards, table, problems))
     with whole(genes) as temporary:
         table.write_parquet(temporary)
@@ -400,13 +400,16 @@ class ColumnFacts:
         return self.minimum == self.maximum and not self.nulls + self.nans
 
     def _finite(self, values: np.ndarray, path: str) -> np.ndarray:
-        finite = np.isfinite(values)
+        # Features are float32: what is too large for it is infinite there.
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(values.astype(np.float32, copy=False))
         if finite.all():
             return values
-        infinite = int(np.isinf(values).sum())
+        nans = int(np.isnan(values).sum())
+        infinite = len(values) - int(finite.sum()) - nans
         if infinite:
             self.infinite[path] = self.infinite.get(path, 0) + infinite
-        self.nans += int(np.isnan(values).sum())
+        self.nans += nans
         return values[finite]
 
 

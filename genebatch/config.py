@@ -109,6 +109,10 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     classes = dataset["classes"]
     if dataset["null_label"] is not None and dataset["null_label"] not in classes:
         yield f"'dataset.null_label' is {dataset['null_label']!r}, not one of dataset.classes"
+    single = [dataset[key] for key in ("group", "label", "weight", "position") if dataset[key]]
+    columns = [*single, *(dataset["scores"] or {}).values()]
+    for column in sorted({column for column in columns if columns.count(column) > 1}):
+        yield f"'dataset' names column '{column}' for several roles; a column has one"
     if dataset["scores"] is not None and set(dataset["scores"]) != set(classes):
         names = ", ".join(classes)
         yield f"'dataset.scores' needs one column for each of dataset.classes ({names})"

@@ -173,7 +173,9 @@ def contributions(
     """SHAP values of the margin, (rows, features + 1) float32.
 
     XGBoost's own TreeSHAP, which shap.TreeExplainer calls as well. The last column is what a row
-    starts from: the base margin where there is one, else the intercept. Rows sum to the margin.
+    has before any feature is known: its base margin, or the intercept where there is none, plus
+    the mean of the trees over training rows (by hessian), which is the same for every row. Rows
+    sum to the margin.
     """
     matrix.set_base_margin(np.empty(0, np.float32) if margin is None else margin)
     return booster.predict(matrix, pred_contribs=True)
@@ -264,13 +266,14 @@ class _Blocks(xgb.DataIter):
     """Feeds feature blocks to XGBoost one at a time."""
 
     def __init__(self, blocks: list[Block], n_features: int):
+        # First, as the base class's __del__ fails on what was never initialised.
+        super().__init__(release_data=True)
         if not blocks:
             raise InputError("there are no rows to train on")
         if any(block.shape[1] != n_features for block in blocks):
             raise ValueError("feature blocks of different widths")
         self.blocks = blocks
         self.position = 0
-        super().__init__(release_data=True)
 
     def next(self, input_data: Any) -> bool:
         if self.position == len(self.blocks):

@@ -175,11 +175,15 @@ def process_limit_mb(
 
     environment = os.environ if environment is None else environment
     limits = [(psutil.virtual_memory().available / MB, "available memory")]
-    if environment.get("SLURM_MEM_PER_NODE"):
-        limits.append((float(environment["SLURM_MEM_PER_NODE"]), "SLURM_MEM_PER_NODE"))
-    elif environment.get("SLURM_MEM_PER_CPU"):
+    # SLURM says "all of the node" by 0.
+    per_node, per_cpu = (
+        float(environment.get(f"SLURM_MEM_PER_{unit}") or 0) for unit in ("NODE", "CPU")
+    )
+    if per_node:
+        limits.append((per_node, "SLURM_MEM_PER_NODE"))
+    elif per_cpu:
         cpus = float(environment.get("SLURM_CPUS_ON_NODE", 1))
-        limits.append((float(environment["SLURM_MEM_PER_CPU"]) * cpus, "SLURM_MEM_PER_CPU"))
+        limits.append((per_cpu * cpus, "SLURM_MEM_PER_CPU"))
     limits += [(value / MB, name) for value, name in _cgroup_limits(Path(root))]
     value, name = min(limits)
     return int(value), name

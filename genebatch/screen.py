@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from genebatch.dataset import Features, Roles, Shard, match_columns, read_groups
 from genebatch.files import InputError, read_json, whole, write_json
@@ -61,6 +62,7 @@ def screen_features(
     frame = pl.concat(
         list(read_groups(shards, sampled, [*roles.candidates, roles.label], roles.group))
     )
+    frame = frame.with_columns(cs.float().cast(pl.Float32).replace([np.inf, -np.inf], None))
     log.info("screening %s rows of %d training groups", f"{frame.height:,}", sampled.height)
     codes = label_codes(frame[roles.label], dataset["classes"], dataset["null_label"])
     kept = match_columns(screen["keep"], roles.candidates, "screen.keep")
@@ -84,14 +86,15 @@ def screen_features(
 
 
 def sample_groups(training: pl.DataFrame, max_rows: int, seed: int) -> pl.DataFrame:
-    """Whole groups with about `max_rows` rows and the class shares of all."""
+    """Whole groups, at least one, with about `max_rows` rows and the class shares of all."""
     share = max_rows / int(training["rows"].sum())
     if share >= 1:
         return training
     names = training["group"].to_list()
-    return training.filter(
-        pl.Series(deal(names, measures(training), [share, 1 - share], seed) == 0)
-    )
+    parts = deal(names, measures(training), [share, 1 - share], seed)
+    if parts.all():
+        return training.bottom_k(1, by=["rows", "group"])
+    return training.filter(pl.Series(parts == 0))
 
 
 def label_codes(labels: pl.Series, classes: Sequence[str], null_label: str | None) -> np.ndarray:

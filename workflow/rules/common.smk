@@ -26,7 +26,7 @@ config.update(resolved)
 
 
 wildcard_constraints:
-    batch=r"b\d{3,}",
+    batch=r"b\d+",
     table=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
@@ -202,3 +202,13 @@ def evaluation_figure(name):
         category="Evaluation",
         labels={"figure": name},
     )
+
+
+def print_closing_words():
+    """Say where the model is and how it did, if this run came that far."""
+    comparison = "results/evaluation/comparison.tsv"
+    model = "results/model/model_multiclass_all_genes.gbm"
+    if os.path.exists(comparison) and os.path.exists(model):
+        from genebatch.summary import closing_words
+
+        print(closing_words(comparison, model))

@@ -1,0 +1,151 @@
+"""The command line: `genebatch predict | inspect | verify | simulate | plan | config`."""
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from genebatch import __version__
+from genebatch.files import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; errors of the input go to standard error, with exit status 1."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    try:
+        options.run(options)
+    except InputError as error:
+        print(f"genebatch {options.command}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+    return 0
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Predict a table of any size."""
+    from genebatch.inference import predict_file
+
+    rows = predict_file(options.model, options.table, options.output, options.threads)
+    print(f"{rows:,} rows predicted into {options.output}")
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """Say what is in a model file."""
+    from genebatch.model import load_model
+
+    model = load_model(options.model)
+    print(f"{len(model.members)} members, combined by {model.combiner['name']}")
+    print(f"classes: {', '.join(model.classes)}")
+    counts = model.n_features_in_ - model.features.n_dense
+    print(f"features: {model.n_features_in_}, of which {counts} are counts (absent means zero)")
+    start = "zero" if model.scores is None else ", ".join(model.scores.values())
+    print(f"boosters start from: {start}")
+    for member in model.members:
+        trees = "/".join(str(booster.num_boosted_rounds()) for booster in member.boosters)
+        methods = "/".join(calibrator.method for calibrator in member.calibrators)
+        print(
+            f"  {member.name}: {len(member.groups):,} groups, {member.facts['rows']:,} rows, "
+            f"trees {trees}, calibrators {methods}"
+        )
+
+
+def verify(options: argparse.Namespace) -> None:
+    """Check every digest of a model file."""
+    from genebatch.model import load_model
+
+    model = load_model(options.model)
+    print(f"{options.model}: {len(model.members)} members, every digest as saved")
+
+
+def simulate(options: argparse.Namespace) -> None:
+    """Write the built-in example."""
+    from genebatch.simulate import simulate as write
+
+    folder = write(options.out, n_genes=options.genes, n_rows=options.rows, seed=options.seed)
+    print(f"example data in {folder}")
+
+
+def plan(options: argparse.Namespace) -> None:
+    """Print the batches that a config would give, without training and without writing."""
+    import polars as pl
+
+    from genebatch import config as configuration
+    from genebatch.analysis import analyze_dataset
+    from genebatch.planning import choose_test_groups, plan_batches, side_by_side
+    from genebatch.resources import process_limit_mb
+    from genebatch.screen import screen_features
+
+    config = configuration.load(options.config)
+    limit, source = process_limit_mb()
+    memory, source = int(0.9 * limit), f"90 % of {source}"
+    if options.memory is not None:
+        memory, source = options.memory, "--memory"
+    elif config["resources"]["memory_mb"] is not None:
+        memory, source = config["resources"]["memory_mb"], "resources.memory_mb"
+    factor = config["resources"]["mem_factor"]
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name)
+        files = [out / "profile.json", out / "genes.parquet", out / "test_groups.tsv"]
+        dataset = config["dataset"]
+        analyze_dataset(dataset, config["test"]["column"], files[0], files[1])
+        choose_test_groups(files[1], config["test"], config["batching"]["keep"], files[2])
+        features = out / "features.json"
+        screen_features(*files, dataset, config["screen"], features, out / "screen.tsv")
+        manifest, genes = out / "manifest.tsv", out / "plan.parquet"
+        plan_batches(*files, features, config, int(memory / factor), manifest, genes)
+        table = pl.read_csv(manifest, separator="\t")
+    needs = pl.max_horizontal(pl.col("^mem_mb_.*$")) * factor
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True):
+        shown = pl.col("^rows_.*$")
+        print(table.select("batch", "genes", "rows", shown, "threads", needs.alias("mem_mb")))
+    scaled = table.with_columns(pl.col("^mem_mb_.*$") * factor)
+    running, used = side_by_side(scaled, memory, options.cores)
+    print(
+        f"{memory:,} MB ({source}), {options.cores} cores: {running} batches run side by side, "
+        f"expected peak {used:,.0f} MB"
+    )
+
+
+def write_config(options: argparse.Namespace) -> None:
+    """Print the reference configuration."""
+    from genebatch.config import render
+
+    print(render(), end="")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("genebatch", description="Train and use batch ensembles.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
+        added.set_defaults(run=run)
+        return added
+
+    added = command("predict", predict)
+    added.add_argument("model", help="model file, or the results folder that holds it")
+    added.add_argument("table", help="Parquet or CSV file, folder or glob of Parquet shards")
+    added.add_argument("-o", "--output", required=True, help="Parquet file to write")
+    added.add_argument("--threads", type=int, default=1, help="default: 1")
+    for name, run in (("inspect", inspect), ("verify", verify)):
+        command(name, run).add_argument("model", help="model file or results folder")
+    added = command("simulate", simulate)
+    added.add_argument("out", help="folder to write example/ and new/ into")
+    added.add_argument("--genes", type=int, default=300, help="default: 300")
+    added.add_argument("--rows", type=int, default=30_000, help="default: 30000")
+    added.add_argument("--seed", type=int, default=7, help="default: 7")
+    added = command("plan", plan)
+    added.add_argument("--config", default="config/config.yaml", help="default: %(default)s")
+    added.add_argument("--memory", type=int, help="memory of the run in MB")
+    added.add_argument("--cores", type=int, default=1, help="cores of the run; default: 1")
+    command("config", write_config)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""What genebatch.config promises."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from genebatch import config
+from genebatch.calibration import CALIBRATORS
+from genebatch.combiners import COMBINERS
+from genebatch.files import InputError
+from genebatch.partition import STRATEGIES
+
+ROOT = Path(__file__).parents[2]
+MINIMAL = {
+    "dataset": {"path": "data", "group": "gene", "label": "type", "classes": ["no", "yes"]},
+    "learner": {"start_from": "none"},
+}
+
+
+def with_keys(**changes):
+    """The minimal configuration with dotted keys, written with __, set."""
+    given = copy.deepcopy(MINIMAL)
+    for name, value in changes.items():
+        *sections, key = name.split("__")
+        part = given
+        for section in sections:
+            part = part.setdefault(section, {})
+        part[key] = value
+    return given
+
+
+def leaves(schema, required=False, path=""):
+    for name, child in schema["properties"].items():
+        here = f"{path}.{name}".lstrip(".")
+        wanted = name in schema.get("required", [])
+        if "properties" in child:
+            yield from leaves(child, wanted, here)
+        else:
+            yield here, child, wanted
+
+
+def enum(section, key):
+    return config.load_schema()["properties"][section]["properties"][key]["enum"]
+
+
+def test_the_reference_configuration_is_the_rendered_schema():
+    assert (ROOT / "config" / "config.yaml").read_text(encoding="utf-8") == config.render()
+
+
+def test_the_reference_configuration_has_every_key_and_is_valid():
+    reference = yaml.safe_load(config.render())
+    assert config.resolve(reference) == reference
+    for path, _, _ in leaves(config.load_schema()):
+        section, key = path.split(".")
+        assert key in reference[section], path
+
+
+def test_every_key_has_a_description_and_a_default_or_is_required():
+    for path, child, required in leaves(config.load_schema()):
+        assert child.get("description", "").endswith("."), path
+        assert ("default" in child) != required, path
+        assert "type" in child or "enum" in child, path
+
+
+def test_no_section_takes_unknown_keys():
+    schema = config.load_schema()
+    for name, section in {"": schema, **schema["properties"]}.items():
+        assert section["additionalProperties"] is False, name
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "known"),
+    [
+        ("batching", "strategy", STRATEGIES),
+        ("ensemble", "combiner", COMBINERS),
+        ("calibration", "method", ["auto", *CALIBRATORS]),
+    ],
+)
+def test_the_schema_offers_what_the_library_has(section, key, known):
+    assert set(enum(section, key)) == set(known)
+
+
+def test_defaults_come_from_the_schema_alone():
+    filled = config.resolve(MINIMAL)
+    for path, child, required in leaves(config.load_schema()):
+        section, key = path.split(".")
+        if not required and path != "learner.start_from":
+            assert filled[section][key] == child["default"], path
+
+
+def test_resolving_leaves_its_input_alone_and_shares_no_default():
+    given = copy.deepcopy(MINIMAL)
+    filled = config.resolve(given)
+    filled["dataset"]["metadata"].append("chrom")
+    filled["dataset"]["classes"].append("maybe")
+    assert given == MINIMAL
+    assert config.resolve(given)["dataset"]["metadata"] == []
+
+
+def test_resolving_twice_changes_nothing():
+    assert config.resolve(config.resolve(MINIMAL)) == config.resolve(MINIMAL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bathcing__max_genes": 5}, "unknown key 'bathcing': did you mean 'batching'?"),
+        ({"batching__max_gene": 5}, "unknown key 'batching.max_gene': did you mean 'max_genes'?"),
+        ({"cv__zzz": 5}, "unknown key 'cv.zzz': known keys: n_splits, stop_fraction, seed"),
+        ({"cv__n_splits": "five"}, "'cv.n_splits' is 'five'"),
+        ({"cv__n_splits": 1}, "'cv.n_splits' is 1"),
+        ({"test__fraction": 1.0}, "'test.fraction' is 1.0"),
+        ({"dataset__classes": ["yes"]}, "'dataset.classes' is"),
+        ({"dataset__classes": ["yes", "yes"]}, "'dataset.classes' is"),
+        ({"dataset__classes": [0, 1]}, "'dataset.classes.0' is 0"),
+        ({"dataset": "data"}, "'dataset' is 'data'"),
+        ({"batching__strategy": "random"}, "'batching.strategy' is 'random'"),
+        ({"learner__device": "gpu"}, "'learner.device' is 'gpu'"),
+        ({"predict__tables": {"a/b": "data"}}, "'predict.tables' is"),
+        ({"learner__start_from": "scores"}, "dataset.scores is null"),
+        ({"dataset__scores": {"yes": "p"}}, "'dataset.scores' needs one column for each"),
+        ({"dataset__null_label": "maybe"}, "'dataset.null_label' is 'maybe'"),
+        ({"dataset__weight": "type"}, "names column 'type' for several roles"),
+        ({"dataset__scores": {"yes": "p", "no": "p"}}, "names column 'p' for several roles"),
+        ({"test__column": "chrom"}, "'test.column' and 'test.values' are set together"),
+        ({"test__values": ["chr1"]}, "'test.column' and 'test.values' are set together"),
+        (
+            {"test__column": "chrom", "test__values": ["1"], "test__groups": ["a"]},
+            "'test.groups' and 'test.column' exclude each other",
+        ),
+        (
+            {"batching__min_genes": 30, "batching__max_genes": 20},
+            "'batching.min_genes' is larger than batching.max_genes",
+        ),
+        ({"calibration__prevalence": {"yes": 0.2, "no": 0.7}}, "sums to 0.9, wanted 1"),
+        ({"calibration__prevalence": {"yes": 0.5}}, "needs one share for each"),
+        ({"calibration__prevalence": {"yes": 1.5, "no": 0.5}}, "'calibration.prevalence.yes'"),
+    ],
+)
+def test_a_mistake_is_named_by_its_key(changes, message):
+    with pytest.raises(InputError) as caught:
+        config.resolve(with_keys(**changes))
+    assert message in str(caught.value)
+
+
+def test_a_missing_key_comes_with_what_it_means():
+    given = with_keys()
+    del given["dataset"]["group"]
+    with pytest.raises(InputError, match=r"missing key 'dataset.group': The column whose rows"):
+        config.resolve(given)
+    with pytest.raises(InputError, match=r"missing key 'dataset': The input table"):
+        config.resolve({})
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(InputError) as caught:
+        config.resolve(with_keys(cv__n_splits=0, test__fraction=2, learner__depth=3))
+    for key in ("cv.n_splits", "test.fraction", "learner.depth"):
+        assert key in str(caught.value)
+
+
+def test_keys_that_yaml_reads_as_something_else_are_named_too():
+    with pytest.raises(InputError) as caught:
+        config.resolve(with_keys() | {True: 1, "extra": 2})
+    assert "unknown key 'True'" in str(caught.value)
+    assert "unknown key 'extra'" in str(caught.value)
+
+
+def test_a_prevalence_that_sums_to_one_is_taken():
+    filled = config.resolve(with_keys(calibration__prevalence={"yes": 0.1, "no": 0.9}))
+    assert filled["calibration"]["prevalence"] == {"yes": 0.1, "no": 0.9}
+
+
+def test_a_file_is_read_and_resolved(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL))
+    assert config.load(path) == config.resolve(MINIMAL)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "dataset: [", "just words"])
+def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="config.yaml"):
+        config.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="absent.yaml"):
+        config.load(tmp_path / "absent.yaml")

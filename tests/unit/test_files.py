@@ -1,0 +1,76 @@
+"""What genebatch.files promises."""
+
+import json
+import stat
+
+import pytest
+
+from genebatch.files import digest, read_json, whole, write_json, write_text
+
+
+def test_a_file_appears_only_when_its_block_has_ended(tmp_path):
+    path = tmp_path / "new" / "table.tsv"
+    with whole(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".tsv"
+    assert path.read_text() == "half"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_leaves_neither_file_nor_temporary(tmp_path):
+    with pytest.raises(RuntimeError), whole(tmp_path / "table.tsv") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_error_keeps_the_old_file(tmp_path, error):
+    path = tmp_path / "table.tsv"
+    write_text(path, "old")
+    with pytest.raises(error), whole(path) as temporary:
+        temporary.write_text("new")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_text_replaces_the_old_one(tmp_path):
+    path = tmp_path / "note.txt"
+    write_text(path, "a longer first text")
+    write_text(path, "ä")
+    assert path.read_bytes() == "ä".encode()
+
+
+def test_a_written_file_is_as_readable_as_any_other(tmp_path):
+    usual = tmp_path / "usual.txt"
+    usual.write_text("")
+    write_text(tmp_path / "whole.txt", "")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {stat.S_IMODE(usual.stat().st_mode)}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1.0, float("-inf")]])
+def test_json_refuses_what_is_not_json_and_keeps_the_old_file(tmp_path, value):
+    path = tmp_path / "value.json"
+    write_json(path, {"metric": None})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"metric": value})
+    assert read_json(path) == {"metric": None}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_comes_back_as_it_was(tmp_path):
+    value = {"name": "Ångström", "numbers": [1, 2.5, None], "nested": {"yes": True}}
+    write_json(tmp_path / "value.json", value)
+    assert read_json(tmp_path / "value.json") == value
+    assert json.loads((tmp_path / "value.json").read_text(encoding="utf-8")) == value
+
+
+def test_digest_knows_values_and_not_the_order_of_keys():
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest(["a", "b"]) != digest(["b", "a"])
+    assert digest("ab", "c") != digest("a", "bc")
+    assert len(digest("a", length=24)) == 24
