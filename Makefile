@@ -1,13 +1,36 @@
-# make demo   the built-in example, end to end
-# make test   every test
+# make demo    the built-in example, from simulated data to a finished model
+# make test    linters and every test
+# make lock    requirements.lock from pyproject.toml (needs uv)
+# make clean   removes the example, its results and the environment
 PYTHON ?= python3
 BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lock clean
+
+demo: data/example/part-000.parquet
+	$(BIN)/snakemake --cores 2 --resources mem_mb=8000
+
+data/example/part-000.parquet: .venv/ready
+	$(BIN)/genebatch simulate data
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pytest
 
 .venv/ready: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("genebatch needs Python 3.11 or newer; this is " + sys.version.split()[0] + "; name another one with: make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "genebatch needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  --output-file requirements.lock
+
+clean:
+	rm -rf .venv data results logs .snakemake

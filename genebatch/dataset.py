@@ -5,6 +5,7 @@ import fnmatch
 import glob
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from genebatch.files import InputError, digest
 
 # Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
 BATCH_ROWS = 8192
+# Rows of a CSV file by which the types of its columns are told.
+TYPED_ROWS = 10_000
 # Share of non-zero cells below which a count column is stored sparse; measured in
 # benchmarks/engine.md, where sparse and dense cost the same time at about this density.
 SPARSE_BELOW = 0.3
@@ -135,6 +138,7 @@ def assign_roles(schema: pa.Schema, dataset: Mapping[str, Any]) -> Roles:
     _check_types(schema, dataset)
     metadata = match_columns(dataset["metadata"], columns, "dataset.metadata")
     excluded = match_columns(dataset["exclude"], columns, "dataset.exclude")
+    _check_metadata(schema, metadata)
     _check_scores_free(scores, {"dataset.metadata": metadata, "dataset.exclude": excluded})
     taken = {dataset["group"], dataset["label"], dataset["weight"], dataset["position"]}
     taken |= set(metadata) | set(excluded)
@@ -235,9 +239,14 @@ class Features:
         Raises
         ------
         InputError
-            Naming the features that `frame` lacks.
+            Naming the features that `frame` lacks or holds as text.
         """
         _check_lacking(self.names, frame.columns)
+        schema = frame.schema  # made anew at each access
+        for name in self.names:
+            kind = schema[name]
+            if not kind.is_numeric() and kind not in (pl.Boolean, pl.Null):
+                raise InputError(f"column '{name}' holds {kind}, but this feature must be a number")
         if self.n_dense:
             dense_names = list(self.names[: self.n_dense])
             dense = frame.select(pl.col(dense_names).cast(pl.Float32)).to_numpy(order="c")
@@ -350,15 +359,17 @@ def read_table(table: Any, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
 def table_columns(table: str | Path) -> list[str]:
     """Column names of a table on disk."""
     if _is_csv(table):
-        return pl.scan_csv(table).collect_schema().names()
+        with _csv_errors(table):
+            return _scan_csv(table).collect_schema().names()
     return open_shard(find_shards(table)[0]).schema_arrow.names
 
 
 def _read_path(table: str | Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
     if _is_csv(table):
         _check_lacking(columns, table_columns(table))
-        lazy = pl.scan_csv(table).select(columns)
-        yield from lazy.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+        lazy = _scan_csv(table).select(columns)
+        with _csv_errors(table):
+            yield from lazy.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
         return
     for path in find_shards(table):
         with open_shard(path) as file:
@@ -376,6 +387,22 @@ def _read_path(table: str | Path, columns: Sequence[str]) -> Iterator[pl.DataFra
 
 def _is_csv(table: str | Path) -> bool:
     return str(table).endswith((".csv", ".csv.gz"))
+
+
+def _scan_csv(path: str | Path) -> pl.LazyFrame:
+    return pl.scan_csv(path, infer_schema_length=TYPED_ROWS)
+
+
+@contextmanager
+def _csv_errors(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        fact = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path} cannot be read as CSV: {fact}; types are those of the first {TYPED_ROWS:,} "
+            "rows, Parquet has no such limit"
+        ) from error
 
 
 def check_shard(shard: Shard) -> None:
@@ -431,6 +458,16 @@ def _check_types(schema: pa.Schema, dataset: Mapping[str, Any]) -> None:
             raise InputError(
                 f"column '{column}' is {schema.field(column).type}, but dataset.{key} must hold "
                 f"{kinds}; store it so or name another column"
+            )
+
+
+def _check_metadata(schema: pa.Schema, metadata: Sequence[str]) -> None:
+    for name in metadata:
+        kind = schema.field(name).type
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            raise InputError(
+                f"column '{name}' ({kind}) cannot be metadata as it has no text form; "
+                "list it in dataset.exclude"
             )
 
 

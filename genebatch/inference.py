@@ -80,7 +80,7 @@ def predict_frame(model: EnsembleModel, frame: pl.DataFrame, identity: list[str]
             pl.Series(f"{prefix}_{name}", values[:, number])
             for number, name in enumerate(model.classes)
         ]
-    return frame.select(identity).hstack(columns)
+    return pl.DataFrame([*(frame[name] for name in identity), *columns])
 
 
 def _with_origin(schema: pa.Schema, model: EnsembleModel) -> pa.Schema:

@@ -30,6 +30,9 @@ MODEL_JSON = "model.json"
 MODEL_JSON_BYTES = 256 << 20
 # The zip format needs a date; a fixed one makes equal models equal files.
 EPOCH = (1980, 1, 1, 0, 0, 0)
+# What zipfile, json, xgboost (a ValueError) and our own look-ups raise on broken content.
+DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, LookupError, ValueError, TypeError)
+DAMAGED += (AttributeError, RuntimeError)
 
 Table = pl.DataFrame | pa.Table | str | Path  # and pandas.DataFrame, which need not be installed
 
@@ -305,10 +308,11 @@ def load_model(path: str | Path, *, threads: int = 1, trust: bool = False) -> En
                 model = _read(archive)
         except InputError as error:
             raise InputError(f"{path} is damaged or no model file: {error}") from error
-        except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, TypeError) as error:
+        except DAMAGED as error:
             raise InputError(f"{path} is damaged or no model file: {error!r}") from error
-        except (xgb.core.XGBoostError, zlib.error, NotImplementedError) as error:
-            raise InputError(f"{path} is damaged or no model file: {error!r}") from error
+    for member in model.members:
+        for booster in member.boosters:
+            booster.set_param({"nthread": threads})
     return replace(model, threads=threads)
 
 
@@ -368,18 +372,22 @@ def _load_pickle(path: Path, trust: bool) -> EnsembleModel:
 
 
 def _read(archive: zipfile.ZipFile) -> EnsembleModel:
+    for info in archive.infolist():
+        if info.compress_type != zipfile.ZIP_DEFLATED:
+            raise InputError(f"{info.filename} is not compressed as model files are")
     description = json.loads(_read_bytes(archive, MODEL_JSON, MODEL_JSON_BYTES))
     if description["format"] > FORMAT:
         raise InputError(
             f"format {description['format']} is newer than this version reads ({FORMAT}); "
             f"install genebatch {description['genebatch']} or later"
         )
-    expected = {MODEL_JSON, *description["files"]}
-    if set(archive.namelist()) != expected:
+    if sorted(archive.namelist()) != sorted([MODEL_JSON, *description["files"]]):
         raise InputError("its list of members differs from model.json")
     data = {}
     for name, facts in description["files"].items():
         data[name] = _read_bytes(archive, name, facts["bytes"])
+        if len(data[name]) != facts["bytes"]:
+            raise InputError(f"{name} has {len(data[name]):,} bytes, not {facts['bytes']:,}")
         if hashlib.sha256(data[name]).hexdigest() != facts["sha256"]:
             raise InputError(f"{name} does not have the digest it was saved with")
     classes = tuple(description["classes"])
@@ -429,6 +437,8 @@ def _member_json(member: Member) -> dict[str, Any]:
 def _member(value: Mapping[str, Any], boosters: Sequence[bytes]) -> Member:
     if digest(sorted(value["groups"])) != value["groups_digest"]:
         raise InputError(f"the groups of member {value['name']} do not have their digest")
+    if not len(value["calibrators"]) == len(value["class_weight"]) == len(boosters):
+        raise InputError(f"member {value['name']} does not have one calibrator for each class")
     return Member(
         value["name"],
         tuple(learner.from_bytes(data) for data in boosters),

@@ -135,21 +135,25 @@ def balanced(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) -
 def by_size(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) -> np.ndarray:
     """Batches of consecutive group sizes, smallest groups first.
 
-    A batch is full at `max_genes` groups or an equal share of the rows, whichever comes first, so
-    the first batches hold many small groups and the last few large ones.
+    A batch is full at `max_genes` groups, at `max_rows` rows or at an equal share of the rows that
+    are left, whichever comes first, so the first batches hold many small groups and the last few
+    large ones. Without `max_rows` there are at most `n_batches`, or what `max_genes` asks for.
     """
-    most_rows = batching["max_rows"] or math.ceil(genes["rows"].sum() / n_batches)
+    most_rows = batching["max_rows"] or math.inf
     ties = np.array([_hash(name, batching["seed"]) for name in genes["group"]])
     rows = genes["rows"].to_numpy().astype(int)
-    batch = held_rows = held_groups = 0
+    order = np.lexsort((ties, rows))
     parts = np.empty(genes.height, int)
-    for group in np.lexsort((ties, rows)):
-        full = held_groups >= batching["max_genes"] or held_rows + rows[group] > most_rows
-        if held_groups and full:
-            batch, held_rows, held_groups = batch + 1, 0, 0
-        parts[group] = batch
-        held_rows += rows[group]
-        held_groups += 1
+    start = batch = 0
+    while start < len(order):
+        coming = rows[order[start:]]
+        batches_left = max(n_batches - batch, math.ceil(len(coming) / batching["max_genes"]))
+        held = np.cumsum(coming)
+        # A group that lies across the end of the share goes where its larger part lies.
+        fitting = (held - coming / 2 <= held[-1] / batches_left) & (held <= most_rows)
+        end = start + max(min(int(fitting.sum()), batching["max_genes"]), 1)
+        parts[order[start:end]] = batch
+        start, batch = end, batch + 1
     return parts
 
 

@@ -123,11 +123,11 @@ def make_plan(
     assigned, rows = [], []
     for number, batch in enumerate(sorted(members)):
         part = training[members[batch]]
+        _check_batch(part, batch, config)
         fold = _folds(part, batch, earlier, config["cv"])
         part = part.with_columns(
             pl.lit(batch).alias("batch"), pl.Series("fold", fold, dtype=pl.Int32)
         )
-        _check_batch(part, batch, config)
         _check_fit(part, batch, shape, budget_mb)
         assigned.append(part)
         rows.append(_manifest_row(part, batch, shape, features, config))
@@ -212,10 +212,8 @@ def _fitting_members(
     batching = config["batching"]
     total = int(training["rows"].sum())
     most_batches = max(training.height // max(batching["min_genes"], 1), 1)
-    wanted = max(
-        math.ceil(training.height / batching["max_genes"]),
-        math.ceil(total / (batching["max_rows"] or total)),
-    )
+    for_genes = math.ceil(training.height / batching["max_genes"])
+    wanted = max(for_genes, math.ceil(total / (batching["max_rows"] or total)))
     rows = training["rows"].to_numpy().astype(int)
     reason = ""
     for n_batches in range(wanted, most_batches + 1):
@@ -231,9 +229,9 @@ def _fitting_members(
             width = max(3, len(str(len(parts) - 1)))
             return {f"b{number:0{width}d}": part for number, part in enumerate(parts)}
     if not reason:
+        key = "max_genes" if wanted == for_genes else "max_rows"
         reason = (
-            f"batching.max_genes={batching['max_genes']} asks for {wanted} batches of "
-            f"{training.height} groups"
+            f"batching.{key}={batching[key]} asks for {wanted} batches of {training.height} groups"
         )
     raise InputError(
         f"{reason}, and more batches would have fewer than "

@@ -295,6 +295,9 @@ def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
     for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ[f"{name}_NUM_THREADS"] = str(threads)
     os.environ["POLARS_MAX_THREADS"] = str(threads)
+    # Arrow's own allocators reserve address space far beyond what they hold (1,490 MB against
+    # 540 MB at 490 MB resident), and the bound below counts reservations.
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     # Waiting OpenMP threads give their core to the neighbour batch instead of spinning.
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     if "SLURM_JOB_ID" in os.environ or sys.platform != "linux":

@@ -1,10 +1,11 @@
 """What a finished run says last: where the model is, how it did, how to use it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
-METRICS = ("average_precision", "auc", "log_loss", "brier", "ece", "top_k")
+METRICS = ("average_precision", "log_loss", "ece", "top_k")
 
 
 def closing_words(comparison: str | Path, model: str | Path) -> str:
@@ -28,7 +29,7 @@ def closing_words(comparison: str | Path, model: str | Path) -> str:
         "    import polars as pl",
         "    from genebatch import load_model",
         f'    model = load_model("{model}")',
-        '    table = pl.read_parquet("your_table.parquet")  # needs model.columns_in_, in any order',
+        '    table = pl.read_parquet("table.parquet")  # has model.columns_in_, in any order',
         "    probabilities = model.predict_proba(table)  # (rows, classes), rows sum to 1",
         "",
     ]
@@ -36,26 +37,36 @@ def closing_words(comparison: str | Path, model: str | Path) -> str:
 
 
 def _table(table: pl.DataFrame) -> list[str]:
-    has_base = table["base"].null_count() < table.height
-    head = f"{'class':<12}{'metric':<20}{'rows':<10}"
-    head += f"{'base':>10}{'ensemble':>10}{'difference':>12}" if has_base else f"{'ensemble':>10}"
+    """One line for each class and metric: rows as they are, then weighted."""
+    sides = [side for side in ("base", "ensemble") if table[side].null_count() < table.height]
+    kinds = table["weighted"].unique().sort().to_list()
+    names = [f"{side}{' (weighted)' if kind else ''}" for kind in kinds for side in sides]
+    head = f"{'class':<14}{'metric':<19}" + "".join(f"{name:>20}" for name in names)
     lines = [head, "-" * len(head)]
-    shown = table.filter(pl.col("metric").is_in(METRICS), pl.col("ensemble").is_not_null())
-    for row in shown.iter_rows(named=True):
-        line = f"{row['class']:<12}{row['metric']:<20}"
-        line += f"{'weighted' if row['weighted'] else 'plain':<10}"
-        if has_base:
-            line += f"{_number(row['base']):>10}"
-        line += f"{_number(row['ensemble']):>10}"
-        if has_base:
-            line += f"{_number(row['difference'], sign=True):>12}"
-        if row.get("difference_low") is not None:
-            line += f"  [{row['difference_low']:+.4f}, {row['difference_high']:+.4f}]"
-        lines.append(line)
+    shown = table.filter(pl.col("metric").is_in(METRICS), pl.col("class") != "all")
+    for (label, metric), part in shown.group_by("class", "metric", maintain_order=True):
+        values = [
+            part.filter(pl.col("weighted") == kind)[side].item() for kind in kinds for side in sides
+        ]
+        lines.append(f"{label:<14}{metric:<19}" + "".join(f"{_number(v):>20}" for v in values))
+    lines.append("")
+    lines += list(_differences(table))
     return lines
 
 
-def _number(value: float | None, sign: bool = False) -> str:
-    if value is None:
-        return "–"
-    return f"{value:+.4f}" if sign else f"{value:.4f}"
+def _differences(table: pl.DataFrame) -> Iterator[str]:
+    judged = table.filter(
+        pl.col("metric") == "average_precision", pl.col("difference").is_not_null()
+    )
+    for row in judged.iter_rows(named=True):
+        low, high = row["difference_low"], row["difference_high"]
+        if low is not None:
+            how = "weighted" if row["weighted"] else "on rows"
+            yield (
+                f"{row['class']}, {how}: average precision {row['difference']:+.4f} against the "
+                f"base scores, 95 % interval over groups [{low:+.4f}, {high:+.4f}]"
+            )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}" if value >= 0.01 else f"{value:.2e}"

@@ -62,9 +62,7 @@ def make_rows(n_groups: int = 24, seed: int = 0) -> pl.DataFrame:
         **{f"2mer_{pair}": rng.poisson(0.2, n_rows) for pair in ("CC", "GG", "TT")},
     }
     frame = pl.DataFrame(columns, schema_overrides={"splice_type": pl.String})
-    return frame.with_columns(
-        pl.col("^2mer_.*$").cast(pl.UInt8), pl.col("noise_b").fill_nan(None)
-    )
+    return frame.with_columns(pl.col("^2mer_.*$").cast(pl.UInt8), pl.col("noise_b").fill_nan(None))
 
 
 @dataclass(frozen=True)
@@ -102,23 +100,17 @@ class Run:
         names = rows["gene_id"].unique().sort().to_list()
         for number in range(n_shards):
             part = rows.filter(pl.col("gene_id").is_in(names[number::n_shards]))
-            part.write_parquet(
-                self.folder / "data" / f"part-{number}.parquet", row_group_size=64
-            )
+            part.write_parquet(self.folder / "data" / f"part-{number}.parquet", row_group_size=64)
 
     def analyze(self) -> None:
         files = self.paths()
-        analysis.analyze_dataset(
-            self.config["dataset"], None, files["profile"], files["genes"]
-        )
+        analysis.analyze_dataset(self.config["dataset"], None, files["profile"], files["genes"])
 
     def plan(self) -> None:
         """Test groups, screen and batches."""
         files, config = self.paths(), self.config
         facts = (files["profile"], files["genes"], files["test_groups"])
-        planning.choose_test_groups(
-            files["genes"], config["test"], None, files["test_groups"]
-        )
+        planning.choose_test_groups(files["genes"], config["test"], None, files["test_groups"])
         screen.screen_features(
             *facts, config["dataset"], config["screen"], files["features"], files["screen"]
         )

@@ -183,10 +183,10 @@ def test_a_file_is_read_and_resolved(tmp_path):
 def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    with pytest.raises(InputError, match="config.yaml"):
+    with pytest.raises(InputError, match=r"config\.yaml"):
         config.load(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match="absent.yaml"):
+    with pytest.raises(InputError, match=r"absent\.yaml"):
         config.load(tmp_path / "absent.yaml")

@@ -19,10 +19,15 @@ def test_a_file_appears_only_when_its_block_has_ended(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_an_error_leaves_neither_file_nor_temporary(tmp_path):
-    with pytest.raises(RuntimeError), whole(tmp_path / "table.tsv") as temporary:
+def fail_while_writing(path, error):
+    with whole(path) as temporary:
         temporary.write_text("half")
-        raise RuntimeError
+        raise error
+
+
+def test_an_error_leaves_neither_file_nor_temporary(tmp_path):
+    with pytest.raises(RuntimeError):
+        fail_while_writing(tmp_path / "table.tsv", RuntimeError)
     assert not list(tmp_path.iterdir())
 
 
@@ -30,9 +35,8 @@ def test_an_error_leaves_neither_file_nor_temporary(tmp_path):
 def test_an_error_keeps_the_old_file(tmp_path, error):
     path = tmp_path / "table.tsv"
     write_text(path, "old")
-    with pytest.raises(error), whole(path) as temporary:
-        temporary.write_text("new")
-        raise error
+    with pytest.raises(error):
+        fail_while_writing(path, error)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

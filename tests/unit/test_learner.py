@@ -1,4 +1,4 @@
-"""What genebatch.learner promises: honest stopping, exact margins, the same rule for absent cells."""
+"""What genebatch.learner promises: honest stopping, exact margins, one rule for absent cells."""
 
 import json
 
@@ -68,9 +68,7 @@ def test_blocks_of_rows_make_the_matrix_of_all_rows(sample):
     blocks = [sample.sparse[:150], sample.sparse[150:151], sample.sparse[151:]]
     parts = [learner.build_matrix(given, 7, 256, 1) for given in (blocks, [sample.sparse])]
     chosen = settings()
-    boosters = [
-        learner.fit_trees(part, sample.y, sample.weight, None, 5, chosen) for part in parts
-    ]
+    boosters = [learner.fit_trees(part, sample.y, sample.weight, None, 5, chosen) for part in parts]
     assert parts[0].num_row() == N_ROWS
     assert learner.to_bytes(boosters[0]) == learner.to_bytes(boosters[1])
 
@@ -202,9 +200,7 @@ def test_class_without_positives_gets_a_finite_constant(sample):
     none = np.zeros(N_ROWS, bool)
     matrix = learner.build_matrix([sample.dense], 4, 256, 1)
     ones = np.ones(N_ROWS)
-    fit = learner.fit_until_stopped(
-        matrix, none, ones, sample.train, sample.stop, None, settings()
-    )
+    fit = learner.fit_until_stopped(matrix, none, ones, sample.train, sample.stop, None, settings())
     # Half a row on either side of 200 training rows: odds of 0.5 to 200.5.
     assert (fit.n_trees, fit.curve.height) == (0, 1)
     np.testing.assert_allclose(fit.margin, np.log(0.5 / 200.5), rtol=1e-5)

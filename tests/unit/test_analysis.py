@@ -1,0 +1,420 @@
+"""What genebatch.analysis promises."""
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from genebatch import analysis
+from genebatch.files import InputError
+
+
+def notes(analysed):
+    assert all(problem["level"] == "note" for problem in analysed.profile["problems"])
+    return "\n".join(problem["message"] for problem in analysed.profile["problems"])
+
+
+def set_cells(frame, column, rows, value):
+    """The frame with `value` in some rows of a column."""
+    chosen = pl.int_range(pl.len()).is_in(rows)
+    return frame.with_columns(
+        pl.when(chosen).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
+    )
+
+
+@pytest.fixture
+def refused(analyse, tmp_path):
+    """Whether the analysis refuses a table with a message and writes nothing."""
+
+    def check(frame, message, **keys):
+        with pytest.raises(InputError, match=message):
+            analyse(frame, **keys)
+        assert {path.suffix for path in (tmp_path / "data").iterdir()} == {".parquet"}
+
+    return check
+
+
+# ---- the per-group table and the profile
+
+
+def test_the_per_group_table_counts_rows_classes_and_weights(table, analyse):
+    genes = analyse(table(n_groups=3, rows=10), shards=2).genes
+    assert genes["group"].to_list() == ["g00", "g01", "g02"]
+    assert genes["rows"].to_list() == [10] * 3
+    assert genes.select("n_neither", "n_donor", "n_acceptor").rows() == [(8, 1, 1)] * 3
+    weights = genes.select("weight_neither", "weight_donor", "weight_acceptor")
+    assert weights.rows() == [(24.0, 1.0, 1.0)] * 3
+    assert genes["fact.chrom"].to_list() == ["chr0", "chr1", "chr2"]
+    assert genes["n_shards"].to_list() == [1, 2, 1]
+
+
+def test_without_weights_every_row_weighs_one(table, analyse):
+    genes = analyse(table(), weight=None, exclude=["sample_weight"]).genes
+    assert genes["weight_neither"].to_list() == genes["n_neither"].to_list()
+
+
+def test_chunks_are_the_row_groups_that_hold_a_group(table, analyse):
+    genes = analyse(table(n_groups=4, rows=10), shards=2, row_group_size=15).genes
+    assert genes["chunks"].to_list() == [[0], [0, 1], [2], [2, 3]]
+
+
+def test_the_profile_counts_what_is_there(table, analyse, tmp_path):
+    profile = analyse(table(), shards=3).profile
+    assert profile["rows"] == 120
+    assert profile["groups"] == 12
+    assert profile["classes"] == {"neither": 96, "donor": 12, "acceptor": 12}
+    assert profile["roles"]["candidates"] == ["noise", "ties", "kmer"]
+    assert [shard["rows"] for shard in profile["shards"]] == [40, 40, 40]
+    size = (tmp_path / "data" / "part-0.parquet").stat().st_size
+    assert profile["shards"][0]["bytes"] == size
+
+
+def test_facts_of_columns_are_those_of_their_values(table, analyse):
+    frame = table().with_columns(
+        pl.Series("shifted", np.arange(120) - 7, pl.Int16),
+        (pl.col("position") > 4).alias("flag"),
+        pl.when(pl.col("position") > 0).then(pl.col("kmer")).alias("gaps"),
+        pl.lit(2.5).alias("same"),
+    )
+    columns = analyse(frame).profile["columns"]
+    assert columns["kmer"]["kind"] == "count"
+    assert columns["kmer"]["density"] == pytest.approx((frame["kmer"] != 0).mean())
+    assert columns["kmer"]["maximum"] == frame["kmer"].max()
+    assert columns["shifted"]["minimum"] == -7
+    assert columns["shifted"]["kind"] == "dense"
+    assert (columns["flag"]["kind"], columns["flag"]["density"]) == ("dense", 0.5)
+    assert (columns["gaps"]["kind"], columns["gaps"]["nulls"]) == ("dense", 12)
+    assert columns["same"]["constant"]
+    assert not columns["noise"]["constant"]
+    assert columns["noise"]["kind"] == "dense"
+
+
+def test_a_column_with_one_value_and_gaps_is_not_constant(table, analyse):
+    frame = set_cells(table().with_columns(pl.lit(1.0).alias("same")), "same", [3], None)
+    assert not analyse(frame).profile["columns"]["same"]["constant"]
+
+
+@pytest.mark.parametrize("kind", [pl.Int8, pl.UInt64, pl.Float32, pl.Float64, pl.Boolean])
+def test_every_numeric_type_is_taken(table, analyse, kind):
+    frame = table().with_columns((pl.col("position") % 2).cast(kind).alias("odd"))
+    facts = analyse(frame).profile["columns"]["odd"]
+    assert (facts["minimum"], facts["maximum"], facts["density"]) == (0, 1, 0.5)
+
+
+def test_metadata_that_varies_inside_a_group_is_no_fact_of_groups(table, analyse):
+    frame = table().with_columns(pl.col("position").cast(pl.String).alias("exon"))
+    genes = analyse(frame, metadata=["chrom", "exon"]).genes
+    assert "fact.chrom" in genes.columns
+    assert "fact.exon" not in genes.columns
+
+
+def test_metadata_that_varies_between_shards_only_is_found_too(table, analyse):
+    frame = table(n_groups=1, rows=10).with_columns(
+        (pl.col("position") > 4).cast(pl.String).alias("half")
+    )
+    assert "fact.half" not in analyse(frame, shards=2, metadata=["chrom", "half"]).genes.columns
+
+
+def test_empty_labels_are_the_null_class(table, analyse):
+    frame = table().with_columns(
+        pl.when(pl.col("splice_type") != "neither").then(pl.col("splice_type"))
+    )
+    analysed = analyse(frame, null_label="neither")
+    assert analysed.profile["classes"] == {"neither": 96, "donor": 12, "acceptor": 12}
+
+
+@pytest.mark.parametrize("kind", [pl.Int64, pl.UInt8, pl.Categorical])
+def test_labels_need_not_be_text(table, analyse, kind):
+    number = pl.col("splice_type").replace_strict(["neither", "donor", "acceptor"], ["0", "1", "2"])
+    frame = table().with_columns(number.cast(kind).alias("splice_type"))
+    profile = analyse(frame, classes=["0", "1", "2"]).profile
+    assert profile["classes"] == {"0": 96, "1": 12, "2": 12}
+
+
+def test_a_shard_without_rows_changes_nothing(table, analyse, tmp_path):
+    whole = analyse(table())
+    empty = tmp_path / "more" / "part-1.parquet"
+    empty.parent.mkdir()
+    table().clear().write_parquet(empty)
+    table().write_parquet(empty.with_name("part-0.parquet"))
+    dataset = whole.dataset | {"path": str(empty.parent)}
+    analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
+    assert pl.read_parquet(tmp_path / "g.parquet").equals(whole.genes)
+
+
+# ---- order and digests
+
+
+@pytest.mark.parametrize("batch_rows", [7, 8192])
+def test_the_order_of_rows_and_shards_does_not_matter(table, analyse, monkeypatch, batch_rows):
+    monkeypatch.setattr(analysis, "BATCH_ROWS", batch_rows)
+    plain = analyse(table(), folder="plain")
+    shuffled = table().sample(fraction=1, shuffle=True, seed=3)
+    mixed = analyse(shuffled, folder="mixed", shards=4, row_group_size=11)
+    order_free = pl.exclude("chunks", "n_shards")
+    assert mixed.genes.select(order_free).equals(plain.genes.select(order_free))
+    assert mixed.profile["digest"] == plain.profile["digest"]
+    assert mixed.profile["columns"] == plain.profile["columns"]
+
+
+def test_the_order_of_columns_does_not_matter(table, analyse):
+    plain = analyse(table(), folder="plain").genes
+    mixed = analyse(table().select(sorted(table().columns)), folder="mixed").genes
+    assert mixed["digest"].equals(plain["digest"])
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("noise", 0.123),
+        ("kmer", 9),
+        ("ties", None),
+        ("ties", float("nan")),
+        ("splice_type", "donor"),
+        ("sample_weight", 3.5),
+        ("position", 99),
+    ],
+)
+def test_one_changed_cell_changes_the_digest_of_its_group_alone(table, analyse, column, value):
+    before = analyse(table(), folder="before")
+    after = analyse(set_cells(table(), column, [47], value), folder="after")
+    changed = before.genes["group"].filter(before.genes["digest"] != after.genes["digest"])
+    assert changed.to_list() == ["g04"]
+    assert before.profile["digest"] != after.profile["digest"]
+
+
+def test_values_that_change_places_change_the_digest(table, analyse):
+    before = analyse(table(), folder="before").genes
+    columns = table().with_columns(noise=pl.col("ties"), ties=pl.col("noise"))
+    swapped = analyse(columns, folder="columns").genes
+    assert (before["digest"] != swapped["digest"]).all()
+    rows = table().with_columns(pl.col("noise").reverse().over("gene_id"))
+    moved = analyse(rows, folder="rows").genes
+    assert (before["digest"] != moved["digest"]).all()
+
+
+def test_a_removed_row_changes_the_digest(table, analyse):
+    before = analyse(table(), folder="before").genes
+    after = analyse(table()[:-1], folder="after").genes
+    assert (before["digest"] != after["digest"]).to_list() == [False] * 11 + [True]
+
+
+# ---- what is refused
+
+
+def test_missing_and_empty_folders_are_named(resolved, tmp_path):
+    for path, fact in [("absent", "does not exist"), (".", r"holds no \*\.parquet")]:
+        dataset = resolved(dataset={"path": str(tmp_path / path)})["dataset"]
+        with pytest.raises(InputError, match=rf"{fact}.*set dataset\.path"):
+            analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.99])
+def test_a_truncated_shard_is_named(table, write, tmp_path, kept):
+    dataset = write(table(), shards=2)
+    path = tmp_path / "data" / "part-1.parquet"
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    with pytest.raises(InputError, match=r"part-1\.parquet is not a readable Parquet file"):
+        analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
+    assert not (tmp_path / "p.json").exists()
+    assert not (tmp_path / "g.parquet").exists()
+
+
+def test_a_shard_with_damaged_pages_is_named(table, write, tmp_path):
+    dataset = write(table(n_groups=60, rows=20))
+    path = tmp_path / "data" / "part-0.parquet"
+    content = bytearray(path.read_bytes())
+    content[4 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"part-0\.parquet"):
+        analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
+
+
+def test_shards_with_other_columns_are_named(table, write, tmp_path):
+    dataset = write(table(), shards=2)
+    path = tmp_path / "data" / "part-1.parquet"
+    pl.read_parquet(path).drop("noise").write_parquet(path)
+    with pytest.raises(InputError, match=r"part-1\.parquet differs .*lacks column 'noise'"):
+        analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
+
+
+def test_unknown_labels_are_counted_and_shown(table, refused):
+    frame = set_cells(table(), "splice_type", [5, 6, 7], "branch")
+    refused(
+        frame,
+        r"part-0\.parquet: column 'splice_type' has 3 rows with unknown labels \('branch'\); "
+        r"dataset\.classes knows neither, donor, acceptor",
+    )
+
+
+def test_empty_labels_need_a_class(table, refused):
+    frame = set_cells(table(), "splice_type", [5, 6], None)
+    refused(
+        frame,
+        r"part-0\.parquet: column 'splice_type' is empty in 2 rows; set dataset\.null_label",
+    )
+
+
+def test_a_class_without_rows_is_named(table, refused):
+    frame = table().with_columns(pl.col("splice_type").replace("donor", "neither"))
+    refused(frame, r"no row of class 'donor' in the whole data set.*dataset\.classes")
+
+
+def test_a_data_set_without_rows_is_refused(table, refused):
+    refused(table().clear(), r"no row of class 'donor' in the whole data set")
+
+
+def test_rows_without_a_group_are_counted(table, refused):
+    frame = set_cells(table(), "gene_id", [5, 6, 119], None)
+    refused(frame, r"part-0\.parquet: column 'gene_id' is null in 3 rows.*dataset\.group")
+
+
+def test_text_that_would_become_a_feature_is_named(table, refused):
+    refused(table(), r"'chrom' \([a-z_]+\) cannot be features.*dataset\.metadata", metadata=[])
+
+
+def test_a_misspelt_metadata_column_is_named(table, refused):
+    refused(table(), r"'chrm' is missing .*chrom.*dataset\.metadata", metadata=["chrm"])
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), 1e39])
+def test_infinite_values_are_an_error_that_names_the_way_out(table, refused, value):
+    frame = set_cells(
+        table().with_columns(pl.col("noise").cast(pl.Float64)), "noise", [1, 2], value
+    )
+    refused(
+        frame,
+        r"part-0\.parquet: column 'noise' is infinite in 2 rows; set dataset\.infinite: missing",
+    )
+
+
+def test_infinite_values_are_missing_on_request(table, analyse):
+    frame = set_cells(table(), "noise", [1, 2], float("inf"))
+    analysed = analyse(frame, infinite="missing")
+    assert "part-0.parquet: 2 infinite values of 'noise' are missing values" in notes(analysed)
+    facts = analysed.profile["columns"]["noise"]
+    assert facts["infinite"] == 2
+    assert facts["maximum"] < 10
+
+
+@pytest.mark.parametrize("column", ["sample_weight", "position"])
+def test_infinite_weights_and_positions_stay_an_error(table, refused, column):
+    frame = table().with_columns(pl.col(column).cast(pl.Float64))
+    frame = set_cells(frame, column, [1], float("inf"))
+    refused(frame, f"column '{column}' is infinite in 1 rows", infinite="missing")
+
+
+def test_nan_is_a_missing_value_and_noted(table, analyse):
+    analysed = analyse(set_cells(table(), "noise", [1, 2], float("nan")))
+    assert "column 'noise': 2 NaN are missing values" in notes(analysed)
+    assert analysed.profile["columns"]["noise"]["nans"] == 2
+
+
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_a_missing_weight_is_an_error(table, refused, value):
+    frame = set_cells(table(), "sample_weight", [1, 2], value)
+    refused(frame, r"column 'sample_weight' is empty in 2 rows; dataset\.weight must be")
+
+
+def test_a_missing_position_is_an_error(table, refused):
+    frame = set_cells(table(), "position", [1], None)
+    refused(frame, r"column 'position' is empty in 1 rows; dataset\.position must be")
+
+
+def test_a_negative_weight_is_an_error(table, refused):
+    frame = set_cells(table(), "sample_weight", [1], -0.5)
+    refused(frame, r"column 'sample_weight' \(dataset\.weight\) has negative values")
+
+
+@pytest.mark.parametrize("rows_at_once", [15, 1_000_000])
+def test_a_repeated_position_is_an_error(table, refused, monkeypatch, rows_at_once):
+    monkeypatch.setattr(analysis, "DUPLICATE_ROWS", rows_at_once)
+    frame = set_cells(table(), "position", [44, 45, 119], 3)
+    refused(
+        frame,
+        r"3 rows repeat a \(gene_id, position\) pair, for example \(g04, 3\); .*dataset\.position",
+        shards=3,
+    )
+
+
+def test_a_repeated_position_is_found_across_shards(table, refused):
+    frame = pl.concat([table(), table()[:1]])
+    refused(frame, r"1 rows repeat .* \(g00, 0\)", shards=2)
+
+
+def test_positions_may_repeat_in_another_group_or_without_the_key(table, analyse):
+    frame = set_cells(table(), "position", [44], 3)
+    analyse(table(), folder="groups")
+    analyse(frame, folder="no key", position=None, exclude=["position"])
+
+
+def test_every_violation_is_told_at_once(table, analyse):
+    frame = set_cells(table(), "splice_type", [5], "branch")
+    frame = set_cells(frame, "noise", [5], float("inf"))
+    frame = set_cells(frame, "sample_weight", [5], -1.0)
+    with pytest.raises(InputError) as caught:
+        analyse(frame)
+    for fact in ("branch", "'noise' is infinite", "negative values"):
+        assert fact in str(caught.value)
+
+
+def test_the_test_column_must_be_constant_inside_groups(table, refused):
+    frame = set_cells(table(), "chrom", [5], "chr9")
+    message = r"test\.column 'chrom' has several values inside 1 groups \(for example 'g00'\)"
+    refused(frame, message, test_column="chrom")
+
+
+def test_the_test_column_must_be_metadata(table, refused):
+    message = r"test\.column 'noise' is not among the metadata columns"
+    refused(table(), message, test_column="noise")
+
+
+def test_metadata_without_a_text_form_is_named(table, refused):
+    frame = table().with_columns(pl.concat_list("position").alias("exons"))
+    message = r"'exons' \(.*list.*\) cannot be metadata.*dataset\.exclude"
+    refused(frame, message, metadata=["chrom", "exons"])
+
+
+# ---- what is noted
+
+
+def test_a_group_may_be_spread_over_shards_and_is_noted(table, analyse):
+    analysed = analyse(table(n_groups=3), shards=2)
+    assert "1 groups are spread over several shards (allowed)" in notes(analysed)
+    assert analysed.genes["rows"].to_list() == [10] * 3
+
+
+def test_empty_and_constant_columns_are_noted(table, analyse):
+    frame = table().with_columns(pl.lit(None, pl.Float32).alias("nothing"), pl.lit(4).alias("four"))
+    said = notes(analyse(frame))
+    assert "column 'nothing' is empty in every row" in said
+    assert "column 'four' is constant (4)" in said
+
+
+def test_a_clean_data_set_has_no_notes(table, analyse):
+    assert analyse(table()).profile["problems"] == []
+
+
+def test_pages_written_by_arrow_with_dictionaries_are_read(table, analyse, resolved, tmp_path):
+    plain = analyse(table())
+    arrow = (
+        table()
+        .to_arrow()
+        .cast(
+            pa.schema(
+                [
+                    pa.field(name, pa.dictionary(pa.int32(), pa.string()))
+                    if name in ("gene_id", "splice_type", "chrom")
+                    else table().to_arrow().schema.field(name)
+                    for name in table().columns
+                ]
+            )
+        )
+    )
+    folder = tmp_path / "arrow"
+    folder.mkdir()
+    pq.write_table(arrow, folder / "part-0.parquet")
+    dataset = plain.dataset | {"path": str(folder)}
+    analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
+    assert pl.read_parquet(tmp_path / "g.parquet").equals(plain.genes)

@@ -1,0 +1,307 @@
+"""What genebatch.partition promises."""
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genebatch.files import InputError
+from genebatch.partition import (
+    STRATEGIES,
+    balanced,
+    by_size,
+    deal,
+    folds,
+    hold_out,
+    measures,
+    overlapping,
+)
+
+BATCHING = {"max_genes": 10_000, "max_rows": None, "seed": 7}
+TEST = {"fraction": 0.2, "groups": None, "column": None, "values": None, "seed": 7}
+
+
+def genes_of(counts, names=None):
+    """A per-group table from (groups, classes) row counts."""
+    counts = np.asarray(counts)
+    names = [f"g{number:03d}" for number in range(len(counts))] if names is None else names
+    columns = {"group": names, "rows": counts.sum(axis=1)}
+    columns |= {f"n_{name}": counts[:, name] for name in range(counts.shape[1])}
+    columns["n_shards"] = np.full(len(counts), 9)
+    return pl.DataFrame(columns, schema_overrides={"group": pl.String})
+
+
+def made_genes(n_groups=200, seed=0):
+    """Groups of very unequal size, with a frequent and a rare class."""
+    rng = np.random.default_rng(seed)
+    rows = rng.lognormal(4, 1, n_groups).astype(int) + 5
+    return genes_of(np.column_stack([rows, rng.poisson(3, n_groups), rng.random(n_groups) < 0.2]))
+
+
+count_tables = st.lists(
+    st.tuples(st.integers(1, 1000), st.integers(0, 50), st.integers(0, 3)), min_size=1, max_size=40
+).map(genes_of)
+some_shares = st.lists(st.floats(0.05, 1), min_size=1, max_size=6)
+
+
+def loads(genes, parts, n_parts):
+    """(parts, measures) sums."""
+    sizes = measures(genes)
+    return np.array([sizes[parts == part].sum(axis=0) for part in range(n_parts)])
+
+
+# ---- deal
+
+
+def test_dealing_balances_rows_classes_and_the_number_of_groups():
+    genes = genes_of([[5, 1], [7, 0]])
+    np.testing.assert_array_equal(measures(genes), [[6, 5, 1, 1], [7, 7, 0, 1]])
+
+
+def test_a_small_deal_by_hand():
+    sizes = np.array([[5.0], [4.0], [3.0], [3.0], [3.0]])  # 5+4 against 3+3+3
+    parts = deal(list("abcde"), sizes, [1, 1], seed=0)
+    assert sorted(sizes[parts == part].sum() for part in (0, 1)) == [8, 10]
+    assert parts[0] != parts[1]
+
+
+@given(count_tables, some_shares, st.integers(0, 99))
+def test_the_excess_over_the_shares_is_at_most_that_of_a_random_deal(genes, shares, seed):
+    """Each group joins the part of least cost, hence no dearer than the mean over parts.
+
+    Summed over groups, sum(share x (load / (share x total) - 1)^2) is therefore at most
+    (parts - 1) x sum((size / total)^2), which is its mean over random deals.
+    """
+    sizes = measures(genes)
+    parts = deal(genes["group"].to_list(), sizes, shares, seed)
+    assert parts.shape == (genes.height,)
+    assert set(parts.tolist()) <= set(range(len(shares)))
+    total = sizes.sum(axis=0)
+    wanted = np.array(shares)[:, None] / np.sum(shares)
+    relative = loads(genes, parts, len(shares)) / np.maximum(total, 1)
+    excess = (wanted * (relative / wanted - 1) ** 2)[:, total > 0].sum()
+    random = (len(shares) - 1) * ((sizes / np.maximum(total, 1)) ** 2).sum()
+    assert excess <= random + 1e-9
+
+
+@given(count_tables, st.integers(1, 12), st.integers(0, 99))
+def test_no_part_is_empty_while_there_are_groups_enough(genes, n_parts, seed):
+    parts = deal(genes["group"].to_list(), measures(genes), np.ones(n_parts), seed)
+    assert len(np.unique(parts)) == min(n_parts, genes.height)
+
+
+@given(count_tables, some_shares, st.integers(0, 99), st.randoms(use_true_random=False))
+def test_the_order_of_groups_does_not_matter(genes, shares, seed, random):
+    order = list(range(genes.height))
+    random.shuffle(order)
+    names, sizes = np.array(genes["group"].to_list()), measures(genes)
+    plain = deal(names.tolist(), sizes, shares, seed)
+    shuffled = deal(names[order].tolist(), sizes[order], shares, seed)
+    np.testing.assert_array_equal(plain[order], shuffled)
+
+
+def test_the_seed_decides_among_equal_groups():
+    genes = genes_of(np.full((40, 2), 5))
+    deals = [
+        tuple(deal(genes["group"].to_list(), measures(genes), [1, 1, 1, 1], seed))
+        for seed in (1, 1, 2, 3)
+    ]
+    assert deals[0] == deals[1]
+    assert len(set(deals)) == 3
+
+
+@given(count_tables, st.integers(1, 6), st.integers(0, 3))
+def test_no_part_has_more_groups_than_allowed(genes, n_parts, spare):
+    most = math.ceil(genes.height / n_parts) + spare
+    parts = deal(genes["group"].to_list(), measures(genes), np.ones(n_parts), 7, max_groups=most)
+    assert np.bincount(parts).max() <= most
+
+
+def test_what_parts_already_hold_counts():
+    sizes = np.ones((10, 1))
+    held = np.array([[10.0], [0.0]])
+    parts = deal([str(n) for n in range(10)], sizes, [1, 1], seed=0, loads=held)
+    assert parts.tolist() == [1] * 10
+
+
+def test_nothing_to_deal_is_no_error():
+    assert deal([], np.empty((0, 3)), [1, 1], seed=0).tolist() == []
+
+
+# ---- strategies
+
+
+@pytest.mark.parametrize("n_batches", [2, 5, 12])
+def test_balanced_batches_have_equal_rows_and_equal_rare_rows(n_batches):
+    genes = made_genes()
+    held = loads(genes, balanced(genes, n_batches, BATCHING), n_batches)
+    even = held.sum(axis=0) / n_batches
+    rows, frequent, some, rare, groups = (np.abs(held - even) / even).max(axis=0)
+    assert max(rows, frequent, some, groups) < 0.1
+    # About 40 rare rows: one or two more or less is the best there is.
+    assert rare * even[3] <= 2
+
+
+def test_every_batch_gets_a_class_that_name_order_would_keep_in_one():
+    rare = np.zeros(60, int)
+    rare[:6] = 2  # only the first six names have the rare class
+    genes = genes_of(np.column_stack([np.full(60, 50), rare]))
+    in_name_order = [part["n_1"].sum() for part in genes.iter_slices(10)]
+    assert in_name_order == [12, 0, 0, 0, 0, 0]
+    dealt = loads(genes, balanced(genes, 6, BATCHING), 6)
+    assert dealt[:, 2].tolist() == [2] * 6
+    assert dealt[:, 3].tolist() == [10] * 6
+
+
+@given(count_tables, st.integers(1, 8), st.integers(2, 12))
+def test_balanced_keeps_to_max_genes_where_batches_are_enough(genes, n_batches, most):
+    n_batches = max(n_batches, math.ceil(genes.height / most))
+    parts = balanced(genes, n_batches, BATCHING | {"max_genes": most})
+    assert np.bincount(parts).max() <= most
+
+
+@given(count_tables, st.integers(1, 8), st.integers(2, 12), st.sampled_from([None, 1500]))
+def test_size_batches_are_consecutive_sizes_and_keep_to_their_limits(
+    genes, n_batches, most, max_rows
+):
+    batching = BATCHING | {"max_genes": most, "max_rows": max_rows}
+    parts = by_size(genes, n_batches, batching)
+    rows = genes["rows"].to_numpy().astype(int)
+    n_found = parts.max() + 1
+    assert sorted(set(parts.tolist())) == list(range(n_found))
+    assert max_rows is not None or n_found <= max(n_batches, math.ceil(genes.height / most))
+    largest_so_far = 0
+    for batch in range(n_found):
+        held = rows[parts == batch]
+        assert len(held) <= most
+        assert max_rows is None or held.sum() <= max_rows or len(held) == 1
+        assert held.min() >= largest_so_far
+        largest_so_far = held.max()
+
+
+@pytest.mark.parametrize("n_batches", [2, 5, 12])
+def test_size_batches_share_the_rows_and_leave_no_remnant(n_batches):
+    genes = made_genes()
+    held = loads(genes, by_size(genes, n_batches, BATCHING), n_batches)
+    even = genes["rows"].sum() / n_batches
+    assert np.abs(held[:, 0] - even).max() <= genes["rows"].max()
+    assert (np.diff(held[:, 4]) < 0).all()  # ever fewer groups
+
+
+def test_size_batches_by_hand():
+    genes = genes_of([[9], [1], [2], [3], [4]])
+    assert by_size(genes, 2, BATCHING).tolist() == [1, 0, 0, 0, 0]
+    assert by_size(genes, 3, BATCHING).tolist() == [2, 0, 0, 0, 1]
+    assert by_size(genes, 2, BATCHING | {"max_genes": 3}).tolist() == [1, 0, 0, 0, 1]
+    assert by_size(genes, 1, BATCHING | {"max_rows": 6}).tolist() == [2, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_strategies_do_not_depend_on_the_order_of_groups(strategy):
+    genes = made_genes(60)
+    shuffled = genes.sample(fraction=1, shuffle=True, seed=5)
+    plain = dict(zip(genes["group"], STRATEGIES[strategy](genes, 5, BATCHING), strict=True))
+    mixed = dict(zip(shuffled["group"], STRATEGIES[strategy](shuffled, 5, BATCHING), strict=True))
+    assert plain == mixed
+
+
+# ---- overlap
+
+
+@given(st.integers(1, 6), st.integers(2, 15), st.sampled_from([0.0, 0.1, 0.25, 0.5]))
+def test_a_batch_lends_the_stated_share_to_the_next_and_keeps_its_own(n_batches, size, overlap):
+    genes = genes_of(np.ones((n_batches * size, 1), int))
+    batches = np.arange(genes.height) % n_batches
+    members = overlapping(genes, batches, overlap, seed=7)
+    lent = round(overlap * size) if n_batches > 1 else 0
+    assert len(members) == n_batches
+    for batch, rows in enumerate(members):
+        own = set(np.flatnonzero(batches == batch).tolist())
+        assert own <= set(rows.tolist())
+        borrowed = set(rows.tolist()) - own
+        assert len(rows) == len(set(rows.tolist())) == size + lent
+        assert {batches[row] for row in borrowed} <= {(batch - 1) % n_batches}
+
+
+def test_without_overlap_every_group_is_in_one_batch():
+    genes = made_genes(30)
+    members = overlapping(genes, balanced(genes, 4, BATCHING), 0.0, seed=7)
+    assert sorted(np.concatenate(members).tolist()) == list(range(30))
+
+
+# ---- folds
+
+
+@given(count_tables, st.integers(2, 5), st.integers(0, 9))
+@settings(max_examples=50)
+def test_every_fold_has_groups_and_every_group_a_fold(genes, n_splits, seed):
+    if genes.height < n_splits:
+        with pytest.raises(InputError, match=f"cv.n_splits={n_splits}"):
+            folds(genes, n_splits, seed)
+    else:
+        fold = folds(genes, n_splits, seed)
+        assert fold.shape == (genes.height,)
+        assert set(fold.tolist()) == set(range(n_splits))
+
+
+def test_folds_share_rows_and_classes():
+    genes = made_genes(100)
+    held = loads(genes, folds(genes, 5, 7), 5)
+    even = held.sum(axis=0) / 5
+    assert (np.abs(held - even) / even)[:, [0, 1, 2, 4]].max() < 0.1
+    assert np.abs(held - even)[:, 3].max() <= 2
+
+
+# ---- test groups
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])
+def test_a_fraction_of_rows_and_classes_is_held_out(fraction):
+    genes = made_genes()
+    chosen = hold_out(genes, TEST | {"fraction": fraction})
+    held = loads(genes, chosen.to_numpy().astype(int), 2)[1]
+    share = held / measures(genes).sum(axis=0)
+    np.testing.assert_allclose(share[[0, 1, 2, 4]], fraction, atol=0.02)
+    assert share[3] == pytest.approx(fraction, abs=0.06)  # of about 40 rare rows
+
+
+def test_named_groups_are_held_out():
+    genes = made_genes(20)
+    chosen = hold_out(genes, TEST | {"groups": ["g003", "g017"]})
+    assert genes["group"].filter(chosen).to_list() == ["g003", "g017"]
+
+
+def test_groups_are_held_out_by_the_values_of_a_column():
+    chromosomes = ["1", "2", None, "1"]
+    genes = made_genes(4).with_columns(pl.Series("fact.chrom", chromosomes))
+    chosen = hold_out(genes, TEST | {"column": "chrom", "values": [1]})
+    assert chosen.to_list() == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ({"groups": ["g001", "gene"]}, r"test\.groups names groups that are not .*\['gene'\]"),
+        ({"column": "chrom", "values": ["X"]}, r"test\.values \['X'\].*'chrom' \(values: 1, 2\)"),
+        ({"column": "chrom", "values": ["1", "2"]}, r"set aside 4 of 4 groups.*test\.values"),
+        ({"groups": []}, r"set aside 0 of 4 groups.*test\.groups"),
+        ({"fraction": 0.001}, r"set aside 0 of 4 groups.*test\.fraction"),
+    ],
+)
+def test_a_test_set_that_cannot_be_names_the_key(test, message):
+    genes = genes_of(np.full((4, 2), 10)).with_columns(
+        pl.Series("fact.chrom", ["1", "2", "2", "1"])
+    )
+    with pytest.raises(InputError, match=message):
+        hold_out(genes, TEST | test)
+
+
+def test_test_groups_do_not_depend_on_the_order_of_groups():
+    genes = made_genes()
+    shuffled = genes.sample(fraction=1, shuffle=True, seed=2)
+    plain = set(genes["group"].filter(hold_out(genes, TEST)))
+    assert plain == set(shuffled["group"].filter(hold_out(shuffled, TEST)))
+    assert plain != set(genes["group"].filter(hold_out(genes, TEST | {"seed": 8})))

@@ -1,0 +1,52 @@
+"""Runs of the whole workflow, each in a folder of its own."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from genebatch.simulate import simulate
+from running import REPOSITORY, SMALL, Run
+
+
+@pytest.fixture(scope="session")
+def example_data(tmp_path_factory) -> Path:
+    return simulate(tmp_path_factory.mktemp("example"), n_genes=48, n_rows=2_400, n_new_genes=5)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, example_data) -> tuple[Path, str]:
+    """A finished run, not to be changed, and what it printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(example_data, folder / "data")
+    run = Run(folder)
+    run.configure(SMALL)
+    return folder, run.ok()
+
+
+@pytest.fixture
+def run(tmp_path, finished) -> Run:
+    """A copy of the finished run, with the times of its files."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder, copy_function=shutil.copy2)
+    return Run(folder)
+
+
+@pytest.fixture
+def empty_run(tmp_path, example_data) -> Run:
+    """A folder with data and config in which nothing has run yet."""
+    folder = tmp_path / "run"
+    shutil.copytree(example_data, folder / "data")
+    run = Run(folder)
+    run.configure(SMALL)
+    return run
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real data sets, beside the repository or named by GENEBATCH_REAL_DATA."""
+    folder = Path(os.environ.get("GENEBATCH_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}; set GENEBATCH_REAL_DATA")
+    return folder

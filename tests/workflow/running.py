@@ -1,0 +1,93 @@
+"""Snakemake started in a folder of its own, and what it printed."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+
+SMALL = {
+    "dataset": {
+        "path": "data/example",
+        "group": "gene_id",
+        "label": "splice_type",
+        "classes": ["neither", "donor", "acceptor"],
+        "null_label": "neither",
+        "scores": {name: f"{name}_score" for name in ("neither", "donor", "acceptor")},
+        "weight": "sample_weight",
+        "position": "position",
+        "metadata": [
+            "transcript_id", "cluster_id", "chrom", "strand", "gene_type", "genomic_position",
+        ],
+        "exclude": ["5mer_*"],
+    },
+    "test": {"fraction": 0.2},
+    "batching": {"max_genes": 13, "min_genes": 5, "min_positives": 2},
+    "cv": {"n_splits": 3},
+    "learner": {"n_estimators": 12, "learning_rate": 0.2, "early_stopping_rounds": 5},
+    "explain": {"rows": 40},
+    "evaluation": {"n_replicates": 20},
+    "predict": {"tables": {"new": "data/new"}},
+}  # fmt: skip
+
+
+class Run:
+    """A folder with a config and data, and Snakemake started in it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @property
+    def config(self) -> dict:
+        return yaml.safe_load((self.folder / "config/config.yaml").read_text())
+
+    def configure(self, config: dict) -> None:
+        (self.folder / "config").mkdir(exist_ok=True)
+        (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def snakemake(self, *arguments: str, env: dict | None = None, cwd: Path | None = None):
+        """Run it; gives the completed process with standard error in `stdout`."""
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        command += ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
+        command += ["--workflow-profile", str(REPOSITORY / "profiles/default"), "--cores", "2"]
+        return subprocess.run(
+            command,
+            cwd=cwd or self.folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+
+    def planned(self, *arguments: str) -> Counter:
+        """Jobs that a dry run lists, as (rule, batch or None)."""
+        return jobs(self.ok("--dry-run", *arguments))
+
+    def ok(self, *arguments: str, **options) -> str:
+        done = self.snakemake(*arguments, **options)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def fails(self, *arguments: str, **options) -> str:
+        done = self.snakemake(*arguments, **options)
+        assert done.returncode == 1, done.stdout
+        return done.stdout
+
+
+def jobs(output: str) -> Counter:
+    """Jobs that Snakemake's output names, as (rule, batch or None), without `all`."""
+    found = Counter()
+    blocks = re.split(r"\n(?=(?:local)?(?:rule|checkpoint) \w+:)", output)
+    for block in blocks[1:]:
+        name = re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", block).group(1)
+        batch = re.search(r"^    wildcards: batch=(\w+)", block, re.M)
+        if name not in ("all", "default"):
+            found[name, batch.group(1) if batch else None] += 1
+    return found

@@ -1,0 +1,234 @@
+"""Promises of the whole workflow, on a small example."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import polars as pl
+import pytest
+
+from genebatch import load_model
+from running import REPOSITORY, SMALL, Run, jobs
+
+pytestmark = pytest.mark.workflow
+
+BATCHES = ("b000", "b001", "b002")
+BATCH_RULES = (
+    "cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch", "diagnose_batch",
+)  # fmt: skip
+DOWNSTREAM = ("consolidate", "evaluate", "predict", "write_report")
+
+
+def everything_of(batch: str) -> Counter:
+    return Counter([(rule, batch) for rule in BATCH_RULES])
+
+
+def after_the_batches() -> Counter:
+    return Counter([(rule, None) for rule in DOWNSTREAM])
+
+
+def test_run_ends_with_model_metrics_and_how_to_use_it(finished):
+    folder, output = finished
+    assert "results/model/model_multiclass_all_genes.gbm" in output
+    assert "from genebatch import load_model" in output
+    assert "donor" in output
+    assert "95 % interval over groups" in output
+    model = load_model(folder / "results")
+    assert [member.name for member in model.members] == list(BATCHES)
+    assert (folder / "results/report/index.html").stat().st_size > 10_000
+
+
+def test_planted_problems_do_not_become_features(finished):
+    features = set(load_model(finished[0] / "results").feature_names_in_)
+    planted = {"constant_flag", "all_missing", "tx_length_filled", "site_probe", "gc_content_copy"}
+    assert not features & planted
+    assert not {"tx_start", "gene_start"} <= features
+    assert not {"splice_type", "sample_weight", "position", "gene_id", "cluster_id"} & features
+    assert {"donor_score", "acceptor_score", "neither_score"} <= features
+
+
+def test_test_groups_are_in_no_member(finished):
+    folder, _ = finished
+    test = set(pl.read_csv(folder / "results/dataset/test_groups.tsv", separator="\t")["group"])
+    seen = {group for m in load_model(folder / "results").members for group in m.groups}
+    assert test
+    assert not test & seen
+    assert len(test | seen) == 48
+
+
+def test_predict_rule_equals_prediction_in_memory(finished):
+    folder, _ = finished
+    written = pl.read_parquet(folder / "results/predictions/new.parquet")
+    table = pl.read_parquet(folder / "data/new")
+    probabilities = load_model(folder / "results").predict_proba(table)
+    columns = [f"probability_{name}" for name in SMALL["dataset"]["classes"]]
+    np.testing.assert_array_equal(written.select(columns).to_numpy(), probabilities)
+    assert written["gene_id"].to_list() == table["gene_id"].to_list()
+
+
+def test_every_job_kept_to_its_declared_memory(finished):
+    records = list((finished[0] / "results/usage").rglob("*.json"))
+    assert len(records) == 3 * len(BATCH_RULES) + 5
+    for path in records:
+        usage = pl.read_json(path)
+        assert usage["peak_mb"].item() <= usage["declared_mb"].item(), path
+
+
+def test_second_run_has_nothing_to_do(run):
+    assert run.planned() == Counter()
+
+
+def test_touched_files_run_nothing(run):
+    for path in [*run.folder.glob("data/**/*.parquet"), *run.folder.glob("results/batches/*.*")]:
+        os.utime(path)
+    for name in ("dataset/profile.json", "dataset/genes.parquet", "features/features.json"):
+        os.utime(run.folder / "results" / name)
+    assert run.planned("--", "results/model/model_multiclass_all_genes.gbm") == Counter()
+
+
+def test_deleted_batch_model_repeats_that_batch_and_what_follows(run):
+    shutil.rmtree(run.folder / "results/batches/b001")
+    assert run.planned() == everything_of("b001") + after_the_batches()
+
+
+def test_added_gene_repeats_its_batch_alone(run):
+    shutil.copy(run.folder / "results/batches/genes.parquet", run.folder / "config/plan.parquet")
+    shard = run.folder / "data/example/part-000.parquet"
+    table = pl.read_parquet(shard)
+    gene = table.filter(pl.col("gene_id") == table["gene_id"][0])
+    added = gene.with_columns(pl.lit("SIM_ADDED").alias("gene_id"))
+    pl.concat([table, added]).write_parquet(shard)
+    config = run.config
+    config["batching"]["keep"] = "config/plan.parquet"
+    config["test"]["fraction"] = 0.05  # so that the one new gene is a training gene
+    run.configure(config)
+    done = jobs(run.ok())
+    plan = pl.read_parquet(run.folder / "results/batches/genes.parquet")
+    batch = plan.filter(pl.col("group") == "SIM_ADDED")["batch"].item()
+    trained = {name for (rule, name) in done if rule in BATCH_RULES}
+    assert trained == {batch}
+    assert done["cross_validate_batch", batch] == 1
+
+
+def test_changed_key_repeats_what_depends_on_it_and_nothing_else(run):
+    config = run.config
+    config["evaluation"]["n_replicates"] = 25
+    run.configure(config)
+    assert run.planned() == Counter([("evaluate", None), ("write_report", None)])
+    config = {**SMALL, "calibration": {"method": "sigmoid"}}
+    run.configure(config)
+    repeated = {rule for rule, _ in run.planned()}
+    assert repeated == {"calibrate_batch", "diagnose_batch", *DOWNSTREAM}
+
+
+def test_threads_and_memory_factor_are_no_reason_to_train_again(run):
+    config = run.config
+    config["learner"]["threads"] = 2
+    config["resources"] = {"mem_factor": 1.5}
+    run.configure(config)
+    assert not {rule for rule, _ in run.planned()} & {"cross_validate_batch", "train_batch"}
+
+
+def test_raising_batch_leaves_the_others_finished_and_is_repeated_alone(empty_run):
+    environment = {
+        "PYTHONPATH": str(REPOSITORY / "tests/workflow/planted_failure"),
+        "PLANTED_FAILURE": "logs/train_batch/b001.log",
+    }
+    output = empty_run.fails(env=environment)
+    assert "planted failure" in output
+    folder = empty_run.folder / "results/batches"
+    assert (folder / "b000/summary.json").exists()
+    assert (folder / "b002/summary.json").exists()
+    assert not (folder / "b001/uncalibrated.gbm").exists()
+    assert not (empty_run.folder / "results/model/model_multiclass_all_genes.gbm").exists()
+    expected = everything_of("b001") - Counter([("cross_validate_batch", "b001")])
+    assert jobs(empty_run.ok()) == expected + after_the_batches()
+
+
+def test_same_seed_gives_the_same_predictions_from_another_folder(empty_run, finished, tmp_path):
+    config = empty_run.config
+    config["learner"]["threads"] = 2
+    empty_run.configure(config)
+    empty_run.ok("results/predictions/new.parquet", cwd=tmp_path)
+    again = pl.read_parquet(empty_run.folder / "results/predictions/new.parquet")
+    assert again.equals(pl.read_parquet(finished[0] / "results/predictions/new.parquet"))
+
+
+def test_run_without_a_cap_caps_itself(run):
+    output = run.ok("--forcerun", "evaluate", "--dry-run")
+    assert "evaluate" in output
+    output = run.ok("--forcerun", "consolidate", "--", "results/evaluation/comparison.tsv")
+    assert "Provided resources: mem_mb=" in output
+
+
+def test_workflow_can_be_used_as_a_module(run):
+    snakefile = run.folder / "Snakefile"
+    snakefile.write_text(
+        'configfile: "config/config.yaml"\n'
+        "module genebatch:\n"
+        f'    snakefile: "{REPOSITORY / "workflow/Snakefile"}"\n'
+        "    config: config\n"
+        "use rule * from genebatch as genebatch_*\n"
+        "rule mine:\n"
+        "    default_target: True\n"
+        "    input: rules.genebatch_all.input\n"
+    )
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
+    done = subprocess.run(
+        command, cwd=run.folder, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_lint_and_format_are_clean():
+    command = [sys.executable, "-m", "snakemake", "--lint", "--snakefile", "Snakefile"]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    command = [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow"]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def broken(tmp_path) -> Run:
+    """A folder with a config and no data."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = Run(folder)
+    run.configure(SMALL)
+    return run
+
+
+def test_missing_data_folder_names_the_key(broken):
+    assert "set dataset.path" in broken.fails()
+    assert not (broken.folder / "results").exists()
+
+
+def test_config_typo_is_refused_before_any_job(broken):
+    broken.configure({**SMALL, "learner": {"max_dept": 4}})
+    output = broken.fails()
+    assert "unknown key 'learner.max_dept': did you mean 'max_depth'?" in output
+    broken.configure({**SMALL, "cv": {"n_splits": "five"}})
+    assert "'cv.n_splits' is 'five'" in broken.fails()
+
+
+def test_too_little_memory_for_any_batch_is_refused(empty_run):
+    config = empty_run.config
+    config["resources"] = {"memory_mb": 500}
+    empty_run.configure(config)
+    output = empty_run.fails("--resources", "mem_mb=4000")
+    assert "resources.memory_mb" in output
+    assert not (empty_run.folder / "results/batches/manifest.tsv").exists()
+
+
+def test_cap_below_a_job_is_refused_and_not_clamped(run):
+    shutil.rmtree(run.folder / "results/batches/b001")
+    output = run.fails("--resources", "mem_mb=400")
+    assert "but the run caps memory at 400 MB" in output
