@@ -4,6 +4,7 @@ import difflib
 import fnmatch
 import glob
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,9 +102,12 @@ def fingerprint(paths: Sequence[Path]) -> str:
 def common_schema(paths: Sequence[Path]) -> pa.Schema:
     """Check that all shards have the same columns and types, and give the first one's schema."""
     first = open_shard(paths[0]).schema_arrow
-    wanted = {field.name: field.type for field in first}
+    wanted = {field.name: _kind(field.type) for field in first}
+    repeated = [name for name, times in Counter(first.names).items() if times > 1]
+    if repeated:
+        raise InputError(f"{paths[0]} has several columns '{repeated[0]}'; rename all but one")
     for path in paths[1:]:
-        found = {field.name: field.type for field in open_shard(path).schema_arrow}
+        found = {field.name: _kind(field.type) for field in open_shard(path).schema_arrow}
         lines = [f"lacks column '{name}'" for name in wanted.keys() - found.keys()]
         lines += [f"has the further column '{name}'" for name in found.keys() - wanted.keys()]
         lines += [
@@ -487,6 +491,14 @@ def _is_name(kind: pa.DataType) -> bool:
         kind = kind.value_type
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     return text or pa.types.is_string_view(kind) or pa.types.is_integer(kind) or kind == pa.bool_()
+
+
+def _kind(kind: pa.DataType) -> str:
+    """Name of a type; the ways to store text, which differ by writer, are one type."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return "text" if any(test(kind) for test in text) else str(kind)
 
 
 def _is_numeric(kind: pa.DataType) -> bool:

@@ -267,6 +267,8 @@ def importance(
     n_shown
         Most bars of a panel.
     """
+    most = max(max(table["class"].value_counts()["count"]) for table in (features, families))
+    n_shown = min(n_shown, most)
     size = (5.4, 0.9 + 0.21 * n_shown)
     with _panels(path, 2 * len(classes), title, size=size, columns=2) as panels:
         for number, name in enumerate(classes):
@@ -277,6 +279,8 @@ def importance(
             _feature_bars(left, own.head(n_shown), _colour(number))
             own = families.filter(pl.col("class") == name).sort("log_loss_rise", descending=True)
             _family_bars(right, own.head(n_shown), _colour(number))
+            for axes in (left, right):
+                axes.set_ylim(n_shown - 0.4, -0.6)
 
 
 def members(
@@ -564,7 +568,6 @@ def _symmetric_log(axes: Axes, values: np.ndarray, least: float) -> None:
 
 def _name_bars(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(False, axis="y")
 
 

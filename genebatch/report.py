@@ -434,7 +434,8 @@ def _member_range(evaluation: Evaluation) -> dict[str, str]:
     notes = {}
     for (name,), part in members.group_by("class", maintain_order=True):
         low, high = (format_value(value) for value in (part["value"].min(), part["value"].max()))
-        notes[name] = f"{part.height} members alone: {low} to {high}"
+        several = f"{part.height} members alone: {low} to {high}"
+        notes[name] = several if part.height > 1 else f"its one member: {low}"
     return notes
 
 
@@ -528,7 +529,7 @@ def _model_facts(model: EnsembleModel, path: str | Path) -> dict[str, Any]:
         "model": model,
         "model_path": str(path),
         "load_path": repr(str(path)),
-        "model_mb": len(data) / 1e6,
+        "model_mb": f"{len(data) / 1e6:.2g}",
         "model_sha256": hashlib.sha256(data).hexdigest(),
         "versions": {"genebatch": described["genebatch"]} | described["libraries"],
         "model_groups": len(groups),

@@ -8,8 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import settings
 
 from genebatch import analysis, config
+
+# A busy machine is no failure.
+settings.register_profile("genebatch", deadline=None)
+settings.load_profile("genebatch")
 
 CLASSES = ["neither", "donor", "acceptor"]
 

@@ -184,6 +184,12 @@ def test_one_changed_cell_changes_the_digest_of_its_group_alone(table, analyse, 
     assert before.profile["digest"] != after.profile["digest"]
 
 
+def test_a_missing_cell_is_not_a_zero(table, analyse):
+    before = analyse(set_cells(table(), "ties", [47], 0.0), folder="zero")
+    after = analyse(set_cells(table(), "ties", [47], None), folder="missing")
+    assert (before.genes["digest"] != after.genes["digest"]).sum() == 1
+
+
 def test_values_that_change_places_change_the_digest(table, analyse):
     before = analyse(table(), folder="before").genes
     columns = table().with_columns(noise=pl.col("ties"), ties=pl.col("noise"))

@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +90,13 @@ def test_differing_shards_are_told_by_column_and_type(tmp_path):
     assert "has the further column 'w'" in message
     assert "has column 'x' as int64, not double" in message
     assert "dataset.path" in message
+
+
+def test_a_column_that_comes_twice_is_named(tmp_path):
+    twice = pa.Table.from_arrays([pa.array([1])] * 3, names=["x", "y", "x"])
+    pq.write_table(twice, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet has several columns 'x'"):
+        common_schema([tmp_path / "a.parquet"])
 
 
 def test_shards_may_order_their_columns_differently(tmp_path):

@@ -365,9 +365,9 @@ def test_member_given_twice_is_refused(edited, old):
     path = edited()
     with zipfile.ZipFile(old[0]) as archive:
         data = archive.read(FIRST)
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        with pytest.warns(UserWarning, match="Duplicate name"):
-            archive.writestr(FIRST, data)
+    archive = zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED)
+    with archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr(FIRST, data)
     with pytest.raises(InputError, match="list of members"):
         load_model(path)
 

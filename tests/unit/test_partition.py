@@ -120,6 +120,13 @@ def test_no_part_has_more_groups_than_allowed(genes, n_parts, spare):
     assert np.bincount(parts).max() <= most
 
 
+def test_a_full_part_takes_no_more_groups():
+    sizes = np.array([[100.0], *[[1.0]] * 9])
+    names = list("abcdefghij")
+    assert sorted(np.bincount(deal(names, sizes, [1, 1], seed=0))) == [1, 9]
+    assert sorted(np.bincount(deal(names, sizes, [1, 1], seed=0, max_groups=6))) == [4, 6]
+
+
 def test_what_parts_already_hold_counts():
     sizes = np.ones((10, 1))
     held = np.array([[10.0], [0.0]])

@@ -148,7 +148,8 @@ def test_the_manifest_counts_groups_rows_and_classes(genes, features, config):
 
 
 def test_memory_of_a_batch_is_the_estimate_of_its_rows(genes, features, config):
-    row = make_plan(genes, [], features, config(), PLENTY).manifest.row(0, named=True)
+    sections = config(explain={"rows": 200_000})
+    row = make_plan(genes, [], features, sections, PLENTY).manifest.row(0, named=True)
     shape = Shape(
         rows=1000,
         n_dense=15,
@@ -158,7 +159,7 @@ def test_memory_of_a_batch_is_the_estimate_of_its_rows(genes, features, config):
         n_splits=3,
         max_bin=256,
         max_depth=4,
-        explain_rows=1000,  # of 2,000 wanted
+        explain_rows=1000,  # a batch has no more
     )
     assert row["rows"] == 1000
     for rule in RULES:

@@ -185,6 +185,14 @@ def test_the_peak_is_at_least_what_is_held_now():
     assert held * 0.9 <= peak_mb() < psutil.virtual_memory().total / MB
 
 
+@linux
+def test_the_peak_leaves_out_what_the_starting_process_holds():
+    held = b"x" * (300 * MB)
+    line = "from genebatch.resources import peak_mb; print(peak_mb())"
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < len(held) / MB / 2
+
+
 # ---- jobs
 
 

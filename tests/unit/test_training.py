@@ -217,6 +217,23 @@ def test_member_knows_its_groups_rows_and_class_weights(toy, out_of_fold):
     assert {calibrator.method for calibrator in member.calibrators} == {"identity"}
 
 
+def test_all_rows_train_with_their_weight_from_the_base_score(toy, batch):
+    member = load_model(toy.folder / "b000" / "raw.gbm").members[0]
+    for column, name in enumerate(CLASSES):
+        booster = boosting.fit_trees(
+            batch.matrix,
+            batch.codes == column,
+            np.where(batch.codes == 0, 3.0, 1.0),
+            logit(batch.rows[f"score_{name}"].to_numpy()).astype(np.float32),
+            member.facts["n_trees"][name],
+            toy.config["learner"],
+        )
+        assert booster.num_boosted_rounds() > 0
+        expected, found = (b.trees_to_dataframe() for b in (booster, member.boosters[column]))
+        assert expected["Split"].equals(found["Split"])
+        np.testing.assert_allclose(expected["Gain"], found["Gain"], rtol=1e-3, atol=1e-4)
+
+
 def test_same_seed_gives_the_same_files_and_another_does_not(tmp_path, toy, toy_rows):
     assert (
         toy.train("b000", tmp_path / "again.gbm").read_bytes()
