@@ -65,7 +65,7 @@ def files(folder: Path) -> list[Path]:
     names = ["profile.json", "features.json", "plan.parquet", "genes.parquet", "test_groups.tsv"]
     names += ["screen.tsv", "manifest.tsv", "out_of_fold.parquet", "folds.tsv", "metrics.tsv"]
     names += ["curves.parquet", "models.gbm", "uncalibrated.gbm", "calibration.json", "model.gbm"]
-    names += ["shap.parquet", "importance.tsv", "families.tsv"]
+    names += ["shap.parquet", "sample.parquet", "importance.tsv", "families.tsv"]
     return [folder / name for name in names]
 
 

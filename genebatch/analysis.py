@@ -149,7 +149,7 @@ class Scan:
         """The per-group table, sorted by group.
 
         Columns: `group`, `rows`, `n_{class}`, `weight_{class}`, `digest` (of the rows, whatever
-        their order), `chunks` (row groups of the data set), `n_shards`, and `fact.{column}` for
+        their order), `chunks` (row groups of the data set), `shards`, and `fact.{column}` for
         every metadata column that is constant inside each group.
         """
         counts = np.array(self.counts).reshape(-1, len(self.classes))
@@ -163,7 +163,7 @@ class Scan:
             columns[f"weight_{name}"] = weights[:, number]
         columns["digest"] = [f"{value:016x}" for value in self.digests]
         columns["chunks"] = pl.Series(self.chunks, dtype=pl.List(pl.UInt32))
-        columns["n_shards"] = np.array([len(shards) for shards in self.shards], np.uint32)
+        columns["shards"] = np.array([len(shards) for shards in self.shards], np.uint32)
         for name, values in self.facts.items():
             if not self.varying[name]:
                 columns[f"fact.{name}"] = pl.Series(values, dtype=pl.String)

@@ -61,7 +61,8 @@ def explain_batch(
         From the `learner` part of the config.
     outputs
         Paths `shap` (Parquet: class, identity columns, `(start)` and one SHAP value of the margin
-        per feature), `importance` (TSV: gain and mean absolute SHAP value by class and feature)
+        per feature), `sample` (Parquet: the same rows once, with their feature values),
+        `importance` (TSV: gain and mean absolute SHAP value by class and feature)
         and `families` (TSV: the same by family, and the rise of the log loss when the family's
         columns are permuted among rows that the scoring fold model never saw).
     """
@@ -82,8 +83,10 @@ def explain_batch(
         importances.append(_importance(name, values, gain, model.features, family_of))
         rises = permutation(folds, column, sample, family_of, use_weights, explain["seed"])
         by_family.append(_by_family(name, values, gain, family_of, rises))
-    with whole(outputs["shap"]) as temporary:
-        pl.concat(tables).write_parquet(temporary)
+    drawn = _labelled(sample, [], _present(sample.values, model.features), model.features)
+    for key, table in (("shap", pl.concat(tables)), ("sample", drawn)):
+        with whole(outputs[key]) as temporary:
+            table.write_parquet(temporary)
     for key, parts in (("importance", importances), ("families", by_family)):
         with whole(outputs[key]) as temporary:
             pl.concat(parts).write_csv(temporary, separator="\t")
@@ -248,11 +251,26 @@ def _size(sample: Sample) -> tuple[int, int]:
 
 
 def _shap_table(sample: Sample, name: str, values: np.ndarray, features: Features) -> pl.DataFrame:
-    columns = [pl.Series(START, values[:, -1])]
-    columns += [pl.Series(f, values[:, number]) for number, f in enumerate(features.names)]
+    leading = [pl.lit(name).alias("class"), pl.Series(START, values[:, -1])]
+    return _labelled(sample, leading, values[:, :-1], features)
+
+
+def _labelled(
+    sample: Sample, leading: Sequence[pl.Expr | pl.Series], values: np.ndarray, features: Features
+) -> pl.DataFrame:
+    """Leading and identity columns, and one column of `values` per feature."""
+    columns = [pl.Series(name, values[:, number]) for number, name in enumerate(features.names)]
     clash = [column for column in sample.rows.columns if column in set(features.names)]
     identity = sample.rows.rename({column: f"row.{column}" for column in clash})
-    return identity.select(pl.lit(name).alias("class"), pl.all()).hstack(columns)
+    return identity.select(*leading, pl.all()).hstack(columns)
+
+
+def _present(values: np.ndarray, features: Features) -> np.ndarray:
+    """Feature values as they were in the table: an absent count is a zero."""
+    shown = values.copy()
+    counts = shown[:, features.n_dense :]
+    counts[np.isnan(counts)] = 0
+    return shown
 
 
 def _importance(

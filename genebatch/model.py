@@ -337,6 +337,12 @@ def merge(
                 f"batch {model.members[0].name} was trained on other features, classes or base "
                 f"scores than {first.members[0].name}; delete its folder and run again"
             )
+    weights = np.sum([member.class_weight for model in models for member in model.members], axis=0)
+    if prevalence is not None and not weights.all():
+        raise InputError(
+            f"calibration.prevalence needs training rows of every class, and '"
+            f"{first.classes[int(np.argmin(weights))]}' has none"
+        )
     return replace(
         first,
         members=tuple(member for model in models for member in model.members),
@@ -364,8 +370,11 @@ def _load_pickle(path: Path, trust: bool) -> EnsembleModel:
             f"{path} is a pickle, and reading one runs the code inside; load the .gbm file beside "
             "it, or pass trust=True if you made the file yourself"
         )
-    with path.open("rb") as stream:
-        content = pickle.load(stream)
+    try:
+        with path.open("rb") as stream:
+            content = pickle.load(stream)
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
+        raise InputError(f"{path} is damaged or of another version: {error!r}") from error
     if not isinstance(content, dict) or content.get("type") != "AllGenesBatchEnsemble":
         raise InputError(f"{path} holds no AllGenesBatchEnsemble")
     return content["ensemble"]

@@ -70,7 +70,7 @@ def deal(
 
 def measures(genes: pl.DataFrame) -> np.ndarray:
     """What dealing balances: rows, rows of each class and the number of groups."""
-    counts = genes.select(pl.col("rows"), pl.col("^n_.*$").exclude("n_shards")).to_numpy()
+    counts = genes.select(pl.col("rows"), pl.col("^n_.*$")).to_numpy()
     return np.column_stack([counts, np.ones(genes.height)]).astype(float)
 
 

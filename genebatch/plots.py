@@ -11,7 +11,7 @@ import polars as pl
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
@@ -25,6 +25,7 @@ DPI = 100
 # more classes than colours confuse nobody.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 GREY = "#767676"  # the base scores
+LOW, HIGH = "#0072B2", "#D55E00"  # small and large values of a feature
 PALE = "#c9c9c9"  # what is there for comparison only
 STYLE = {
     "font.size": 9,
@@ -86,6 +87,13 @@ class Reliability(NamedTuple):
     system: str
     label: str
     table: pl.DataFrame
+
+
+class Swarm(NamedTuple):
+    """SHAP values of one class, and the feature values of the same rows and columns."""
+
+    shap: pl.DataFrame
+    values: pl.DataFrame
 
 
 class _Line(NamedTuple):
@@ -220,28 +228,27 @@ def learning_curves(
 
 
 def shap_values(
-    path: str | Path, values: Mapping[str, pl.DataFrame], heads: Sequence[str], title: str
+    path: str | Path, swarms: Mapping[str, Swarm], heads: Sequence[str], title: str
 ) -> None:
-    """Draw SHAP values as the beeswarm of the shap package.
+    """Draw SHAP values as the beeswarm of the shap package, coloured by the feature's value.
 
     Parameters
     ----------
     path
         The PNG.
-    values
-        Class to a table of `(positive)` (whether the row is of the class) and one column of SHAP
-        values per feature, the most important first.
+    swarms
+        Class to the values of its features, the most important first.
     heads, title
         Title of each panel and of the figure.
     """
-    longest = max(max((len(n) for n in t.columns), default=0) for t in values.values())
+    longest = max(max((len(n) for n in s.shap.columns), default=0) for s in swarms.values())
     width = 4.0 + 0.045 * min(longest, LONGEST_NAME)
-    tallest = max(table.width for table in values.values()) - 1
+    tallest = max(swarm.shap.width for swarm in swarms.values())
     size = (width, 1.3 + 0.24 * tallest)
-    with _panels(path, len(values), title, size=size) as panels:
-        for number, (axes, table) in enumerate(zip(panels, values.values(), strict=True)):
-            _beeswarm(axes, table, _colour(number))
-            _head(axes, heads[number])
+    with _panels(path, len(swarms), title, size=size) as panels:
+        for axes, head, swarm in zip(panels, heads, swarms.values(), strict=True):
+            _beeswarm(axes, swarm)
+            _head(axes, head)
 
 
 def importance(
@@ -490,26 +497,25 @@ def _name_learning_curves(axes: Axes, n_trees: pl.Series, colour: str) -> None:
     _legend(axes)
 
 
-def _beeswarm(axes: Axes, table: pl.DataFrame, colour: str) -> None:
+def _beeswarm(axes: Axes, swarm: Swarm) -> None:
     from shap import Explanation  # numba and pandas come with it: 2 s and 150 MB
     from shap.plots import beeswarm
 
-    drawn = table.drop("(positive)")
-    if not drawn.width or not np.any(drawn.to_numpy()):
+    values = swarm.shap.to_numpy()
+    if not swarm.shap.width or not np.any(values):
         _say(axes, "no feature has an effect")
         return
-    positive = np.tile(table["(positive)"].to_numpy().astype(float)[:, None], (1, drawn.width))
-    explanation = Explanation(
-        drawn.to_numpy(), data=positive, feature_names=[_short(name) for name in drawn.columns]
-    )
-    style = {"color": ListedColormap([PALE, colour]), "color_bar": False, "s": 9}
-    order = np.arange(drawn.width)
+    names = [_short(name) for name in swarm.shap.columns]
+    explanation = Explanation(values, data=swarm.values.to_numpy(), feature_names=names)
+    colours = LinearSegmentedColormap.from_list("value", [LOW, HIGH])
+    style = {"color": colours, "color_bar": False, "s": 9}
+    order = np.arange(len(names))
     with rc_context({"lines.linewidth": 0.8}):
-        beeswarm(explanation, drawn.width, order, ax=axes, show=False, plot_size=None, **style)
+        beeswarm(explanation, len(names), order, ax=axes, show=False, plot_size=None, **style)
     axes.tick_params("y", labelsize=8, length=0)
     axes.tick_params("x", labelsize=8)
     axes.set_xlabel("SHAP value of the log-odds", fontsize=9)
-    for name, dot in (("rows of the class", colour), ("other rows", PALE)):
+    for name, dot in (("low feature value", LOW), ("high", HIGH)):
         axes.scatter([], [], s=16, color=dot, label=name)
     axes.grid(False)
     _legend(axes)

@@ -126,8 +126,8 @@ def diagnose_batch(
     Parameters
     ----------
     inputs
-        Paths `out_of_fold`, `folds`, `metrics`, `curves`, `calibration`, `shap`, `importance` and
-        `families` of the batch.
+        Paths `out_of_fold`, `folds`, `metrics`, `curves`, `calibration`, `shap`, `sample`,
+        `importance` and `families` of the batch.
     batch
         Batch id.
     dataset
@@ -152,7 +152,7 @@ def diagnose_batch(
     curves = pl.read_parquet(inputs["curves"])
     plots.learning_curves(outputs["learning_curves"], curves, folds, classes, title)
     features = importance.filter(pl.col("feature") != START)
-    values, heads = _swarms(inputs["shap"], features, classes)
+    values, heads = _swarms(inputs, features, classes)
     title = f"Batch {batch}: SHAP values; {START} is what the trees correct, mean ± mean deviation"
     plots.shap_values(outputs["shap"], values, heads, title)
     title = f"Batch {batch}: importance of features and families"
@@ -343,19 +343,18 @@ def _loss_text(losses: Mapping[str, float | None]) -> str:
 
 
 def _swarms(
-    path: str | Path, features: pl.DataFrame, classes: Sequence[str]
-) -> tuple[dict[str, pl.DataFrame], list[str]]:
-    """SHAP values of each class's most important features, and the title of its panel."""
-    lazy = pl.scan_parquet(path)
-    labels = "row.label" if "row.label" in lazy.collect_schema().names() else "label"
+    inputs: Mapping[str, str | Path], features: pl.DataFrame, classes: Sequence[str]
+) -> tuple[dict[str, plots.Swarm], list[str]]:
+    """SHAP and feature values of each class's most important features, and its panel's title."""
+    lazy = pl.scan_parquet(inputs["shap"])
     swarms, heads = {}, []
     for name in classes:
         top = features.filter(pl.col("class") == name).head(BEESWARM_FEATURES)["feature"].to_list()
-        wanted = [(pl.col(labels) == name).alias("(positive)"), pl.col(START), *map(pl.col, top)]
-        table = lazy.filter(pl.col("class") == name).select(wanted).collect()
+        table = lazy.filter(pl.col("class") == name).select(START, *top).collect()
         start = table[START].cast(pl.Float64)
         swing = (start - start.mean()).abs().mean()
-        swarms[name] = table.drop(START)
+        sample = pl.read_parquet(inputs["sample"], columns=top)
+        swarms[name] = plots.Swarm(table.drop(START), sample.select(top))
         heads.append(f"{name}; left out: {START} {start.mean():.2f} ± {swing:.2f}")
     return swarms, heads
 

@@ -89,7 +89,13 @@ class Run:
         found = {name.split(".")[0]: self.folder / name for name in names}
         if batch:
             names = ("out_of_fold.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")
-            names += ("models.gbm", "calibration.json", "model.gbm", "shap.parquet")
+            names += (
+                "models.gbm",
+                "calibration.json",
+                "model.gbm",
+                "shap.parquet",
+                "sample.parquet",
+            )
             names += ("importance.tsv", "families.tsv")
             found |= {name.split(".")[0]: self.folder / batch / name for name in names}
         return found

@@ -46,7 +46,7 @@ def test_the_per_group_table_counts_rows_classes_and_weights(table, analyse):
     weights = genes.select("weight_neither", "weight_donor", "weight_acceptor")
     assert weights.rows() == [(24.0, 1.0, 1.0)] * 3
     assert genes["fact.chrom"].to_list() == ["chr0", "chr1", "chr2"]
-    assert genes["n_shards"].to_list() == [1, 2, 1]
+    assert genes["shards"].to_list() == [1, 2, 1]
 
 
 def test_without_weights_every_row_weighs_one(table, analyse):
@@ -152,7 +152,7 @@ def test_the_order_of_rows_and_shards_does_not_matter(table, analyse, monkeypatc
     plain = analyse(table(), folder="plain")
     shuffled = table().sample(fraction=1, shuffle=True, seed=3)
     mixed = analyse(shuffled, folder="mixed", shards=4, row_group_size=11)
-    order_free = pl.exclude("chunks", "n_shards")
+    order_free = pl.exclude("chunks", "shards")
     assert mixed.genes.select(order_free).equals(plain.genes.select(order_free))
     assert mixed.profile["digest"] == plain.profile["digest"]
     assert mixed.profile["columns"] == plain.profile["columns"]

@@ -258,8 +258,25 @@ def test_families_table_shares_the_gain_out(explained, toy):
         assert part["log_loss_rise"].is_sorted(descending=True)
 
 
+def test_sample_holds_the_feature_values_of_the_explained_rows(explained, toy_rows):
+    sample = pl.read_parquet(explained["sample"])
+    shap = pl.read_parquet(explained["shap"]).filter(pl.col("class") == "donor")
+    assert sample["group"].equals(shap["group"])
+    features = [name for name in sample.columns if name in toy_rows.columns and "_" in name]
+    counts = [name for name in features if name.startswith("count")]
+    assert features
+    assert sum(sample[name].null_count() for name in counts) == 0
+    table = toy_rows.select(pl.col(features).cast(pl.Float32)).fill_nan(None)
+    found = (
+        sample.select(pl.col(features))
+        .fill_nan(None)
+        .join(table, on=features, how="semi", nulls_equal=True)
+    )
+    assert found.height == sample.height
+
+
 def test_explaining_again_gives_the_same_files(explained, toy):
-    names = ("shap", "importance", "families")
+    names = ("shap", "sample", "importance", "families")
     before = [explained[name].read_bytes() for name in names]
     toy.explain("b000")
     assert [explained[name].read_bytes() for name in names] == before

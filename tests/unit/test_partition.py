@@ -30,7 +30,7 @@ def genes_of(counts, names=None):
     names = [f"g{number:03d}" for number in range(len(counts))] if names is None else names
     columns = {"group": names, "rows": counts.sum(axis=1)}
     columns |= {f"n_{name}": counts[:, name] for name in range(counts.shape[1])}
-    columns["n_shards"] = np.full(len(counts), 9)
+    columns["shards"] = np.full(len(counts), 9)
     return pl.DataFrame(columns, schema_overrides={"group": pl.String})
 
 

@@ -53,7 +53,7 @@ def make_genes(n_groups=40, rows=100):
             "n_donor": np.full(n_groups, 3, np.uint32),
             "n_acceptor": np.full(n_groups, 3, np.uint32),
             "digest": [f"digest of {name}" for name in names],
-            "n_shards": np.ones(n_groups, np.uint32),
+            "shards": np.ones(n_groups, np.uint32),
             "fact.chrom": [f"chr{number % 4}" for number in range(n_groups)],
         }
     )

@@ -83,8 +83,8 @@ def importances(classes=CLASSES, name="f"):
 
 def swarm(names, n=40, seed=2):
     rng = np.random.default_rng(seed)
-    positive = pl.DataFrame({"(positive)": rng.random(n) < 0.3})
-    return positive.hstack([pl.Series(name, rng.normal(size=n)) for name in names])
+    shap, values = ({name: rng.normal(size=n) for name in names} for _ in range(2))
+    return plots.Swarm(pl.DataFrame(shap), pl.DataFrame(values))
 
 
 def member_tables(classes=CLASSES, base=True, absent=None):
@@ -233,8 +233,9 @@ def test_a_class_that_was_constant_in_every_fold_says_so(figures, tmp_path):
 
 def test_beeswarm_shows_the_given_features_in_their_order(figures, tmp_path):
     names = [AWKWARD, "gc", "x" * 60]
-    values = {"a": swarm(names), "b": swarm(names).with_columns(pl.col(names) * 0)}
-    plots.shap_values(tmp_path / "f.png", values, ["a; left out 1.0", "b"], "t")
+    shown = swarm(names)
+    swarms = {"a": shown, "b": shown._replace(shap=shown.shap.with_columns(pl.col(names) * 0))}
+    plots.shap_values(tmp_path / "f.png", swarms, ["a; left out 1.0", "b"], "t")
     assert is_picture(tmp_path / "f.png")
     first, second = figures[0].axes
     ticks = [label.get_text().replace(r"\$", "$") for label in first.get_yticklabels()]

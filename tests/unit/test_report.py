@@ -124,6 +124,7 @@ class Data:
                 "curves": "curves.parquet",
                 "calibration": "calibration.json",
                 "shap": "shap.parquet",
+                "sample": "sample.parquet",
                 "importance": "importance.tsv",
                 "families": "families.tsv",
             }.items()
@@ -167,6 +168,7 @@ class Data:
             line = {"class": name, "family": "all", "features": 2, "log_loss_rise": 0.1}
             families.append(line | {"standard_error": None})
         pl.concat(shap).write_parquet(paths["shap"])
+        shap[0].drop("class", "(start)").write_parquet(paths["sample"])
         pl.DataFrame(importance).write_csv(paths["importance"], separator="\t")
         pl.DataFrame(families).write_csv(paths["families"], separator="\t")
 

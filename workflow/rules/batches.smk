@@ -94,6 +94,7 @@ rule explain_batch:
         models=f"{BATCH_FILES}/folds.gbm",
     output:
         shap=f"{BATCH_FILES}/shap.parquet",
+        sample=f"{BATCH_FILES}/sample.parquet",
         importance=f"{BATCH_FILES}/importance.tsv",
         families=f"{BATCH_FILES}/families.tsv",
         usage="results/usage/explain_batch/{batch}.json",
@@ -121,6 +122,7 @@ rule diagnose_batch:
         curves=f"{BATCH_FILES}/learning_curves.parquet",
         calibration=f"{BATCH_FILES}/calibration.json",
         shap=f"{BATCH_FILES}/shap.parquet",
+        sample=f"{BATCH_FILES}/sample.parquet",
         importance=f"{BATCH_FILES}/importance.tsv",
         families=f"{BATCH_FILES}/families.tsv",
         manifest=ancient("results/batches/manifest.tsv"),
