@@ -38,7 +38,7 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[name] = "1"
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
-    from genebatch import explain, report, resources, training
+    from genebatch import diagnosis, explain, resources, training
 
     out = {path.stem: str(path) for path in files(folder)}
     dataset, learner = settings["dataset"], settings["learner"]
@@ -57,7 +57,7 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
         outputs = {name: str(folder / f"{name}.png") for name in figures}
         outputs |= {"shap": str(folder / "beeswarm.png"), "summary": str(folder / "summary.json")}
         outputs["calibration"] = str(folder / "reliability.png")
-        report.diagnose_batch(out, "b000", dataset, outputs)
+        diagnosis.diagnose_batch(out, "b000", dataset, outputs)
     Path(result).write_text(str(resources.peak_mb()))
 
 

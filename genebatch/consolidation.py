@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from genebatch.files import InputError, read_json
 from genebatch.model import load_model, merge
+from genebatch.tables import read_tsv
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ def consolidate(
     InputError
         Naming the batches that are missing.
     """
-    batches = pl.read_csv(manifest, separator="\t", schema_overrides={"batch": pl.String})
+    batches = read_tsv(manifest)
     loaded = {}
     for path in models:
         model = load_model(path)

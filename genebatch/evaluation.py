@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genebatch.dataset import Roles, Shard, read_groups
-from genebatch.files import InputError, read_json, whole
-from genebatch.metrics import (
-    bootstrap_average_precision,
-    corrections,
-    interval,
-    score_table,
-)
+from genebatch.bootstrap import bootstrap_average_precision, interval
+from genebatch.dataset import described, read_groups
+from genebatch.files import InputError, read_json, write_parquet, write_tsv
 from genebatch.model import EnsembleModel, load_model
 from genebatch.planning import read_groups_list
-from genebatch.screen import label_codes
-from genebatch.training import identity_columns, normalised, plain_weights, score_columns
+from genebatch.rows import (
+    base_scores,
+    group_codes,
+    identity_columns,
+    label_codes,
+    plain_weights,
+)
+from genebatch.scoring import corrections, score_table
 
 log = logging.getLogger(__name__)
 
@@ -63,21 +64,19 @@ def evaluate(
     classes = list(model.classes)
     codes = label_codes(rows["label"], classes, None)
     systems = {"ensemble": model.combine(members)}
-    if dataset["scores"]:
-        scores = rows.select(score_columns(classes).values()).to_numpy().astype(np.float64)
-        systems["base"] = normalised(scores)
+    systems |= base_scores(rows, classes)
     for number, member in enumerate(model.members):
         systems[f"member {member.name}"] = members[:, number]
     weight = plain_weights(rows)
-    groups = rows["group"].rank("dense").to_numpy().astype(np.int64) - 1
+    groups = group_codes(rows)
     metrics = pl.concat(
         score_table(codes, probability, classes, weight, groups, system)
         for system, probability in systems.items()
     )
     intervals = _intervals(codes, systems, classes, weight, groups, evaluation)
-    _write(outputs["metrics"], metrics)
-    _write(outputs["comparison"], compare(metrics, intervals))
-    _write(outputs["corrections"], _corrections(codes, systems, classes, weight))
+    write_tsv(outputs["metrics"], metrics)
+    write_tsv(outputs["comparison"], compare(metrics, intervals))
+    write_tsv(outputs["corrections"], _corrections(codes, systems, classes, weight))
     predicted = [
         pl.Series(f"probability_{name}", systems["ensemble"][:, column])
         for column, name in enumerate(classes)
@@ -86,8 +85,7 @@ def evaluate(
         pl.Series(f"std_{name}", members[:, :, column].std(axis=1))
         for column, name in enumerate(classes)
     ]
-    with whole(outputs["predictions"]) as temporary:
-        rows.hstack(predicted).write_parquet(temporary)
+    write_parquet(outputs["predictions"], rows.hstack(predicted))
 
 
 def refuse_seen_groups(model: EnsembleModel, test_groups: list[str]) -> None:
@@ -108,8 +106,7 @@ def predict_groups(
     dataset: Mapping[str, Any],
 ) -> tuple[pl.DataFrame, np.ndarray]:
     """Identity columns and members' probabilities, (rows, members, classes), of some groups."""
-    roles = Roles(**profile["roles"])
-    shards = [Shard(**shard) for shard in profile["shards"]]
+    roles, shards = described(profile)
     wanted = [roles.label, roles.weight, roles.position, *roles.scores.values()]
     columns = [*model.columns_in_, *(name for name in wanted if name is not None)]
     rows, members = [], []
@@ -186,8 +183,3 @@ def _corrections(
     if "base" not in systems:
         return pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
     return corrections(codes, systems["base"], systems["ensemble"], classes, weight)
-
-
-def _write(path: str | Path, table: pl.DataFrame) -> None:
-    with whole(path) as temporary:
-        table.write_csv(temporary, separator="\t")

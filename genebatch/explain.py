@@ -12,17 +12,17 @@ import polars as pl
 from scipy import sparse
 
 from genebatch import learner as boosting
-from genebatch.dataset import Features, Roles, Shard, read_groups
-from genebatch.files import read_json, whole
+from genebatch.batch import verify_rows
+from genebatch.dataset import Features, described, read_groups
+from genebatch.files import read_json, write_parquet, write_tsv
 from genebatch.metrics import log_loss_rows
 from genebatch.model import EnsembleModel, Member, load_model
-from genebatch.screen import label_codes
-from genebatch.training import (
+from genebatch.rows import (
     identity_columns,
+    label_codes,
     row_columns,
     row_weights,
     score_columns,
-    verify_rows,
 )
 
 log = logging.getLogger(__name__)
@@ -84,12 +84,10 @@ def explain_batch(
         rises = permutation(folds, column, sample, family_of, use_weights, explain["seed"])
         by_family.append(_by_family(name, values, gain, family_of, rises))
     drawn = _labelled(sample, [], _present(sample.values, model.features), model.features)
-    for key, table in (("shap", pl.concat(tables)), ("sample", drawn)):
-        with whole(outputs[key]) as temporary:
-            table.write_parquet(temporary)
-    for key, parts in (("importance", importances), ("families", by_family)):
-        with whole(outputs[key]) as temporary:
-            pl.concat(parts).write_csv(temporary, separator="\t")
+    write_parquet(outputs["shap"], pl.concat(tables))
+    write_parquet(outputs["sample"], drawn)
+    write_tsv(outputs["importance"], pl.concat(importances))
+    write_tsv(outputs["families"], pl.concat(by_family))
 
 
 def draw_sample(
@@ -100,9 +98,7 @@ def draw_sample(
     explain: Mapping[str, Any],
 ) -> Sample:
     """Draw about `explain.rows` rows of a batch, the same number from every group that has them."""
-    profile = read_json(inputs["profile"])
-    roles = Roles(**profile["roles"])
-    shards = [Shard(**shard) for shard in profile["shards"]]
+    roles, shards = described(read_json(inputs["profile"]))
     plan = pl.read_parquet(inputs["plan"]).filter(pl.col("batch") == batch)
     chosen = _chosen_rows(plan, explain["rows"], explain["seed"])
     met = dict.fromkeys(plan["group"].to_list(), 0)

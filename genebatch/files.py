@@ -7,7 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # job scripts bound threads after this import and before that of polars
+    import polars as pl
 
 
 class InputError(ValueError):
@@ -49,6 +52,18 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write `value` as indented JSON; NaN and infinity are refused, as they are not JSON."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_tsv(path: str | os.PathLike, frame: "pl.DataFrame") -> None:
+    """Write `frame` as tab-separated text, whole."""
+    with whole(path) as temporary:
+        frame.write_csv(temporary, separator="\t")
+
+
+def write_parquet(path: str | os.PathLike, frame: "pl.DataFrame") -> None:
+    """Write `frame` as Parquet, whole."""
+    with whole(path) as temporary:
+        frame.write_parquet(temporary)
 
 
 def read_json(path: str | os.PathLike) -> Any:

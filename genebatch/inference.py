@@ -8,9 +8,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genebatch.dataset import read_table, table_columns
 from genebatch.files import InputError, whole
 from genebatch.model import EnsembleModel, load_model
+from genebatch.tables import read_table, table_columns
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def predict_file(
 def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> int:
     """Predict a table on disk into a Parquet file, in the order of its rows.
 
-    Holds one record batch of `dataset.BATCH_ROWS` rows.
+    Holds one record batch of `tables.BATCH_ROWS` rows.
 
     Parameters
     ----------

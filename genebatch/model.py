@@ -21,8 +21,9 @@ import xgboost as xgb
 from genebatch import __version__, learner
 from genebatch.calibration import Calibrator
 from genebatch.combiners import COMBINERS
-from genebatch.dataset import Features, read_table
+from genebatch.dataset import Features
 from genebatch.files import InputError, digest, whole
+from genebatch.tables import read_table
 
 FORMAT = 1
 MODEL_JSON = "model.json"

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from genebatch.dataset import Features
-from genebatch.files import InputError, digest, read_json, whole
+from genebatch.files import InputError, digest, read_json, write_parquet, write_tsv
 from genebatch.partition import STRATEGIES, deal, folds, hold_out, measures, overlapping
 from genebatch.resources import RULES, Shape, estimate_mb, largest_mb
+from genebatch.tables import read_tsv
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,7 @@ def choose_test_groups(
         chosen = _extended_test_groups(table, earlier, test)
     else:
         chosen = hold_out(table, test)
-    with whole(out) as temporary:
-        table.filter(chosen).select("group").write_csv(temporary, separator="\t")
+    write_tsv(out, table.filter(chosen).select("group"))
     rows = int(table.filter(chosen)["rows"].sum())
     log.info("%d of %d groups (%s rows) are test groups", chosen.sum(), len(chosen), f"{rows:,}")
 
@@ -92,10 +92,8 @@ def plan_batches(
     for row in made.manifest.iter_rows(named=True):
         need = max(row[f"mem_mb_{rule}"] for rule in RULES)
         log.info("%s: %d groups, %s rows, %d MB", row["batch"], row["genes"], row["rows"], need)
-    with whole(plan) as temporary:
-        made.genes.write_parquet(temporary)
-    with whole(manifest) as temporary:
-        made.manifest.write_csv(temporary, separator="\t")
+    write_parquet(plan, made.genes)
+    write_tsv(manifest, made.manifest)
 
 
 def make_plan(
@@ -142,8 +140,7 @@ def make_plan(
 
 def read_groups_list(path: str | Path) -> list[str]:
     """Read the groups of a TSV with the column `group`."""
-    table = pl.read_csv(path, separator="\t", schema_overrides={"group": pl.String})
-    return table["group"].to_list()
+    return read_tsv(path)["group"].to_list()
 
 
 def side_by_side(manifest: pl.DataFrame, memory_mb: int, cores: int) -> tuple[int, int]:

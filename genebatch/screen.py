@@ -10,9 +10,11 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 
-from genebatch.dataset import Features, Roles, Shard, match_columns, read_groups
-from genebatch.files import InputError, read_json, whole, write_json
+from genebatch.dataset import Features, Roles, described, match_columns, read_groups
+from genebatch.files import InputError, read_json, write_json, write_tsv
 from genebatch.partition import deal, measures
+from genebatch.rows import label_codes
+from genebatch.tables import read_tsv
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +53,9 @@ def screen_features(
         Output paths: the ordered feature set as JSON, and one line per column of the data set.
     """
     facts = read_json(profile)
-    roles = Roles(**facts["roles"])
-    shards = [Shard(**shard) for shard in facts["shards"]]
+    roles, shards = described(facts)
     training = pl.read_parquet(genes).join(
-        pl.read_csv(test_groups, separator="\t", schema_overrides={"group": pl.String}),
+        read_tsv(test_groups),
         on="group",
         how="anti",
     )
@@ -80,8 +81,7 @@ def screen_features(
     for line in lines.filter(pl.col("reason").str.starts_with("leak")).iter_rows(named=True):
         log.warning("column '%s': %s", line["column"], line["reason"])
     write_json(features, chosen.to_json() | {"digest": chosen.digest, "counts_per_row": density})
-    with whole(table) as temporary:
-        lines.write_csv(temporary, separator="\t")
+    write_tsv(table, lines)
     log.info("%d features of %d columns", len(names), lines.height)
 
 
@@ -95,14 +95,6 @@ def sample_groups(training: pl.DataFrame, max_rows: int, seed: int) -> pl.DataFr
     if parts.all():
         return training.bottom_k(1, by=["rows", "group"])
     return training.filter(pl.Series(parts == 0))
-
-
-def label_codes(labels: pl.Series, classes: Sequence[str], null_label: str | None) -> np.ndarray:
-    """Class index of each label; an empty one counts as `null_label`."""
-    text = labels.cast(pl.String)
-    if null_label is not None:
-        text = text.fill_null(null_label)
-    return text.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
 
 
 class Screen:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
+from genebatch.tables import read_tsv
+
 METRICS = ("average_precision", "log_loss", "ece", "top_k")
 
 
@@ -18,7 +20,7 @@ def closing_words(comparison: str | Path, model: str | Path) -> str:
     model
         The model file.
     """
-    table = pl.read_csv(comparison, separator="\t", schema_overrides={"class": pl.String})
+    table = read_tsv(comparison)
     lines = ["", "Test groups, which no batch has seen:", ""]
     lines += _table(table)
     lines += [

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,48 +12,25 @@ import xgboost as xgb
 
 from genebatch import ALGORITHM
 from genebatch import learner as boosting
+from genebatch.batch import Batch, load_batch, stopping_split
 from genebatch.calibration import Calibrator, choose
-from genebatch.dataset import Features, Roles, Shard, read_groups
-from genebatch.files import InputError, read_json, whole, write_json
-from genebatch.metrics import reliability, score_table
+from genebatch.files import write_json, write_parquet, write_tsv
+from genebatch.metrics import reliability
 from genebatch.model import EnsembleModel, Member, load_model
-from genebatch.partition import deal
-from genebatch.screen import label_codes
+from genebatch.rows import (
+    base_scores,
+    group_codes,
+    label_codes,
+    normalised,
+    plain_weights,
+    row_weights,
+)
+from genebatch.scoring import score_table
+from genebatch.tables import read_tsv
 
 log = logging.getLogger(__name__)
 
 IDENTITY = Calibrator("identity", {})
-
-
-class Batch(NamedTuple):
-    """The rows of one batch.
-
-    Attributes
-    ----------
-    matrix
-        Binned features of all rows.
-    rows
-        Identity columns: `group`, `position` and `fold` where known, `label`, `weight`, and
-        `score_{class}`.
-    codes
-        (rows,) class of each row.
-    weight
-        (rows,) weights for training: ones where weights are not used.
-    starts
-        (rows,) base log-odds by class, or None for each where boosters start from zero.
-    groups
-        Names of the batch's groups, sorted.
-    features
-        The feature set.
-    """
-
-    matrix: xgb.QuantileDMatrix
-    rows: pl.DataFrame
-    codes: np.ndarray
-    weight: np.ndarray
-    starts: dict[str, np.ndarray | None]
-    groups: list[str]
-    features: Features
 
 
 def cross_validate_batch(
@@ -120,10 +97,10 @@ def cross_validate_batch(
     out_of_fold = data.rows.with_columns(
         pl.Series(f"margin_{name}", margins[:, column]) for column, name in enumerate(classes)
     )
-    _write_parquet(outputs["out_of_fold"], out_of_fold)
-    _write_tsv(outputs["folds"], pl.DataFrame(lines))
-    _write_tsv(outputs["metrics"], fold_metrics(out_of_fold, classes))
-    _write_parquet(outputs["curves"], pl.concat(curves))
+    write_parquet(outputs["out_of_fold"], out_of_fold)
+    write_tsv(outputs["folds"], pl.DataFrame(lines))
+    write_tsv(outputs["metrics"], fold_metrics(out_of_fold, classes))
+    write_parquet(outputs["curves"], pl.concat(curves))
     _model(data, dataset, learner, members).save(outputs["models"])
 
 
@@ -148,7 +125,7 @@ def train_batch(
         Model file with one member that is not yet calibrated.
     """
     data = load_batch(inputs, batch, dataset, learner)
-    folds = pl.read_csv(inputs["folds"], separator="\t", schema_overrides={"class": pl.String})
+    folds = read_tsv(inputs["folds"])
     boosters, trees = [], {}
     for column, name in enumerate(dataset["classes"]):
         trees[name] = round(folds.filter(pl.col("class") == name)["n_trees"].median())
@@ -210,7 +187,9 @@ def calibrate_batch(
         log.info("class %s: %s", name, choice.calibrator.method)
     probabilities = np.column_stack(after)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    table = score_table(codes, probabilities, dataset["classes"], plain_weights(rows), _codes(rows))
+    table = score_table(
+        codes, probabilities, dataset["classes"], plain_weights(rows), group_codes(rows)
+    )
     metrics = _metrics_json(table)
     write_json(outputs["calibration"], {"classes": described, "out_of_fold_metrics": metrics})
     model = load_model(inputs["model"])
@@ -220,139 +199,20 @@ def calibrate_batch(
     replace(model, members=(finished,)).save(outputs["model"])
 
 
-def load_batch(
-    inputs: Mapping[str, str | Path],
-    batch: str,
-    dataset: Mapping[str, Any],
-    learner: Mapping[str, Any],
-) -> Batch:
-    """Read the rows of a batch and bin them once.
-
-    Rows go from Parquet record batches into feature blocks and from there into the matrix; the
-    blocks are freed when the matrix stands.
-    """
-    frames, blocks = [], []
-    features = Features.from_json(read_json(inputs["features"]))
-    profile = read_json(inputs["profile"])
-    roles = Roles(**profile["roles"])
-    plan = pl.read_parquet(inputs["plan"]).filter(pl.col("batch") == batch)
-    if not plan.height:
-        raise InputError(f"batch {batch} is not in {inputs['plan']}")
-    shards = [Shard(**shard) for shard in profile["shards"]]
-    for frame in read_groups(shards, plan, row_columns(features, roles), roles.group):
-        frames.append(identity_columns(frame, roles, dataset))
-        blocks.append(features.select(frame))
-    rows = pl.concat(frames).join(
-        plan.select("group", "fold"), on="group", how="left", maintain_order="left"
-    )
-    verify_rows(batch, rows.height, plan)
-    matrix = boosting.build_matrix(
-        blocks, len(features.names), learner["max_bin"], learner["threads"]
-    )
-    starts: dict[str, np.ndarray | None] = dict.fromkeys(dataset["classes"])
-    if learner["start_from"] == "scores":
-        starts |= boosting.base_margins(rows, score_columns(dataset["classes"]))
-    codes = label_codes(rows["label"], dataset["classes"], None)
-    weight = row_weights(rows, learner["use_weights"])
-    groups = sorted(plan["group"].to_list())
-    log.info("batch %s: %d groups, %s rows", batch, len(groups), f"{rows.height:,}")
-    return Batch(matrix, rows, codes, weight, starts, groups, features)
-
-
-def verify_rows(batch: str, found: int, plan: pl.DataFrame) -> None:
-    """Raise unless a batch has as many rows as were planned."""
-    planned = int(plan["rows"].sum())
-    if found != planned:
-        raise InputError(
-            f"batch {batch} has {found:,} rows but {planned:,} were planned; the data set has "
-            "changed, run again from analyze_dataset (--forcerun analyze_dataset)"
-        )
-
-
-def row_columns(features: Features, roles: Roles) -> list[str]:
-    """Columns that `identity_columns` and `Features.select` read."""
-    wanted = [*features.names, roles.label, roles.weight, roles.position, *roles.scores.values()]
-    return [name for name in dict.fromkeys(wanted) if name is not None]
-
-
-def identity_columns(frame: pl.DataFrame, roles: Roles, dataset: Mapping[str, Any]) -> pl.DataFrame:
-    """Everything about rows but their features, under names of our own."""
-    label = pl.col(roles.label).cast(pl.String)
-    if dataset["null_label"] is not None:
-        label = label.fill_null(dataset["null_label"])
-    columns = [pl.col(roles.group).alias("group"), label.alias("label")]
-    if roles.position:
-        columns.append(pl.col(roles.position).alias("position"))
-    if roles.weight:
-        columns.append(pl.col(roles.weight).cast(pl.Float64).alias("weight"))
-    columns += [pl.col(roles.scores[name]).alias(f"score_{name}") for name in roles.scores]
-    return frame.select(columns)
-
-
-def score_columns(classes: list[str]) -> dict[str, str]:
-    """Name of the base-score column of each class among the identity columns."""
-    return {name: f"score_{name}" for name in classes}
-
-
-def row_weights(rows: pl.DataFrame, use_weights: bool) -> np.ndarray:
-    """Weights for fitting, (rows,): ones where there are none or they are not used."""
-    if use_weights and "weight" in rows.columns:
-        return rows["weight"].to_numpy()
-    return np.ones(rows.height)
-
-
-def plain_weights(rows: pl.DataFrame) -> np.ndarray | None:
-    """Weights for metrics, or None where the data set has none."""
-    return rows["weight"].to_numpy() if "weight" in rows.columns else None
-
-
-def stopping_split(
-    data: Batch, training: np.ndarray, n_classes: int, cv: Mapping[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split training rows by whole groups into those that train and those that say when to stop.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Two (rows,) bool masks.
-    """
-    groups, local = np.unique(data.rows["group"].to_numpy()[training], return_inverse=True)
-    counts = np.bincount(
-        local * n_classes + data.codes[training], minlength=len(groups) * n_classes
-    )
-    sizes = np.column_stack([np.bincount(local), counts.reshape(-1, n_classes)])
-    share = cv["stop_fraction"]
-    parts = deal(groups.tolist(), sizes, [share, 1 - share], cv["seed"])
-    stop = np.zeros(len(training), bool)
-    stop[np.flatnonzero(training)[parts[local] == 0]] = True
-    if not stop.any():
-        raise InputError(
-            "no group is left to stop boosting on; enlarge the batch or cv.stop_fraction"
-        )
-    return training & ~stop, stop
-
-
 def fold_metrics(rows: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
     """Metrics of the raw out-of-fold scores and of the base scores, by fold and class."""
     tables = []
     for number in sorted(rows["fold"].unique().to_list()):
         part = rows.filter(pl.col("fold") == number)
         codes = label_codes(part["label"], classes, None)
-        weight, groups = plain_weights(part), _codes(part)
+        weight, groups = plain_weights(part), group_codes(part)
         margins = part.select(f"margin_{name}" for name in classes).to_numpy().astype(np.float64)
         systems = {"model": normalised(IDENTITY.apply(margins.ravel()).reshape(margins.shape))}
-        if set(score_columns(classes).values()) <= set(part.columns):
-            scores = part.select(score_columns(classes).values()).to_numpy().astype(np.float64)
-            systems["base"] = normalised(scores)
+        systems |= base_scores(part, classes)
         for system, probability in systems.items():
             table = score_table(codes, probability, classes, weight, groups, system)
             tables.append(table.with_columns(pl.lit(number).alias("fold")))
     return pl.concat(tables)
-
-
-def normalised(probabilities: np.ndarray) -> np.ndarray:
-    """Rows divided by their sum."""
-    return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
 def _fit(
@@ -446,17 +306,3 @@ def _model(
 
 def _metrics_json(table: pl.DataFrame) -> list[dict[str, Any]]:
     return table.drop("system").to_dicts()
-
-
-def _codes(rows: pl.DataFrame) -> np.ndarray:
-    return rows["group"].rank("dense").to_numpy().astype(np.int64) - 1
-
-
-def _write_parquet(path: str | Path, table: pl.DataFrame) -> None:
-    with whole(path) as temporary:
-        table.write_parquet(temporary)
-
-
-def _write_tsv(path: str | Path, table: pl.DataFrame) -> None:
-    with whole(path) as temporary:
-        table.write_csv(temporary, separator="\t")

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch import analysis, consolidation, evaluation, explain, planning, screen, training
+from genebatch import analysis, consolidation, evaluation, explain, look, planning, screen, training
 from genebatch import config as configuration
 
 CLASSES = ["neither", "donor", "acceptor"]
@@ -205,3 +205,17 @@ def toy(tmp_path_factory, toy_rows) -> Run:
         run.finish_batch(batch)
     run.consolidate()
     return run
+
+
+@pytest.fixture
+def figures(monkeypatch) -> list[look.Figure]:
+    """The matplotlib figures that were drawn."""
+    drawn = []
+
+    class Recorded(look.Figure):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            drawn.append(self)
+
+    monkeypatch.setattr(look, "Figure", Recorded)
+    return drawn

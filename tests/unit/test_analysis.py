@@ -1,6 +1,5 @@
 """What genebatch.analysis promises."""
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,19 +7,12 @@ import pytest
 
 from genebatch import analysis
 from genebatch.files import InputError
+from helpers import set_cells
 
 
 def notes(analysed):
     assert all(problem["level"] == "note" for problem in analysed.profile["problems"])
     return "\n".join(problem["message"] for problem in analysed.profile["problems"])
-
-
-def set_cells(frame, column, rows, value):
-    """The frame with `value` in some rows of a column."""
-    chosen = pl.int_range(pl.len()).is_in(rows)
-    return frame.with_columns(
-        pl.when(chosen).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
-    )
 
 
 @pytest.fixture
@@ -35,28 +27,7 @@ def refused(analyse, tmp_path):
     return check
 
 
-# ---- the per-group table and the profile
-
-
-def test_the_per_group_table_counts_rows_classes_and_weights(table, analyse):
-    genes = analyse(table(n_groups=3, rows=10), shards=2).genes
-    assert genes["group"].to_list() == ["g00", "g01", "g02"]
-    assert genes["rows"].to_list() == [10] * 3
-    assert genes.select("n_neither", "n_donor", "n_acceptor").rows() == [(8, 1, 1)] * 3
-    weights = genes.select("weight_neither", "weight_donor", "weight_acceptor")
-    assert weights.rows() == [(24.0, 1.0, 1.0)] * 3
-    assert genes["fact.chrom"].to_list() == ["chr0", "chr1", "chr2"]
-    assert genes["shards"].to_list() == [1, 2, 1]
-
-
-def test_without_weights_every_row_weighs_one(table, analyse):
-    genes = analyse(table(), weight=None, exclude=["sample_weight"]).genes
-    assert genes["weight_neither"].to_list() == genes["n_neither"].to_list()
-
-
-def test_chunks_are_the_row_groups_that_hold_a_group(table, analyse):
-    genes = analyse(table(n_groups=4, rows=10), shards=2, row_group_size=15).genes
-    assert genes["chunks"].to_list() == [[0], [0, 1], [2], [2, 3]]
+# ---- the profile
 
 
 def test_the_profile_counts_what_is_there(table, analyse, tmp_path):
@@ -68,52 +39,6 @@ def test_the_profile_counts_what_is_there(table, analyse, tmp_path):
     assert [shard["rows"] for shard in profile["shards"]] == [40, 40, 40]
     size = (tmp_path / "data" / "part-0.parquet").stat().st_size
     assert profile["shards"][0]["bytes"] == size
-
-
-def test_facts_of_columns_are_those_of_their_values(table, analyse):
-    frame = table().with_columns(
-        pl.Series("shifted", np.arange(120) - 7, pl.Int16),
-        (pl.col("position") > 4).alias("flag"),
-        pl.when(pl.col("position") > 0).then(pl.col("kmer")).alias("gaps"),
-        pl.lit(2.5).alias("same"),
-    )
-    columns = analyse(frame).profile["columns"]
-    assert columns["kmer"]["kind"] == "count"
-    assert columns["kmer"]["density"] == pytest.approx((frame["kmer"] != 0).mean())
-    assert columns["kmer"]["maximum"] == frame["kmer"].max()
-    assert columns["shifted"]["minimum"] == -7
-    assert columns["shifted"]["kind"] == "dense"
-    assert (columns["flag"]["kind"], columns["flag"]["density"]) == ("dense", 0.5)
-    assert (columns["gaps"]["kind"], columns["gaps"]["nulls"]) == ("dense", 12)
-    assert columns["same"]["constant"]
-    assert not columns["noise"]["constant"]
-    assert columns["noise"]["kind"] == "dense"
-
-
-def test_a_column_with_one_value_and_gaps_is_not_constant(table, analyse):
-    frame = set_cells(table().with_columns(pl.lit(1.0).alias("same")), "same", [3], None)
-    assert not analyse(frame).profile["columns"]["same"]["constant"]
-
-
-@pytest.mark.parametrize("kind", [pl.Int8, pl.UInt64, pl.Float32, pl.Float64, pl.Boolean])
-def test_every_numeric_type_is_taken(table, analyse, kind):
-    frame = table().with_columns((pl.col("position") % 2).cast(kind).alias("odd"))
-    facts = analyse(frame).profile["columns"]["odd"]
-    assert (facts["minimum"], facts["maximum"], facts["density"]) == (0, 1, 0.5)
-
-
-def test_metadata_that_varies_inside_a_group_is_no_fact_of_groups(table, analyse):
-    frame = table().with_columns(pl.col("position").cast(pl.String).alias("exon"))
-    genes = analyse(frame, metadata=["chrom", "exon"]).genes
-    assert "fact.chrom" in genes.columns
-    assert "fact.exon" not in genes.columns
-
-
-def test_metadata_that_varies_between_shards_only_is_found_too(table, analyse):
-    frame = table(n_groups=1, rows=10).with_columns(
-        (pl.col("position") > 4).cast(pl.String).alias("half")
-    )
-    assert "fact.half" not in analyse(frame, shards=2, metadata=["chrom", "half"]).genes.columns
 
 
 def test_empty_labels_are_the_null_class(table, analyse):
@@ -141,69 +66,6 @@ def test_a_shard_without_rows_changes_nothing(table, analyse, tmp_path):
     dataset = whole.dataset | {"path": str(empty.parent)}
     analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
     assert pl.read_parquet(tmp_path / "g.parquet").equals(whole.genes)
-
-
-# ---- order and digests
-
-
-@pytest.mark.parametrize("batch_rows", [7, 8192])
-def test_the_order_of_rows_and_shards_does_not_matter(table, analyse, monkeypatch, batch_rows):
-    monkeypatch.setattr(analysis, "BATCH_ROWS", batch_rows)
-    plain = analyse(table(), folder="plain")
-    shuffled = table().sample(fraction=1, shuffle=True, seed=3)
-    mixed = analyse(shuffled, folder="mixed", shards=4, row_group_size=11)
-    order_free = pl.exclude("chunks", "shards")
-    assert mixed.genes.select(order_free).equals(plain.genes.select(order_free))
-    assert mixed.profile["digest"] == plain.profile["digest"]
-    assert mixed.profile["columns"] == plain.profile["columns"]
-
-
-def test_the_order_of_columns_does_not_matter(table, analyse):
-    plain = analyse(table(), folder="plain").genes
-    mixed = analyse(table().select(sorted(table().columns)), folder="mixed").genes
-    assert mixed["digest"].equals(plain["digest"])
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("noise", 0.123),
-        ("kmer", 9),
-        ("ties", None),
-        ("ties", float("nan")),
-        ("splice_type", "donor"),
-        ("sample_weight", 3.5),
-        ("position", 99),
-    ],
-)
-def test_one_changed_cell_changes_the_digest_of_its_group_alone(table, analyse, column, value):
-    before = analyse(table(), folder="before")
-    after = analyse(set_cells(table(), column, [47], value), folder="after")
-    changed = before.genes["group"].filter(before.genes["digest"] != after.genes["digest"])
-    assert changed.to_list() == ["g04"]
-    assert before.profile["digest"] != after.profile["digest"]
-
-
-def test_a_missing_cell_is_not_a_zero(table, analyse):
-    before = analyse(set_cells(table(), "ties", [47], 0.0), folder="zero")
-    after = analyse(set_cells(table(), "ties", [47], None), folder="missing")
-    assert (before.genes["digest"] != after.genes["digest"]).sum() == 1
-
-
-def test_values_that_change_places_change_the_digest(table, analyse):
-    before = analyse(table(), folder="before").genes
-    columns = table().with_columns(noise=pl.col("ties"), ties=pl.col("noise"))
-    swapped = analyse(columns, folder="columns").genes
-    assert (before["digest"] != swapped["digest"]).all()
-    rows = table().with_columns(pl.col("noise").reverse().over("gene_id"))
-    moved = analyse(rows, folder="rows").genes
-    assert (before["digest"] != moved["digest"]).all()
-
-
-def test_a_removed_row_changes_the_digest(table, analyse):
-    before = analyse(table(), folder="before").genes
-    after = analyse(table()[:-1], folder="after").genes
-    assert (before["digest"] != after["digest"]).to_list() == [False] * 11 + [True]
 
 
 # ---- what is refused

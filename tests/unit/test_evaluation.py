@@ -7,9 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch import evaluation, metrics
+from genebatch import evaluation
 from genebatch.files import InputError
 from genebatch.model import load_model
+from genebatch.rows import group_codes
+from genebatch.scoring import score_table
 
 CLASSES = ["neither", "donor", "acceptor"]
 
@@ -103,12 +105,12 @@ def test_every_system_is_judged_on_the_same_rows(judged):
     codes = rows["label"].replace_strict(CLASSES, range(3)).to_numpy()
     for system, prefix in (("ensemble", "probability"), ("base", "score")):
         values = rows.select(f"{prefix}_{name}" for name in CLASSES).to_numpy()
-        again = metrics.score_table(
+        again = score_table(
             codes,
             values / values.sum(axis=1, keepdims=True),
             CLASSES,
             rows["weight"].to_numpy(),
-            rows["group"].rank("dense").to_numpy(),
+            group_codes(rows),
             system,
         )
         found = judged.metrics.filter(system=system)

@@ -3,9 +3,18 @@
 import json
 import stat
 
+import polars as pl
 import pytest
 
-from genebatch.files import digest, read_json, whole, write_json, write_text
+from genebatch.files import (
+    digest,
+    read_json,
+    whole,
+    write_json,
+    write_parquet,
+    write_text,
+    write_tsv,
+)
 
 
 def test_a_file_appears_only_when_its_block_has_ended(tmp_path):
@@ -78,3 +87,14 @@ def test_digest_knows_values_and_not_the_order_of_keys():
     assert digest(["a", "b"]) != digest(["b", "a"])
     assert digest("ab", "c") != digest("a", "bc")
     assert len(digest("a", length=24)) == 24
+
+
+@pytest.mark.parametrize("write", [write_tsv, write_parquet])
+def test_a_table_replaces_the_old_one_whole_or_not_at_all(write, tmp_path):
+    path = tmp_path / "new" / "table"
+    write(path, pl.DataFrame({"a": [1, 2], "b": ["x", None]}))
+    before = path.read_bytes()
+    with pytest.raises(AttributeError):
+        write(path, None)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]

@@ -5,7 +5,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from genebatch import dataset as dataset_module
+from genebatch import tables
+from genebatch.dataset import Features
 from genebatch.files import InputError
 from genebatch.inference import predict_table
 from genebatch.model import load_model
@@ -52,7 +53,7 @@ def test_predictions_are_those_of_the_model(model, table, toy_rows, tmp_path):
 
 def test_pieces_give_the_file_of_the_whole(model, table, tmp_path, monkeypatch):
     predict_table(model, table, tmp_path / "whole.parquet")
-    monkeypatch.setattr(dataset_module, "BATCH_ROWS", 7)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 7)
     predict_table(model, table, tmp_path / "pieces.parquet")
     whole, pieces = (pl.read_parquet(tmp_path / f"{n}.parquet") for n in ("whole", "pieces"))
     assert whole.equals(pieces)
@@ -61,15 +62,15 @@ def test_pieces_give_the_file_of_the_whole(model, table, tmp_path, monkeypatch):
 
 
 def test_table_is_never_read_whole(model, table, tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset_module, "BATCH_ROWS", 50)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 50)
     heights = []
-    select = dataset_module.Features.select
+    select = Features.select
 
     def watched(self, frame):
         heights.append(frame.height)
         return select(self, frame)
 
-    monkeypatch.setattr(dataset_module.Features, "select", watched)
+    monkeypatch.setattr(Features, "select", watched)
     predict_table(model, table, tmp_path / "out.parquet")
     assert max(heights) == 50
     assert sum(heights) == 796

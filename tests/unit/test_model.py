@@ -11,8 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch import EnsembleModel, load_model
-from genebatch import dataset as dataset_module
+from genebatch import EnsembleModel, load_model, tables
 from genebatch.dataset import Features
 from genebatch.files import InputError
 from genebatch.model import FORMAT, merge
@@ -130,7 +129,7 @@ def test_every_kind_of_table_gives_the_same_predictions(request, kind, toy_rows,
 
 def test_pieces_of_a_table_give_the_predictions_of_the_whole(model, toy_rows, monkeypatch):
     expected = model.predict_proba(toy_rows)
-    monkeypatch.setattr(dataset_module, "BATCH_ROWS", 7)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 7)
     np.testing.assert_array_equal(model.predict_proba(toy_rows), expected)
     np.testing.assert_array_equal(
         model.predict_proba(toy_rows[5:6])[0], expected[5], err_msg="one row alone"

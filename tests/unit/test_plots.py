@@ -3,31 +3,16 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from matplotlib import image
 from matplotlib.colors import to_hex
 
-from genebatch import plots
+from genebatch import look, plots
 from genebatch.metrics import METRICS, reliability
-from genebatch.plots import GREY, Reliability, Scored, format_value
+from genebatch.plots import Reliability, Scored
+from genebatch.wording import format_value
+from helpers import is_picture, legend, said
 
 CLASSES = ["neither", "donor", "acceptor"]
 AWKWARD = r"$\frac$ <b>"  # broken mathematics and markup, were it taken for either
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The matplotlib figures that were drawn."""
-    drawn = []
-
-    class Recorded(plots.Figure):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            drawn.append(self)
-
-    monkeypatch.setattr(plots, "Figure", Recorded)
-    return drawn
 
 
 def scored(classes=CLASSES, base=True, weight=True, absent=None, n=240, seed=1):
@@ -43,48 +28,6 @@ def scored(classes=CLASSES, base=True, weight=True, absent=None, n=240, seed=1):
 
     systems = {"model": system(0.5)} | ({"base": system(1.0)} if base else {})
     return Scored(classes, codes, systems, rng.choice([1.0, 30.0], n) if weight else None)
-
-
-def curves(classes=CLASSES, n_folds=2):
-    lines, folds = [], []
-    for number, name in enumerate(classes):
-        for fold in range(n_folds):
-            loss = [0.5 - 0.01 * tree for tree in range(10)]
-            lines.append(
-                pl.DataFrame(
-                    {"n_trees": range(10), "train_log_loss": loss, "stop_log_loss": loss[::-1]}
-                ).with_columns(pl.lit(fold).alias("fold"), pl.lit(name).alias("class"))
-            )
-            n_trees = 3 + number + fold
-            folds.append({"class": name, "fold": fold, "n_trees": n_trees, "verdict": "good"})
-    return pl.concat(lines), pl.DataFrame(folds)
-
-
-def importances(classes=CLASSES, name="f"):
-    features = pl.DataFrame(
-        [
-            {"class": c, "feature": f"{name}{i}", "mean_abs_shap": 1 / (i + 1)}
-            for c in classes
-            for i in range(20)
-        ]
-    )
-    families = pl.DataFrame(
-        [
-            {"class": c, "family": name, "features": 20, "log_loss_rise": 0.5, "error": 0.1}
-            for c in classes
-        ]
-        + [
-            {"class": c, "family": "z", "features": 1, "log_loss_rise": -1e-6, "error": None}
-            for c in classes
-        ]
-    )
-    return features, families.rename({"error": "standard_error"})
-
-
-def swarm(names, n=40, seed=2):
-    rng = np.random.default_rng(seed)
-    shap, values = ({name: rng.normal(size=n) for name in names} for _ in range(2))
-    return plots.Swarm(pl.DataFrame(shap), pl.DataFrame(values))
 
 
 def member_tables(classes=CLASSES, base=True, absent=None):
@@ -108,19 +51,6 @@ def member_tables(classes=CLASSES, base=True, absent=None):
     return pl.DataFrame(metrics, infer_schema_length=None), pl.DataFrame(
         comparison, infer_schema_length=None
     )
-
-
-def said(axes):
-    return [text.get_text() for text in axes.texts]
-
-
-def legend(axes):
-    return [text.get_text() for text in axes.get_legend().get_texts()]
-
-
-def is_picture(path):
-    pixels = image.imread(path)
-    return path.suffix == ".png" and min(pixels.shape[:2]) > 100 and pixels.std() > 0
 
 
 DRAW = {
@@ -149,9 +79,9 @@ def test_base_scores_are_grey_and_rows_are_thin_beside_weights(figure, figures, 
     lines = {line.get_label(): line for line in figures[0].axes[0].get_lines()}
     for label, line in lines.items():
         if label.startswith("base"):
-            assert to_hex(line.get_color()) == GREY
+            assert to_hex(line.get_color()) == look.GREY
         if label.startswith("model"):
-            assert to_hex(line.get_color()) == plots.COLOURS[0].lower()
+            assert to_hex(line.get_color()) == look.COLOURS[0].lower()
             assert (line.get_linewidth() == plots.THIN) == ("rows" in label)
 
 
@@ -205,66 +135,6 @@ def test_calibration_of_a_class_without_positives_says_so(figures, tmp_path):
     assert figures[0].axes[1].get_lines()
 
 
-def test_learning_curves_are_marked_at_the_chosen_number_of_trees(figures, tmp_path):
-    table, folds = curves()
-    plots.learning_curves(tmp_path / "f.png", table, folds, CLASSES, "t")
-    assert is_picture(tmp_path / "f.png")
-    for number, axes in enumerate(figures[0].axes):
-        marks = [line for line in axes.get_lines() if line.get_marker() == "o"]
-        points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in marks if len(line._x)]
-        # The stopping loss after t trees is 0.41 + 0.01 t.
-        chosen = [3 + number, 4 + number]
-        assert points == [(t, pytest.approx(0.41 + 0.01 * t)) for t in chosen]
-        assert legend(axes)[-1] == f"chosen: {number + 3.5} trees ({chosen[0]} to {chosen[1]})"
-
-
-def test_a_class_that_was_constant_in_every_fold_says_so(figures, tmp_path):
-    table, folds = curves()
-    constant = folds.with_columns(
-        pl.when(pl.col("class") == "donor")
-        .then(pl.lit("constant class"))
-        .otherwise("verdict")
-        .alias("verdict")
-    )
-    plots.learning_curves(tmp_path / "f.png", table, constant, CLASSES, "t")
-    assert "one side only" in said(figures[0].axes[1])[0]
-    assert not said(figures[0].axes[0])
-
-
-def test_beeswarm_shows_the_given_features_in_their_order(figures, tmp_path):
-    names = [AWKWARD, "gc", "x" * 60]
-    shown = swarm(names)
-    swarms = {"a": shown, "b": shown._replace(shap=shown.shap.with_columns(pl.col(names) * 0))}
-    plots.shap_values(tmp_path / "f.png", swarms, ["a; left out 1.0", "b"], "t")
-    assert is_picture(tmp_path / "f.png")
-    first, second = figures[0].axes
-    ticks = [label.get_text().replace(r"\$", "$") for label in first.get_yticklabels()]
-    assert ticks[::-1][:2] == names[:2]
-    assert len(ticks[0]) == plots.LONGEST_NAME
-    assert said(second) == ["no feature has an effect"]
-
-
-@pytest.mark.parametrize("name", ["f", AWKWARD])
-def test_importance_shows_features_and_families_of_every_class(name, figures, tmp_path):
-    plots.importance(tmp_path / "f.png", *importances(name=name), CLASSES, "t", n_shown=5)
-    assert is_picture(tmp_path / "f.png")
-    assert len(figures[0].axes) == 6
-    left, right = figures[0].axes[:2]
-    assert [bar.get_width() for bar in left.patches] == [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
-    assert said(right) == ["0.5 ± 0.1", "-1e-06"]
-
-
-def test_importance_without_any_effect_says_so(figures, tmp_path):
-    features, families = importances(["a"])
-    features = features.with_columns(pl.lit(0.0).alias("mean_abs_shap"))
-    families = families.with_columns(pl.lit(0.0).alias("log_loss_rise"))
-    plots.importance(tmp_path / "f.png", features, families, ["a"], "t")
-    assert [said(axes)[0] for axes in figures[0].axes] == [
-        "no feature has an effect",
-        "permuting changes nothing",
-    ]
-
-
 @pytest.mark.parametrize("base", [True, False])
 def test_members_stand_below_base_and_ensemble(base, figures, tmp_path):
     metrics, comparison = member_tables(base=base, absent="donor")
@@ -298,35 +168,3 @@ def test_a_figure_that_fails_leaves_no_file(tmp_path):
     with pytest.raises(IndexError):
         plots.roc(tmp_path / "f.png", scored()._replace(systems={"model": np.ones((240, 1))}), "t")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (1.0, "1"),
-        (0.5, "0.5000"),
-        (0.00163481, "0.00163"),
-        (0.00043, "0.000430"),
-        (0.0000616, "6.16e-05"),
-        (0.9999997927, "0.99999979"),
-        (-0.25, "-0.2500"),
-        (2.302585, "2.303"),
-    ],
-)
-def test_numbers_keep_the_digits_that_matter(value, text):
-    assert format_value(value) == text
-
-
-def test_signed_numbers_have_a_sign():
-    assert [format_value(v, signed=True) for v in (0.05, -0.05, 1e-7)] == [
-        "+0.0500",
-        "-0.0500",
-        "+1.00e-07",
-    ]
-
-
-@given(st.floats(1e-12, 1 - 1e-12))
-def test_a_shown_number_is_near_in_its_distance_from_0_and_from_1(value):
-    error = abs(float(format_value(value)) - value)
-    assert error <= 0.06 * min(value, 1 - value)

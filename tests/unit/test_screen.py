@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from genebatch.dataset import Features
 from genebatch.files import InputError, read_json
-from genebatch.screen import aucs_by_value, label_codes, sample_groups, screen_features
+from genebatch.screen import aucs_by_value, sample_groups, screen_features
 
 SCREEN = {"max_rows": 50_000, "max_auc": 0.99, "max_missing_auc": 0.6, "keep": [], "seed": 7}
 CLASSES = ["neither", "donor", "acceptor"]
@@ -335,12 +335,6 @@ def test_empty_labels_are_screened_as_the_null_class(run, frame):
     unnamed = frame.with_columns(pl.when(pl.col("splice_type") != "neither").then("splice_type"))
     plain, other = run(frame, folder="plain"), run(unnamed, folder="null", null_label="neither")
     assert plain[1]["noise"] == other[1]["noise"]
-
-
-def test_labels_become_class_numbers():
-    labels = pl.Series(["b", None, "a", "b"])
-    assert label_codes(labels, ["a", "b"], "a").tolist() == [1, 0, 0, 1]
-    assert label_codes(pl.Series([7, 3]), ["3", "7"], None).tolist() == [1, 0]
 
 
 # ---- AUC

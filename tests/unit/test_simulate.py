@@ -10,7 +10,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from genebatch import simulate as module
 from genebatch.files import InputError
-from genebatch.simulate import KMERS, METADATA, PLANTED, SCORES, kmer_counts, simulate
+from genebatch.simulate import simulate
+from genebatch.simulated_columns import KMERS, METADATA, PLANTED, SCORES
 
 SMALL = {"n_genes": 30, "n_rows": 1_500, "n_shards": 3, "n_new_genes": 4}
 
@@ -149,29 +150,6 @@ def test_new_genes_have_no_label_and_empty_leaks(new, rows):
     assert new["tx_length_filled"].null_count() == new.height
     assert (new["tx_start"] == new["gene_start"]).all()
     assert new["site_probe"].max() < 3.5
-
-
-def test_label_changes_the_planted_columns_only():
-    gene = module._plan_genes(5, 500, 1, 1, ("chr1",))[-1]
-    known, unknown = (
-        pl.from_arrow(module._gene_table(gene, 1, labelled)) for labelled in (True, False)
-    )
-    differing = {name for name in unknown.columns if not known[name].equals(unknown[name])}
-    assert differing == {"tx_length_filled", "site_probe", "tx_start"}
-
-
-def test_kmer_counts_equal_a_naive_count():
-    rng = np.random.default_rng(0)
-    sequence = rng.integers(0, 4, 500).astype(np.uint8)
-    text = "".join("ACGT"[code] for code in sequence)
-    positions = np.array([0, 17, 379])
-    names = {3: KMERS[:64], 5: KMERS[64:]}
-    for k, columns in names.items():
-        counts = kmer_counts(sequence, positions, k)
-        for row, position in zip(counts, positions, strict=True):
-            window = text[position : position + 121]
-            words = [window[i : i + k] for i in range(len(window) - k + 1)]
-            assert row.tolist() == [words.count(name.split("_")[1]) for name in columns]
 
 
 def test_window_counts_have_121_nt(rows):

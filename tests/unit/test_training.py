@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 
 from genebatch import learner as boosting
 from genebatch import training
+from genebatch.batch import load_batch
 from genebatch.calibration import Calibrator
 from genebatch.dataset import Features
 from genebatch.files import InputError
@@ -23,7 +24,7 @@ MARGINS = [f"margin_{name}" for name in CLASSES]
 @pytest.fixture(scope="module")
 def batch(toy):
     """The rows of the first batch, loaded."""
-    return training.load_batch(toy.paths(), "b000", toy.config["dataset"], toy.config["learner"])
+    return load_batch(toy.paths(), "b000", toy.config["dataset"], toy.config["learner"])
 
 
 @pytest.fixture(scope="module")
@@ -84,22 +85,6 @@ def test_identity_of_the_rows_is_that_of_the_data(toy_rows, out_of_fold):
     assert found.height == out_of_fold.height
     for name in ("label", "weight", *scores):
         assert found[name].equals(found[f"{name}_right"], check_names=False), name
-
-
-def test_stopping_groups_are_neither_training_nor_held_out(toy, batch):
-    groups, fold = batch.rows["group"].to_numpy(), batch.rows["fold"].to_numpy()
-    for number in range(3):
-        train, stop = training.stopping_split(batch, fold != number, 3, toy.config["cv"])
-        parts = [set(groups[rows]) for rows in (train, stop, fold == number)]
-        assert all(parts)
-        assert sum(len(part) for part in parts) == len(set.union(*parts))
-        assert ((train | stop) == (fold != number)).all()
-
-
-def test_a_fold_without_a_group_to_stop_on_says_what_to_change(toy, batch):
-    one = batch.rows["group"].to_numpy() == batch.groups[0]
-    with pytest.raises(InputError, match=r"cv\.stop_fraction"):
-        training.stopping_split(batch, one, 3, toy.config["cv"] | {"stop_fraction": 0.1})
 
 
 def test_labels_of_a_fold_have_no_part_in_its_scores(new_run, tmp_path, toy, toy_rows, out_of_fold):
@@ -248,52 +233,7 @@ def test_same_seed_gives_the_same_files_and_another_does_not(tmp_path, toy, toy_
     assert (margins[0] != margins[1]).any()
 
 
-def test_weights_enter_only_where_they_are_used(toy):
-    weighted, plain = (
-        training.load_batch(
-            toy.paths(),
-            "b000",
-            toy.config["dataset"],
-            toy.config["learner"] | {"use_weights": use},
-        )
-        for use in (True, False)
-    )
-    np.testing.assert_array_equal(weighted.weight, np.where(weighted.codes == 0, 3.0, 1.0))
-    assert (plain.weight == 1).all()
-    assert training.plain_weights(plain.rows) is not None
-
-
-def test_start_from_none_starts_at_zero_knowledge(toy):
-    scored, unscored = (
-        training.load_batch(
-            toy.paths(),
-            "b000",
-            toy.config["dataset"],
-            toy.config["learner"] | {"start_from": start},
-        ).starts
-        for start in ("scores", "none")
-    )
-    assert list(scored) == list(unscored) == CLASSES
-    assert all(start is None for start in unscored.values())
-    assert all(np.isfinite(start).all() for start in scored.values())
-
-
 # What does not fit the plan
-
-
-def test_fewer_rows_than_planned_are_refused(toy, tmp_path):
-    plan = pl.read_parquet(toy.folder / "plan.parquet")
-    first = (plan["batch"] == "b000") & (plan["group"] == plan.filter(batch="b000")["group"][0])
-    longer = plan.with_columns(pl.when(first).then(pl.col("rows") + 1).otherwise("rows"))
-    longer.write_parquet(tmp_path / "plan.parquet")
-    planned = int(longer.filter(batch="b000")["rows"].sum())
-    with pytest.raises(InputError, match=f"b000 has {planned - 1} rows but {planned} were"):
-        training.load_batch(
-            toy.paths() | {"plan": tmp_path / "plan.parquet"},
-            "b000",
-            toy.config["dataset"],
-            toy.config["learner"],
-        )
 
 
 def test_shard_that_changed_since_the_analysis_is_refused(new_run, tmp_path, toy, toy_rows):
@@ -302,11 +242,6 @@ def test_shard_that_changed_since_the_analysis_is_refused(new_run, tmp_path, toy
     with pytest.raises(InputError, match="analyze_dataset"):
         run.cross_validate("b000")
     assert not (tmp_path / "b000").exists()
-
-
-def test_unknown_batch_is_named(toy):
-    with pytest.raises(InputError, match="batch b777"):
-        training.load_batch(toy.paths(), "b777", toy.config["dataset"], toy.config["learner"])
 
 
 # A batch that lacks a class

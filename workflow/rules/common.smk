@@ -8,9 +8,9 @@ from snakemake.exceptions import WorkflowError
 try:
     from genebatch import ALGORITHM
     from genebatch.config import resolve
-    from genebatch.dataset import find_shards, fingerprint
     from genebatch.files import InputError
     from genebatch.resources import SCHEDULER_MB, WHOLE_DATA_MB, process_limit_mb
+    from genebatch.tables import find_shards, fingerprint
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: install genebatch into the environment that runs Snakemake "

@@ -1,4 +1,4 @@
-"""Adapter: rule diagnose_batch calls genebatch.report.diagnose_batch."""
+"""Adapter: rule diagnose_batch calls genebatch.diagnosis.diagnose_batch."""
 
 from genebatch.resources import job
 
@@ -9,7 +9,7 @@ with job(
     threads=snakemake.threads,
     usage=snakemake.output.usage,
 ):
-    from genebatch.report import diagnose_batch
+    from genebatch.diagnosis import diagnose_batch
 
     diagnose_batch(
         snakemake.input,

@@ -1,0 +1,122 @@
+"""The rows of one batch: read once, binned once, split by whole groups."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import xgboost as xgb
+
+from genebatch import learner as boosting
+from genebatch.dataset import Features, described, read_groups
+from genebatch.files import InputError, read_json
+from genebatch.partition import deal
+from genebatch.rows import identity_columns, label_codes, row_columns, row_weights, score_columns
+
+log = logging.getLogger(__name__)
+
+
+class Batch(NamedTuple):
+    """The rows of one batch.
+
+    Attributes
+    ----------
+    matrix
+        Binned features of all rows.
+    rows
+        Identity columns: `group`, `position` and `fold` where known, `label`, `weight`, and
+        `score_{class}`.
+    codes
+        (rows,) class of each row.
+    weight
+        (rows,) weights for training: ones where weights are not used.
+    starts
+        (rows,) base log-odds by class, or None for each where boosters start from zero.
+    groups
+        Names of the batch's groups, sorted.
+    features
+        The feature set.
+    """
+
+    matrix: xgb.QuantileDMatrix
+    rows: pl.DataFrame
+    codes: np.ndarray
+    weight: np.ndarray
+    starts: dict[str, np.ndarray | None]
+    groups: list[str]
+    features: Features
+
+
+def load_batch(
+    inputs: Mapping[str, str | Path],
+    batch: str,
+    dataset: Mapping[str, Any],
+    learner: Mapping[str, Any],
+) -> Batch:
+    """Read the rows of a batch and bin them once.
+
+    Rows go from Parquet record batches into feature blocks and from there into the matrix; the
+    blocks are freed when the matrix stands.
+    """
+    frames, blocks = [], []
+    features = Features.from_json(read_json(inputs["features"]))
+    roles, shards = described(read_json(inputs["profile"]))
+    plan = pl.read_parquet(inputs["plan"]).filter(pl.col("batch") == batch)
+    if not plan.height:
+        raise InputError(f"batch {batch} is not in {inputs['plan']}")
+    for frame in read_groups(shards, plan, row_columns(features, roles), roles.group):
+        frames.append(identity_columns(frame, roles, dataset))
+        blocks.append(features.select(frame))
+    rows = pl.concat(frames).join(
+        plan.select("group", "fold"), on="group", how="left", maintain_order="left"
+    )
+    verify_rows(batch, rows.height, plan)
+    matrix = boosting.build_matrix(
+        blocks, len(features.names), learner["max_bin"], learner["threads"]
+    )
+    starts: dict[str, np.ndarray | None] = dict.fromkeys(dataset["classes"])
+    if learner["start_from"] == "scores":
+        starts |= boosting.base_margins(rows, score_columns(dataset["classes"]))
+    codes = label_codes(rows["label"], dataset["classes"], None)
+    weight = row_weights(rows, learner["use_weights"])
+    groups = sorted(plan["group"].to_list())
+    log.info("batch %s: %d groups, %s rows", batch, len(groups), f"{rows.height:,}")
+    return Batch(matrix, rows, codes, weight, starts, groups, features)
+
+
+def verify_rows(batch: str, found: int, plan: pl.DataFrame) -> None:
+    """Raise unless a batch has as many rows as were planned."""
+    planned = int(plan["rows"].sum())
+    if found != planned:
+        raise InputError(
+            f"batch {batch} has {found:,} rows but {planned:,} were planned; the data set has "
+            "changed, run again from analyze_dataset (--forcerun analyze_dataset)"
+        )
+
+
+def stopping_split(
+    data: Batch, training: np.ndarray, n_classes: int, cv: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split training rows by whole groups into those that train and those that say when to stop.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Two (rows,) bool masks.
+    """
+    groups, local = np.unique(data.rows["group"].to_numpy()[training], return_inverse=True)
+    counts = np.bincount(
+        local * n_classes + data.codes[training], minlength=len(groups) * n_classes
+    )
+    sizes = np.column_stack([np.bincount(local), counts.reshape(-1, n_classes)])
+    share = cv["stop_fraction"]
+    parts = deal(groups.tolist(), sizes, [share, 1 - share], cv["seed"])
+    stop = np.zeros(len(training), bool)
+    stop[np.flatnonzero(training)[parts[local] == 0]] = True
+    if not stop.any():
+        raise InputError(
+            "no group is left to stop boosting on; enlarge the batch or cv.stop_fraction"
+        )
+    return training & ~stop, stop

@@ -1,0 +1,72 @@
+"""What is known about rows beside their features: identity, class, weight, base scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genebatch.dataset import Features, Roles
+
+
+def row_columns(features: Features, roles: Roles) -> list[str]:
+    """Columns that `identity_columns` and `Features.select` read."""
+    wanted = [*features.names, roles.label, roles.weight, roles.position, *roles.scores.values()]
+    return [name for name in dict.fromkeys(wanted) if name is not None]
+
+
+def identity_columns(frame: pl.DataFrame, roles: Roles, dataset: Mapping[str, Any]) -> pl.DataFrame:
+    """Everything about rows but their features, under names of our own."""
+    label = pl.col(roles.label).cast(pl.String)
+    if dataset["null_label"] is not None:
+        label = label.fill_null(dataset["null_label"])
+    columns = [pl.col(roles.group).alias("group"), label.alias("label")]
+    if roles.position:
+        columns.append(pl.col(roles.position).alias("position"))
+    if roles.weight:
+        columns.append(pl.col(roles.weight).cast(pl.Float64).alias("weight"))
+    columns += [pl.col(roles.scores[name]).alias(f"score_{name}") for name in roles.scores]
+    return frame.select(columns)
+
+
+def score_columns(classes: list[str]) -> dict[str, str]:
+    """Name of the base-score column of each class among the identity columns."""
+    return {name: f"score_{name}" for name in classes}
+
+
+def base_scores(rows: pl.DataFrame, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Normalised base scores, (rows, classes), as the system `base`; none where there are none."""
+    columns = list(score_columns(list(classes)).values())
+    if not set(columns) <= set(rows.columns):
+        return {}
+    return {"base": normalised(rows.select(columns).to_numpy().astype(np.float64))}
+
+
+def normalised(probabilities: np.ndarray) -> np.ndarray:
+    """Rows divided by their sum."""
+    return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def label_codes(labels: pl.Series, classes: Sequence[str], null_label: str | None) -> np.ndarray:
+    """Class index of each label; an empty one counts as `null_label`."""
+    text = labels.cast(pl.String)
+    if null_label is not None:
+        text = text.fill_null(null_label)
+    return text.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
+
+
+def group_codes(rows: pl.DataFrame) -> np.ndarray:
+    """Place of each row's group among the sorted names of all, (rows,) int64."""
+    return rows["group"].rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def row_weights(rows: pl.DataFrame, use_weights: bool) -> np.ndarray:
+    """Weights for fitting, (rows,): ones where there are none or they are not used."""
+    if use_weights and "weight" in rows.columns:
+        return rows["weight"].to_numpy()
+    return np.ones(rows.height)
+
+
+def plain_weights(rows: pl.DataFrame) -> np.ndarray | None:
+    """Weights for metrics, or None where the data set has none."""
+    return rows["weight"].to_numpy() if "weight" in rows.columns else None

@@ -1,0 +1,41 @@
+"""Numbers as figures and pages show them."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+DASH = "\N{EN DASH}"  # a number that does not exist
+
+
+class Cell(NamedTuple):
+    """A number as the page shows it; the note is its full value, or why there is none."""
+
+    text: str
+    note: str
+
+
+def cell(value: float | None, reason: str | None, signed: bool = False) -> Cell:
+    """A number as the page shows it, or a dash with the reason."""
+    if value is None:
+        return Cell(DASH, reason or "not computed")
+    return Cell(format_value(value, signed), repr(value))
+
+
+def format_value(value: float, signed: bool = False) -> str:
+    """Give a number with as many decimals as its distance from 0 and from 1 asks for.
+
+    A share of 0.99999979 must not read as 1.0000, nor a loss of 0.00063 as 0.0006.
+    """
+    sign = "+" if signed else ""
+    if value == 0 or abs(value) >= 1:
+        return f"{value:{sign}.4g}"
+    if abs(value) < 0.01:
+        return f"{value:{sign}.2e}" if abs(value) < 1e-4 else f"{value:{sign}#.3g}"
+    rest = 1 - abs(value)
+    return f"{value:{sign}.{max(4, 1 - math.floor(math.log10(rest)))}f}"
+
+
+def loss_text(losses: Mapping[str, float | None]) -> str:
+    """Log loss and ECE of a calibration's line, a dash where there is none."""
+    names = {"log_loss": "log loss", "ece": "ECE"}
+    return ", ".join(f"{text} {cell(losses[key], None).text}" for key, text in names.items())

@@ -1,0 +1,246 @@
+"""A small data set with awkward names, and everything that a run writes about it."""
+
+import numpy as np
+import polars as pl
+from scipy.special import logit
+
+from genebatch.calibration import identity
+from genebatch.config import resolve
+from genebatch.dataset import Features
+from genebatch.diagnosis import diagnose_batch
+from genebatch.evaluation import compare
+from genebatch.files import write_json
+from genebatch.learner import build_matrix, fit_trees
+from genebatch.model import EnsembleModel, Member
+from genebatch.rows import group_codes
+from genebatch.scoring import corrections, score_table
+from genebatch.training import calibrate_batch, fold_metrics
+
+AWKWARD = ['<b>bold</b> & "it"', r"$\frac$|*x*", "plain"]
+FEATURES = ["<i>gc</i>", "5mer_A|C"]
+JOBS = (("train_batch", "b000", 500, 600.0), ("evaluate", "all", 500, 300.0))
+DRAWN = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
+ABOVE, AROUND, BELOW = (0.01, 0.05), (-0.01, 0.05), (-0.05, -0.01)
+PNG = b"\x89PNG"
+VOWELS = [f"vowel {number}" for number in range(4)]
+
+
+class Data:
+    """Rows of a small data set, and everything a batch and an evaluation write about it."""
+
+    def __init__(self, folder, classes=AWKWARD, base=True, weight=True, absent=None):
+        self.folder, self.classes, self.base, self.weight = folder, classes, base, weight
+        rng = np.random.default_rng(3)
+        self.codes = rng.integers(0, len(classes), 300)
+        if absent is not None:
+            self.codes[self.codes == absent] = (absent + 1) % len(classes)
+        self.rows = self._rows(rng)
+        self.config = resolve(
+            {
+                "dataset": {
+                    "path": "data/<shards>",
+                    "group": "gene_id",
+                    "label": "kind",
+                    "classes": classes,
+                    "scores": {name: f"{name} score" for name in classes} if base else None,
+                    "weight": "w" if weight else None,
+                },
+                "learner": {"start_from": "none", "n_estimators": 2},
+            }
+        )
+
+    def _rows(self, rng):
+        signal = np.eye(len(self.classes))[self.codes]
+        self.probability, scores = (self._system(signal, noise, rng) for noise in (0.5, 1.0))
+        rows = pl.DataFrame(
+            {
+                "group": [f"g{number % 10}" for number in range(300)],
+                "label": [self.classes[code] for code in self.codes],
+            }
+        )
+        if self.weight:
+            rows = rows.with_columns(pl.Series("weight", rng.choice([1.0, 30.0], 300)))
+        if self.base:
+            self.scores = scores
+            rows = rows.hstack(
+                [pl.Series(f"score_{n}", scores[:, i]) for i, n in enumerate(self.classes)]
+            )
+        return rows
+
+    @staticmethod
+    def _system(signal, noise, rng):
+        raw = np.exp(signal + noise * rng.normal(size=signal.shape))
+        return raw / raw.sum(axis=1, keepdims=True)
+
+    @property
+    def model(self):
+        """A model of two members on two features, saved."""
+        path = self.folder / "model.gbm"
+        if not path.exists():
+            x = np.column_stack([self.codes, self.codes % 2]).astype(np.float32)
+            settings = self.config["learner"]
+            matrix = build_matrix([x], 2, settings["max_bin"], 1)
+            ones = np.ones(300)
+            boosters = tuple(
+                fit_trees(matrix, self.codes == column, ones, None, 2, settings)
+                for column in range(len(self.classes))
+            )
+            calibrators = tuple(identity(np.zeros(1)) for _ in boosters)
+            shares = (1.0,) * len(boosters)
+            members = tuple(
+                Member(name, boosters, calibrators, (f"{name}-group",), shares, {"rows": 300})
+                for name in ("b000", "b001")
+            )
+            EnsembleModel(
+                members=members,
+                features=Features(tuple(FEATURES), 1),
+                classes=tuple(self.classes),
+                scores=None,
+                combiner={"name": "voting", "parameters": {}},
+                prevalence=None,
+                columns={"group": "gene_id", "label": "kind", "weight": None, "position": None},
+                facts={},
+            ).save(path)
+        return path
+
+    def batch(self, n_folds=2):
+        """Write what the rules of a batch write; gives the inputs of `diagnose_batch`."""
+        paths = {
+            key: self.folder / name
+            for key, name in {
+                "out_of_fold": "oof.parquet",
+                "folds": "folds.tsv",
+                "metrics": "metrics.tsv",
+                "curves": "curves.parquet",
+                "calibration": "calibration.json",
+                "shap": "shap.parquet",
+                "sample": "sample.parquet",
+                "importance": "importance.tsv",
+                "families": "families.tsv",
+            }.items()
+        }
+        margins = logit(self.probability).astype(np.float32)
+        fold = pl.Series("fold", [int(g[1:]) % n_folds for g in self.rows["group"]])
+        rows = self.rows.hstack(
+            [fold, *(pl.Series(f"margin_{n}", margins[:, i]) for i, n in enumerate(self.classes))]
+        )
+        rows.write_parquet(paths["out_of_fold"])
+        fold_metrics(rows, self.classes).write_csv(paths["metrics"], separator="\t")
+        outputs = {"calibration": paths["calibration"], "model": self.folder / "batch.gbm"}
+        single = {"out_of_fold": paths["out_of_fold"], "model": self.model}
+        dataset = self.config["dataset"]
+        calibrate_batch(single, dataset, self.config["calibration"], self.weight, outputs)
+        lines, curves = [], []
+        for name in self.classes:
+            for number in range(n_folds):
+                trees = 10 * (number + 1)
+                line = {"fold": number, "class": name, "n_trees": trees, "verdict": "good"}
+                lines.append(line)
+                loss = np.linspace(0.5, 0.1, 31)
+                columns = {"n_trees": range(31), "train_log_loss": loss, "stop_log_loss": loss}
+                keys = (pl.lit(number).alias("fold"), pl.lit(name).alias("class"))
+                curves.append(pl.DataFrame(columns).with_columns(keys))
+        pl.DataFrame(lines).write_csv(paths["folds"], separator="\t")
+        pl.concat(curves).write_parquet(paths["curves"])
+        self._explanation(paths)
+        return paths
+
+    def _explanation(self, paths):
+        rng = np.random.default_rng(5)
+        shap, importance, families = [], [], []
+        for name in self.classes:
+            values = {"(start)": [1.0] * 40} | {f: rng.normal(size=40) for f in FEATURES}
+            columns = (pl.lit(name).alias("class"), self.rows["label"][:40])
+            shap.append(pl.DataFrame(values).select(*columns, "(start)", *FEATURES))
+            for place, feature in enumerate(["(start)", *FEATURES]):
+                line = {"class": name, "feature": feature, "family": "all", "total_gain": 1.0}
+                importance.append(line | {"mean_abs_shap": 3.0 - place})
+            line = {"class": name, "family": "all", "features": 2, "log_loss_rise": 0.1}
+            families.append(line | {"standard_error": None})
+        pl.concat(shap).write_parquet(paths["shap"])
+        shap[0].drop("class", "(start)").write_parquet(paths["sample"])
+        pl.DataFrame(importance).write_csv(paths["importance"], separator="\t")
+        pl.DataFrame(families).write_csv(paths["families"], separator="\t")
+
+    def evaluation(self, intervals):
+        """Write an evaluation whose difference has these intervals, class by class."""
+        weight = self.rows["weight"].to_numpy() if self.weight else None
+        groups = group_codes(self.rows)
+        systems = {"ensemble": self.probability}
+        if self.base:
+            systems["base"] = self.scores
+        systems["member b000"] = self.probability
+        metrics = pl.concat(
+            score_table(self.codes, p, self.classes, weight, groups, system)
+            for system, p in systems.items()
+        )
+        lines = []
+        for name, ends in zip(self.classes, intervals, strict=True):
+            for weighted in (False, True) if self.weight else (False,):
+                low, high = (ends[weighted] if isinstance(ends, dict) else ends) or (None, None)
+                line = {"class": name, "metric": "average_precision", "weighted": weighted}
+                line |= {"base_low": None, "base_high": None}
+                line |= {"ensemble_low": 0.5 if ends else None, "ensemble_high": 0.9}
+                lines.append(line | {"difference_low": low, "difference_high": high})
+        ends = {f"{s}_{e}": pl.Float64 for s in ("base", "difference") for e in ("low", "high")}
+        table = pl.DataFrame(lines, schema_overrides=ends, infer_schema_length=None)
+        changed = pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
+        if self.base:
+            changed = corrections(self.codes, self.scores, self.probability, self.classes, weight)
+        paths = {key: self.folder / f"e_{key}.tsv" for key in ("metrics", "comparison")}
+        paths["corrections"] = self.folder / "corrections.tsv"
+        for key, written in {
+            "metrics": metrics,
+            "comparison": compare(metrics, table),
+            "corrections": changed,
+        }.items():
+            written.write_csv(paths[key], separator="\t")
+        paths["predictions"] = self.folder / "predictions.parquet"
+        columns = enumerate(self.classes)
+        probabilities = [pl.Series(f"probability_{n}", self.probability[:, i]) for i, n in columns]
+        self.rows.hstack(probabilities).write_parquet(paths["predictions"])
+        return paths
+
+    def run(self, intervals, usage=JOBS):
+        """Write everything a report reads; gives the inputs of `write_report`."""
+        outputs = {key: self.folder / f"{key}.png" for key in DRAWN}
+        summary = self.folder / "summary.json"
+        diagnose_batch(self.batch(), "b000", self.config["dataset"], outputs | {"summary": summary})
+        profile = {
+            "rows": 600,
+            "groups": 20,
+            "digest": "abc",
+            "shards": [{"path": "p", "rows": 600, "row_groups": 1, "bytes": 1000}],
+            "classes": {name: 200 for name in self.classes},
+            "roles": {
+                "group": "gene_id",
+                "label": "kind",
+                "weight": "w" if self.weight else None,
+                "scores": self.config["dataset"]["scores"] or {},
+            },
+            "problems": [{"level": "note", "message": "column '<x>' is constant"}],
+        }
+        write_json(self.folder / "profile.json", profile)
+        screen = {
+            "column": ["gene_id", "<u>leak</u>", *FEATURES],
+            "role": ["group", "dropped", "feature", "feature"],
+            "kept": [False, False, True, True],
+            "reason": ["set by dataset.group", "leak: AUC 1.0", "passed", "passed"],
+        }
+        pl.DataFrame(screen).write_csv(self.folder / "screen.tsv", separator="\t")
+        manifest = pl.DataFrame({"batch": ["b000"], "genes": [7]})
+        manifest.write_csv(self.folder / "manifest.tsv", separator="\t")
+        records = []
+        for rule, batch, declared, peak in usage:
+            records.append(self.folder / "usage" / rule / f"{batch}.json")
+            record = {"declared_mb": declared, "peak_mb": peak, "seconds": 1.5, "threads": 2}
+            write_json(records[-1], record)
+        return {
+            "profile": self.folder / "profile.json",
+            "screen": self.folder / "screen.tsv",
+            "manifest": self.folder / "manifest.tsv",
+            "summaries": [summary],
+            "usage": records,
+            "model": self.model,
+            **self.evaluation(intervals),
+        }
