@@ -311,4 +311,6 @@ def _by_family(
         }
         for family in dict.fromkeys(member)
     ]
-    return pl.DataFrame(lines).sort("log_loss_rise", descending=True)
+    # A class without trees has no gain, and its column must fit the other classes' all the same.
+    kinds = dict.fromkeys(("gain_share", "standard_error"), pl.Float64)
+    return pl.DataFrame(lines, schema_overrides=kinds).sort("log_loss_rise", descending=True)

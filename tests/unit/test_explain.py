@@ -280,3 +280,14 @@ def test_explaining_again_gives_the_same_files(explained, toy):
     before = [explained[name].read_bytes() for name in names]
     toy.explain("b000")
     assert [explained[name].read_bytes() for name in names] == before
+
+
+def test_families_of_a_class_without_trees_stand_beside_those_of_others():
+    family_of = {"a": "left", "b": "right"}
+    rises = dict.fromkeys(("left", "right"), (0.0, None))
+    tables = [
+        explain._by_family(name, np.zeros((4, 3)), np.array(gain), family_of, rises)
+        for name, gain in (("no trees", [0.0, 0.0]), ("trees", [1.0, 3.0]))
+    ]
+    table = pl.concat(tables).sort("class", "family")
+    assert table["gain_share"].to_list() == [None, None, 0.25, 0.75]
