@@ -20,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"genebatch {options.command}: {error}", file=sys.stderr)
         return 1
+    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
+        print(f"genebatch {options.command}: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
     return 0
@@ -79,13 +82,13 @@ def plan(options: argparse.Namespace) -> None:
     from genebatch.resources import process_limit_mb
     from genebatch.screen import screen_features
 
-    config = configuration.load(options.config)
-    limit, source = process_limit_mb()
-    memory, source = int(0.9 * limit), f"90 % of {source}"
-    if options.memory is not None:
-        memory, source = options.memory, "--memory"
-    elif config["resources"]["memory_mb"] is not None:
-        memory, source = config["resources"]["memory_mb"], "resources.memory_mb"
+    config = configuration.load(*options.config)
+    limits = {"--memory": options.memory, "resources.memory_mb": config["resources"]["memory_mb"]}
+    limits = {name: value for name, value in limits.items() if value is not None}
+    if not limits:
+        limit, name = process_limit_mb()
+        limits = {f"90 % of {name}": int(0.9 * limit)}
+    source, memory = min(limits.items(), key=lambda item: item[1])
     factor = config["resources"]["mem_factor"]
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
@@ -101,9 +104,9 @@ def plan(options: argparse.Namespace) -> None:
     needs = pl.max_horizontal(pl.col("^mem_mb_.*$")) * factor
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True):
         shown = pl.col("^rows_.*$")
-        print(table.select("batch", "genes", "rows", shown, "threads", needs.alias("mem_mb")))
+        print(table.select("batch", "genes", "rows", shown, needs.alias("mem_mb")))
     scaled = table.with_columns(pl.col("^mem_mb_.*$") * factor)
-    running, used = side_by_side(scaled, memory, options.cores)
+    running, used = side_by_side(scaled, memory, options.cores, config["learner"]["threads"])
     print(
         f"{memory:,} MB ({source}), {options.cores} cores: {running} batches run side by side, "
         f"expected peak {used:,.0f} MB"
@@ -111,10 +114,10 @@ def plan(options: argparse.Namespace) -> None:
 
 
 def write_config(options: argparse.Namespace) -> None:
-    """Print the reference configuration."""
+    """Print a configuration with every key explained."""
     from genebatch.config import render
 
-    print(render(), end="")
+    print(render(options.example), end="")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,10 +143,18 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--rows", type=int, default=30_000, help="default: 30000")
     added.add_argument("--seed", type=int, default=7, help="default: 7")
     added = command("plan", plan)
-    added.add_argument("--config", default="config/config.yaml", help="default: %(default)s")
+    added.add_argument(
+        "--config",
+        nargs="+",
+        default=["config/config.yaml"],
+        help="config files, later ones over earlier ones; default: config/config.yaml",
+    )
     added.add_argument("--memory", type=int, help="memory of the run in MB")
     added.add_argument("--cores", type=int, default=1, help="cores of the run; default: 1")
-    command("config", write_config)
+    added = command("config", write_config)
+    added.add_argument(
+        "--example", action="store_true", help="the built-in example's values, not the defaults"
+    )
     return parser
 
 

@@ -13,6 +13,7 @@ from genebatch import learner as boosting
 from genebatch.dataset import Features, described, read_groups
 from genebatch.files import InputError, read_json
 from genebatch.partition import deal
+from genebatch.planning import batch_key
 from genebatch.rows import identity_columns, label_codes, row_columns, row_weights, score_columns
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class Batch(NamedTuple):
         Names of the batch's groups, sorted.
     features
         The feature set.
+    key
+        Digest of the rows, folds and features, as in the manifest.
     """
 
     matrix: xgb.QuantileDMatrix
@@ -47,6 +50,7 @@ class Batch(NamedTuple):
     starts: dict[str, np.ndarray | None]
     groups: list[str]
     features: Features
+    key: str
 
 
 def load_batch(
@@ -58,7 +62,7 @@ def load_batch(
     """Read the rows of a batch and bin them once.
 
     Rows go from Parquet record batches into feature blocks and from there into the matrix; the
-    blocks are freed when the matrix stands.
+    blocks are freed with the return.
     """
     frames, blocks = [], []
     features = Features.from_json(read_json(inputs["features"]))
@@ -82,8 +86,9 @@ def load_batch(
     codes = label_codes(rows["label"], dataset["classes"], None)
     weight = row_weights(rows, learner["use_weights"])
     groups = sorted(plan["group"].to_list())
+    key = batch_key(plan, features.digest)
     log.info("batch %s: %d groups, %s rows", batch, len(groups), f"{rows.height:,}")
-    return Batch(matrix, rows, codes, weight, starts, groups, features)
+    return Batch(matrix, rows, codes, weight, starts, groups, features, key)
 
 
 def verify_rows(batch: str, found: int, plan: pl.DataFrame) -> None:

@@ -50,25 +50,43 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
     return filled
 
 
-def load(path: str | Path) -> dict[str, Any]:
-    """Read and resolve a YAML configuration file."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        config = yaml.safe_load(text) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"configuration file {path}: {error}") from error
-    if not isinstance(config, dict):
-        raise InputError(f"configuration file {path}: a mapping of keys is wanted")
-    return resolve(config)
+def load(*paths: str | Path) -> dict[str, Any]:
+    """Read YAML configuration files, later ones merged over earlier ones, and resolve."""
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            config = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise InputError(f"configuration file {path}: {error}") from error
+        if not isinstance(config, dict):
+            raise InputError(f"configuration file {path}: a mapping of keys is wanted")
+        merged = _merged(merged, config)
+    return resolve(merged)
 
 
-def render() -> str:
-    """The reference configuration, as YAML: the built-in example's values, every key explained."""
-    head = (
-        "# Every key of the workflow. Generated from workflow/schemas/config.schema.yaml by\n"
-        "# `genebatch config`; the values are those of the built-in example.\n"
-    )
-    return head + "\n".join(_render(load_schema(), indent=0)) + "\n"
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    nested = {
+        key: _merged(below[key], value)
+        for key, value in above.items()
+        if isinstance(value, dict) and isinstance(below.get(key), dict)
+    }
+    return below | above | nested
+
+
+def render(example: bool = False) -> str:
+    """The configuration as YAML, every key explained.
+
+    Parameters
+    ----------
+    example
+        Give the values of the built-in example; else the defaults, and an example of what has no
+        default.
+    """
+    values = "those of the built-in example" if example else "the defaults"
+    command = "genebatch config --example" if example else "genebatch config"
+    head = f"# Every key of the workflow; the values are {values}.\n"
+    head += f"# Generated from workflow/schemas/config.schema.yaml by `{command}`.\n"
+    return head + "\n".join(_render(load_schema(), example, indent=0)) + "\n"
 
 
 def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
@@ -135,22 +153,25 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
             yield f"'calibration.prevalence' sums to {sum(prevalence.values()):.6g}, wanted 1"
 
 
-def _render(schema: dict[str, Any], indent: int) -> Iterator[str]:
+def _render(schema: dict[str, Any], example: bool, indent: int) -> Iterator[str]:
     pad = " " * indent
     for key, child in schema["properties"].items():
         if indent == 0:
             yield ""
         nested = "properties" in child
-        value = child.get("examples", [child.get("default")])[0]
         note = child["description"]
+        value = child.get("default")
+        if "examples" in child and (example or "default" not in child):
+            value = child["examples"][0]
         if not nested and "examples" in child and "default" in child:
-            note += f" (default: {_flow(child['default'])})"
+            note += f" (default: {_flow(child['default'])})" if example else ""
+            note += "" if example else f" (for example: {_flow(child['examples'][0])})"
         yield from textwrap.wrap(
             note, 98 - indent, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# "
         )
         if nested:
             yield f"{pad}{key}:"
-            yield from _render(child, indent + 2)
+            yield from _render(child, example, indent + 2)
         else:
             yield f"{pad}{key}: {_flow(value)}"
 

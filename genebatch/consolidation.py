@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from genebatch.files import InputError, read_json
-from genebatch.model import load_model, merge
+from genebatch.model import EnsembleModel, load_model, merge
 from genebatch.tables import read_tsv
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ def consolidate(
     Raises
     ------
     InputError
-        Naming the batches that are missing.
+        Naming the batches that are missing, or that were trained for another plan.
     """
     batches = read_tsv(manifest)
     loaded = {}
@@ -49,6 +51,7 @@ def consolidate(
     missing = sorted(set(batches["batch"]) - loaded.keys())
     if missing:
         raise InputError(f"the models of batches {', '.join(missing)} are missing; run them again")
+    _refuse_other_plans(loaded, batches)
     facts = read_json(profile)
     described: dict[str, Any] = {
         "data_digest": facts["digest"],
@@ -64,3 +67,14 @@ def consolidate(
     size = Path(model_file).stat().st_size / 1e6
     groups = {group for member in model.members for group in member.groups}
     log.info("%d members, %d groups, %.1f MB", len(model.members), len(groups), size)
+
+
+def _refuse_other_plans(models: Mapping[str, EnsembleModel], batches: pl.DataFrame) -> None:
+    """Raise if a batch's model is not of the rows, folds and features that the manifest names."""
+    keys = dict(batches.select("batch", "key").iter_rows())
+    stale = sorted(n for n in keys if models[n].members[0].facts["key"] != keys[n])
+    if stale:
+        raise InputError(
+            f"the models of batches {', '.join(stale)} were trained for another plan or other "
+            f"rows; delete results/batches/{{{','.join(stale)}}} and run again"
+        )

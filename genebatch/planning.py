@@ -24,8 +24,7 @@ class Plan(NamedTuple):
     Attributes
     ----------
     manifest
-        One row per batch: `batch`, `key`, `genes`, `rows`, `rows_{class}`, `threads` and
-        `mem_mb_{rule}`.
+        One row per batch: `batch`, `key`, `genes`, `rows`, `rows_{class}` and `mem_mb_{rule}`.
     genes
         One row per group and batch: the per-group table with `batch` (null for test groups),
         `fold` (null for test groups) and `test`.
@@ -138,19 +137,23 @@ def make_plan(
     return Plan(pl.DataFrame(rows), everything)
 
 
+def batch_key(part: pl.DataFrame, features_digest: str) -> str:
+    """Digest of what training reads: rows, folds and feature set; memory is no part of it."""
+    return digest(part.sort("group").select("group", "digest", "fold").rows(), features_digest)
+
+
 def read_groups_list(path: str | Path) -> list[str]:
     """Read the groups of a TSV with the column `group`."""
     return read_tsv(path)["group"].to_list()
 
 
-def side_by_side(manifest: pl.DataFrame, memory_mb: int, cores: int) -> tuple[int, int]:
+def side_by_side(
+    manifest: pl.DataFrame, memory_mb: int, cores: int, threads: int
+) -> tuple[int, int]:
     """How many of the largest batches run at the same time, and the memory they then need in MB."""
-    needs = (
-        manifest.select(pl.max_horizontal(pl.col("^mem_mb_.*$"))).to_series().sort(descending=True)
-    )
-    threads = int(manifest["threads"].max())
+    largest = manifest.select(pl.max_horizontal(pl.col("^mem_mb_.*$"))).to_series()
     running = used = 0
-    for need in needs[: max(cores // threads, 1)]:
+    for need in largest.sort(descending=True)[: max(cores // threads, 1)]:
         if used + need > memory_mb:
             break
         running, used = running + 1, used + need
@@ -245,8 +248,8 @@ def _kept_members(training: pl.DataFrame, earlier: pl.DataFrame) -> dict[str, np
     for group, batch in earlier.filter(~pl.col("test")).select("group", "batch").iter_rows():
         if group in rows:
             held[batch].append(rows[group])
-    known = set(earlier["group"])
-    new = np.array([row for row, name in enumerate(training["group"]) if name not in known], int)
+    known = {group for groups in held.values() for group in groups}
+    new = np.array([row for row in rows.values() if row not in known], int)
     sizes = measures(training)
     loads = np.array([sizes[held[batch]].sum(axis=0) for batch in batches])
     names = training["group"].gather(new).to_list()
@@ -339,12 +342,10 @@ def _manifest_row(
     rows = int(part["rows"].sum())
     classes = config["dataset"]["classes"]
     held = shape._replace(rows=rows, explain_rows=min(rows, config["explain"]["rows"]))
-    # What training reads: the rows, their folds and the feature set. Memory is no part of it.
-    key = digest(part.sort("group").select("group", "digest", "fold").rows(), features["digest"])
+    key = batch_key(part, features["digest"])
     return (
         {"batch": batch, "key": key, "genes": part.height, "rows": rows}
         | {f"rows_{name}": int(part[f"n_{name}"].sum()) for name in classes}
-        | {"threads": config["learner"]["threads"]}
         | {f"mem_mb_{rule}": estimate_mb(rule, held) for rule in RULES}
     )
 
@@ -352,6 +353,9 @@ def _manifest_row(
 def _read_plan(path: str | None) -> pl.DataFrame | None:
     if path is None:
         return None
-    if not Path(path).is_file():
-        raise InputError(f"batching.keep: {path} does not exist; copy batches/genes.parquet there")
-    return pl.read_parquet(path, columns=["group", "batch", "fold", "test"])
+    try:
+        return pl.read_parquet(path, columns=["group", "batch", "fold", "test"])
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(
+            f"batching.keep: {path} is no batches/genes.parquet of an earlier plan ({error})"
+        ) from error

@@ -22,8 +22,15 @@ TYPED_ROWS = 10_000
 FOOTER_BYTES = 64 << 10
 
 
-def find_shards(path: str | Path) -> list[Path]:
+def find_shards(path: str | Path, key: str = "the path") -> list[Path]:
     """List the Parquet files of a file, folder or glob, sorted by name.
+
+    Parameters
+    ----------
+    path
+        What to look for.
+    key
+        What an error asks the user to change.
 
     Raises
     ------
@@ -34,13 +41,13 @@ def find_shards(path: str | Path) -> list[Path]:
     if Path(text).is_dir():
         found = sorted(Path(text).rglob("*.parquet"))
         if not found:
-            raise InputError(f"folder {text} holds no *.parquet file; set dataset.path")
+            raise InputError(f"folder {text} holds no *.parquet file; set {key}")
         return found
     if Path(text).is_file():
         return [Path(text)]
     found = sorted(Path(name) for name in glob.glob(text, recursive=True))
     if not found:
-        raise InputError(f"{text} does not exist and matches no file; set dataset.path")
+        raise InputError(f"{text} does not exist and matches no file; set {key}")
     return found
 
 
@@ -52,14 +59,14 @@ def open_shard(path: str | Path) -> pq.ParquetFile:
         raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
 
 
-def fingerprint(paths: Sequence[Path]) -> str:
+def fingerprint(paths: Sequence[str | Path]) -> str:
     """Digest of the names, sizes and last 64 KiB of some files.
 
     A Parquet file ends in its footer, which holds offsets, sizes and statistics of every column
     chunk, so a changed shard is noticed without reading it, and a touched one is not a change.
     """
     parts = []
-    for path in paths:
+    for path in map(Path, paths):
         size = path.stat().st_size
         with path.open("rb") as stream:
             stream.seek(max(size - FOOTER_BYTES, 0))

@@ -15,7 +15,7 @@ from genebatch import learner as boosting
 from genebatch.batch import Batch, load_batch, stopping_split
 from genebatch.calibration import Calibrator, choose
 from genebatch.files import write_json, write_parquet, write_tsv
-from genebatch.metrics import reliability
+from genebatch.metrics import METRICS, reliability
 from genebatch.model import EnsembleModel, Member, load_model
 from genebatch.rows import (
     base_scores,
@@ -31,6 +31,7 @@ from genebatch.tables import read_tsv
 log = logging.getLogger(__name__)
 
 IDENTITY = Calibrator("identity", {})
+LOSSES = ("log_loss", "brier", "ece")
 
 
 def cross_validate_batch(
@@ -140,7 +141,8 @@ def train_batch(
             )
         )
         log.info("batch %s: class %s, %d trees", batch, name, trees[name])
-    facts = {"rows": data.rows.height, "n_trees": trees, "seed": learner["seed"]}
+    facts = {"key": data.key, "rows": data.rows.height, "n_trees": trees}
+    facts["seed"] = learner["seed"]
     weights = _class_weight(data, dataset["classes"], np.ones(data.rows.height, bool))
     member = _member(batch, boosters, data.groups, weights, facts)
     _model(data, dataset, learner, [member]).save(output)
@@ -164,39 +166,48 @@ def calibrate_batch(
     use_weights
         `learner.use_weights`.
     outputs
-        Paths `calibration` (JSON: method and parameters of each class, losses of every method,
-        reliability before and after, cross-fitted) and `model` (the batch's finished model file).
+        Paths `calibration` (JSON: method and parameters of each class, the losses of every method
+        that it was chosen by, and losses and reliability before and after, of probabilities that
+        are cross-fitted and divided by their sum over classes as the model's are) and `model`
+        (the batch's finished model file).
     """
     rows = pl.read_parquet(inputs["out_of_fold"])
     codes = label_codes(rows["label"], dataset["classes"], None)
     weight = row_weights(rows, use_weights)
-    chosen, described, after = [], {}, []
+    choices, raw = [], []
     for column, name in enumerate(dataset["classes"]):
         margin = rows[f"margin_{name}"].to_numpy().astype(np.float64)
         y = codes == column
         choice = choose(margin, y, rows["fold"].to_numpy(), weight, calibration["method"])
-        chosen.append(choice.calibrator)
-        after.append(choice.cross_fitted)
-        described[name] = {
+        choices.append(choice)
+        raw.append(IDENTITY.apply(margin))
+        log.info("class %s: %s", name, choice.calibrator.method)
+    before = normalised(np.column_stack(raw))
+    after = normalised(np.column_stack([choice.cross_fitted for choice in choices]))
+    described = {
+        name: {
             **choice.calibrator.to_json(),
             "reason": choice.reason,
             "methods": choice.table.to_dicts(),
-            "before": reliability(y, IDENTITY.apply(margin), weight).to_dicts(),
-            "after": reliability(y, choice.cross_fitted, weight).to_dicts(),
+            "before": _worth(codes == column, before[:, column], weight),
+            "after": _worth(codes == column, after[:, column], weight),
         }
-        log.info("class %s: %s", name, choice.calibrator.method)
-    probabilities = np.column_stack(after)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    table = score_table(
-        codes, probabilities, dataset["classes"], plain_weights(rows), group_codes(rows)
-    )
+        for column, (name, choice) in enumerate(zip(dataset["classes"], choices, strict=True))
+    }
+    table = score_table(codes, after, dataset["classes"], plain_weights(rows), group_codes(rows))
     metrics = _metrics_json(table)
     write_json(outputs["calibration"], {"classes": described, "out_of_fold_metrics": metrics})
     model = load_model(inputs["model"])
     member = model.members[0]
     facts = member.facts | {"metrics": metrics}
-    finished = member._replace(calibrators=tuple(chosen), facts=facts)
+    finished = member._replace(calibrators=tuple(c.calibrator for c in choices), facts=facts)
     replace(model, members=(finished,)).save(outputs["model"])
+
+
+def _worth(y: np.ndarray, probability: np.ndarray, weight: np.ndarray) -> dict[str, Any]:
+    """Losses and reliability of the probabilities of one class."""
+    losses = {key: METRICS[key](y, probability, weight).value for key in LOSSES}
+    return losses | {"reliability": reliability(y, probability, weight).to_dicts()}
 
 
 def fold_metrics(rows: pl.DataFrame, classes: list[str]) -> pl.DataFrame:

@@ -29,7 +29,13 @@ SMALL = {
     "test": {"fraction": 0.2},
     "batching": {"max_genes": 13, "min_genes": 5, "min_positives": 2},
     "cv": {"n_splits": 3},
-    "learner": {"n_estimators": 12, "learning_rate": 0.2, "early_stopping_rounds": 5},
+    # So few rows need a light hand for trees to grow at all.
+    "learner": {
+        "n_estimators": 40,
+        "early_stopping_rounds": 15,
+        "min_child_weight": 0.001,
+        "lambda": 0.01,
+    },
     "explain": {"rows": 40},
     "evaluation": {"n_replicates": 20},
     "predict": {"tables": {"new": "data/new"}},

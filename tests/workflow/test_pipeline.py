@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from genebatch import load_model
 from running import REPOSITORY, SMALL, Run, jobs
@@ -35,9 +36,11 @@ def test_run_ends_with_model_metrics_and_how_to_use_it(finished):
     assert "results/model/model_multiclass_all_genes.gbm" in output
     assert "from genebatch import load_model" in output
     assert "donor" in output
-    assert "95 % interval over groups" in output
+    assert "average_precision" in output
     model = load_model(folder / "results")
     assert [member.name for member in model.members] == list(BATCHES)
+    trees = [sum(b.num_boosted_rounds() for b in member.boosters) for member in model.members]
+    assert all(trees)  # else every promise below would be one about the base scores
     assert (folder / "results/report/index.html").stat().st_size > 10_000
 
 
@@ -94,6 +97,21 @@ def test_deleted_batch_model_repeats_that_batch_and_what_follows(run):
     assert run.planned() == everything_of("b001") + after_the_batches()
 
 
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("batches/b001/shap.parquet", "explain_batch"),
+        ("batches/b001/figures/pr.png", "diagnose_batch"),
+        ("features/screen.tsv", "screen_features"),
+        ("evaluation/predictions.parquet", "evaluate"),
+    ],
+)
+def test_any_deleted_result_is_made_again(run, path, rule):
+    (run.folder / "results" / path).unlink()
+    batch = "b001" if "b001" in path else None
+    assert run.planned()[rule, batch] == 1
+
+
 def test_added_gene_repeats_its_batch_alone(run):
     shutil.copy(run.folder / "results/batches/genes.parquet", run.folder / "config/plan.parquet")
     shard = run.folder / "data/example/part-000.parquet"
@@ -124,12 +142,49 @@ def test_changed_key_repeats_what_depends_on_it_and_nothing_else(run):
     assert repeated == {"calibrate_batch", "diagnose_batch", *DOWNSTREAM}
 
 
-def test_threads_and_memory_factor_are_no_reason_to_train_again(run):
+def test_where_to_run_is_no_reason_to_run_again(run):
     config = run.config
     config["learner"]["threads"] = 2
-    config["resources"] = {"mem_factor": 1.5}
+    config["resources"] = {"mem_factor": 1.5, "memory_mb": 9000}
     run.configure(config)
-    assert not {rule for rule, _ in run.planned()} & {"cross_validate_batch", "train_batch"}
+    assert run.planned() == Counter()
+
+
+def test_another_number_of_explained_rows_leaves_the_model_alone(run):
+    config = run.config
+    config["explain"]["rows"] = 50
+    run.configure(config)
+    repeated = {rule for rule, _ in run.planned()}
+    assert {"explain_batch", "diagnose_batch"} <= repeated
+    assert not repeated & {"cross_validate_batch", "train_batch", "calibrate_batch"}
+
+
+def test_batch_of_another_plan_is_not_consolidated(run):
+    """A results folder without Snakemake's records, and another plan."""
+    shutil.rmtree(run.folder / ".snakemake")
+    config = run.config
+    config["batching"]["seed"] = 8
+    config["cv"]["seed"] = 8
+    run.configure(config)
+    output = run.fails("--rerun-triggers", "mtime", "--forcerun", "plan_batches", "consolidate")
+    assert "were trained for another plan or other rows; delete results/batches/" in output
+
+
+def test_plan_to_keep_is_not_read_from_the_results_that_it_replaces(run):
+    config = run.config
+    config["batching"]["keep"] = "results/batches/genes.parquet"
+    run.configure(config)
+    assert "copy it elsewhere first" in run.fails()
+    assert (run.folder / "results/batches/genes.parquet").exists()
+
+
+def test_own_config_file_stands_alone(run, tmp_path):
+    """The values of config/config.yaml are not merged under a file given by name."""
+    config = {**run.config, "predict": {"tables": {}}}
+    own = tmp_path / "my.yaml"
+    own.write_text(yaml.safe_dump(config))
+    output = run.ok("--dry-run", "--configfile", str(own))
+    assert "predict" not in {rule for rule, _ in jobs(output)}
 
 
 def test_raising_batch_leaves_the_others_finished_and_is_repeated_alone(empty_run):
@@ -202,6 +257,13 @@ def broken(tmp_path) -> Run:
     run = Run(folder)
     run.configure(SMALL)
     return run
+
+
+def test_missing_table_to_predict_names_its_key(run):
+    config = run.config
+    config["predict"]["tables"] = {"gone": "data/gone"}
+    run.configure(config)
+    assert "set predict.tables.gone" in run.fails()
 
 
 def test_missing_data_folder_names_the_key(broken):

@@ -77,6 +77,7 @@ rule calibrate_batch:
         mem_mb=batch_memory("calibrate_batch"),
         needs_mb=batch_memory("calibrate_batch"),
     params:
+        algorithm=ALGORITHM,
         dataset=row_config,
         calibration={"method": config["calibration"]["method"]},
         use_weights=config["learner"]["use_weights"],
@@ -107,6 +108,7 @@ rule explain_batch:
         mem_mb=batch_memory("explain_batch"),
         needs_mb=batch_memory("explain_batch"),
     params:
+        algorithm=ALGORITHM,
         dataset=row_config,
         explain=config["explain"],
         use_weights=config["learner"]["use_weights"],

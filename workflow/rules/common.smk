@@ -25,24 +25,35 @@ config.clear()
 config.update(resolved)
 
 
+# Snakemake removes a job's old outputs before it runs, and the plan is one of them.
+if config["batching"]["keep"] is not None:
+    if os.path.realpath(config["batching"]["keep"]).startswith(
+        os.path.realpath("results") + os.sep
+    ):
+        raise WorkflowError(
+            "'batching.keep' names a file under results/, which the plan is about to replace; "
+            "copy it elsewhere first, for example to config/plan.parquet"
+        )
+
+
 wildcard_constraints:
     batch=r"b\d+",
     table=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
 BATCH_FILES = "results/batches/{batch}"
+BATCH_FIGURES = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
+EVALUATION_FIGURES = ("roc", "pr", "calibration", "members")
 # What reading and labelling rows depends on; the feature columns are in the batch key.
 ROW_KEYS = ("group", "label", "classes", "null_label", "scores", "weight", "position")
 
 
 def memory_limit_mb():
-    """Memory of the run in MB: the config's, else the cap of the run, else what is there."""
+    """Memory of the run in MB: the lesser of the config's and the run's cap, else what is there."""
     cap = workflow.global_resources.get("mem_mb")
-    if config["resources"]["memory_mb"] is not None:
-        return config["resources"]["memory_mb"]
-    if cap is not None and cap.value is not None:
-        return cap.value
-    return int(0.9 * process_limit_mb()[0])
+    given = [config["resources"]["memory_mb"], None if cap is None else cap.value]
+    given = [limit for limit in given if limit is not None]
+    return min(given) if given else int(0.9 * process_limit_mb()[0])
 
 
 # Without a cap Snakemake starts every job at once, whatever memory they declare.
@@ -51,20 +62,22 @@ if workflow.is_main_process and workflow.local_exec:
         workflow.register_resource("mem_mb", memory_limit_mb())
 
 
-def shards(wildcards):
-    """Files of the data set; an input function, so that linting needs no data."""
+def files_of(path, key):
+    """The files of a table; errors name the config key."""
     try:
-        return [str(path) for path in find_shards(config["dataset"]["path"])]
+        return [str(file) for file in find_shards(path, key)]
     except InputError as error:
         raise WorkflowError(str(error))
+
+
+def shards(wildcards):
+    """Files of the data set; an input function, so that linting needs no data."""
+    return files_of(config["dataset"]["path"], "dataset.path")
 
 
 def data_fingerprint(wildcards):
     """Names, sizes and Parquet footers of the shards: touching a file changes nothing."""
-    try:
-        return fingerprint(find_shards(config["dataset"]["path"]))
-    except InputError as error:
-        raise WorkflowError(str(error))
+    return fingerprint(shards(wildcards))
 
 
 @lru_cache(maxsize=4)
@@ -94,6 +107,11 @@ def batch_key(wildcards):
     Takes wildcards only: a params function of input is ignored by the rerun trigger.
     """
     return manifest()[wildcards.batch]["key"]
+
+
+def plan_keys(wildcards):
+    """Batches and their keys: what consolidation depends on in the manifest."""
+    return {batch: row["key"] for batch, row in manifest().items()}
 
 
 def batch_memory(rule_name):
@@ -140,13 +158,18 @@ def predictions():
 
 
 def table_shards(wildcards):
-    try:
-        return [
-            str(path)
-            for path in find_shards(config["predict"]["tables"][wildcards.table])
-        ]
-    except InputError as error:
-        raise WorkflowError(f"predict.tables.{wildcards.table}: {error}")
+    table = wildcards.table
+    return files_of(config["predict"]["tables"][table], f"predict.tables.{table}")
+
+
+def table_fingerprint(wildcards):
+    return fingerprint(table_shards(wildcards))
+
+
+def kept_plan(wildcards):
+    """Digest of the earlier plan that is kept, if any; its content is what matters."""
+    keep = config["batching"]["keep"]
+    return None if keep is None or not os.path.isfile(keep) else fingerprint([keep])
 
 
 def without(block, *keys):
@@ -160,15 +183,13 @@ plan_config = {
     "dataset": {"classes": config["dataset"]["classes"]},
     "batching": config["batching"],
     "cv": {key: config["cv"][key] for key in ("n_splits", "seed")},
-    "learner": {
-        key: config["learner"][key] for key in ("max_bin", "max_depth", "threads")
-    },
+    "learner": {key: config["learner"][key] for key in ("max_bin", "max_depth")},
     "explain": {"rows": config["explain"]["rows"]},
 }
 # The report prints settings; those that only say where to run would redo it for nothing.
 report_config = {
     key: value for key, value in config.items() if key not in ("predict", "resources")
-}
+} | {"learner": learner_config}
 
 
 def usage_records(wildcards):
@@ -205,10 +226,56 @@ def evaluation_figure(name):
 
 
 def print_closing_words():
-    """Say where the model is and how it did, if this run came that far."""
+    """Say where the model is and how it did, if the evaluation is of that model."""
     comparison = "results/evaluation/comparison.tsv"
     model = "results/model/model_multiclass_all_genes.gbm"
-    if os.path.exists(comparison) and os.path.exists(model):
-        from genebatch.summary import closing_words
+    older = (model, "results/dataset/test_groups.tsv")
+    if all(os.path.exists(path) for path in (comparison, *older)):
+        if os.path.getmtime(comparison) >= max(
+            os.path.getmtime(path) for path in older
+        ):
+            from genebatch.summary import closing_words
 
-        print(closing_words(comparison, model))
+            print(closing_words(comparison, model))
+
+
+BATCH_RESULTS = [
+    f"{BATCH_FILES}/{name}"
+    for name in (
+        "out_of_fold.parquet",
+        "folds.tsv",
+        "metrics.tsv",
+        "learning_curves.parquet",
+        "folds.gbm",
+        "uncalibrated.gbm",
+        "calibration.json",
+        "model.gbm",
+        "shap.parquet",
+        "sample.parquet",
+        "importance.tsv",
+        "families.tsv",
+        "summary.json",
+    )
+]
+BATCH_RESULTS += [f"{BATCH_FILES}/figures/{name}.png" for name in BATCH_FIGURES]
+
+
+def results_of_the_whole():
+    """What is not about one batch; listed one by one, so that a deleted file is made again."""
+    names = {
+        "dataset": ["profile.json", "genes.parquet", "test_groups.tsv"],
+        "features": ["features.json", "screen.tsv"],
+        "batches": ["manifest.tsv", "genes.parquet"],
+        "model": ["model_multiclass_all_genes.gbm", "model_multiclass_all_genes.pkl"],
+        "evaluation": [
+            "metrics.tsv",
+            "comparison.tsv",
+            "corrections.tsv",
+            "predictions.parquet",
+        ],
+        "evaluation/figures": [f"{name}.png" for name in EVALUATION_FIGURES],
+        "report": ["index.html", "MODEL_CARD.md"],
+    }
+    return [
+        f"results/{folder}/{name}" for folder, files in names.items() for name in files
+    ]

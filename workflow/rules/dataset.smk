@@ -37,6 +37,7 @@ rule choose_test_groups:
     params:
         test=config["test"],
         keep=config["batching"]["keep"],
+        kept_plan=kept_plan,
     script:
         "../scripts/choose_test_groups.py"
 
@@ -65,6 +66,7 @@ rule screen_features:
         mem_mb=whole_memory("screen_features"),
         needs_mb=whole_memory("screen_features"),
     params:
+        algorithm=ALGORITHM,
         dataset=row_config,
         screen=config["screen"],
     script:
@@ -96,5 +98,6 @@ checkpoint plan_batches:
         budget_mb=planning_budget,
     params:
         config=plan_config,
+        kept_plan=kept_plan,
     script:
         "../scripts/plan_batches.py"

@@ -1,8 +1,8 @@
 rule consolidate:
     input:
         models=per_batch(f"{BATCH_FILES}/model.gbm"),
-        manifest="results/batches/manifest.tsv",
-        profile="results/dataset/profile.json",
+        manifest=ancient("results/batches/manifest.tsv"),
+        profile=ancient("results/dataset/profile.json"),
     output:
         model="results/model/model_multiclass_all_genes.gbm",
         pickle="results/model/model_multiclass_all_genes.pkl",
@@ -16,6 +16,8 @@ rule consolidate:
         mem_mb=whole_memory("consolidate"),
         needs_mb=whole_memory("consolidate"),
     params:
+        plan=plan_keys,
+        fingerprint=data_fingerprint,
         combiner=config["ensemble"]["combiner"],
         prevalence=config["calibration"]["prevalence"],
     script:
@@ -49,6 +51,7 @@ rule evaluate:
         mem_mb=whole_memory("evaluate"),
         needs_mb=whole_memory("evaluate"),
     params:
+        algorithm=ALGORITHM,
         dataset=row_config,
         evaluation=config["evaluation"],
     script:

@@ -1,7 +1,7 @@
 rule predict:
     input:
         model="results/model/model_multiclass_all_genes.gbm",
-        shards=table_shards,
+        shards=ancient(table_shards),
     output:
         predictions="results/predictions/{table}.parquet",
         usage="results/usage/predict/{table}.json",
@@ -14,6 +14,7 @@ rule predict:
         mem_mb=whole_memory("predict"),
         needs_mb=whole_memory("predict"),
     params:
+        fingerprint=table_fingerprint,
         table=lookup(dpath="predict/tables/{table}", within=config),
     script:
         "../scripts/predict.py"

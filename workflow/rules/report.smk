@@ -2,7 +2,7 @@ rule write_report:
     input:
         profile="results/dataset/profile.json",
         screen="results/features/screen.tsv",
-        manifest="results/batches/manifest.tsv",
+        manifest=ancient("results/batches/manifest.tsv"),
         summaries=per_batch(f"{BATCH_FILES}/summary.json"),
         usage=usage_records,
         metrics="results/evaluation/metrics.tsv",
@@ -31,6 +31,7 @@ rule write_report:
         mem_mb=whole_memory("write_report"),
         needs_mb=whole_memory("write_report"),
     params:
+        plan=plan_keys,
         config=report_config,
     script:
         "../scripts/write_report.py"
