@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from genebatch.column_facts import ColumnFacts
 from genebatch.dataset import Roles, Shard, assign_roles, read_groups
 from genebatch.files import InputError, write_json, write_parquet
 from genebatch.scan import Problem, Scan
@@ -42,7 +43,7 @@ def analyze_dataset(
     InputError
         Listing every violation of the contract; nothing is written then.
     """
-    paths = find_shards(dataset["path"])
+    paths = find_shards(dataset["path"], "dataset.path")
     schema = common_schema(paths)
     roles = assign_roles(schema, dataset)
     shards = [_describe(path) for path in paths]
@@ -73,6 +74,8 @@ def find_problems(scan: Scan, dataset: Mapping[str, Any], test_column: str | Non
     return [
         *_label_problems(scan),
         *_group_problems(scan, test_column),
+        *_role_problems(scan),
+        *_weight_problems(scan),
         *_column_problems(scan, dataset["infinite"]),
     ]
 
@@ -130,36 +133,72 @@ def _group_problems(scan: Scan, test_column: str | None) -> Iterator[Problem]:
         )
 
 
-def _column_problems(scan: Scan, infinite: str) -> Iterator[Problem]:
-    for facts in scan.columns.values():
-        name, strict = facts.name, facts.name in (scan.roles.weight, scan.roles.position)
-        for path, count in facts.infinite.items():
-            if strict or infinite == "error":
-                yield Problem(
-                    "error",
-                    f"{path}: column '{name}' is infinite in {count:,} rows; set "
-                    "dataset.infinite: missing, or list the column in dataset.exclude",
-                )
-            else:
-                yield Problem(
-                    "note", f"{path}: {count:,} infinite values of '{name}' are missing values"
-                )
-        if strict and facts.nulls + facts.nans:
-            key = "weight" if name == scan.roles.weight else "position"
+def _role_problems(scan: Scan) -> Iterator[Problem]:
+    """Values that the role of a column cannot use, in base scores, weight and position."""
+    wanted = {
+        column: f"dataset.scores.{name} must lie in [0, 1] in every row"
+        for name, column in scan.roles.scores.items()
+    }
+    if scan.roles.weight:
+        wanted[scan.roles.weight] = "dataset.weight must be finite and 0 or more in every row"
+    if scan.roles.position:
+        wanted[scan.roles.position] = "dataset.position must be a finite number in every row"
+    for column, rule in wanted.items():
+        facts = scan.columns[column]
+        outside = "negative" if column == scan.roles.weight else "outside 0 to 1"
+        for fact, counts in (
+            ("null or NaN", facts.empty),
+            ("infinite", facts.infinite),
+            (outside, facts.outside),
+        ):
+            for path, count in counts.items():
+                message = f"{path}: column '{column}' is {fact} in {count:,} rows; {rule}"
+                yield Problem("error", message)
+
+
+def _weight_problems(scan: Scan) -> Iterator[Problem]:
+    """Classes without weight: nothing could be learned of them, or judged by weight."""
+    if not scan.roles.weight or not scan.counts:
+        return
+    rows, weights = np.sum(scan.counts, axis=0), np.sum(scan.weights, axis=0)
+    for name, count, weight in zip(scan.classes, rows, weights, strict=True):
+        if count and not weight > 0:
             yield Problem(
                 "error",
-                f"column '{name}' is empty in {facts.nulls + facts.nans:,} rows; "
-                f"dataset.{key} must be there in every row",
+                f"column '{scan.roles.weight}' (dataset.weight) sums to {weight:g} over the "
+                f"{count:,} rows of class '{name}'; every class needs a weight above 0, or set "
+                "dataset.weight: null",
             )
-        elif facts.nulls == scan.rows:
-            yield Problem("note", f"column '{name}' is empty in every row")
-        elif facts.nans:
-            yield Problem("note", f"column '{name}': {facts.nans:,} NaN are missing values")
+
+
+def _column_problems(scan: Scan, infinite: str) -> Iterator[Problem]:
+    strict = {scan.roles.weight, scan.roles.position, *scan.roles.scores.values()}
+    for name, facts in scan.columns.items():
+        if name not in strict:
+            yield from _feature_problems(facts, scan.rows, infinite)
         elif facts.constant:
             yield Problem("note", f"column '{name}' is constant ({facts.minimum:g})")
-    weight = scan.columns.get(scan.roles.weight) if scan.roles.weight else None
-    if weight is not None and weight.minimum < 0:
-        yield Problem("error", f"column '{weight.name}' (dataset.weight) has negative values")
+
+
+def _feature_problems(facts: ColumnFacts, rows: int, infinite: str) -> Iterator[Problem]:
+    name = facts.name
+    for path, count in facts.infinite.items():
+        if infinite == "error":
+            yield Problem(
+                "error",
+                f"{path}: column '{name}' is infinite in {count:,} rows; set "
+                "dataset.infinite: missing, or list the column in dataset.exclude",
+            )
+        else:
+            yield Problem(
+                "note", f"{path}: {count:,} infinite values of '{name}' are missing values"
+            )
+    if facts.nulls.total() == rows:
+        yield Problem("note", f"column '{name}' is empty in every row")
+    elif facts.constant:
+        yield Problem("note", f"column '{name}' is constant ({facts.minimum:g})")
+    for path, count in facts.nans.items():
+        yield Problem("note", f"{path}: column '{name}': {count:,} NaN are missing values")
 
 
 def _describe(path: Path) -> Shard:

@@ -8,6 +8,9 @@ import numpy as np
 from genebatch.files import InputError
 from genebatch.metrics import check_length, checked_weights
 
+# Resamples of fewer groups repeat a handful of them: with three groups one resample in nine is a
+# single group, and the percentiles then show which groups were met and not how others would do.
+MIN_GROUPS = 10
 MIN_REPLICATES = 20  # below this the 2.5 % and 97.5 % points are the extremes themselves
 
 
@@ -69,14 +72,45 @@ def bootstrap_average_precision(
     return result
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
-    """Percentile interval of the values that are not NaN; None if fewer than 20 are left."""
+def positive_groups(y: np.ndarray, groups: np.ndarray, weight: np.ndarray | None = None) -> int:
+    """Number of groups that hold a positive row, with a weight above zero where there are any."""
+    y = np.asarray(y, dtype=bool)
+    used = y if weight is None else y & (np.asarray(weight) > 0)
+    return int(np.unique(np.asarray(groups)[used]).size)
+
+
+def interval(values: np.ndarray, n_groups: int, level: float = 0.95) -> tuple[float, float] | None:
+    """Percentile interval of the values that are not NaN.
+
+    Parameters
+    ----------
+    values : (n,)
+        One value per resample of the groups.
+    n_groups : int
+        Groups that hold positive rows (`positive_groups`).
+    level : float
+        Share of the values inside.
+
+    Returns
+    -------
+    tuple of float, or None
+        None if there are fewer than 10 such groups or fewer than 20 values; `why_no_interval`
+        puts it in words.
+    """
     values = np.asarray(values, dtype=np.float64)
     values = values[~np.isnan(values)]
-    if values.size < MIN_REPLICATES:
+    if n_groups < MIN_GROUPS or values.size < MIN_REPLICATES:
         return None
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def why_no_interval(name: str, n_groups: int) -> str:
+    """Why `interval` gave none to the class `name`."""
+    if n_groups < MIN_GROUPS:
+        plural = "s" if n_groups != 1 else ""
+        return f"only {n_groups} test group{plural} with {name} rows, fewer than {MIN_GROUPS}"
+    return "too few resamples have a positive row"
 
 
 class _Ranked(NamedTuple):

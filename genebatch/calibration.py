@@ -145,10 +145,13 @@ def choose(
     weight: np.ndarray | None = None,
     method: str = "auto",
 ) -> Choice:
-    """The calibrator of one class, other than identity only where that lowers the log loss.
+    """The calibrator of one class, other than identity only where that clearly lowers the loss.
 
     Every method is judged cross-fitted: rows of a fold are calibrated by a fit on the other
-    folds. The one with the lowest weighted log loss is then fitted on all rows.
+    folds. Choosing by these losses flatters what is chosen, so a method is a candidate only if
+    its gain over identity in the weighted log loss of a fold, on average over folds, exceeds the
+    standard error of that average. The candidate with the lowest weighted log loss of all rows
+    is then fitted on all rows; without one it is identity.
 
     Parameters
     ----------
@@ -162,7 +165,7 @@ def choose(
         Row weights.
     method : str
         "auto" to try all of `CALIBRATORS`, or one of them, which is likewise given up for
-        identity where it does not lower the log loss.
+        identity where it is no candidate.
 
     Returns
     -------
@@ -187,7 +190,7 @@ def choose(
     if reason is not None:
         names = ["identity"]
     tried = {name: cross_fit(name, margin, y, folds, weight) for name in names}
-    table = _compare(tried, y, weight)
+    table = _compare(tried, y, folds, weight)
     best = table.filter("chosen")["method"].item()
     return Choice(CALIBRATORS[best](margin, y, weight), tried[best], table, reason)
 
@@ -214,15 +217,39 @@ def cross_fit(
     return probability
 
 
-def _compare(tried: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray) -> pl.DataFrame:
+def _compare(
+    tried: dict[str, np.ndarray], y: np.ndarray, folds: np.ndarray, weight: np.ndarray
+) -> pl.DataFrame:
     """The scores of each method's probabilities; identity, the first, wins a draw."""
     scores = {"method": list(tried)}
     for metric in ("log_loss", "brier", "ece"):
         values = [METRICS[metric](y, p, weight, None).value for p in tried.values()]
         scores[metric] = pl.Series(values, dtype=pl.Float64)
-    losses = [np.inf if loss is None else loss for loss in scores["log_loss"]]
-    best = int(np.argmin(losses))
-    return pl.DataFrame(scores | {"chosen": [index == best for index in range(len(tried))]})
+    losses = dict(zip(tried, scores["log_loss"], strict=True))
+    plain, *others = tried
+    better = [name for name in others if _gains(tried[plain], tried[name], y, folds, weight)]
+    best = min([plain, *better], key=losses.get)
+    return pl.DataFrame(scores | {"chosen": [name == best for name in tried]})
+
+
+def _gains(
+    plain: np.ndarray,
+    probability: np.ndarray,
+    y: np.ndarray,
+    folds: np.ndarray,
+    weight: np.ndarray,
+) -> bool:
+    """Whether the mean over folds of the gain in log loss exceeds its standard error."""
+    gains = []
+    for fold in np.unique(folds[weight > 0]):
+        held = folds == fold
+        before, after = (
+            METRICS["log_loss"](y[held], p[held], weight[held], None).value
+            for p in (plain, probability)
+        )
+        gains.append(before - after)
+    error = np.std(gains, ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.inf
+    return bool(np.mean(gains) > error)
 
 
 def _logistic_regression(

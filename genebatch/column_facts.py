@@ -1,5 +1,6 @@
 """Counts, range, density and hash of a column, gathered over record batches."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,18 @@ NULL_BITS = np.uint64(0x9E3779B97F4A7C15)
 
 
 class ColumnFacts:
-    """Counts, range and density of one column."""
+    """Counts, range and density of one column; `outside` counts finite values beyond `bounds`.
 
-    def __init__(self, name: str):
-        self.name = name
-        self.nulls = self.nans = self.nonzero = 0
-        self.infinite: dict[str, int] = {}
+    What may be a fault of the table is counted by file.
+    """
+
+    def __init__(self, name: str, bounds: tuple[float, float] = (-np.inf, np.inf)):
+        self.name, self.bounds = name, bounds
+        self.nonzero = 0
+        self.nulls: Counter[str] = Counter()
+        self.nans: Counter[str] = Counter()
+        self.infinite: Counter[str] = Counter()
+        self.outside: Counter[str] = Counter()
         self.minimum, self.maximum = np.inf, -np.inf
         self._multiplier = multiplier(name)
 
@@ -30,7 +37,7 @@ class ColumnFacts:
         bits = _bits(values)
         if missing is not None:
             bits[missing] = NULL_BITS
-            self.nulls += int(missing.sum())
+            self.nulls[path] += int(missing.sum())
         bits *= self._multiplier
         hashes += bits
         finite = values if missing is None else values[~missing]
@@ -40,6 +47,7 @@ class ColumnFacts:
             self.minimum = min(self.minimum, float(finite.min()))
             self.maximum = max(self.maximum, float(finite.max()))
             self.nonzero += int(np.count_nonzero(finite))
+            self._count_outside(finite, path)
         return values
 
     def summary(self, rows: int, kind: pa.DataType) -> dict[str, Any]:
@@ -50,9 +58,9 @@ class ColumnFacts:
         return {
             "type": str(kind),
             "kind": "count" if sparse and density < SPARSE_BELOW else "dense",
-            "nulls": self.nulls,
-            "nans": self.nans,
-            "infinite": sum(self.infinite.values()),
+            "nulls": self.nulls.total(),
+            "nans": self.nans.total(),
+            "infinite": self.infinite.total(),
             "minimum": self.minimum if np.isfinite(self.minimum) else None,
             "maximum": self.maximum if np.isfinite(self.maximum) else None,
             "density": density,
@@ -62,7 +70,17 @@ class ColumnFacts:
     @property
     def constant(self) -> bool:
         """Whether all values are equal and none is missing."""
-        return self.minimum == self.maximum and not self.nulls + self.nans
+        return self.minimum == self.maximum and not self.empty
+
+    @property
+    def empty(self) -> Counter[str]:
+        """Rows that are null or NaN, by file."""
+        return self.nulls + self.nans
+
+    def _count_outside(self, finite: np.ndarray, path: str) -> None:
+        low, high = self.bounds
+        if finite.min() < low or finite.max() > high:
+            self.outside[path] += int(((finite < low) | (finite > high)).sum())
 
     def _finite(self, values: np.ndarray, path: str) -> np.ndarray:
         # Features are float32: what is too large for it is infinite there.
@@ -73,8 +91,9 @@ class ColumnFacts:
         nans = int(np.isnan(values).sum())
         infinite = len(values) - int(finite.sum()) - nans
         if infinite:
-            self.infinite[path] = self.infinite.get(path, 0) + infinite
-        self.nans += nans
+            self.infinite[path] += infinite
+        if nans:
+            self.nans[path] += nans
         return values[finite]
 
 

@@ -15,6 +15,7 @@ from genebatch.files import read_json, write_json
 from genebatch.plots import Reliability, Scored
 from genebatch.rows import base_scores, label_codes, plain_weights
 from genebatch.tables import read_tsv
+from genebatch.training import LOSSES
 from genebatch.wording import loss_text
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 
 BEESWARM_FEATURES = 15
 TOP_FEATURES = 10
-LOSSES = ("log_loss", "brier", "ece")
 
 
 def diagnose_batch(
@@ -122,25 +122,16 @@ def _calibrators(
     """Lines of each class's calibration panel, and its title."""
     lines, heads = {}, []
     for name, facts in calibration.items():
-        before, after = _losses(facts)
-        tables = {side: pl.DataFrame(facts[side]) for side in ("before", "after")}
-        shown = {"before": before, "after": after}
-        if facts["method"] == "identity":
-            shown = {"model": before}
-            tables["model"] = tables["before"]
+        shown = {side: facts[side] for side in ("before", "after")}
+        # A class keeps its logistic and still moves where the calibrator of another one does.
+        if facts["before"] == facts["after"]:
+            shown = {"model": facts["before"]}
         lines[name] = [
-            Reliability(side, f"{side}: {loss_text(losses)}", tables[side])
-            for side, losses in shown.items()
+            Reliability(side, f"{side}: {loss_text(worth)}", pl.DataFrame(worth["reliability"]))
+            for side, worth in shown.items()
         ]
         heads.append(f"{name}: {facts['method']}")
     return lines, heads
-
-
-def _losses(facts: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Losses of the logistic alone and of the chosen calibrator."""
-    before = next(line for line in facts["methods"] if line["method"] == "identity")
-    after = next(line for line in facts["methods"] if line["chosen"])
-    return before, after
 
 
 def _swarms(
@@ -169,13 +160,8 @@ def _counts(values: pl.Series) -> dict[str, int]:
 
 
 def _calibration_summary(facts: Mapping[str, Any]) -> dict[str, Any]:
-    before, after = _losses(facts)
-    return {
-        "method": facts["method"],
-        "reason": facts["reason"],
-        "before": {key: before[key] for key in LOSSES},
-        "after": {key: after[key] for key in LOSSES},
-    }
+    losses = {side: {key: facts[side][key] for key in LOSSES} for side in ("before", "after")}
+    return {"method": facts["method"], "reason": facts["reason"], **losses}
 
 
 def _top(features: pl.DataFrame) -> list[dict[str, Any]]:

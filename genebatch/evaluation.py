@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genebatch.bootstrap import bootstrap_average_precision, interval
+from genebatch.bootstrap import bootstrap_average_precision, interval, positive_groups
 from genebatch.dataset import described, read_groups
 from genebatch.files import InputError, read_json, write_parquet, write_tsv
 from genebatch.model import EnsembleModel, load_model
@@ -123,7 +123,8 @@ def compare(metrics: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
     -------
     polars.DataFrame
         Columns `class, metric, weighted, base, ensemble, difference`, and, for average precision,
-        95 % bootstrap intervals over groups of the three as `{name}_low` and `{name}_high`.
+        the number of `groups` with rows of the class and 95 % bootstrap intervals over groups
+        of the three as `{name}_low` and `{name}_high`, null where these groups are too few.
     """
     keys = ["class", "metric", "weighted"]
     sides = {
@@ -153,19 +154,22 @@ def _intervals(
     for column, name in enumerate(classes):
         scores = {system: systems[system][:, column] for system in judged}
         for weighted in [False] if weight is None else [False, True]:
+            used = weight if weighted else None
+            n_groups = positive_groups(codes == column, groups, used)
             values = bootstrap_average_precision(
                 codes == column,
                 scores,
                 groups,
-                weight if weighted else None,
+                used,
                 evaluation["n_replicates"],
                 evaluation["seed"],
             )
             if "base" in values:
                 values["difference"] = values["ensemble"] - values["base"]
             line = {"class": name, "metric": "average_precision", "weighted": weighted}
+            line["groups"] = n_groups
             for system in ("base", "ensemble", "difference"):
-                ends = interval(values[system]) if system in values else None
+                ends = interval(values[system], n_groups) if system in values else None
                 line[f"{system}_low"], line[f"{system}_high"] = ends or (None, None)
             lines.append(line)
     ends = {

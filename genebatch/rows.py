@@ -35,11 +35,11 @@ def score_columns(classes: list[str]) -> dict[str, str]:
 
 
 def base_scores(rows: pl.DataFrame, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    """Normalised base scores, (rows, classes), as the system `base`; none where there are none."""
+    """Base scores as given, (rows, classes), as the system `base`; none where there are none."""
     columns = list(score_columns(list(classes)).values())
     if not set(columns) <= set(rows.columns):
         return {}
-    return {"base": normalised(rows.select(columns).to_numpy().astype(np.float64))}
+    return {"base": rows.select(columns).to_numpy().astype(np.float64)}
 
 
 def normalised(probabilities: np.ndarray) -> np.ndarray:

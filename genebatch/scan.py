@@ -38,8 +38,10 @@ class Scan:
         self.roles, self.classes, self.null_label = roles, classes, null_label
         self.schema = schema
         self.rows = 0
+        bounds = dict.fromkeys(roles.scores.values(), (0.0, 1.0))
+        bounds |= {roles.weight: (0.0, np.inf)} if roles.weight else {}
         self.columns = {
-            name: ColumnFacts(name)
+            name: ColumnFacts(name, bounds.get(name, (-np.inf, np.inf)))
             for name in [*roles.candidates, *filter(None, [roles.weight, roles.position])]
         }
         self.index: dict[str, int] = {}

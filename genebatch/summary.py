@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from genebatch.bootstrap import why_no_interval
 from genebatch.tables import read_tsv
 
 METRICS = ("average_precision", "log_loss", "ece", "top_k")
@@ -62,12 +63,14 @@ def _differences(table: pl.DataFrame) -> Iterator[str]:
     )
     for row in judged.iter_rows(named=True):
         low, high = row["difference_low"], row["difference_high"]
+        said = f"not judged: {why_no_interval(row['class'], row['groups'])}"
         if low is not None:
-            how = "weighted" if row["weighted"] else "on rows"
-            yield (
-                f"{row['class']}, {how}: average precision {row['difference']:+.4f} against the "
-                f"base scores, 95 % interval over groups [{low:+.4f}, {high:+.4f}]"
-            )
+            said = f"95 % interval over groups [{low:+.4f}, {high:+.4f}]"
+        how = "weighted" if row["weighted"] else "on rows"
+        yield (
+            f"{row['class']}, {how}: average precision {row['difference']:+.4f} against the "
+            f"base scores, {said}"
+        )
 
 
 def _number(value: float | None) -> str:

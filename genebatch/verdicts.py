@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from genebatch.bootstrap import why_no_interval
 from genebatch.metrics import COUNTS_ROWS, Metric
 from genebatch.model import EnsembleModel
 from genebatch.tables import read_tsv
@@ -25,7 +26,8 @@ OVERALL = {
     "macro_average_precision": "macro average precision",
     "log_loss": "log loss",
 }
-VERDICTS = ("better", "worse", "not distinguishable", "no verdict")
+NOT_JUDGED = "not judged"
+VERDICTS = ("better", "worse", "not distinguishable", NOT_JUDGED)
 
 
 class Verdict(NamedTuple):
@@ -79,7 +81,7 @@ def read_evaluation(inputs: Mapping[str, Any], model: EnsembleModel) -> Evaluati
 def verdict_word(low: float | None, high: float | None) -> str:
     """What the interval of a difference says; one that includes zero says nothing either way."""
     if low is None or high is None:
-        return "no verdict"
+        return NOT_JUDGED
     if low <= 0 <= high:
         return "not distinguishable"
     return "better" if low > 0 else "worse"
@@ -135,12 +137,12 @@ def _verdict(
     ends = "difference" if evaluation.has_base else "ensemble"
     low, high = line[f"{ends}_low"], line[f"{ends}_high"]
     score = known["ensemble", name, "average_precision", weighted]
-    why = score.reason or "too few resamples have a positive row"
+    why = score.reason or why_no_interval(name, line["groups"])
     return Verdict(
         name,
         weighted,
         int((evaluation.rows["label"] == name).sum()),
-        verdict_word(low, high) if evaluation.has_base else "no verdict",
+        verdict_word(low, high) if evaluation.has_base else NOT_JUDGED,
         cell(line["difference"], score.reason or "no base scores", signed=True),
         cell(low, why),
         cell(high, why),

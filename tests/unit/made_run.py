@@ -21,6 +21,7 @@ FEATURES = ["<i>gc</i>", "5mer_A|C"]
 JOBS = (("train_batch", "b000", 500, 600.0), ("evaluate", "all", 500, 300.0))
 DRAWN = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
 ABOVE, AROUND, BELOW = (0.01, 0.05), (-0.01, 0.05), (-0.05, -0.01)
+FEW = "few"  # too few test groups for an interval
 PNG = b"\x89PNG"
 VOWELS = [f"vowel {number}" for number in range(4)]
 
@@ -177,12 +178,20 @@ class Data:
         lines = []
         for name, ends in zip(self.classes, intervals, strict=True):
             for weighted in (False, True) if self.weight else (False,):
-                low, high = (ends[weighted] if isinstance(ends, dict) else ends) or (None, None)
+                few = ends == FEW
+                known = None if few else ends[weighted] if isinstance(ends, dict) else ends
+                low, high = known or (None, None)
                 line = {"class": name, "metric": "average_precision", "weighted": weighted}
+                line["groups"] = 1 if few else 10
                 line |= {"base_low": None, "base_high": None}
-                line |= {"ensemble_low": 0.5 if ends else None, "ensemble_high": 0.9}
+                line |= {"ensemble_low": 0.5 if known else None}
+                line["ensemble_high"] = 0.9 if known else None
                 lines.append(line | {"difference_low": low, "difference_high": high})
-        ends = {f"{s}_{e}": pl.Float64 for s in ("base", "difference") for e in ("low", "high")}
+        ends = {
+            f"{s}_{e}": pl.Float64
+            for s in ("base", "ensemble", "difference")
+            for e in ("low", "high")
+        }
         table = pl.DataFrame(lines, schema_overrides=ends, infer_schema_length=None)
         changed = pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
         if self.base:

@@ -170,29 +170,72 @@ def test_infinite_values_are_missing_on_request(table, analyse):
 def test_infinite_weights_and_positions_stay_an_error(table, refused, column):
     frame = table().with_columns(pl.col(column).cast(pl.Float64))
     frame = set_cells(frame, column, [1], float("inf"))
-    refused(frame, f"column '{column}' is infinite in 1 rows", infinite="missing")
+    refused(frame, f"column '{column}' is infinite in 1 rows; dataset.", infinite="missing")
 
 
 def test_nan_is_a_missing_value_and_noted(table, analyse):
     analysed = analyse(set_cells(table(), "noise", [1, 2], float("nan")))
-    assert "column 'noise': 2 NaN are missing values" in notes(analysed)
+    assert "part-0.parquet: column 'noise': 2 NaN are missing values" in notes(analysed)
     assert analysed.profile["columns"]["noise"]["nans"] == 2
 
 
 @pytest.mark.parametrize("value", [None, float("nan")])
 def test_a_missing_weight_is_an_error(table, refused, value):
     frame = set_cells(table(), "sample_weight", [1, 2], value)
-    refused(frame, r"column 'sample_weight' is empty in 2 rows; dataset\.weight must be")
+    refused(
+        frame,
+        r"part-0\.parquet: column 'sample_weight' is null or NaN in 2 rows; dataset\.weight must",
+    )
 
 
 def test_a_missing_position_is_an_error(table, refused):
     frame = set_cells(table(), "position", [1], None)
-    refused(frame, r"column 'position' is empty in 1 rows; dataset\.position must be")
+    refused(
+        frame, r"part-0\.parquet: column 'position' is null or NaN in 1 rows; dataset\.position"
+    )
 
 
 def test_a_negative_weight_is_an_error(table, refused):
     frame = set_cells(table(), "sample_weight", [1], -0.5)
-    refused(frame, r"column 'sample_weight' \(dataset\.weight\) has negative values")
+    refused(
+        frame,
+        r"part-0\.parquet: column 'sample_weight' is negative in 1 rows; dataset\.weight must",
+    )
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0])
+def test_a_class_without_weight_is_an_error(table, refused, weight):
+    frame = table().with_columns(
+        pl.when(splice_type="donor").then(weight).otherwise("sample_weight").alias("sample_weight")
+    )
+    total = f"{12 * weight:g}"
+    refused(frame, rf"\(dataset\.weight\) sums to {total} over the 12 rows of class 'donor'")
+
+
+@pytest.mark.parametrize(
+    ("value", "fact"),
+    [
+        (1.5, "outside 0 to 1"),
+        (-0.1, "outside 0 to 1"),
+        (None, "null or NaN"),
+        (float("nan"), "null or NaN"),
+        (float("inf"), "infinite"),
+    ],
+)
+def test_base_scores_that_are_no_probabilities_are_an_error(table, refused, value, fact):
+    names = ("neither", "donor", "acceptor")
+    scores = {name: f"{name}_score" for name in names}
+    frame = table().with_columns(pl.lit(0.5).alias(column) for column in scores.values())
+    frame = set_cells(frame, "donor_score", [1, 2], value)
+    message = rf"part-0\.parquet: column 'donor_score' is {fact} in 2 rows; dataset\.scores\.donor "
+    refused(frame, message + r"must lie in \[0, 1\]", scores=scores, infinite="missing")
+
+
+def test_base_scores_of_0_and_1_are_taken(table, analyse):
+    scores = {name: f"{name}_score" for name in ("neither", "donor", "acceptor")}
+    ends = pl.col("position") % 2
+    frame = table().with_columns(ends.cast(pl.Float32).alias(name) for name in scores.values())
+    assert analyse(frame, scores=scores).profile["columns"]["donor_score"]["maximum"] == 1
 
 
 @pytest.mark.parametrize("rows_at_once", [15, 1_000_000])
@@ -223,7 +266,7 @@ def test_every_violation_is_told_at_once(table, analyse):
     frame = set_cells(frame, "sample_weight", [5], -1.0)
     with pytest.raises(InputError) as caught:
         analyse(frame)
-    for fact in ("branch", "'noise' is infinite", "negative values"):
+    for fact in ("branch", "'noise' is infinite", "is negative"):
         assert fact in str(caught.value)
 
 

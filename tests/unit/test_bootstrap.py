@@ -10,7 +10,13 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score
 
 from genebatch import bootstrap
-from genebatch.bootstrap import bootstrap_average_precision, interval
+from genebatch.bootstrap import (
+    MIN_GROUPS,
+    bootstrap_average_precision,
+    interval,
+    positive_groups,
+    why_no_interval,
+)
 from genebatch.files import InputError
 from helpers import grouped
 
@@ -91,10 +97,26 @@ def test_forty_thousand_rows_take_seconds():
 
 
 def test_interval_holds_the_middle_of_the_values():
-    assert interval(np.arange(101.0), level=0.9) == pytest.approx((5.0, 95.0))
+    assert interval(np.arange(101.0), 10, level=0.9) == pytest.approx((5.0, 95.0))
 
 
 def test_interval_ignores_nan_and_needs_twenty_values():
     values = np.append(np.arange(20.0), [np.nan] * 5)
-    assert interval(values) == pytest.approx((0.475, 18.525))
-    assert interval(values[1:]) is None
+    assert interval(values, 10) == pytest.approx((0.475, 18.525))
+    assert interval(values[1:], 10) is None
+
+
+def test_few_groups_have_no_interval_however_many_resamples():
+    values = np.arange(500.0)
+    assert interval(values, MIN_GROUPS) is not None
+    assert interval(values, MIN_GROUPS - 1) is None
+    assert why_no_interval("donor", 1) == "only 1 test group with donor rows, fewer than 10"
+    assert "only 9 test groups with donor rows" in why_no_interval("donor", 9)
+    assert "too few resamples" in why_no_interval("donor", 10)
+
+
+def test_only_groups_with_a_positive_row_that_weighs_something_count():
+    y = np.array([True, True, False, True, True])
+    groups = np.array(["a", "a", "b", "c", "d"])
+    assert positive_groups(y, groups) == 3
+    assert positive_groups(y, groups, np.array([0.0, 1.0, 1.0, 0.0, 2.0])) == 2

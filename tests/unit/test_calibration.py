@@ -250,6 +250,28 @@ def test_margins_that_are_right_already_stay_nearly_as_they_are(seed):
     assert np.abs(applied - plain).mean() < 0.02
 
 
+def test_small_samples_that_are_right_already_keep_identity():
+    kept = [choose(*sample(seed, n_rows=300)).calibrator.method for seed in range(60)]
+    assert kept.count("identity") >= 55
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_small_samples_of_overconfident_margins_are_mended(seed):
+    margin, y, folds = sample(seed, n_rows=300, slope=0.3)
+    choice = choose(margin, y, folds)
+    assert choice.calibrator.method != "identity"
+    assert loss(y, choice.cross_fitted) < loss(y, expit(margin)) - 0.1
+
+
+def test_a_gain_of_one_fold_alone_is_no_reason_to_leave_identity():
+    # Four folds are right at the margin, the fifth has far too many positive rows.
+    margin, y = np.zeros(100), np.tile([False, True], 50)
+    folds = np.repeat(range(5), 20)
+    y[folds == 4] = True
+    losses = choose(margin, y, folds, method="sigmoid").table
+    assert losses.filter("chosen")["method"].to_list() == ["identity"]
+
+
 @pytest.mark.parametrize("method", FITTED)
 def test_a_named_method_that_does_not_beat_identity_is_given_up(method):
     # Margins are right; two of the three small folds lead each fit astray.

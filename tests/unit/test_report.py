@@ -10,7 +10,7 @@ from genebatch import load_model
 from genebatch.report import usage_by_rule, write_report
 from genebatch.verdicts import COLUMNS
 from genebatch.wording import format_value
-from made_run import ABOVE, AROUND, AWKWARD, BELOW, FEATURES, PNG, VOWELS, Data
+from made_run import ABOVE, AROUND, AWKWARD, BELOW, FEATURES, FEW, PNG, VOWELS, Data
 
 
 class Page(HTMLParser):
@@ -193,8 +193,24 @@ def test_a_metric_without_a_value_is_a_dash_with_its_reason(written):
     intervals = (ABOVE, None, ABOVE)
     _, page, card = written("absent", intervals, weight=False, absent=1)
     assert '<span title="no positive rows">\N{EN DASH}</span>' in page
-    assert f"No verdict: {AWKWARD[1]} (no positive rows)" in Page(page).text
+    assert f"Not judged: {AWKWARD[1]} (no positive rows)" in Page(page).text
     assert "average precision of" in card.split("Metrics without a value:")[1]
+
+
+def test_too_few_test_groups_are_said_and_nothing_is_called_better(written):
+    _, page, card = written("few", (FEW,) * 3, weight=False)
+    text = Page(page).text
+    reason = "only 1 test group with plain rows, fewer than 10"
+    assert "Not judged: " in text
+    assert f"plain ({reason})" in text
+    assert "etter than" not in text
+    assert f"not judged: {reason} |" in card
+    assert "| better |" not in card
+
+
+def test_without_base_scores_too_few_test_groups_are_said_as_well(written):
+    _, _, card = written("few_bare", (FEW,) * 4, (), classes=VOWELS, base=False, weight=False)
+    assert "(only 1 test group with vowel 0 rows, fewer than 10)" in card
 
 
 def test_jobs_above_their_estimate_are_named(written):

@@ -16,9 +16,9 @@ def test_groups_become_numbers_in_the_order_of_their_names():
     assert group_codes(rows).tolist() == [1, 0, 2, 1]
 
 
-def test_base_scores_are_columns_of_classes_and_sum_to_one():
-    rows = pl.DataFrame({"score_no": [3.0, 0.5], "score_yes": [1.0, 0.5]})
-    assert base_scores(rows, ["yes", "no"])["base"].tolist() == [[0.25, 0.75], [0.5, 0.5]]
+def test_base_scores_are_columns_of_classes_as_given():
+    rows = pl.DataFrame({"score_no": [0.9, 0.0], "score_yes": [0.3, 0.0]})
+    assert base_scores(rows, ["yes", "no"])["base"].tolist() == [[0.3, 0.9], [0.0, 0.0]]
 
 
 def test_without_base_scores_there_is_no_base_system():

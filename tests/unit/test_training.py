@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.special import expit, logit
+from sklearn.metrics import log_loss
 
 from genebatch import learner as boosting
 from genebatch import training
@@ -397,10 +398,13 @@ def test_reliability_is_written_before_and_after(calibrated):
     donor = written["classes"]["donor"]
     assert donor["method"] == "identity"
     assert donor["before"] == donor["after"]
-    # Fifteen bins of equal width; 15 rows at each of 0.2, 0.4, 0.6, 0.8.
-    assert [line["n"] for line in donor["before"]] == [15, 15, 15, 15]
-    found = [(line["mean_probability"], line["observed"]) for line in donor["before"]]
-    np.testing.assert_allclose(found, np.repeat([[0.2], [0.4], [0.6], [0.8]], 2, 1), atol=1e-6)
+    # Fifteen bins of equal width; 15 rows at each of 0.2, 0.4, 0.6, 0.8,
+    # of which the third class takes one ten-thousandth.
+    assert [line["n"] for line in donor["before"]["reliability"]] == [15, 15, 15, 15]
+    found = [
+        (line["mean_probability"], line["observed"]) for line in donor["before"]["reliability"]
+    ]
+    np.testing.assert_allclose(found, np.repeat([[0.2], [0.4], [0.6], [0.8]], 2, 1), atol=2e-4)
 
 
 def test_overconfident_margins_get_a_calibrator_that_the_model_keeps(calibrated):
@@ -421,7 +425,41 @@ def test_overconfident_margins_get_a_calibrator_that_the_model_keeps(calibrated)
         miss = [abs(x["mean_probability"] - x["observed"]) * x["weight"] for x in lines]
         return sum(miss) / 3000
 
-    assert gap(found["after"]) < 0.03 < 0.1 < gap(found["before"])
+    assert gap(found["after"]["reliability"]) < 0.03
+    assert gap(found["before"]["reliability"]) > 0.1
+
+
+def test_losses_before_and_after_are_of_probabilities_that_the_model_gives(calibrated):
+    rng = np.random.default_rng(1)
+    truth = rng.normal(0, 1.5, 900)
+    donor = rng.random(900) < expit(truth)
+    margins = np.column_stack([-truth, 4 * truth, rng.normal(-2, 1, 900)]).astype(np.float32)
+    written, _ = calibrated(margins, donor.astype(int), method="identity")
+    raw = expit(margins.astype(float))
+    given = raw / raw.sum(axis=1, keepdims=True)
+    for column, name in enumerate(CLASSES[:2]):
+        y = donor == (column == 1)
+        for side in ("before", "after"):
+            found = written["classes"][name][side]
+            assert found["log_loss"] == pytest.approx(log_loss(y, given[:, column]))
+            mass = sum(line["weight"] * line["mean_probability"] for line in found["reliability"])
+            assert mass == pytest.approx(given[:, column].sum())
+        assert log_loss(y, raw[:, column]) != pytest.approx(found["log_loss"], rel=0.01)
+
+
+def test_base_scores_are_judged_as_they_are(out_of_fold):
+    scores = {f"score_{name}": [0.9, 0.0, 0.4, 0.8] for name in CLASSES}
+    rows = out_of_fold[:4].with_columns(
+        pl.Series("label", ["donor", "neither", "acceptor", "neither"]),
+        pl.lit(0).alias("fold"),
+        *(pl.Series(name, values) for name, values in scores.items()),
+    )
+    table = training.fold_metrics(rows, CLASSES).filter(system="base", weighted=False)
+    donor = table.filter(pl.col("class") == "donor", pl.col("metric") == "brier")["value"].item()
+    assert donor == pytest.approx((0.1**2 + 0 + 0.4**2 + 0.8**2) / 4)
+    overall = table.filter(pl.col("class") == "all", pl.col("metric") == "log_loss")
+    assert overall["value"].item() is None
+    assert "do not sum to 1" in overall["reason"].item()
 
 
 def test_finished_model_has_the_out_of_fold_metrics(toy):

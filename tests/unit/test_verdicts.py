@@ -14,7 +14,7 @@ from made_run import ABOVE, AROUND, BELOW
         (AROUND, "not distinguishable"),
         ((0.0, 0.1), "not distinguishable"),
         ((-0.1, 0.0), "not distinguishable"),
-        ((None, None), "no verdict"),
+        ((None, None), "not judged"),
     ],
 )
 def test_an_interval_that_includes_zero_is_no_difference(interval, word):

@@ -1,0 +1,34 @@
+"""What genebatch.summary promises."""
+
+import polars as pl
+
+from genebatch.summary import closing_words
+
+
+def comparison(path, groups, low, high):
+    """Average precision of one class beside base scores, with the ends of its interval."""
+    ends = {"difference_low": low, "difference_high": high}
+    line = {
+        "class": "donor",
+        "metric": "average_precision",
+        "weighted": False,
+        "base": 0.5,
+        "ensemble": 0.75,
+        "difference": 0.25,
+        "groups": groups,
+        **ends,
+    }
+    table = pl.DataFrame([line], schema_overrides=dict.fromkeys(ends, pl.Float64))
+    table.write_csv(path, separator="\t")
+    return path
+
+
+def test_closing_words_give_the_interval(tmp_path):
+    words = closing_words(comparison(tmp_path / "c.tsv", 12, 0.1, 0.4), "model.gbm")
+    assert "+0.2500 against the base scores, 95 % interval over groups [+0.1000, +0.4000]" in words
+
+
+def test_closing_words_say_why_there_is_no_interval(tmp_path):
+    words = closing_words(comparison(tmp_path / "c.tsv", 3, None, None), "model.gbm")
+    assert "not judged: only 3 test groups with donor rows, fewer than 10" in words
+    assert "interval over groups" not in words
