@@ -22,7 +22,7 @@ TYPED_ROWS = 10_000
 FOOTER_BYTES = 64 << 10
 
 
-def find_shards(path: str | Path, key: str = "the path") -> list[Path]:
+def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
     """List the Parquet files of a file, folder or glob, sorted by name.
 
     Parameters
@@ -30,7 +30,7 @@ def find_shards(path: str | Path, key: str = "the path") -> list[Path]:
     path
         What to look for.
     key
-        What an error asks the user to change.
+        The config key that an error asks the user to set, if there is one.
 
     Raises
     ------
@@ -38,16 +38,17 @@ def find_shards(path: str | Path, key: str = "the path") -> list[Path]:
         If nothing is there.
     """
     text = str(path)
+    remedy = f"; set {key}" if key else ""
     if Path(text).is_dir():
         found = sorted(Path(text).rglob("*.parquet"))
         if not found:
-            raise InputError(f"folder {text} holds no *.parquet file; set {key}")
+            raise InputError(f"folder {text} holds no *.parquet file{remedy}")
         return found
     if Path(text).is_file():
         return [Path(text)]
     found = sorted(Path(name) for name in glob.glob(text, recursive=True))
     if not found:
-        raise InputError(f"{text} does not exist and matches no file; set {key}")
+        raise InputError(f"{text} does not exist and matches no file{remedy}")
     return found
 
 

@@ -46,11 +46,29 @@ def enum(section, key):
 
 
 def test_the_reference_configuration_is_the_rendered_schema():
-    assert (ROOT / "config" / "config.yaml").read_text(encoding="utf-8") == config.render()
+    found = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
+    assert found == config.render(example=True)
+
+
+def test_the_printed_configuration_holds_the_defaults():
+    printed = yaml.safe_load(config.render())
+    for path, child, required in leaves(config.load_schema()):
+        section, key = path.split(".")
+        wanted = child["examples"][0] if required else child["default"]
+        assert printed[section][key] == wanted, path
+
+
+def test_later_files_are_merged_over_earlier_ones(tmp_path):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text(yaml.safe_dump(MINIMAL))
+    second.write_text("cv: {seed: 3}\ndataset: {weight: w}\n")
+    merged = config.load(first, second)
+    assert merged["cv"] == {**config.load(first)["cv"], "seed": 3}
+    assert merged["dataset"] == {**config.load(first)["dataset"], "weight": "w"}
 
 
 def test_the_reference_configuration_has_every_key_and_is_valid():
-    reference = yaml.safe_load(config.render())
+    reference = yaml.safe_load(config.render(example=True))
     assert config.resolve(reference) == reference
     for path, _, _ in leaves(config.load_schema()):
         section, key = path.split(".")
@@ -120,6 +138,13 @@ def test_resolving_twice_changes_nothing():
         ({"learner__device": "gpu"}, "'learner.device' is 'gpu'"),
         ({"predict__tables": {"a/b": "data"}}, "'predict.tables' is"),
         ({"learner__start_from": "scores"}, "dataset.scores is null"),
+        ({"learner__params": {"objective": "rank:map"}}, "'learner.params' may not set objective"),
+        ({"learner__params": {"base_score": 0.5}}, "base_score: set learner.start_from"),
+        ({"learner__params": {"nthread": 8}}, "nthread: set learner.threads"),
+        ({"learner__params": {"tree_method": "exact"}}, "set learner.device or learner.max_bin"),
+        ({"learner__params": {"disable_default_eval_metric": 0}}, "learner.early_stopping_rounds"),
+        ({"learner__params": {"max_depth": 9}}, "max_depth: set learner.max_depth"),
+        ({"learner__params": {"eta": 0.1}}, "eta: set learner.learning_rate"),
         ({"dataset__scores": {"yes": "p"}}, "'dataset.scores' needs one column for each"),
         ({"dataset__null_label": "maybe"}, "'dataset.null_label' is 'maybe'"),
         ({"dataset__weight": "type"}, "names column 'type' for several roles"),

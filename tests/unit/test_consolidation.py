@@ -89,3 +89,15 @@ def test_prevalence_of_the_config_is_used(toy, models, toy_rows, tmp_path):
     model = merge(toy, tmp_path / "rare", models, prevalence=share)
     assert model.prevalence == share
     assert (model.predict_proba(toy_rows)[:, 0] > plain[:, 0]).all()
+
+
+def test_model_of_another_plan_is_refused(toy, tmp_path):
+    manifest = pl.read_csv(toy.paths()["manifest"], separator="\t")
+    other = tmp_path / "manifest.tsv"
+    keys = pl.when(pl.col("batch") == "b001").then(pl.lit("0" * 16)).otherwise(pl.col("key"))
+    manifest.with_columns(keys.alias("key")).write_csv(other, separator="\t")
+    models = [toy.paths(batch)["model"] for batch in manifest["batch"]]
+    out = (tmp_path / "model.gbm", tmp_path / "model.pkl")
+    with pytest.raises(InputError, match="batches b001 were trained for another plan"):
+        consolidate(models, other, toy.paths()["profile"], "voting", None, *out)
+    assert not any(path.exists() for path in out)

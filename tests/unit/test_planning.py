@@ -142,7 +142,6 @@ def test_the_manifest_counts_groups_rows_and_classes(genes, features, config):
     assert manifest["rows_donor"].to_list() == [3 * n for n in manifest["genes"]]
     assert manifest.columns == [
         *("batch", "key", "genes", "rows", "rows_neither", "rows_donor", "rows_acceptor"),
-        "threads",
         *(f"mem_mb_{rule}" for rule in RULES),
     ]
 
@@ -213,10 +212,10 @@ def test_other_folds_or_features_change_every_key(genes, features, config):
     assert len(changed(before, make_plan(genes, [], other, config(), PLENTY))) == 4
 
 
-def test_memory_and_threads_change_no_key(genes, features, config):
+def test_memory_changes_no_key(genes, features, config):
     before = make_plan(genes, [], features, config(), PLENTY)
-    after = make_plan(genes, [], features, config(learner={"threads": 2}), PLENTY + 1)
-    assert after.manifest["threads"].to_list() == [2] * 4
+    after = make_plan(genes, [], features, config(learner={"max_bin": 4096}), PLENTY + 1)
+    assert (after.manifest["mem_mb_train_batch"] > before.manifest["mem_mb_train_batch"]).all()
     assert not changed(before, after)
 
 
@@ -282,8 +281,17 @@ def test_a_kept_batch_that_no_longer_fits_is_refused(kept, features):
         make_plan(genes, ["g03", "g11"], features, kept[1], 1500)
 
 
+def test_a_kept_plan_that_is_another_table_is_named(genes, features, config, tmp_path):
+    path = tmp_path / "other.parquet"
+    pl.DataFrame({"x": [1]}).write_parquet(path)
+    with pytest.raises(InputError, match=r"other\.parquet is no batches/genes\.parquet"):
+        make_plan(genes, [], features, config(batching={"keep": str(path)}), PLENTY)
+
+
 def test_a_kept_plan_that_is_not_there_is_named(genes, features, config):
-    with pytest.raises(InputError, match=r"batching\.keep: absent\.parquet does not exist"):
+    with pytest.raises(
+        InputError, match=r"batching\.keep: absent\.parquet is no batches/genes\.parquet"
+    ):
         make_plan(genes, [], features, config(batching={"keep": "absent.parquet"}), PLENTY)
 
 
@@ -397,10 +405,10 @@ def test_the_files_hold_the_plan(genes, features, config, tmp_path):
 
 
 def test_batches_run_side_by_side_while_memory_and_cores_last():
-    manifest = pl.DataFrame({"threads": 2, "mem_mb_a": [700, 300, 500], "mem_mb_b": [100, 400, 90]})
-    assert side_by_side(manifest, memory_mb=1200, cores=8) == (2, 1200)
-    assert side_by_side(manifest, memory_mb=1199, cores=8) == (1, 700)
-    assert side_by_side(manifest, memory_mb=9999, cores=8) == (3, 1600)
-    assert side_by_side(manifest, memory_mb=9999, cores=5) == (2, 1200)
-    assert side_by_side(manifest, memory_mb=9999, cores=1) == (1, 700)
-    assert side_by_side(manifest, memory_mb=600, cores=8) == (0, 0)
+    manifest = pl.DataFrame({"mem_mb_a": [700, 300, 500], "mem_mb_b": [100, 400, 90]})
+    assert side_by_side(manifest, memory_mb=1200, cores=8, threads=2) == (2, 1200)
+    assert side_by_side(manifest, memory_mb=1199, cores=8, threads=2) == (1, 700)
+    assert side_by_side(manifest, memory_mb=9999, cores=8, threads=2) == (3, 1600)
+    assert side_by_side(manifest, memory_mb=9999, cores=5, threads=2) == (2, 1200)
+    assert side_by_side(manifest, memory_mb=9999, cores=1, threads=2) == (1, 700)
+    assert side_by_side(manifest, memory_mb=600, cores=8, threads=2) == (0, 0)

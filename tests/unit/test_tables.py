@@ -36,12 +36,12 @@ def test_shards_of_a_folder_are_sorted_and_found_in_subfolders(tmp_path):
 @pytest.mark.parametrize("name", ["absent", "absent/*.parquet"])
 def test_a_path_that_matches_nothing_is_named(tmp_path, name):
     with pytest.raises(InputError, match=r"absent.* does not exist .* dataset\.path"):
-        find_shards(tmp_path / name)
+        find_shards(tmp_path / name, "dataset.path")
 
 
 def test_an_empty_folder_is_named(tmp_path):
     with pytest.raises(InputError, match=r"holds no \*\.parquet file; set dataset\.path"):
-        find_shards(tmp_path)
+        find_shards(tmp_path, "dataset.path")
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"a,b\n1,2\n"])
