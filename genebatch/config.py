@@ -12,6 +12,19 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from genebatch.files import InputError
 
+# XGBoost parameters that are not the user's to pass on, and what to set in their place.
+OWNED = {
+    "objective": "one booster tells each of dataset.classes from the rest",
+    "base_score": "set learner.start_from",
+    "nthread": "set learner.threads",
+    "n_jobs": "set learner.threads",
+    "tree_method": "it is always hist; set learner.device or learner.max_bin",
+    "disable_default_eval_metric": "set learner.early_stopping_rounds, which watches the log loss",
+    "eta": "set learner.learning_rate",
+    "reg_lambda": "set learner.lambda",
+    "random_state": "set learner.seed",
+}
+
 
 def schema_path() -> Path:
     """The schema in the source tree, else the copy inside an installed package."""
@@ -145,12 +158,20 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield "'test.groups' and 'test.column' exclude each other"
     if config["batching"]["min_genes"] > config["batching"]["max_genes"]:
         yield "'batching.min_genes' is larger than batching.max_genes"
+    yield from _overridden(config["learner"])
     prevalence = config["calibration"]["prevalence"]
     if prevalence is not None:
         if set(prevalence) != set(classes):
             yield "'calibration.prevalence' needs one share for each of dataset.classes"
         elif abs(sum(prevalence.values()) - 1) > 1e-6:
             yield f"'calibration.prevalence' sums to {sum(prevalence.values()):.6g}, wanted 1"
+
+
+def _overridden(learner: dict[str, Any]) -> Iterator[str]:
+    """Parameters of `learner.params` that have a key of their own, by any of their names."""
+    owned = {key: f"set learner.{key}" for key in learner if key != "params"} | OWNED
+    for name in sorted(learner["params"].keys() & owned.keys()):
+        yield f"'learner.params' may not set {name}: {owned[name]}"
 
 
 def _render(schema: dict[str, Any], example: bool, indent: int) -> Iterator[str]:

@@ -142,7 +142,7 @@ def permutation(
     family_of: Mapping[str, str],
     use_weights: bool,
     seed: int,
-) -> dict[str, tuple[float, float]]:
+) -> dict[str, tuple[float | None, float | None]]:
     """Rise of the mean log loss of one class when a family's columns are permuted.
 
     Each row is scored by the fold model that never saw its group; a family's columns are permuted
@@ -152,7 +152,8 @@ def permutation(
     Returns
     -------
     dict
-        Family to mean rise over folds and its standard error.
+        Family to mean rise over folds and its standard error. Folds of which no row, or none with
+        a weight above zero, was drawn are left out; None where there is no other.
     """
     names = np.array([family_of[name] for name in folds.features.names])
     scores = set((folds.scores or {}).values())
@@ -164,7 +165,7 @@ def permutation(
     rng = np.random.default_rng(seed)
     for member in folds.members:
         held = np.flatnonzero(sample.rows["fold"].to_numpy() == member.facts["fold"])
-        if not len(held):
+        if not weight[held].any():
             continue
         part = _Part(
             sample.values[held], None if start is None else start[held], y[held], weight[held]
@@ -195,7 +196,9 @@ def _loss(member: Member, column: int, part: _Part, threads: int) -> float:
     return float(np.average(log_loss_rows(part.y, margin), weights=part.weight))
 
 
-def _mean_and_error(values: list[float]) -> tuple[float, float]:
+def _mean_and_error(values: list[float]) -> tuple[float | None, float | None]:
+    if not values:
+        return None, None
     error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return float(np.mean(values)), float(error)
 
@@ -295,7 +298,7 @@ def _by_family(
     values: np.ndarray,
     gain: np.ndarray,
     family_of: Mapping[str, str],
-    rises: Mapping[str, tuple[float, float]],
+    rises: Mapping[str, tuple[float | None, float | None]],
 ) -> pl.DataFrame:
     member = np.array(list(family_of.values()))
     total = gain.sum()
@@ -312,5 +315,6 @@ def _by_family(
         for family in dict.fromkeys(member)
     ]
     # A class without trees has no gain, and its column must fit the other classes' all the same.
-    kinds = dict.fromkeys(("gain_share", "standard_error"), pl.Float64)
-    return pl.DataFrame(lines, schema_overrides=kinds).sort("log_loss_rise", descending=True)
+    kinds = dict.fromkeys(("gain_share", "log_loss_rise", "standard_error"), pl.Float64)
+    table = pl.DataFrame(lines, schema_overrides=kinds)
+    return table.sort("log_loss_rise", descending=True, nulls_last=True)

@@ -93,9 +93,8 @@ def parameters(learner: Mapping[str, Any]) -> dict[str, Any]:
     names += ("colsample_bytree", "max_bin", "device", "seed")
     chosen = {name: learner[name] for name in names}
     fixed = {"objective": "binary:logistic", "tree_method": "hist", "nthread": learner["threads"]}
-    return (
-        chosen | fixed | {"verbosity": 1, "disable_default_eval_metric": True} | learner["params"]
-    )
+    fixed |= {"disable_default_eval_metric": True}
+    return {"verbosity": 1} | learner["params"] | chosen | fixed
 
 
 def fit_until_stopped(
@@ -127,7 +126,13 @@ def fit_until_stopped(
         (rows,) log-odds to start from, or None for zero knowledge.
     learner
         The `learner` part of the config.
+
+    Raises
+    ------
+    InputError
+        If all training rows, or all stopping rows, have weight zero.
     """
+    _check_weighed(weight, {"train": train, "stop": stop})
     booster = _start(matrix, y, np.where(train, weight, 0), margin, learner)
     watch = _Watch(matrix, y, weight, train, stop, learner["early_stopping_rounds"])
     watch.look(booster, 0)
@@ -222,6 +227,16 @@ def _start(
     half = 0.5 * total / rows if total else 0.5
     given["base_score"] = 0.5 if margin is not None else (positive + half) / (total + 2 * half)
     return xgb.Booster(given, cache=[matrix])
+
+
+def _check_weighed(weight: np.ndarray, parts: Mapping[str, np.ndarray]) -> None:
+    """Raise if all rows of a part have weight zero: it would have no mean loss."""
+    for part, rows in parts.items():
+        if not weight[rows].any():
+            raise InputError(
+                f"the {int(rows.sum()):,} rows that {part} boosting all have weight 0; correct the "
+                "column of dataset.weight, set learner.use_weights: false, or make batches larger"
+            )
 
 
 class _Watch:

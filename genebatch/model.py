@@ -230,9 +230,15 @@ class EnsembleModel:
                 archive.writestr(info, data)
 
     def save_pickle(self, path: str | Path) -> None:
-        """Write the dictionary that workflows made for `AllGenesBatchEnsemble` expect."""
+        """Write the dictionary that workflows made for `AllGenesBatchEnsemble` expect.
+
+        Groups count once. `total_positions` is None where members share groups: a member knows
+        its rows in all and not by group, so their sum would count shared rows again.
+        """
         singles = [replace(self, members=(member,)) for member in self.members]
         genes = {group for member in self.members for group in member.groups}
+        shared = sum(len(member.groups) for member in self.members) > len(genes)
+        rows = None if shared else sum(member.facts["rows"] for member in self.members)
         content = {
             "type": "AllGenesBatchEnsemble",
             "batch_models": [
@@ -244,9 +250,9 @@ class EnsembleModel:
                 }
                 for single, member in zip(singles, self.members, strict=True)
             ],
-            "total_genes": sum(len(member.groups) for member in self.members),
+            "total_genes": len(genes),
             "unique_genes": len(genes),
-            "total_positions": sum(member.facts["rows"] for member in self.members),
+            "total_positions": rows,
             "batch_count": len(self.members),
             "combination_method": self.combiner["name"],
             "feature_names": list(self.features.names),
@@ -298,7 +304,10 @@ def load_model(path: str | Path, *, threads: int = 1, trust: bool = False) -> En
     Raises
     ------
     InputError
-        If the file is missing, of a later format, or any byte of it differs from what was saved.
+        If the file is missing, of a later format, or its content is not what was saved: names
+        and sizes of all entries and the SHA-256 of every booster are those of `model.json`, which
+        is itself held to the checksum of the zip. Fields of the zip that change no content, such
+        as dates, are not compared.
     """
     path = _locate(Path(path))
     if path.suffix == ".pkl":

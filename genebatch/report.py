@@ -79,14 +79,17 @@ def write_report(
     """
     model = load_model(inputs["model"])
     evaluation = read_evaluation(inputs, model)
+    profile = read_json(inputs["profile"])
     usage = read_usage([str(path) for path in inputs["usage"]])
     _draw_evaluation(evaluation, outputs)
     facts = {
         **_model_facts(model, inputs["model"]),
+        # Members may share groups (batching.overlap), so their own rows do not add up.
+        "model_rows": profile["rows"] - evaluation.rows.height,
         **_evaluation_facts(evaluation),
         **_screen_facts(read_tsv(inputs["screen"])),
         "batches": _batch_lines(inputs["summaries"], inputs["manifest"]),
-        "profile": read_json(inputs["profile"]),
+        "profile": profile,
         "config": config,
         "model_weighted": bool(config["dataset"]["weight"] and config["learner"]["use_weights"]),
         "test_choice": _test_choice(config["test"]),
@@ -206,7 +209,6 @@ def _model_facts(model: EnsembleModel, path: str | Path) -> dict[str, Any]:
         "model_sha256": hashlib.sha256(data).hexdigest(),
         "versions": {"genebatch": described["genebatch"]} | described["libraries"],
         "model_groups": len(groups),
-        "model_rows": sum(member.facts["rows"] for member in model.members),
         "methods": dict(sorted(Counter(methods).items())),
     }
 

@@ -14,7 +14,7 @@ from genebatch import ALGORITHM
 from genebatch import learner as boosting
 from genebatch.batch import Batch, load_batch, stopping_split
 from genebatch.calibration import Calibrator, choose
-from genebatch.files import write_json, write_parquet, write_tsv
+from genebatch.files import InputError, write_json, write_parquet, write_tsv
 from genebatch.metrics import METRICS, reliability
 from genebatch.model import EnsembleModel, Member, load_model
 from genebatch.rows import (
@@ -234,9 +234,16 @@ def _fit(
     stop: np.ndarray,
     learner: Mapping[str, Any],
 ) -> boosting.Fit:
-    return boosting.fit_until_stopped(
-        data.matrix, data.codes == column, data.weight, train, stop, data.starts[name], learner
-    )
+    try:
+        return boosting.fit_until_stopped(
+            data.matrix, data.codes == column, data.weight, train, stop, data.starts[name], learner
+        )
+    except InputError as error:
+        fold = data.rows["fold"].to_numpy()[~(train | stop)][0]
+        raise InputError(
+            f"batch of {len(data.groups)} groups from '{data.groups[0]}' to '{data.groups[-1]}', "
+            f"fold {fold}, class {name}: {error}"
+        ) from error
 
 
 def _fold_line(

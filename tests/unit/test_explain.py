@@ -191,6 +191,18 @@ def test_rise_is_measured_on_rows_the_fold_model_never_saw(folds, everything):
     assert explain.permutation(padded, 1, everything, family, True, 7) == full
 
 
+def test_a_fold_whose_drawn_rows_weigh_nothing_is_left_out(folds, everything):
+    family = one_by_one(folds)
+    first = folds.members[0].facts["fold"]
+    weight = pl.when(pl.col("fold") == first).then(0.0).otherwise("weight").alias("weight")
+    rows = everything.rows.with_columns(weight)
+    found = explain.permutation(folds, 1, everything._replace(rows=rows), family, True, 7)
+    assert np.isfinite([mean for mean, _ in found.values()]).all()
+    nothing = everything._replace(rows=rows.with_columns(weight=pl.lit(0.0)))
+    found = explain.permutation(folds, 1, nothing, family, True, 7)
+    assert set(found.values()) == {(None, None)}
+
+
 def test_permutation_is_seeded(folds, everything):
     family = one_by_one(folds)
     first, again, other = (

@@ -344,8 +344,23 @@ def test_the_config_arrives_at_xgboost(sample):
     assert values_of(told, "device") == ["cpu"]
 
 
-def test_params_win_over_the_keys_of_our_own():
-    assert learner.parameters(settings(params={"max_depth": 9}))["max_depth"] == 9
+def test_params_never_win_over_the_keys_of_our_own():
+    given = settings() | {"params": {"max_depth": 9, "nthread": 9, "gamma": 1, "verbosity": 0}}
+    found = learner.parameters(given)
+    assert (found["max_depth"], found["nthread"]) == (given["max_depth"], given["threads"])
+    assert (found["gamma"], found["verbosity"]) == (1, 0)
+
+
+@pytest.mark.parametrize("part", ["train", "stop"])
+def test_a_part_without_weight_is_said(part):
+    sample = Sample()
+    sample.weight[getattr(sample, part)] = 0
+    rows = int(getattr(sample, part).sum())
+    message = (
+        f"the {rows} rows that {part} boosting all have weight 0; .*dataset.weight.*use_weights"
+    )
+    with pytest.raises(InputError, match=message):
+        sample.fit(sample.dense, None, settings())
 
 
 def test_same_seed_gives_the_same_bytes_and_another_does_not(sample):

@@ -236,7 +236,7 @@ def test_model_card_tells_how_the_model_was_made(written):
     assert "5 folds of whole groups" in card
     assert "6 identity" in card
     assert "| digest | abc |" in card
-    assert "2 groups, 600 rows" in card
+    assert "2 groups, 300 rows" in card  # 600 of the profile less 300 test rows
     for heading in ("Intended use", "Training data", "How it was made", "Test results"):
         assert f"## {heading}" in card
 

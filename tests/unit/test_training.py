@@ -336,6 +336,19 @@ def test_verdict_says_what_the_curve_shows(given, limit, expected):
     assert training.verdict(given, limit) == expected
 
 
+def test_stopping_groups_without_weight_are_named_with_their_fold(batch):
+    fold = batch.rows["fold"].to_numpy()
+    stop = (fold != 1) & (batch.rows["group"] == batch.groups[0]).to_numpy()
+    if not stop.any():
+        stop = (fold != 1) & (batch.rows["group"] == batch.groups[1]).to_numpy()
+    train = (fold != 1) & ~stop
+    light = batch._replace(weight=np.where(stop, 0.0, batch.weight))
+    with pytest.raises(
+        InputError, match=r"batch of \d+ groups from .* fold 1, class donor: .*stop"
+    ):
+        training._fit(light, 1, "donor", train, stop, {})
+
+
 # Calibration
 
 
