@@ -1,4 +1,4 @@
-"""Average precision on resampled groups, and the interval that the resamples give."""
+"""Metrics on resampled groups, and the interval that the resamples give."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -70,6 +70,40 @@ def bootstrap_average_precision(
         for name, rows in ranked.items():
             result[name][replicate] = rows.average_precision(multiplicity)
     return result
+
+
+def bootstrap_mean(
+    values: Mapping[str, np.ndarray],
+    groups: np.ndarray,
+    weight: np.ndarray | None = None,
+    n_replicates: int = 500,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Weighted mean of a loss on resampled groups, with the same draws for every system.
+
+    Parameters
+    ----------
+    values : dict of (n,)
+        Loss of each row by system.
+    groups, weight, n_replicates, seed
+        As in `bootstrap_average_precision`, whose draws these are too.
+
+    Returns
+    -------
+    dict of (n_replicates,) float64
+        NaN where a replicate has no weight.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    weight = np.ones(group.size) if weight is None else checked_weights(weight, group.size)
+    draws = np.array(list(_draws(names.size, n_replicates, seed)), dtype=np.float64)
+    total = draws @ np.bincount(group, weight)
+    empty = np.full(n_replicates, np.nan)
+    return {
+        name: np.divide(
+            draws @ np.bincount(group, weight * loss), total, out=empty.copy(), where=total > 0
+        )
+        for name, loss in values.items()
+    }
 
 
 def positive_groups(y: np.ndarray, groups: np.ndarray, weight: np.ndarray | None = None) -> int:

@@ -8,9 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genebatch.bootstrap import bootstrap_average_precision, interval, positive_groups
+from genebatch.bootstrap import (
+    bootstrap_average_precision,
+    bootstrap_mean,
+    interval,
+    positive_groups,
+)
 from genebatch.dataset import described, read_groups
 from genebatch.files import InputError, read_json, write_parquet, write_tsv
+from genebatch.metrics import CLIP
 from genebatch.model import EnsembleModel, load_model
 from genebatch.planning import read_groups_list
 from genebatch.rows import (
@@ -156,26 +162,38 @@ def _intervals(
         for weighted in [False] if weight is None else [False, True]:
             used = weight if weighted else None
             n_groups = positive_groups(codes == column, groups, used)
-            values = bootstrap_average_precision(
-                codes == column,
-                scores,
-                groups,
-                used,
-                evaluation["n_replicates"],
-                evaluation["seed"],
-            )
-            if "base" in values:
-                values["difference"] = values["ensemble"] - values["base"]
-            line = {"class": name, "metric": "average_precision", "weighted": weighted}
-            line["groups"] = n_groups
-            for system in ("base", "ensemble", "difference"):
-                ends = interval(values[system], n_groups) if system in values else None
-                line[f"{system}_low"], line[f"{system}_high"] = ends or (None, None)
-            lines.append(line)
+            resampled = _resampled(codes == column, scores, groups, used, evaluation)
+            for metric, values in resampled.items():
+                if "base" in values:
+                    values["difference"] = values["ensemble"] - values["base"]
+                line = {"class": name, "metric": metric, "weighted": weighted, "groups": n_groups}
+                for system in ("base", "ensemble", "difference"):
+                    ends = interval(values[system], n_groups) if system in values else None
+                    line[f"{system}_low"], line[f"{system}_high"] = ends or (None, None)
+                lines.append(line)
     ends = {
         f"{s}_{e}": pl.Float64 for s in ("base", "ensemble", "difference") for e in ("low", "high")
     }
     return pl.DataFrame(lines, schema_overrides=ends)
+
+
+def _resampled(
+    y: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    groups: np.ndarray,
+    weight: np.ndarray | None,
+    evaluation: Mapping[str, Any],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Metric to system to its values on resampled groups, the same groups for all."""
+    draws = (groups, weight, evaluation["n_replicates"], evaluation["seed"])
+    clipped = {system: np.clip(score, CLIP, 1 - CLIP) for system, score in scores.items()}
+    losses = {system: -np.log(np.where(y, p, 1 - p)) for system, p in clipped.items()}
+    squares = {system: (score - y) ** 2 for system, score in scores.items()}
+    return {
+        "average_precision": bootstrap_average_precision(y, scores, *draws),
+        "log_loss": bootstrap_mean(losses, *draws),
+        "brier": bootstrap_mean(squares, *draws),
+    }
 
 
 def _corrections(

@@ -13,6 +13,7 @@ from genebatch import bootstrap
 from genebatch.bootstrap import (
     MIN_GROUPS,
     bootstrap_average_precision,
+    bootstrap_mean,
     interval,
     positive_groups,
     why_no_interval,
@@ -120,3 +121,20 @@ def test_only_groups_with_a_positive_row_that_weighs_something_count():
     groups = np.array(["a", "a", "b", "c", "d"])
     assert positive_groups(y, groups) == 3
     assert positive_groups(y, groups, np.array([0.0, 1.0, 1.0, 0.0, 2.0])) == 2
+
+
+def test_mean_on_resampled_groups_is_the_mean_of_the_drawn_rows():
+    groups = np.repeat(np.arange(12), 3)
+    rng = np.random.default_rng(1)
+    loss, weight = rng.random(36), rng.random(36)
+    found = bootstrap_mean({"a": loss, "twice": 2 * loss}, groups, weight, n_replicates=4, seed=3)
+    np.testing.assert_allclose(found["twice"], 2 * found["a"])
+    draws = list(bootstrap._draws(12, 4, 3))
+    for value, multiplicity in zip(found["a"], draws, strict=True):
+        rows = np.repeat(np.arange(36), multiplicity[groups].astype(int))
+        assert value == pytest.approx(np.average(loss[rows], weights=weight[rows]))
+
+
+def test_mean_of_one_group_does_not_vary():
+    found = bootstrap_mean({"a": np.array([1.0, 3.0])}, np.array([5, 5]), n_replicates=3)
+    np.testing.assert_array_equal(found["a"], [2, 2, 2])

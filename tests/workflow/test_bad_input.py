@@ -89,7 +89,7 @@ def test_wrong_data_is_said_and_nothing_is_half_written(empty_run, spoil, messag
     spoil(empty_run.folder)
     output = empty_run.fails()
     assert message in output
-    assert "Traceback" not in output
+    assert "Traceback (most recent call last)" not in output
     results = empty_run.folder / "results"
     assert not (results / "model").exists() or not any((results / "model").iterdir())
     assert not list(results.rglob(".*"))
