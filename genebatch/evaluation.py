@@ -53,8 +53,8 @@ def evaluate(
     outputs
         Paths `metrics` (TSV, every metric of ensemble, base scores and members, with and without
         weights), `comparison` (TSV, ensemble beside base scores, with bootstrap intervals over
-        groups for average precision, log loss and Brier score), `corrections` (TSV, errors of the base scores corrected
-        and made) and `predictions` (Parquet, one line per test row).
+        groups for average precision, log loss and Brier score), `corrections` (TSV, errors of the
+        base scores corrected and made) and `predictions` (Parquet, one line per test row).
 
     Raises
     ------
@@ -129,8 +129,8 @@ def compare(metrics: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
     -------
     polars.DataFrame
         Columns `class, metric, weighted, base, ensemble, difference`, and, for average precision,
-        log loss and Brier score, the number of `groups` with rows of the class and 95 % bootstrap intervals over groups
-        of the three as `{name}_low` and `{name}_high`, null where these groups are too few.
+        log loss and Brier score, the number of `groups` with rows of the class and 95 % bootstrap
+        intervals over groups of the three as `{name}_low` and `{name}_high`, null where these groups are too few.
     """
     keys = ["class", "metric", "weighted"]
     sides = {
