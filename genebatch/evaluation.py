@@ -130,7 +130,8 @@ def compare(metrics: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
     polars.DataFrame
         Columns `class, metric, weighted, base, ensemble, difference`, and, for average precision,
         log loss and Brier score, the number of `groups` with rows of the class and 95 % bootstrap
-        intervals over groups of the three as `{name}_low` and `{name}_high`, null where these groups are too few.
+        intervals over groups of the three as `{name}_low` and `{name}_high`, null where these
+        groups are too few.
     """
     keys = ["class", "metric", "weighted"]
     sides = {
