@@ -25,6 +25,8 @@ from genebatch.rows import (
     identity_columns,
     label_codes,
     plain_weights,
+    probability_columns,
+    row_columns,
 )
 from genebatch.scoring import corrections, score_table
 
@@ -83,14 +85,7 @@ def evaluate(
     write_tsv(outputs["metrics"], metrics)
     write_tsv(outputs["comparison"], compare(metrics, intervals))
     write_tsv(outputs["corrections"], _corrections(codes, systems, classes, weight))
-    predicted = [
-        pl.Series(f"probability_{name}", systems["ensemble"][:, column])
-        for column, name in enumerate(classes)
-    ]
-    predicted += [
-        pl.Series(f"std_{name}", members[:, :, column].std(axis=1))
-        for column, name in enumerate(classes)
-    ]
+    predicted = probability_columns(classes, systems["ensemble"], members.std(axis=1))
     write_parquet(outputs["predictions"], rows.hstack(predicted))
 
 
@@ -113,10 +108,8 @@ def predict_groups(
 ) -> tuple[pl.DataFrame, np.ndarray]:
     """Identity columns and members' probabilities, (rows, members, classes), of some groups."""
     roles, shards = described(profile)
-    wanted = [roles.label, roles.weight, roles.position, *roles.scores.values()]
-    columns = [*model.columns_in_, *(name for name in wanted if name is not None)]
     rows, members = [], []
-    for frame in read_groups(shards, genes, list(dict.fromkeys(columns)), roles.group):
+    for frame in read_groups(shards, genes, row_columns(model.features, roles), roles.group):
         rows.append(identity_columns(frame, roles, dataset))
         members.append(model.frame_probabilities(frame))
     return pl.concat(rows), np.concatenate(members)

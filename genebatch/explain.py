@@ -3,6 +3,7 @@
 import fnmatch
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,12 +127,11 @@ def families(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[s
         for pattern in patterns:
             for name in fnmatch.filter(names, pattern):
                 found.setdefault(name, family)
-    prefixes = [name.split("_")[0] for name in names if name not in found]
-    shared = {prefix for prefix in prefixes if prefixes.count(prefix) > 1}
+    prefixes = Counter(name.split("_")[0] for name in names if name not in found)
     for name in names:
         if name not in found:
             prefix = name.split("_")[0]
-            found[name] = prefix if prefix in shared else name
+            found[name] = prefix if prefixes[prefix] > 1 else name
     return {name: found[name] for name in names}
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from genebatch.files import InputError, whole
 from genebatch.model import EnsembleModel, load_model
+from genebatch.rows import probability_columns
 from genebatch.tables import read_table, table_columns
 
 log = logging.getLogger(__name__)
@@ -73,13 +74,8 @@ def predict_frame(model: EnsembleModel, frame: pl.DataFrame, identity: list[str]
     """Identity columns, prediction, probabilities and their deviation for a frame in memory."""
     members = model.frame_probabilities(frame)
     probability = model.combine(members)
-    deviation = members.std(axis=1)
-    columns = [pl.Series("prediction", np.array(model.classes)[probability.argmax(axis=1)])]
-    for prefix, values in (("probability", probability), ("std", deviation)):
-        columns += [
-            pl.Series(f"{prefix}_{name}", values[:, number])
-            for number, name in enumerate(model.classes)
-        ]
+    label = pl.Series("prediction", np.array(model.classes)[probability.argmax(axis=1)])
+    columns = [label, *probability_columns(model.classes, probability, members.std(axis=1))]
     return pl.DataFrame([*(frame[name] for name in identity), *columns])
 
 

@@ -118,7 +118,7 @@ def make_plan(
     else:
         members = _fitting_members(training, shape, config, budget_mb)
     assigned, rows = [], []
-    for number, batch in enumerate(sorted(members)):
+    for batch in sorted(members):
         part = training[members[batch]]
         _check_batch(part, batch, config)
         fold = _folds(part, batch, earlier, config["cv"])
@@ -128,7 +128,6 @@ def make_plan(
         _check_fit(part, batch, shape, budget_mb)
         assigned.append(part)
         rows.append(_manifest_row(part, batch, shape, features, config))
-        log.debug("batch %d/%d planned", number + 1, len(members))
     test = genes.filter(pl.col("group").is_in(test_groups)).with_columns(
         pl.lit(None, pl.String).alias("batch"), pl.lit(None, pl.Int32).alias("fold")
     )

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from genebatch.files import InputError, write_json
 
@@ -230,6 +230,17 @@ def peak_mb() -> float:
             return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MB if sys.platform == "darwin" else peak / 1024
+
+
+def declared(snakemake: Any) -> dict[str, Any]:
+    """Arguments of `job` from the object that Snakemake gives a script."""
+    return {
+        "log_file": snakemake.log[0],
+        "mem_mb": snakemake.resources.mem_mb,
+        "needs_mb": snakemake.resources.needs_mb,
+        "threads": snakemake.threads,
+        "usage": snakemake.output.get("usage"),
+    }
 
 
 @contextlib.contextmanager

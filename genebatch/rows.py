@@ -42,6 +42,17 @@ def base_scores(rows: pl.DataFrame, classes: Sequence[str]) -> dict[str, np.ndar
     return {"base": rows.select(columns).to_numpy().astype(np.float64)}
 
 
+def probability_columns(
+    classes: Sequence[str], probability: np.ndarray, deviation: np.ndarray
+) -> list[pl.Series]:
+    """`probability_{class}` and `std_{class}` from two (rows, classes) arrays."""
+    return [
+        pl.Series(f"{prefix}_{name}", values[:, column])
+        for prefix, values in (("probability", probability), ("std", deviation))
+        for column, name in enumerate(classes)
+    ]
+
+
 def normalised(probabilities: np.ndarray) -> np.ndarray:
     """Rows divided by their sum."""
     return probabilities / probabilities.sum(axis=1, keepdims=True)

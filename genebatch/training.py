@@ -66,7 +66,7 @@ def cross_validate_batch(
     classes = dataset["classes"]
     fold = data.rows["fold"].to_numpy()
     margins = np.full((len(fold), len(classes)), np.nan, np.float32)
-    boosters, lines, curves, members = [], [], [], []
+    lines, curves, members = [], [], []
     for number in range(cv["n_splits"]):
         train, stop = stopping_split(data, fold != number, len(classes), cv)
         fits = [
@@ -88,11 +88,11 @@ def cross_validate_batch(
             f"{held.sum():,}",
             "/".join(str(fit.n_trees) for fit in fits),
         )
-        boosters.append([fit.booster for fit in fits])
         seen = sorted(set(data.rows["group"].to_numpy()[~held].tolist()))
         facts = {"rows": int((~held).sum()), "fold": number}
         weights = _class_weight(data, classes, train | stop)
-        members.append(_member(f"fold{number}", boosters[-1], seen, weights, facts))
+        boosters = [fit.booster for fit in fits]
+        members.append(_member(f"fold{number}", boosters, seen, weights, facts))
     if np.isnan(margins).any():
         raise RuntimeError("a row has no out-of-fold score")
     out_of_fold = data.rows.with_columns(
@@ -195,7 +195,7 @@ def calibrate_batch(
         for column, (name, choice) in enumerate(zip(dataset["classes"], choices, strict=True))
     }
     table = score_table(codes, after, dataset["classes"], plain_weights(rows), group_codes(rows))
-    metrics = _metrics_json(table)
+    metrics = table.drop("system").to_dicts()
     write_json(outputs["calibration"], {"classes": described, "out_of_fold_metrics": metrics})
     model = load_model(inputs["model"])
     member = model.members[0]
@@ -320,7 +320,3 @@ def _model(
         columns={key: dataset[key] for key in ("group", "label", "weight", "position")},
         facts={"algorithm": ALGORITHM},
     )
-
-
-def _metrics_json(table: pl.DataFrame) -> list[dict[str, Any]]:
-    return table.drop("system").to_dicts()

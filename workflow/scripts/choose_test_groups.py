@@ -1,13 +1,8 @@
 """Adapter: rule choose_test_groups calls genebatch.planning.choose_test_groups."""
 
-from genebatch.resources import job
+from genebatch.resources import declared, job
 
-with job(
-    log_file=snakemake.log[0],
-    mem_mb=snakemake.resources.mem_mb,
-    needs_mb=snakemake.resources.needs_mb,
-    threads=snakemake.threads,
-):
+with job(**declared(snakemake)):
     from genebatch.planning import choose_test_groups
 
     choose_test_groups(

@@ -1,14 +1,8 @@
 """Adapter: rule cross_validate_batch calls genebatch.training.cross_validate_batch."""
 
-from genebatch.resources import job
+from genebatch.resources import declared, job
 
-with job(
-    log_file=snakemake.log[0],
-    mem_mb=snakemake.resources.mem_mb,
-    needs_mb=snakemake.resources.needs_mb,
-    threads=snakemake.threads,
-    usage=snakemake.output.usage,
-):
+with job(**declared(snakemake)):
     from genebatch.training import cross_validate_batch
 
     cross_validate_batch(

@@ -1,13 +1,8 @@
 """Adapter: rule plan_batches calls genebatch.planning.plan_batches."""
 
-from genebatch.resources import job
+from genebatch.resources import declared, job
 
-with job(
-    log_file=snakemake.log[0],
-    mem_mb=snakemake.resources.mem_mb,
-    needs_mb=snakemake.resources.needs_mb,
-    threads=snakemake.threads,
-):
+with job(**declared(snakemake)):
     from genebatch.planning import plan_batches
 
     plan_batches(
