@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genebatch.composition import encode, gc_content
+from genebatch.kmers import kmer_counts
+
 CLASSES = ("donor", "acceptor")
 WINDOW = 60  # nt on each side of a position that k-mers and local composition are counted over
 CELL = 64  # nt around a candidate site that no other candidate writes into
@@ -78,27 +81,6 @@ def draw_gene(gene: Gene, rng: np.random.Generator) -> Drawn:
     return Drawn(sequence, tracks, rows, label)
 
 
-def kmer_counts(sequence: np.ndarray, positions: np.ndarray, k: int) -> np.ndarray:
-    """Count the k-mers within `WINDOW` nt of each position: (positions, 4**k), uint8.
-
-    `sequence` holds 0 to 3 for A, C, G, T and begins `WINDOW` nt before position 0; columns are
-    the words in alphabetical order, as in `simulated_columns.KMERS`. Holds 8 bytes per cell while
-    counting.
-    """
-    powers = 4 ** np.arange(k)[::-1]
-    codes = np.convolve(sequence.astype(np.int64), powers[::-1], mode="valid")
-    words = codes[positions[:, None] + np.arange(2 * WINDOW + 2 - k)]
-    cells = words + 4**k * np.arange(len(positions))[:, None]
-    counts = np.bincount(cells.ravel(), minlength=len(positions) * 4**k)
-    return counts.reshape(len(positions), 4**k).astype(np.uint8)
-
-
-def gc_content(sequence: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Share of G and C within `WINDOW` nt of each position."""
-    total = np.concatenate([[0], np.cumsum(np.isin(sequence, (1, 2)))])
-    return (total[positions + 2 * WINDOW + 1] - total[positions]) / (2 * WINDOW + 1)
-
-
 def _candidates(gene: Gene, rng: np.random.Generator) -> Candidates:
     """Place donors and acceptors in turn; the base model finds nearly half of them strong.
 
@@ -130,41 +112,38 @@ def _sequence(gene: Gene, candidates: Candidates, rng: np.random.Generator) -> n
 
 
 def _plant(sequence: np.ndarray, starts: np.ndarray, word: str) -> None:
-    sequence[starts[:, None] + np.arange(len(word))] = _encode(word)
-
-
-def _encode(word: str) -> np.ndarray:
-    return np.array(["ACGT".index(letter) for letter in word], dtype=np.uint8)
+    sequence[starts[:, None] + np.arange(len(word))] = encode(word)
 
 
 def _sites(
     gene: Gene, candidates: Candidates, sequence: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Decide which candidates are sites, by the base log-odds plus what the base model misses."""
-    counts = kmer_counts(sequence, candidates.position, 5)
+    width = 2 * WINDOW + 1
+    counts = kmer_counts(sequence, candidates.position, width, 5)
     missed = SHARPNESS_EFFECT * candidates.sharpness
     # In GC-rich genes GC around the site helps, in AT-rich genes it harms.
     direction = np.tanh((gene.gc - MEAN_GC) / (GENE_GC_SPREAD / 2))
-    local = (gc_content(sequence, candidates.position) - gene.gc) / LOCAL_GC_SPREAD
+    local = (gc_content(sequence, candidates.position, width) - gene.gc) / LOCAL_GC_SPREAD
     missed += GC_EFFECT * direction * local
     for kind, motifs in enumerate(MOTIFS):
         for word, _, chance, effect in motifs:
-            present = counts[:, _encode(word) @ 4 ** np.arange(5)[::-1]] > 0
+            present = counts[:, encode(word) @ 4 ** np.arange(5)[::-1]] > 0
             missed += (candidates.kind == kind) * effect * (present - chance)
     site = rng.random(len(missed)) < 1 / (1 + np.exp(-candidates.base - missed))
     return site & ~(gene.quiet & (candidates.kind == 1))
 
 
 def _tracks(gene: Gene, candidates: Candidates, rng: np.random.Generator) -> np.ndarray:
-    """Base scores from 2 nt before the gene to 2 nt after it: (3, length + 4), columns sum to 1."""
-    logits = rng.normal(-16.0, 2.2, (2, gene.length + 4)).clip(max=-4.0)
-    at, kind = candidates.position + 2, candidates.kind
+    """Base scores of donor and acceptor: (2, length) float32, leaving the rest of 1 to neither."""
+    logits = rng.normal(-16.0, 2.2, (2, gene.length)).clip(max=-4.0)
+    at, kind = candidates.position, candidates.kind
     for shift, height in ((-2, -10.0), (-1, -8.5), (1, -8.5), (2, -10.0)):
         blur = -1.2 * candidates.sharpness + rng.normal(0.0, 0.8, len(at))
         logits[kind, at + shift] = (height + blur).clip(max=-4.0)
     logits[kind, at] = candidates.base
-    odds = np.vstack([np.exp(logits), np.ones(gene.length + 4)])
-    return odds / odds.sum(axis=0)
+    odds = np.exp(logits)
+    return (odds / (1 + odds.sum(axis=0))).astype(np.float32)
 
 
 def _thin(gene: Gene, sites: np.ndarray, tracks: np.ndarray, rng: np.random.Generator) -> Rows:
@@ -172,7 +151,7 @@ def _thin(gene: Gene, sites: np.ndarray, tracks: np.ndarray, rng: np.random.Gene
 
     Every stratum weighs as many positions as it had, so the weights of a gene sum to its length.
     """
-    score = tracks[:2, 2:-2].max(axis=0)
+    score = tracks.max(axis=0)
     must = score >= KEEP_ALL_ABOVE
     must[sites] = True
     grey = (score >= GREY_ABOVE) & ~must

@@ -1,6 +1,7 @@
-"""A small table, and the first steps of the library on it."""
+"""A small table, the first steps of the library on it, and where real data are."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from genebatch import analysis, config
 settings.register_profile("genebatch", deadline=None)
 settings.load_profile("genebatch")
 
+REPOSITORY = Path(__file__).parents[1]
 CLASSES = ["neither", "donor", "acceptor"]
 
 
@@ -119,3 +121,12 @@ def analyse(tmp_path: Path, write: Callable) -> Callable[..., Analysed]:
         return Analysed(dataset, profile, genes, facts, pl.read_parquet(genes))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real data sets, beside the repository or named by GENEBATCH_REAL_DATA."""
+    folder = Path(os.environ.get("GENEBATCH_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}; set GENEBATCH_REAL_DATA")
+    return folder

@@ -1,13 +1,12 @@
 """Runs of the whole workflow, each in a folder of its own."""
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from genebatch.simulate import simulate
-from running import REPOSITORY, SMALL, Run
+from running import SMALL, Run
 
 
 @pytest.fixture(scope="session")
@@ -41,12 +40,3 @@ def empty_run(tmp_path, example_data) -> Run:
     run = Run(folder)
     run.configure(SMALL)
     return run
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """Folder of the real data sets, beside the repository or named by GENEBATCH_REAL_DATA."""
-    folder = Path(os.environ.get("GENEBATCH_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no real data in {folder}; set GENEBATCH_REAL_DATA")
-    return folder

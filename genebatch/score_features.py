@@ -1,0 +1,164 @@
+"""Features of a position from its own base scores and those of the two positions on each side.
+
+The formulas are those of the public tables of splice-site meta-models: names and terms follow
+meta-spliceai's feature set, with the epsilons below, so that a table made elsewhere and one made
+here agree to float32 rounding. Labels and annotation are not arguments.
+"""
+
+from collections.abc import Callable, Collection
+
+import numpy as np
+
+MARGIN = 2  # positions on each side that the formulas look at
+EPS = 1e-6  # keeps quotients and log-odds of scores finite; also the least score of a local peak
+ENTROPY_EPS = 1e-9  # least probability inside the entropy
+NEIGHBOURS = {"m2": 0, "m1": 1, "p1": 3, "p2": 4}  # m: upstream, p: downstream, nt away
+CHANNELS = ("donor", "acceptor")
+
+
+def score_features(near: np.ndarray, families: Collection[str]) -> dict[str, np.ndarray]:
+    """Columns of some families of score features.
+
+    Parameters
+    ----------
+    near : (2, 5, n) float64
+        Donor and acceptor scores, each in [0, 1], of the positions 2 and 1 nt upstream, the
+        positions themselves, and 1 and 2 nt downstream.
+    families : collection of str
+        Keys of `MAKERS`.
+
+    Returns
+    -------
+    dict of (n,) float32
+        Named and ordered as `COLUMNS` of each family, families in the order of `MAKERS`. Finite
+        wherever the scores are. Holds the columns of one family as float64 while computing.
+    """
+    columns = {}
+    for family, make in MAKERS.items():
+        if family in families:
+            made = make(*near)
+            columns |= {name: value.astype(np.float32) for name, value in made.items()}
+    return columns
+
+
+def _scores(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarray]:
+    """Base scores; neither is what the two sites leave of 1."""
+    d, a = donor[MARGIN], acceptor[MARGIN]
+    return {"donor_score": d, "acceptor_score": a, "neither_score": _neither(d, a)}
+
+
+def _probability(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarray]:
+    """Contrasts of the three probabilities d, a, n of the position.
+
+    Quotients have `EPS` added to the denominator and log-odds to both sides; logits clip the score
+    to [EPS, 1 - EPS]; the entropy is in nats over probabilities of at least `ENTROPY_EPS`.
+    """
+    d, a = donor[MARGIN], acceptor[MARGIN]
+    splice, n = d + a, _neither(d, a)
+    bounded = [np.clip(p, ENTROPY_EPS, 1) for p in (d, a, n)]
+    return {
+        "splice_probability": splice,
+        "relative_donor_probability": d / (splice + EPS),
+        "donor_acceptor_diff": d - a,
+        "splice_neither_diff": splice - n,
+        "score_difference_ratio": (d - a) / (splice + EPS),
+        "donor_logit": _logit(d),
+        "acceptor_logit": _logit(a),
+        "donor_acceptor_logodds": np.log((d + EPS) / (a + EPS)),
+        "splice_neither_logodds": np.log((splice + EPS) / (n + EPS)),
+        "probability_entropy": -sum(p * np.log(p) for p in bounded),
+    }
+
+
+def _context(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores of the four neighbours, per class and as the higher of the two classes.
+
+    `context_max` has the position itself among the five; the asymmetry is the share by which the
+    downstream pair exceeds the upstream pair, with `EPS` in the denominator.
+    """
+    either = np.maximum(donor, acceptor)
+    columns = {}
+    for name, scores in (("donor", donor), ("acceptor", acceptor), ("context", either)):
+        columns |= {f"{name}_score_{tag}": scores[row] for tag, row in NEIGHBOURS.items()}
+    return columns | {
+        "context_neighbor_mean": _neighbour_mean(either),
+        "context_max": either.max(axis=0),
+        "context_asymmetry": _contrast(either[3] + either[4], either[0] + either[1]),
+    }
+
+
+def _peak(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarray]:
+    """Shape of each class's scores around the position."""
+    shapes = zip(CHANNELS, (donor, acceptor), strict=True)
+    return {f"{name}_{key}": value for name, s in shapes for key, value in _shape(s).items()}
+
+
+def _shape(scores: np.ndarray) -> dict[str, np.ndarray]:
+    """Shape of one class's scores (5, n) around the middle one.
+
+    A local peak is above all four neighbours and above `EPS`; the surge is the quotient of the
+    score and the highest neighbour, the peak height that of the score and their mean, both with
+    `EPS` in the denominator; the second derivative is the curvature, below 0 at a peak; the
+    context difference is the contrast of the two adjacent neighbours.
+    """
+    m2, m1, own, p1, p2 = scores
+    highest = np.maximum(np.maximum(m2, m1), np.maximum(p1, p2))
+    shape = {
+        "is_local_peak": (own > highest) & (own > EPS),
+        "signal_strength": _strength(scores),
+        "peak_height_ratio": _height(scores),
+        "surge_ratio": own / (highest + EPS),
+        "second_derivative": m1 + p1 - 2 * own,
+        "context_diff_ratio": _contrast(p1, m1),
+        "weighted_context": _weighted(scores),
+        "context_max": np.maximum(highest, own),
+    }
+    return shape | {f"diff_{tag}": own - scores[row] for tag, row in NEIGHBOURS.items()}
+
+
+def _cross(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarray]:
+    """The donor's shape against the acceptor's, with `EPS` in the denominators."""
+    return {
+        "donor_acceptor_peak_ratio": _height(donor) / (_height(acceptor) + EPS),
+        "signal_strength_ratio": _strength(donor) / (np.abs(_strength(acceptor)) + EPS),
+        "type_signal_difference": _weighted(donor) - _weighted(acceptor),
+    }
+
+
+def _neither(donor: np.ndarray, acceptor: np.ndarray) -> np.ndarray:
+    return np.maximum(1 - donor - acceptor, 0)
+
+
+def _logit(score: np.ndarray) -> np.ndarray:
+    bounded = np.clip(score, EPS, 1 - EPS)
+    return np.log(bounded / (1 - bounded))
+
+
+def _contrast(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a - b) / (a + b + EPS)
+
+
+def _neighbour_mean(scores: np.ndarray) -> np.ndarray:
+    return (scores[0] + scores[1] + scores[3] + scores[4]) / 4
+
+
+def _strength(scores: np.ndarray) -> np.ndarray:
+    return scores[MARGIN] - _neighbour_mean(scores)
+
+
+def _height(scores: np.ndarray) -> np.ndarray:
+    return scores[MARGIN] / (_neighbour_mean(scores) + EPS)
+
+
+def _weighted(scores: np.ndarray) -> np.ndarray:
+    return 0.4 * scores[2] + 0.2 * (scores[1] + scores[3]) + 0.1 * (scores[0] + scores[4])
+
+
+MAKERS: dict[str, Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]] = {
+    "scores": _scores,
+    "probability": _probability,
+    "context": _context,
+    "peak": _peak,
+    "cross": _cross,
+}
+COLUMNS = {family: tuple(make(*np.zeros((2, 5, 0)))) for family, make in MAKERS.items()}
