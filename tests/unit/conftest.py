@@ -155,14 +155,21 @@ class Run:
 
     def consolidate(self) -> None:
         files = self.paths()
+        batches = [self.paths(batch) for batch in self.batches]
+        lists = {
+            "models": [paths["model"] for paths in batches],
+            "out_of_fold": [paths["out_of_fold"] for paths in batches],
+        }
+        outputs = {
+            "model": files["model"],
+            "pickle": files["model"].with_suffix(".pkl"),
+            "thresholds": self.folder / "thresholds.tsv",
+        }
         consolidation.consolidate(
-            [self.paths(batch)["model"] for batch in self.batches],
-            files["manifest"],
-            files["profile"],
+            files | lists,
             self.config["ensemble"]["combiner"],
             self.config["calibration"]["prevalence"],
-            files["model"],
-            files["model"].with_suffix(".pkl"),
+            outputs,
         )
 
     def evaluate(self) -> dict[str, Path]:

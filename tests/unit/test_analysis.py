@@ -1,5 +1,7 @@
 """What genebatch.analysis promises."""
 
+import json
+
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -329,3 +331,49 @@ def test_pages_written_by_arrow_with_dictionaries_are_read(table, analyse, resol
     dataset = plain.dataset | {"path": str(folder)}
     analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
     assert pl.read_parquet(tmp_path / "g.parquet").equals(plain.genes)
+
+
+# ---- tables that were built here
+
+
+def with_sequence(folder, number, value):
+    """Write into a shard's schema metadata how its features were made."""
+    path = folder / f"part-{number}.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({"genebatch.sequence": value}), path)
+
+
+@pytest.fixture
+def built(table, write, tmp_path):
+    """Analyse two shards that say something of their making."""
+
+    def run(*values):
+        dataset = write(table(), shards=2)
+        for number, value in enumerate(values):
+            if value is not None:
+                with_sequence(tmp_path / "data", number, value)
+        profile = tmp_path / "profile.json"
+        analysis.analyze_dataset(dataset, None, profile, tmp_path / "genes.parquet")
+        return json.loads(profile.read_text())
+
+    return run
+
+
+def test_profile_says_how_the_features_were_made(built):
+    made = {"features": {"window": 60}, "sampling": {"seed": 7}}
+    assert built(json.dumps(made), json.dumps(made))["sequence"] == made
+
+
+def test_any_other_table_says_nothing_of_its_features(built):
+    assert built()["sequence"] is None
+
+
+@pytest.mark.parametrize("second", ['{"a": 2}', None])
+def test_shards_that_were_built_differently_are_refused(built, second):
+    with pytest.raises(InputError, match=r"part-1\.parquet was not built with the features"):
+        built('{"a": 1}', second)
+
+
+def test_facts_that_are_no_json_are_refused(built):
+    with pytest.raises(InputError, match=r"part-0\.parquet.*is no JSON"):
+        built("{", "{")

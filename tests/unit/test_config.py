@@ -41,6 +41,18 @@ def leaves(schema, required=False, path=""):
             yield here, child, wanted
 
 
+GENOME = {"sequence": {"fasta": "g.fa", "genes": "g.gtf", "scorer": "light"}}
+
+
+def genome_with(**changes):
+    """A configuration that begins with a genome, with dotted keys, written with __, set."""
+    given = copy.deepcopy(GENOME)
+    for name, value in changes.items():
+        section, key = name.split("__")
+        given.setdefault(section, {})[key] = value
+    return given
+
+
 def enum(section, key):
     return config.load_schema()["properties"][section]["properties"][key]["enum"]
 
@@ -124,6 +136,7 @@ def test_resolving_twice_changes_nothing():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"sequence__genes": "g.gtf"}, "'sequence.genes' is set but sequence.fasta is not"),
         ({"bathcing__max_genes": 5}, "unknown key 'bathcing': did you mean 'batching'?"),
         ({"batching__max_gene": 5}, "unknown key 'batching.max_gene': did you mean 'max_genes'?"),
         ({"cv__zzz": 5}, "unknown key 'cv.zzz': known keys: n_splits, stop_fraction, seed"),
@@ -161,6 +174,8 @@ def test_resolving_twice_changes_nothing():
         ),
         ({"calibration__prevalence": {"yes": 0.2, "no": 0.7}}, "sums to 0.9, wanted 1"),
         ({"calibration__prevalence": {"yes": 0.5}}, "needs one share for each"),
+        ({"calibration__prevalence": "weights"}, "'weights' but dataset.weight is null"),
+        ({"calibration__prevalence": "genome"}, "'calibration.prevalence' is 'genome'"),
         ({"calibration__prevalence": {"yes": 1.5, "no": 0.5}}, "'calibration.prevalence.yes'"),
     ],
 )
@@ -198,6 +213,11 @@ def test_a_prevalence_that_sums_to_one_is_taken():
     assert filled["calibration"]["prevalence"] == {"yes": 0.1, "no": 0.9}
 
 
+def test_the_prevalence_of_the_weights_needs_no_numbers():
+    changes = {"calibration__prevalence": "weights", "dataset__weight": "w"}
+    assert config.resolve(with_keys(**changes))["calibration"]["prevalence"] == "weights"
+
+
 def test_a_file_is_read_and_resolved(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(MINIMAL))
@@ -215,3 +235,47 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"absent\.yaml"):
         config.load(tmp_path / "absent.yaml")
+
+
+def test_a_genome_needs_no_words_about_its_table():
+    filled = config.resolve(GENOME)
+    assert filled["dataset"] | config.BUILT_TABLE == filled["dataset"]
+    assert filled["dataset"]["exclude"] == []
+    assert config.resolve(filled) == filled
+
+
+def test_columns_of_a_built_table_can_be_left_out():
+    filled = config.resolve(genome_with(dataset__exclude=["5mer_*"]))
+    assert filled["dataset"]["exclude"] == ["5mer_*"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sequence__genes": None}, "'sequence.genes' is missing"),
+        ({"sequence__scorer": None}, "exactly one of them"),
+        ({"sequence__scores": "scores.tsv"}, "exactly one of them"),
+        ({"dataset__path": "data"}, "'dataset.path' is 'data' but sequence.fasta builds the table"),
+        ({"dataset__metadata": ["chrom"]}, "'dataset.metadata' is ['chrom']"),
+        ({"call__band": [0.5, 0.1]}, "'call.band' needs two rising numbers"),
+        ({"call__sets": {"test": "all"}}, "'call.sets' is"),
+        ({"features__families": ["colour"]}, "'features.families.0' is 'colour'"),
+        ({"sampling__rest": [{"above": 0.1, "fraction": 1}]}, "one of them 0"),
+        ({"sampling__rest": [{"above": 0, "fraction": 1}] * 2}, "different values of above"),
+    ],
+)
+def test_a_mistake_about_the_genome_is_named_by_its_key(changes, message):
+    with pytest.raises(InputError) as caught:
+        config.resolve(genome_with(**changes))
+    assert message in str(caught.value)
+
+
+def test_bigwig_scores_need_both_strands():
+    tracks = {"plus": {"donor": "d.bw", "acceptor": "a.bw"}}
+    with pytest.raises(InputError, match="needs plus and minus"):
+        config.resolve(genome_with(sequence__scores=tracks, sequence__scorer=None))
+
+
+def test_calls_need_a_genome():
+    with pytest.raises(InputError, match=r"'call\.sets' needs sequence\.fasta"):
+        config.resolve(with_keys(call__sets={"more": "all"}))

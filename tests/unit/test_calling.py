@@ -1,0 +1,356 @@
+"""What genebatch.calling promises: every position of every gene, by one rule, or no file at all."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from made_calls import CLASSES, SPEC, THRESHOLDS, make
+
+from genebatch import calling, rescoring
+from genebatch.__main__ import main
+from genebatch.calling import call, call_thresholds, feature_spec, genes_of_groups, read_ids
+from genebatch.files import InputError
+from genebatch.genome import gene_blocks
+from genebatch.model import EnsembleModel
+from genebatch.rescoring import EDGES, Band
+
+KINDS = ("base", "probability", "std")
+FLAGS = ("--fasta", "--genes", "--scores")
+FILES = {"positions.parquet", "calls.bed", "coverage.tsv"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def meta(made, tmp_path_factory):
+    """Positions of all genes, all re-scored."""
+    return positions(call(*made.files, tmp_path_factory.mktemp("meta"), mode="meta"))
+
+
+def positions(coverage):
+    return pl.read_parquet(coverage.folder / "positions.parquet")
+
+
+def values(frame, kind):
+    return frame.select(f"{kind}_{name}" for name in CLASSES).to_numpy()
+
+
+def of_gene(frame, name):
+    return frame.filter(pl.col("gene_id").cast(pl.String) == name)
+
+
+def other_model(made, path, **changes):
+    replace(made.model, **changes).save(path)
+    return [path, *made.files[1:]]
+
+
+def uncertain(made):
+    """The larger of the two base scores of every position, genes in order."""
+    return np.concatenate([made.scores[gene.id].max(axis=0) for gene in made.genes])
+
+
+def test_every_position_of_every_gene_is_there_once_and_in_order(made, meta):
+    wanted = [(gene.id, place) for gene in made.genes for place in range(gene.length)]
+    assert list(meta.select(pl.col("gene_id").cast(pl.String), "position").iter_rows()) == wanted
+
+
+def test_meta_is_the_model_on_the_features_of_the_whole_gene(made, meta):
+    for gene in made.genes:
+        rows, found = made.features(gene), of_gene(meta, gene.id)
+        for kind, expected in (
+            ("probability", made.model.predict_proba(rows)),
+            ("std", made.model.predict_std(rows)),
+        ):
+            np.testing.assert_array_equal(values(found, kind), expected.astype(np.float32))
+    assert meta["rescored"].all()
+
+
+def test_base_columns_are_the_scores_as_given(made, meta):
+    donor, acceptor = np.hstack([made.scores[gene.id] for gene in made.genes])
+    np.testing.assert_array_equal(meta["base_donor"], donor)
+    np.testing.assert_array_equal(meta["base_acceptor"], acceptor)
+    np.testing.assert_allclose(meta["base_neither"], 1 - donor - acceptor, atol=1e-7)
+
+
+def test_neither_is_never_negative():
+    found = rescoring.base_probabilities(np.array([[0.6], [0.4005]], np.float32), CLASSES)
+    assert found[0, 0] == 0
+
+
+@pytest.mark.parametrize("block", [1, 97, 1000])
+def test_hybrid_is_meta_inside_the_band_and_base_elsewhere(
+    made, meta, block, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        rescoring, "gene_blocks", lambda genome, gene, _: gene_blocks(genome, gene, block)
+    )
+    found = positions(call(*made.files, tmp_path, mode="hybrid", band=(0.02, 0.3)))
+    inside = (uncertain(made) >= np.float32(0.02)) & (uncertain(made) < np.float32(0.3))
+    assert 0 < inside.sum() < 200
+    np.testing.assert_array_equal(found["rescored"], inside)
+    np.testing.assert_array_equal(
+        values(found, "probability"),
+        np.where(inside[:, None], values(meta, "probability"), values(meta, "base")),
+    )
+    for name in CLASSES:
+        std = found[f"std_{name}"]
+        np.testing.assert_array_equal(std.is_null(), ~inside)
+        np.testing.assert_array_equal(std.filter(inside), meta[f"std_{name}"].filter(inside))
+
+
+def test_base_never_asks_the_model(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(EnsembleModel, "frame_probabilities", None)
+    found = positions(call(*made.files, tmp_path, mode="base"))
+    np.testing.assert_array_equal(values(found, "probability"), values(found, "base"))
+    assert not found["rescored"].any()
+
+
+@pytest.mark.parametrize(
+    ("block", "rows", "waiting"), [(11, 1, 1), (50, 120, 10**6), (10**4, 7, 99)]
+)
+def test_files_do_not_depend_on_how_positions_are_gathered(
+    made, meta, block, rows, waiting, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        rescoring, "gene_blocks", lambda genome, gene, _: gene_blocks(genome, gene, block)
+    )
+    monkeypatch.setattr(rescoring, "ROWS", rows)
+    monkeypatch.setattr(rescoring, "WAITING", waiting)
+    coverage = call(*made.files, tmp_path, mode="meta", wanted=["long", "other"])
+    chosen = pl.col("gene_id").cast(pl.String).is_in(["long", "other"])
+    assert positions(coverage).equals(meta.filter(chosen))
+
+
+def test_few_rows_of_many_genes_go_through_the_model_at_once(made, tmp_path, monkeypatch):
+    asked = []
+    ask = EnsembleModel.frame_probabilities
+
+    def watched(self, frame):
+        asked.append(frame.height)
+        return ask(self, frame)
+
+    monkeypatch.setattr(EnsembleModel, "frame_probabilities", watched)
+    coverage = call(*made.files, tmp_path, band=(0.02, 0.3))
+    assert asked == [coverage.rescored]
+
+
+def test_no_more_is_held_than_said(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        rescoring, "gene_blocks", lambda genome, gene, _: gene_blocks(genome, gene, 10)
+    )
+    monkeypatch.setattr(rescoring, "ROWS", 30)
+    monkeypatch.setattr(rescoring, "WAITING", 200)
+    sizes = []
+    written = calling.write_positions
+
+    def watched(path, answers, classes, origin):
+        def passing():
+            for answer in answers:
+                sizes.append((len(answer.rescored), int(answer.rescored.sum())))
+                yield answer
+
+        written(path, passing(), classes, origin)
+
+    monkeypatch.setattr(calling, "write_positions", watched)
+    call(*made.files, tmp_path, band=(0.02, 0.3))
+    assert max(size for size, _ in sizes) <= 200 + 9
+    assert max(rows for _, rows in sizes) <= 30 + 9
+    assert len(sizes) > 5
+
+
+def test_coverage_counts_what_is_in_the_file(made, tmp_path):
+    coverage = call(*made.files, tmp_path, band=(0.02, 0.3))
+    found, table = positions(coverage), pl.read_csv(tmp_path / "coverage.tsv", separator="\t")
+    assert table.equals(coverage.table)
+    for line in table.iter_rows(named=True):
+        rows = of_gene(found, line["gene_id"])
+        gene = made.gene(line["gene_id"])
+        assert line["expected"] == line["written"] == rows.height == gene.length
+        assert (line["chrom"], line["strand"]) == (gene.chrom, gene.strand)
+        assert line["rescored"] == rows["rescored"].sum()
+        assert line["rescored_share"] == line["rescored"] / gene.length
+        # The model's own thresholds: weighted where there is one, else that of the rows.
+        assert line["donors"] == (rows["probability_donor"] >= 0.4).sum()
+        assert line["acceptors"] == (rows["probability_acceptor"] >= 0.35).sum()
+    assert coverage.positions == found.height
+    assert coverage.rescored == found["rescored"].sum()
+
+
+def test_given_thresholds_come_before_the_model_s(made):
+    given = {"donor": 0.1, "acceptor": 0.2}
+    assert call_thresholds(made.model, given) == given
+    assert call_thresholds(made.model) == {"donor": 0.4, "acceptor": 0.35}
+
+
+@pytest.mark.parametrize(
+    "known", [None, {"donor": THRESHOLDS["donor"]}, {**THRESHOLDS, "acceptor": {"weighted": None}}]
+)
+def test_model_without_threshold_asks_for_the_flag(made, known):
+    model = replace(made.model, facts=made.model.facts | {"thresholds": known})
+    with pytest.raises(InputError, match=r"no threshold for '(donor|acceptor)'.* --threshold"):
+        call_thresholds(model)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
+def test_threshold_must_be_a_probability(made, value):
+    with pytest.raises(InputError, match=r"acceptor.* wanted a probability"):
+        call_thresholds(made.model, {"donor": 0.5, "acceptor": value})
+
+
+def test_share_of_rescored_positions_is_at_most_the_target(made, tmp_path):
+    coverage = call(*made.files, tmp_path, target_share=0.05, band=(0, 0.3))
+    low, high = coverage.band
+    scores = uncertain(made)
+    assert 0.03 < coverage.rescored / coverage.positions <= 0.05
+    assert high == 0.3
+    # One bin further down would hold too many.
+    below = EDGES[np.searchsorted(EDGES, np.float32(low)) - 1]
+    more = Band(float(below), high).holds(scores[None].repeat(2, axis=0), SPEC.floor)
+    assert more.mean() > 0.05
+
+
+def test_model_of_another_table_is_refused(made, tmp_path):
+    files = other_model(made, tmp_path / "other.gbm", facts={"thresholds": THRESHOLDS})
+    with pytest.raises(InputError, match=r"other\.gbm was trained on a table that the build stage"):
+        call(*files, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_model_with_a_feature_of_other_origin_is_refused(made):
+    features = replace(made.model.features, names=("phylop", *made.model.features.names[1:]))
+    with pytest.raises(InputError, match=r"m\.gbm is not the model of its own features.*'phylop'"):
+        feature_spec(replace(made.model, features=features), "m.gbm")
+
+
+def test_model_of_other_classes_is_refused(made):
+    with pytest.raises(InputError, match=r"m\.gbm has the classes \['a', 'b'\]"):
+        feature_spec(replace(made.model, classes=("a", "b")), "m.gbm")
+
+
+def test_unknown_gene_is_an_error_and_none_is_dropped(made, tmp_path):
+    with pytest.raises(InputError, match=r"'outer'.*'other'"):
+        call(*made.files, tmp_path / "out", wanted=["long", "outer"])
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match=r"no gene of .*genes\.gtf is to be called"):
+        call(*made.files, tmp_path / "out", wanted=[])
+    coverage = call(*made.files, tmp_path, wanted=["tiny", "long"])
+    assert coverage.table["gene_id"].to_list() == ["long", "tiny"]
+
+
+def test_gene_without_scores_is_an_error_or_zero(made, tmp_path):
+    scores = pl.read_csv(made.files[3], separator="\t").filter(pl.col("gene_id") != "tiny")
+    scores.write_csv(tmp_path / "scores.tsv", separator="\t")
+    files = [*made.files[:3], tmp_path / "scores.tsv"]
+    with pytest.raises(InputError, match="tiny"):
+        call(*files, tmp_path / "out")
+    coverage = call(*files, tmp_path / "out", unscored="zero", mode="meta")
+    assert of_gene(positions(coverage), "tiny")["base_neither"].to_list() == [1.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "selective"}, "--mode is 'selective'; known: meta, hybrid, base"),
+        ({"band": (0.5, 0.5)}, "--band"),
+        ({"band": (-1, 0.5)}, "--band"),
+        ({"target_share": 0}, "--target-share"),
+        ({"target_share": 0.1, "mode": "meta"}, "--target-share"),
+        ({"thresholds": {"donor": 0.5}}, "--threshold"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(made, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        call(*made.files, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bigwig_library_is_asked_for_first(made, tmp_path, monkeypatch):
+    def missing():
+        raise InputError("pip install")
+
+    monkeypatch.setattr(calling, "bigwig_library", missing)
+    monkeypatch.setattr(calling, "load_model", None)
+    with pytest.raises(InputError, match="pip install"):
+        call(*made.files, tmp_path, bigwig=True)
+
+
+def test_file_in_place_of_the_folder_is_refused(made, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match="out is a file; name a folder"):
+        call(*made.files, tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def drop_a_position(monkeypatch):
+    blocks = gene_blocks
+
+    def short(genome, gene, _):
+        for block in blocks(genome, gene, 100):
+            cut = block.stop == gene.length and gene.id == "inner"
+            yield block._replace(scores=block.scores[:, :-1]) if cut else block
+
+    monkeypatch.setattr(rescoring, "gene_blocks", short)
+
+
+def test_gap_raises_and_leaves_nothing(made, tmp_path, monkeypatch):
+    drop_a_position(monkeypatch)
+    with pytest.raises(RuntimeError, match="wanted inner:209; the coverage is not complete"):
+        call(*made.files, tmp_path, mode="base", bigwig=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_error_half_way_keeps_the_earlier_files(made, tmp_path, monkeypatch):
+    call(*made.files, tmp_path, bigwig=True)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert before.keys() > FILES
+    monkeypatch.setattr(calling, "write_bigwigs", None)  # the last file
+    with pytest.raises(TypeError):
+        call(*made.files, tmp_path, mode="meta", bigwig=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_ids_are_a_line_each(tmp_path):
+    (tmp_path / "ids.txt").write_text("# two genes\nlong\n\n other \n")
+    assert read_ids(tmp_path / "ids.txt") == ["long", "other"]
+    (tmp_path / "none.txt").write_text("# none\n")
+    with pytest.raises(InputError, match=r"none\.txt names no gene"):
+        read_ids(tmp_path / "none.txt")
+
+
+def test_genes_of_groups_are_those_of_the_built_table(tmp_path):
+    genes, groups = tmp_path / "genes.tsv", tmp_path / "groups.tsv"
+    genes.write_text("gene_id\tgroup\tlength\n1\t1\t5\n2\t1\t5\n3\t3\t5\n")
+    groups.write_text("group\n1\n")
+    assert genes_of_groups(genes, groups) == ["1", "2"]
+    groups.write_text("group\n4\n")
+    with pytest.raises(InputError, match=r"groups\.tsv: group '4' has no gene in .*genes\.tsv"):
+        genes_of_groups(genes, groups)
+
+
+def command(made, out, *options):
+    model, *files = (str(path) for path in made.files)
+    named = [part for pair in zip(FLAGS, files, strict=True) for part in pair]
+    return ["call", model, *named, "-o", str(out), *options]
+
+
+def test_command_writes_the_files_of_the_function(made, meta, tmp_path, capsys):
+    (tmp_path / "ids.txt").write_text("inner\n")
+    options = ("--mode", "meta", "--only", str(tmp_path / "ids.txt"), "other", "--bigwig")
+    assert main(command(made, tmp_path / "out", *options, "--threshold", "0.5", "0.6")) == 0
+    assert "490 positions of 2 genes" in capsys.readouterr().out
+    wanted = pl.col("gene_id").cast(pl.String).is_in(["inner", "other"])
+    found = pl.read_parquet(tmp_path / "out" / "positions.parquet")
+    assert found.equals(meta.filter(wanted))
+    assert "donor >= 0.5, acceptor >= 0.6" in (tmp_path / "out" / "calls.bed").read_text()
+    assert len(list((tmp_path / "out").glob("*.bw"))) == 4
+
+
+def test_command_says_what_is_wrong(made, tmp_path, capsys):
+    assert main(command(made, tmp_path, "--only", "nobody")) == 1
+    assert "genebatch call: " in capsys.readouterr().err
+    assert main(command(made, tmp_path, "--scores", "plus.donor=a.bw")) == 1
+    assert "plus.acceptor" in capsys.readouterr().err

@@ -1,0 +1,222 @@
+"""What genebatch.thresholds promises: the best F1 on rows that no booster was fitted on."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit
+from sklearn.metrics import f1_score
+
+from genebatch import tables
+from genebatch.files import InputError
+from genebatch.model import load_model
+from genebatch.rows import label_codes
+from genebatch.thresholds import best_f1, by_class, choose
+from genebatch.training import IDENTITY
+
+CLASSES = ["neither", "donor", "acceptor"]
+
+
+@pytest.fixture(scope="module")
+def model(toy):
+    return load_model(toy.folder / "model.gbm")
+
+
+@pytest.fixture(scope="module")
+def paths(toy):
+    return [toy.paths(batch)["out_of_fold"] for batch in toy.batches]
+
+
+def lines(table, name):
+    """Threshold by what was counted."""
+    kinds = table.filter(pl.col("class") == name).select("weighted", "threshold").iter_rows()
+    return {"weighted" if weighted else "rows": threshold for weighted, threshold in kinds}
+
+
+# One class
+
+
+def test_threshold_is_midway_between_the_rows_it_parts():
+    found = best_f1(np.array([1, 1, 0, 1, 0], bool), np.array([0.9, 0.8, 0.6, 0.2, 0.1]))
+    # Called from 0.2 on: 3 of 4 are right and none is missed, F1 = 6/7; from 0.8 on 4/5.
+    assert found.threshold == pytest.approx(0.15)
+    assert (found.precision, found.recall) == (0.75, 1.0)
+    assert found.f1 == pytest.approx(6 / 7)
+    assert (found.called, found.rows, found.reason) == (4, 5, None)
+
+
+def test_tied_rows_are_called_together():
+    # Cutting the tie at 0.5 after its positive row would give F1 = 1; it cannot be cut.
+    found = best_f1(np.array([1, 1, 0, 0, 0], bool), np.array([0.9, 0.5, 0.5, 0.5, 0.1]))
+    assert found.called == 1
+    assert found.threshold == pytest.approx(0.7)
+    assert found.f1 == pytest.approx(2 / 3)
+
+
+def test_of_equally_good_thresholds_the_highest_is_taken():
+    # From 0.9 on 1 of 1 is right and one of two found; from 0.2 on 2 of 4 and all: both 2/3.
+    found = best_f1(np.array([1, 0, 0, 1], bool), np.array([0.9, 0.6, 0.4, 0.2]))
+    assert (found.threshold, found.called) == (0.75, 1)
+
+
+def test_threshold_that_calls_every_row_lies_above_zero():
+    found = best_f1(np.array([1, 1], bool), np.array([0.9, 0.2]))
+    assert (found.threshold, found.called, found.f1) == (0.1, 2, 1.0)
+
+
+def test_weights_count_in_precision_and_recall():
+    y, probability = np.array([1, 0, 1, 0], bool), np.array([0.9, 0.7, 0.5, 0.1])
+    assert best_f1(y, probability).threshold == pytest.approx(0.3)
+    # The row at 0.7 stands for 100: one site in 102 calls, so half the sites are given up.
+    found = best_f1(y, probability, np.array([1.0, 100.0, 1.0, 100.0]))
+    assert (found.threshold, found.precision, found.recall) == (pytest.approx(0.8), 1.0, 0.5)
+
+
+def test_rows_without_weight_are_as_if_absent():
+    y, probability = np.array([1, 0, 1, 1], bool), np.array([0.9, 0.8, 0.7, 0.2])
+    weight = np.array([2.0, 0.0, 1.0, 0.0])
+    assert best_f1(y, probability, weight) == best_f1(
+        y[[0, 2]], probability[[0, 2]], weight[[0, 2]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("y", "weight", "reason"),
+    [
+        ([0, 0], None, "no positive rows"),
+        ([1, 0], [0.0, 1.0], "no positive rows with a weight above zero"),
+        ([], None, "no rows"),
+    ],
+)
+def test_no_positive_rows_no_threshold_but_a_reason(y, weight, reason):
+    weight = None if weight is None else np.array(weight)
+    found = best_f1(np.array(y, bool), np.full(len(y), 0.5), weight)
+    assert found[:5] == (None,) * 5
+    assert found.reason == reason
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(1, 5)), min_size=1).filter(
+        lambda rows: any(y for y, _, _ in rows)
+    )
+)
+def test_no_threshold_is_better_and_none_as_good_is_higher(rows):
+    y, score, weight = (np.array(values) for values in zip(*rows, strict=True))
+    y, probability, weight = y.astype(bool), score / 8 + 0.1, weight.astype(float)
+    found = best_f1(y, probability, weight)
+    worth = {}
+    for cut in set(probability.tolist()):
+        called = probability >= cut
+        worth[cut] = 2 * weight[called & y].sum() / (weight[called].sum() + weight[y].sum())
+    best = max(worth.values())
+    assert found.f1 == pytest.approx(best)
+    highest = max(cut for cut, value in worth.items() if value > best - 1e-9)
+    assert ((probability >= found.threshold) == (probability >= highest)).all()
+    assert found.called == (probability >= highest).sum()
+
+
+# All classes of a model
+
+
+def test_thresholds_are_of_the_probabilities_that_the_model_would_give(model, paths):
+    parts = []
+    for member, path in zip(model.members, paths, strict=True):
+        rows = pl.read_parquet(path)
+        margins = rows.select(f"margin_{name}" for name in CLASSES).to_numpy().astype(float)
+        raw = [c.apply(margins[:, k]) for k, c in enumerate(member.calibrators)]
+        probability = np.column_stack(raw) / np.sum(raw, axis=0)[:, None]
+        parts.append((rows, probability))
+    rows = pl.concat(part[0] for part in parts)
+    probability = np.concatenate([part[1] for part in parts])
+    codes = label_codes(rows["label"], CLASSES, None)
+    table = choose(model, paths)
+    assert table["rows"].to_list() == [rows.height] * 6
+    assert table["weighted"].to_list() == [False, True] * 3
+    for line in table.iter_rows(named=True):
+        column = CLASSES.index(line["class"])
+        y, weight = codes == column, rows["weight"].to_numpy() if line["weighted"] else None
+        called = probability[:, column] >= line["threshold"]
+        assert called.sum() == line["called"]
+        assert f1_score(y, called, sample_weight=weight) == pytest.approx(line["f1"])
+        cuts = np.quantile(probability[:, column], np.linspace(0, 1, 33))
+        others = [f1_score(y, probability[:, column] >= c, sample_weight=weight) for c in cuts]
+        assert line["f1"] >= max(others) - 1e-9
+
+
+def test_change_of_prevalence_moves_the_thresholds_and_calls_the_same_rows(model, tmp_path):
+    # One donor in three rows of training and one in ten of use: odds fall by 4.5.
+    margin = np.array([3.0, 1.0, 0.0, -1.0, -2.0, -3.0])
+    rows = pl.DataFrame(
+        {
+            "group": ["g"] * 6,
+            "label": ["donor", "donor", "neither", "donor", "neither", "neither"],
+            "margin_neither": -margin,
+            "margin_donor": margin,
+            "margin_acceptor": np.full(6, -40.0),
+        }
+    )
+    rows.write_parquet(tmp_path / "rows.parquet")
+    member = model.members[0]._replace(groups=("g",), class_weight=(2.0, 1.0, 1e-6))
+    member = member._replace(calibrators=(IDENTITY,) * 3)
+    share = {"neither": 0.9, "donor": 0.1, "acceptor": 5e-7}
+    plain = replace(model, members=(member,))
+    before, after = (
+        choose(m, [tmp_path / "rows.parquet"]).row(1, named=True)
+        for m in (plain, replace(plain, prevalence=share))
+    )
+    assert before["called"] == after["called"] == 4
+    assert before["f1"] == after["f1"] == pytest.approx(6 / 7)
+    assert before["threshold"] == pytest.approx((expit(-1) + expit(-2)) / 2)
+    shifted = [expit(m - np.log(4.5)) for m in (-1, -2)]
+    assert after["threshold"] == pytest.approx(np.mean(shifted))
+
+
+def test_pieces_of_the_files_change_nothing(model, paths, monkeypatch):
+    whole = choose(model, paths)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 7)
+    assert choose(model, paths).equals(whole)
+
+
+def test_group_of_two_batches_counts_once_with_the_first_ones_scores(model, paths, tmp_path):
+    first, second = (pl.read_parquet(path) for path in paths)
+    lent = model.members[0].groups[:3]
+    shared = first.filter(pl.col("group").is_in(lent))
+    wrong = shared.with_columns(pl.col("^margin_.*$") * 0 + 9)
+    pl.concat([wrong, second]).write_parquet(tmp_path / "second.parquet")
+    member = model.members[1]._replace(groups=(*model.members[1].groups, *lent))
+    overlapping = replace(model, members=(model.members[0], member))
+    found = choose(overlapping, [paths[0], tmp_path / "second.parquet"])
+    assert found.equals(choose(model, paths))
+
+
+def test_table_without_weights_has_no_weighted_lines(model, paths, tmp_path):
+    plain = [tmp_path / f"{number}.parquet" for number in range(2)]
+    for source, path in zip(paths, plain, strict=True):
+        pl.read_parquet(source).drop("weight").write_parquet(path)
+    table = choose(model, plain)
+    assert table["weighted"].to_list() == [False] * 3
+    weighted = choose(model, paths)
+    assert by_class(table) == {
+        name: {"rows": lines(weighted, name)["rows"], "weighted": None} for name in CLASSES
+    }
+
+
+def test_class_without_rows_has_no_threshold(model, paths, tmp_path):
+    made = [tmp_path / f"{number}.parquet" for number in range(2)]
+    for source, path in zip(paths, made, strict=True):
+        label = pl.col("label").replace("acceptor", "neither")
+        pl.read_parquet(source).with_columns(label).write_parquet(path)
+    table = choose(model, made).filter(pl.col("class") == "acceptor")
+    assert table["reason"].to_list() == [
+        "no positive rows",
+        "no positive rows with a weight above zero",
+    ]
+    assert by_class(table) == {"acceptor": {"rows": None, "weighted": None}}
+
+
+def test_scores_of_another_batch_are_refused(model, paths):
+    with pytest.raises(InputError, match="out-of-fold scores of batch b000"):
+        choose(model, paths[::-1])
