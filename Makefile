@@ -1,4 +1,4 @@
-# make demo    the built-in example, from simulated data to a finished model
+# make demo    the built-in example, from a simulated genome to a model and its calls
 # make test    linters and every test
 # make lock    requirements.lock from pyproject.toml (needs uv)
 # make clean   removes the example, its results and the environment
@@ -8,10 +8,10 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lock clean
 
-demo: data/example/part-000.parquet
+demo: data/genome.fa
 	$(BIN)/snakemake --cores 2 --resources mem_mb=8000
 
-data/example/part-000.parquet: .venv/ready
+data/genome.fa: .venv/ready
 	$(BIN)/genebatch simulate data
 
 test: .venv/ready

@@ -1,4 +1,4 @@
-"""The command line: `genebatch predict | inspect | verify | simulate | plan | config`."""
+"""The command line: `genebatch call | predict | inspect | verify | simulate | plan | config`."""
 
 import argparse
 import logging
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from genebatch import __version__
 from genebatch.files import InputError
+
+ROWS_PER_GENE = 100  # of the example that is a table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +36,32 @@ def predict(options: argparse.Namespace) -> None:
 
     rows = predict_file(options.model, options.table, options.output, options.threads)
     print(f"{rows:,} rows predicted into {options.output}")
+
+
+def call(options: argparse.Namespace) -> None:
+    """Call every position of whole genes from sequence and base scores."""
+    from genebatch.calling import call as write
+
+    coverage = write(
+        options.model,
+        options.fasta,
+        options.genes,
+        _score_source(options.scores),
+        options.output,
+        wanted=_gene_ids(options.only) if options.only else None,
+        mode=options.mode,
+        band=tuple(options.band),
+        target_share=options.target_share,
+        thresholds=options.threshold
+        and dict(zip(("donor", "acceptor"), options.threshold, strict=True)),
+        unscored=options.unscored,
+        bigwig=options.bigwig,
+        threads=options.threads,
+    )
+    print(
+        f"{coverage.positions:,} positions of {coverage.table.height:,} genes, "
+        f"{coverage.rescored:,} of them re-scored, in {options.output}"
+    )
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -65,10 +93,16 @@ def verify(options: argparse.Namespace) -> None:
 
 
 def simulate(options: argparse.Namespace) -> None:
-    """Write the built-in example."""
-    from genebatch.simulate import simulate as write
+    """Write the built-in example: a genome with gene models, or with --table a finished table."""
+    if options.table:
+        from genebatch.simulate import simulate as write
 
-    folder = write(options.out, n_genes=options.genes, n_rows=options.rows, seed=options.seed)
+        rows = ROWS_PER_GENE * options.genes
+        folder = write(options.out, n_genes=options.genes, n_rows=rows, seed=options.seed)
+    else:
+        from genebatch.simulated_genome import simulate_genome
+
+        folder = simulate_genome(options.out, n_genes=options.genes, seed=options.seed)
     print(f"example data in {folder}")
 
 
@@ -120,6 +154,30 @@ def write_config(options: argparse.Namespace) -> None:
     print(render(options.example), end="")
 
 
+def _gene_ids(values: Sequence[str]) -> list[str]:
+    """Gene ids, of which some are given as a file that lists them."""
+    from genebatch.calling import read_ids
+
+    parts = [read_ids(value) if Path(value).is_file() else [value] for value in values]
+    return [name for part in parts for name in part]
+
+
+def _score_source(values: Sequence[str]) -> str | dict[str, dict[str, str]]:
+    """A table, or the four bigWig files that are given as `plus.donor=FILE`."""
+    if len(values) == 1 and "=" not in values[0]:
+        return values[0]
+    given = dict(value.partition("=")[::2] for value in values)
+    wanted = [f"{strand}.{site}" for strand in ("plus", "minus") for site in ("donor", "acceptor")]
+    if sorted(given) != sorted(wanted):
+        raise InputError(
+            f"--scores {' '.join(values)}: wanted a table, or {'=FILE '.join(wanted)}=FILE"
+        )
+    return {
+        strand: {site: given[f"{strand}.{site}"] for site in ("donor", "acceptor")}
+        for strand in ("plus", "minus")
+    }
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("genebatch", description="Train and use batch ensembles.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -130,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
+    _add_call_options(command("call", call))
     added = command("predict", predict)
     added.add_argument("model", help="model file, or the results folder that holds it")
     added.add_argument("table", help="Parquet or CSV file, folder or glob of Parquet shards")
@@ -138,9 +197,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, run in (("inspect", inspect), ("verify", verify)):
         command(name, run).add_argument("model", help="model file or results folder")
     added = command("simulate", simulate)
-    added.add_argument("out", help="folder to write example/ and new/ into")
-    added.add_argument("--genes", type=int, default=300, help="default: 300")
-    added.add_argument("--rows", type=int, default=30_000, help="default: 30000")
+    added.add_argument("out", help="folder to write genome.fa and genes.gtf into")
+    added.add_argument(
+        "--table",
+        action="store_true",
+        help=f"write shards of {ROWS_PER_GENE} rows a gene into example/ and new/ instead",
+    )
+    added.add_argument("--genes", type=int, default=200, help="default: 200")
     added.add_argument("--seed", type=int, default=7, help="default: 7")
     added = command("plan", plan)
     added.add_argument(
@@ -156,6 +219,53 @@ def _parser() -> argparse.ArgumentParser:
         "--example", action="store_true", help="the built-in example's values, not the defaults"
     )
     return parser
+
+
+def _add_call_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("model", help="model file, or the results folder that holds it")
+    added.add_argument("--fasta", required=True, help="genome, FASTA, plain or bgzip")
+    added.add_argument("--genes", required=True, help="gene models, GTF or GFF3, plain or gzip")
+    added.add_argument(
+        "--scores",
+        required=True,
+        nargs="+",
+        help="base scores: a table gene_id, position, donor, acceptor, or bigWig files as "
+        "plus.donor=FILE plus.acceptor=FILE minus.donor=FILE minus.acceptor=FILE",
+    )
+    added.add_argument("-o", "--output", required=True, help="folder to write into")
+    added.add_argument(
+        "--mode",
+        default="hybrid",
+        help="meta re-scores every position, hybrid those in the band, base none; default: hybrid",
+    )
+    added.add_argument(
+        "--band",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        default=(0.001, 1.0),
+        help="re-scored are positions whose larger base score is at least LOW and below HIGH; "
+        "default: 0.001 1",
+    )
+    added.add_argument(
+        "--target-share", type=float, help="at most this share is re-scored; sets LOW of the band"
+    )
+    added.add_argument("--only", nargs="+", help="gene ids, or files with one a line; default: all")
+    added.add_argument(
+        "--threshold",
+        nargs=2,
+        type=float,
+        metavar=("DONOR", "ACCEPTOR"),
+        help="probabilities from which a position is called; default: those of the model",
+    )
+    added.add_argument(
+        "--unscored",
+        choices=("error", "zero"),
+        default="error",
+        help="what a gene without any score is; default: error",
+    )
+    added.add_argument("--bigwig", action="store_true", help="write bigWig files as well")
+    added.add_argument("--threads", type=int, default=1, help="default: 1")
 
 
 if __name__ == "__main__":

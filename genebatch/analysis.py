@@ -1,7 +1,8 @@
 """One streamed pass over the data set: the input contract, its profile, the per-group table."""
 
+import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 # Rows whose positions are held at once while looking for duplicates: 1 M x (group, position)
 # is some 30 MB, whatever the size of the data set.
 DUPLICATE_ROWS = 1_000_000
+SEQUENCE_KEY = b"genebatch.sequence"  # in the schema metadata of a table that was built here
 
 
 def analyze_dataset(
@@ -47,6 +49,7 @@ def analyze_dataset(
     schema = common_schema(paths)
     roles = assign_roles(schema, dataset)
     shards = [_describe(path) for path in paths]
+    sequence = _sequence_facts(paths)
     scan = Scan(roles, list(dataset["classes"]), dataset["null_label"], schema)
     chunk = 0
     for number, shard in enumerate(shards):
@@ -64,7 +67,7 @@ def analyze_dataset(
         raise InputError(f"data set {dataset['path']}:\n  " + "\n  ".join(errors))
     for problem in problems:
         log.info("%s", problem.message)
-    write_json(profile, scan.profile(shards, table, problems))
+    write_json(profile, scan.profile(shards, table, problems) | {"sequence": sequence})
     write_parquet(genes, table)
     log.info("%s rows, %s groups in %d shards", f"{scan.rows:,}", f"{table.height:,}", len(shards))
 
@@ -205,6 +208,27 @@ def _describe(path: Path) -> Shard:
     with open_shard(path) as file:
         rows, row_groups = file.metadata.num_rows, file.metadata.num_row_groups
     return Shard(str(path), rows, row_groups, path.stat().st_size)
+
+
+def _sequence_facts(paths: Sequence[Path]) -> dict[str, Any] | None:
+    """How the features of a built table were made, as its shards say; None of any other table."""
+    found = {}
+    for path in paths:
+        with open_shard(path) as file:
+            found[path] = (file.schema_arrow.metadata or {}).get(SEQUENCE_KEY)
+    first = found[paths[0]]
+    other = next((path for path in paths if found[path] != first), None)
+    if other is not None:
+        raise InputError(
+            f"{other} was not built with the features and sampling of {paths[0]} (they differ in "
+            f"the schema metadata '{SEQUENCE_KEY.decode()}'); build all shards of dataset.path anew"
+        )
+    try:
+        return None if first is None else json.loads(first)
+    except ValueError as error:
+        raise InputError(
+            f"{paths[0]}: the schema metadata '{SEQUENCE_KEY.decode()}' is no JSON: {error}"
+        ) from error
 
 
 def _duplicates(shards: list[Shard], genes: pl.DataFrame, roles: Roles) -> list[Problem]:

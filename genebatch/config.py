@@ -25,6 +25,22 @@ OWNED = {
     "random_state": "set learner.seed",
 }
 
+# Roles of the columns of the table that the first stage builds.
+BUILT_TABLE = {
+    "path": "results/table",
+    "group": "group",
+    "label": "splice_type",
+    "classes": ["neither", "donor", "acceptor"],
+    "null_label": None,
+    "scores": {name: f"{name}_score" for name in ("neither", "donor", "acceptor")},
+    "weight": "sample_weight",
+    "position": "row",
+    "metadata": [
+        *("gene_id", "transcript_id", "chrom", "strand", "gene_type"),
+        *("position", "genomic_position", "row_source"),
+    ],
+}
+
 
 def schema_path() -> Path:
     """The schema in the source tree, else the copy inside an installed package."""
@@ -41,6 +57,8 @@ def load_schema() -> dict[str, Any]:
 def resolve(config: dict[str, Any]) -> dict[str, Any]:
     """Fill in every default of `config`, then check it.
 
+    With `sequence.fasta` the table is the built one, and so are the roles of its columns.
+
     Returns
     -------
     dict
@@ -52,7 +70,7 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
         With one line for each unknown key (and the nearest known one), missing key or wrong value.
     """
     schema = load_schema()
-    filled = _with_defaults(config, schema)
+    filled = _with_defaults(_with_built_table(config), schema)
     problems = [
         line for error in Draft202012Validator(schema).iter_errors(filled) for line in _say(error)
     ]
@@ -102,6 +120,14 @@ def render(example: bool = False) -> str:
     return head + "\n".join(_render(load_schema(), example, indent=0)) + "\n"
 
 
+def _with_built_table(config: dict[str, Any]) -> dict[str, Any]:
+    sequence, dataset = config.get("sequence"), config.get("dataset", {})
+    built = isinstance(sequence, dict) and sequence.get("fasta") is not None
+    if not built or not isinstance(dataset, dict):
+        return config
+    return config | {"dataset": BUILT_TABLE | dataset}
+
+
 def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
     if not isinstance(value, dict) or "properties" not in schema:
         return copy.deepcopy(value)
@@ -136,6 +162,7 @@ def _say(error: ValidationError) -> Iterator[str]:
 
 def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     """What a JSON Schema cannot say: keys that must agree with each other."""
+    yield from _sequence_contradictions(config)
     dataset, test = config["dataset"], config["test"]
     classes = dataset["classes"]
     if dataset["null_label"] is not None and dataset["null_label"] not in classes:
@@ -160,11 +187,47 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield "'batching.min_genes' is larger than batching.max_genes"
     yield from _overridden(config["learner"])
     prevalence = config["calibration"]["prevalence"]
-    if prevalence is not None:
+    if isinstance(prevalence, dict):
         if set(prevalence) != set(classes):
             yield "'calibration.prevalence' needs one share for each of dataset.classes"
         elif abs(sum(prevalence.values()) - 1) > 1e-6:
             yield f"'calibration.prevalence' sums to {sum(prevalence.values()):.6g}, wanted 1"
+    elif prevalence is not None and dataset["weight"] is None:
+        yield (
+            "'calibration.prevalence' is 'weights' but dataset.weight is null: name the column of "
+            "weights there, or give a share for each of dataset.classes"
+        )
+
+
+def _sequence_contradictions(config: dict[str, Any]) -> Iterator[str]:
+    sequence, dataset, call = config["sequence"], config["dataset"], config["call"]
+    if sequence["fasta"] is None:
+        for key in ("genes", "scores", "scorer", "groups"):
+            if sequence[key] is not None:
+                yield f"'sequence.{key}' is set but sequence.fasta is not: name the genome there"
+        if call["sets"]:
+            yield "'call.sets' needs sequence.fasta: calls are made from sequence and scores"
+        return
+    if sequence["genes"] is None:
+        yield "'sequence.genes' is missing: name the gene models (GTF or GFF3)"
+    if (sequence["scores"] is None) == (sequence["scorer"] is None):
+        yield (
+            "'sequence.scores' or 'sequence.scorer', exactly one of them, says where the base "
+            "model's scores come from"
+        )
+    for key, value in BUILT_TABLE.items():
+        if dataset[key] != value:
+            yield (
+                f"'dataset.{key}' is {dataset[key]!r} but sequence.fasta builds the table, where "
+                f"it is {value!r}: leave it out, or set sequence.fasta: null"
+            )
+    if call["band"][0] >= call["band"][1]:
+        yield "'call.band' needs two rising numbers"
+    if isinstance(sequence["scores"], dict) and set(sequence["scores"]) != {"plus", "minus"}:
+        yield "'sequence.scores' as bigWig files needs plus and minus, each with donor and acceptor"
+    above = [stratum["above"] for stratum in config["sampling"]["rest"]]
+    if len(set(above)) < len(above) or min(above) > 0:
+        yield "'sampling.rest' needs different values of above, one of them 0"
 
 
 def _overridden(learner: dict[str, Any]) -> Iterator[str]:

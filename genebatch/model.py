@@ -50,7 +50,8 @@ class Member(NamedTuple):
     groups
         The groups it was trained on.
     class_weight
-        Weighted training rows of each class.
+        Rows of each class as the boosters were trained on them: their weights' sum, or their
+        number where weights were not used.
     facts
         Rows, trees, seeds and metrics, as plain JSON.
     """
@@ -61,6 +62,16 @@ class Member(NamedTuple):
     groups: tuple[str, ...]
     class_weight: tuple[float, ...]
     facts: dict[str, Any]
+
+    def probabilities(self, margins: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of log-odds, both (rows, classes).
+
+        The classes' sigmoids are calibrated one by one and then divided by their sum.
+        """
+        margins = margins.astype(np.float64)
+        for column, calibrator in enumerate(self.calibrators):
+            margins[:, column] = calibrator.apply(margins[:, column])
+        return margins / margins.sum(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -157,18 +168,14 @@ class EnsembleModel:
     def frame_probabilities(self, frame: pl.DataFrame) -> np.ndarray:
         """Calibrated probabilities of every member for a frame that fits in memory.
 
-        The classes' sigmoids are calibrated one by one and then divided by their sum.
-
         Returns
         -------
         numpy.ndarray
             (rows, members, classes) float64.
         """
-        margins = self.frame_margins(frame).astype(np.float64)
-        for row, member in enumerate(self.members):
-            for column, calibrator in enumerate(member.calibrators):
-                margins[:, row, column] = calibrator.apply(margins[:, row, column])
-        return margins / margins.sum(axis=2, keepdims=True)
+        margins = self.frame_margins(frame)
+        parts = [member.probabilities(margins[:, row]) for row, member in enumerate(self.members)]
+        return np.stack(parts, axis=1)
 
     def frame_margins(self, frame: pl.DataFrame) -> np.ndarray:
         """Raw log-odds of every member and class, (rows, members, classes) float32."""

@@ -139,6 +139,10 @@ WHOLE_DATA_MB = {
     "evaluate": 1200,
     "predict": 1000,
     "write_report": 1200,
+    "score_genes": 900,
+    "build_dataset": 1000,
+    "call_genes": 1500,
+    "evaluate_tracks": 1200,
 }
 
 

@@ -142,7 +142,7 @@ def train_batch(
         )
         log.info("batch %s: class %s, %d trees", batch, name, trees[name])
     facts = {"key": data.key, "rows": data.rows.height, "n_trees": trees}
-    facts["seed"] = learner["seed"]
+    facts |= {"seed": learner["seed"], **_class_sums(data, dataset["classes"])}
     weights = _class_weight(data, dataset["classes"], np.ones(data.rows.height, bool))
     member = _member(batch, boosters, data.groups, weights, facts)
     _model(data, dataset, learner, [member]).save(output)
@@ -305,6 +305,17 @@ def _class_weight(data: Batch, classes: list[str], rows: np.ndarray) -> tuple[fl
     return tuple(
         float(data.weight[rows & (data.codes == column)].sum()) for column in range(len(classes))
     )
+
+
+def _class_sums(data: Batch, classes: list[str]) -> dict[str, dict[str, float] | None]:
+    """Rows and weights of each class, whichever of them the boosters were trained at."""
+    rows = np.bincount(data.codes, minlength=len(classes))
+    sums = {"class_rows": dict(zip(classes, rows.tolist(), strict=True)), "class_weights": None}
+    weight = plain_weights(data.rows)
+    if weight is not None:
+        total = np.bincount(data.codes, weight, minlength=len(classes))
+        sums["class_weights"] = dict(zip(classes, total.tolist(), strict=True))
+    return sums
 
 
 def _model(

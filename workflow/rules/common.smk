@@ -39,11 +39,20 @@ if config["batching"]["keep"] is not None:
 wildcard_constraints:
     batch=r"b\d+",
     table=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    calls=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
 BATCH_FILES = "results/batches/{batch}"
 BATCH_FIGURES = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
 EVALUATION_FIGURES = ("roc", "pr", "calibration", "members")
+SEQUENCE = config["sequence"]
+BUILT = SEQUENCE["fasta"] is not None
+BUILT_SHARDS = [
+    f"results/table/part-{number:03d}.parquet"
+    for number in range(SEQUENCE["n_shards"] if BUILT else 0)
+]
+MADE_SCORES = "results/scores/scores.parquet"
+SCORER_ENVIRONMENT = "spliceai" if SEQUENCE["scorer"] == "spliceai" else "genebatch"
 # What reading and labelling rows depends on; the feature columns are in the batch key.
 ROW_KEYS = ("group", "label", "classes", "null_label", "scores", "weight", "position")
 
@@ -72,12 +81,57 @@ def files_of(path, key):
 
 def shards(wildcards):
     """Files of the data set; an input function, so that linting needs no data."""
-    return files_of(config["dataset"]["path"], "dataset.path")
+    return BUILT_SHARDS or files_of(config["dataset"]["path"], "dataset.path")
 
 
 def data_fingerprint(wildcards):
-    """Names, sizes and Parquet footers of the shards: touching a file changes nothing."""
-    return fingerprint(shards(wildcards))
+    """Names, sizes and Parquet footers of the shards: touching a file changes nothing.
+
+    None for a built table, whose content is not known before it is built; see `watched`.
+    """
+    return None if BUILT else fingerprint(shards(wildcards))
+
+
+def watched(file):
+    """A file of the whole data set: its time counts where no fingerprint tells of its content."""
+    return file if BUILT else ancient(file)
+
+
+def sequence_files(wildcards):
+    """What features are computed from: genome, gene models, groups and base scores."""
+    files = {"fasta": SEQUENCE["fasta"], "genes": SEQUENCE["genes"]}
+    if SEQUENCE["groups"] is not None:
+        files["groups"] = SEQUENCE["groups"]
+    if SEQUENCE["scorer"] is not None:
+        files["scores"] = MADE_SCORES
+    elif isinstance(SEQUENCE["scores"], str):
+        files["scores"] = files_of(SEQUENCE["scores"], "sequence.scores")
+    else:
+        files["scores"] = [
+            file for strand in SEQUENCE["scores"].values() for file in strand.values()
+        ]
+    return files
+
+
+def wanted_genes(wildcards):
+    """Which genes a set of calls is of: those of the test groups, of a list, or all."""
+    if wildcards.calls == "test":
+        return {
+            "table": "results/table/genes.tsv",
+            "test_groups": "results/dataset/test_groups.tsv",
+        }
+    if wildcards.calls not in config["call"]["sets"]:
+        raise WorkflowError(
+            f"results/calls/{wildcards.calls}: no such set in 'call.sets', and not 'test'"
+        )
+    source = config["call"]["sets"][wildcards.calls]
+    return {} if source == "all" else {"wanted": source}
+
+
+def call_config(wildcards):
+    """How a set is called; the test genes always completely, since they are evaluated."""
+    call = without("call", "sets")
+    return call | {"mode": "meta"} if wildcards.calls == "test" else call
 
 
 @lru_cache(maxsize=4)
@@ -177,6 +231,12 @@ def without(block, *keys):
     return {key: value for key, value in config[block].items() if key not in keys}
 
 
+# The first stage with what it computes and draws; scores that a rule makes count as given.
+sequence_config = without("sequence", "scorer", "n_shards") | {
+    "scores": MADE_SCORES if SEQUENCE["scorer"] else SEQUENCE["scores"],
+    "features": config["features"],
+    "sampling": config["sampling"],
+}
 row_config = {key: config["dataset"][key] for key in ROW_KEYS}
 learner_config = without("learner", "threads")
 plan_config = {
@@ -266,7 +326,11 @@ def results_of_the_whole():
         "dataset": ["profile.json", "genes.parquet", "test_groups.tsv"],
         "features": ["features.json", "screen.tsv"],
         "batches": ["manifest.tsv", "genes.parquet"],
-        "model": ["model_multiclass_all_genes.gbm", "model_multiclass_all_genes.pkl"],
+        "model": [
+            "model_multiclass_all_genes.gbm",
+            "model_multiclass_all_genes.pkl",
+            "thresholds.tsv",
+        ],
         "evaluation": [
             "metrics.tsv",
             "comparison.tsv",
@@ -276,6 +340,17 @@ def results_of_the_whole():
         "evaluation/figures": [f"{name}.png" for name in EVALUATION_FIGURES],
         "report": ["index.html", "MODEL_CARD.md"],
     }
+    if BUILT:
+        names["table"] = ["genes.tsv"]
+        names["tracks"] = [
+            "comparison.tsv",
+            "corrections.tsv",
+            "hybrid.tsv",
+            "summary.json",
+            "pr.png",
+        ]
+        for calls in ("test", *config["call"]["sets"]):
+            names[f"calls/{calls}"] = ["positions.parquet", "calls.bed", "coverage.tsv"]
     return [
         f"results/{folder}/{name}" for folder, files in names.items() for name in files
     ]

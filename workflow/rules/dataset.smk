@@ -1,6 +1,6 @@
 rule analyze_dataset:
     input:
-        shards=ancient(shards),
+        shards=watched(shards),
     output:
         profile="results/dataset/profile.json",
         genes="results/dataset/genes.parquet",
@@ -47,7 +47,7 @@ rule screen_features:
         profile="results/dataset/profile.json",
         genes="results/dataset/genes.parquet",
         test_groups="results/dataset/test_groups.tsv",
-        shards=ancient(shards),
+        shards=watched(shards),
     output:
         features="results/features/features.json",
         table=report(

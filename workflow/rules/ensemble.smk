@@ -1,11 +1,13 @@
 rule consolidate:
     input:
         models=per_batch(f"{BATCH_FILES}/model.gbm"),
+        out_of_fold=per_batch(f"{BATCH_FILES}/out_of_fold.parquet"),
         manifest=ancient("results/batches/manifest.tsv"),
-        profile=ancient("results/dataset/profile.json"),
+        profile=watched("results/dataset/profile.json"),
     output:
         model="results/model/model_multiclass_all_genes.gbm",
         pickle="results/model/model_multiclass_all_genes.pkl",
+        thresholds="results/model/thresholds.tsv",
         usage="results/usage/consolidate/all.json",
     log:
         "logs/consolidate.log",
@@ -16,6 +18,7 @@ rule consolidate:
         mem_mb=whole_memory("consolidate"),
         needs_mb=whole_memory("consolidate"),
     params:
+        algorithm=ALGORITHM,
         plan=plan_keys,
         fingerprint=data_fingerprint,
         combiner=config["ensemble"]["combiner"],
@@ -30,7 +33,7 @@ rule evaluate:
         profile="results/dataset/profile.json",
         genes="results/dataset/genes.parquet",
         test_groups="results/dataset/test_groups.tsv",
-        shards=ancient(shards),
+        shards=watched(shards),
     output:
         metrics="results/evaluation/metrics.tsv",
         comparison=report(

@@ -6,11 +6,8 @@ with job(**declared(snakemake)):
     from genebatch.consolidation import consolidate
 
     consolidate(
-        snakemake.input.models,
-        snakemake.input.manifest,
-        snakemake.input.profile,
+        snakemake.input,
         snakemake.params.combiner,
         snakemake.params.prevalence,
-        model_file=snakemake.output.model,
-        pickle_file=snakemake.output.pickle,
+        outputs=snakemake.output,
     )

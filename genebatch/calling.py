@@ -1,0 +1,304 @@
+"""Complete coverage: a probability at every position of every requested gene, streamed."""
+
+import json
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from genebatch.call_files import COVERAGE, POSITIONS, SITES, Answer, count_coverage, write_positions
+from genebatch.call_tracks import BED, BIGWIG, bigwig_library, write_bed, write_bigwigs
+from genebatch.fasta import Fasta
+from genebatch.files import InputError, whole
+from genebatch.gene_models import Gene, read_gene_models, select_genes
+from genebatch.genome import Genome
+from genebatch.model import EnsembleModel, load_model
+from genebatch.planning import read_groups_list
+from genebatch.rescoring import Band, answers, band_of_mode, band_of_share
+from genebatch.score_tracks import open_scores
+from genebatch.sequence import Spec
+from genebatch.tables import check_lacking
+
+log = logging.getLogger(__name__)
+
+CLASSES = ("neither", *SITES)
+FASTA_KEY, GENES_KEY, SCORES_KEY = (
+    f"sequence.{name} or --{name}" for name in ("fasta", "genes", "scores")
+)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What was written, counted by reading the finished file again.
+
+    Attributes
+    ----------
+    folder
+        Where the files are.
+    table
+        A line per requested gene: `gene_id, chrom, strand, expected, written, rescored,
+        rescored_share, donors, acceptors`.
+    band
+        Which base scores were re-scored.
+    thresholds
+        The probability from which a position was called, by class.
+    """
+
+    folder: Path
+    table: pl.DataFrame
+    band: Band
+    thresholds: dict[str, float]
+
+    @property
+    def positions(self) -> int:
+        """Positions written."""
+        return int(self.table["written"].sum())
+
+    @property
+    def rescored(self) -> int:
+        """Positions that the model re-scored."""
+        return int(self.table["rescored"].sum())
+
+
+def call(
+    model_file: str | Path,
+    fasta: str | Path,
+    genes: str | Path,
+    scores: str | Path | Mapping[str, Any],
+    out: str | Path,
+    *,
+    wanted: Collection[str] | None = None,
+    mode: str = "hybrid",
+    band: tuple[float, float] = (0.001, 1.0),
+    target_share: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    unscored: str = "error",
+    bigwig: bool = False,
+    threads: int = 1,
+) -> Coverage:
+    """Call every position of some genes from sequence and base scores.
+
+    Features are those of the model's training table, whose settings the model file carries.
+    Streams over blocks of `rescoring.ROWS` positions, whatever the length of a gene; see
+    benchmarks/calling.md for the memory held.
+
+    Parameters
+    ----------
+    model_file
+        A model that was trained on a table of `genebatch.training_table`.
+    fasta, genes, scores
+        Genome, gene models and base scores, as in the config part `sequence`.
+    out
+        Folder to write `positions.parquet`, `calls.bed` and `coverage.tsv` into, and with `bigwig`
+        one bigWig file for each of donor and acceptor on each strand. All of them or none.
+    wanted
+        Gene ids; all genes of the gene models by default.
+    mode
+        "meta" re-scores every position, "hybrid" those inside the band, "base" none. Positions
+        that are not re-scored keep their base scores as probabilities.
+    band
+        Lower and upper end of the hybrid band; see `rescoring.Band`.
+    target_share
+        At most this share of all positions of the genes is re-scored: the lower end of the band is
+        the least of `rescoring.EDGES` for which that holds, found in a pass over the scores.
+    thresholds
+        Probability of donor and acceptor from which a position is called. By default the model's
+        own for the genome's prevalence (`weighted`), or where it has none, for that of its rows.
+        In mode "base" these are still those of the model's probabilities.
+    unscored
+        What a gene without any score is, "error" or "zero".
+    bigwig
+        Whether to write bigWig files as well; needs the extra `genomics`.
+    threads
+        Threads of a prediction.
+
+    Returns
+    -------
+    Coverage
+
+    Raises
+    ------
+    InputError
+        If the model cannot be applied to sequences, a gene is unknown or has no scores, or no
+        threshold is known. Nothing is written then.
+    RuntimeError
+        If the file, read again, lacks a position. Nothing is left then.
+    """
+    chosen = band_of_mode(mode, band, target_share)
+    if bigwig:
+        bigwig_library()  # where it is missing, say so now and not after hours
+    if Path(out).is_file():
+        raise InputError(f"{out} is a file; name a folder to write into (--output)")
+    model = load_model(model_file, threads=threads)
+    spec = feature_spec(model, model_file)
+    limits = call_thresholds(model, thresholds)
+    selected = _selected(model, genes, wanted)
+    with ExitStack() as inputs:
+        reader = inputs.enter_context(Fasta(fasta, FASTA_KEY))
+        reader.check_genes(selected, genes)
+        tracks = inputs.enter_context(open_scores(scores, selected, unscored, SCORES_KEY))
+        genome = Genome(reader, tracks, spec)
+        if target_share is not None:
+            chosen = band_of_share(genome, selected, target_share, chosen.high)
+        if mode == "hybrid":
+            log.info("re-scored where the larger base score is in [%g, %g)", *chosen)
+        scored = answers(model, genome, selected, chosen)
+        origin = _origin(model, mode, chosen, limits)
+        table = _write(Path(out), scored, selected, model.classes, reader, limits, origin, bigwig)
+    coverage = Coverage(Path(out), table, chosen, limits)
+    log.info(
+        "%d genes, %s positions, %s of them re-scored, %s donors and %s acceptors called",
+        table.height,
+        *(f"{n:,}" for n in (coverage.positions, coverage.rescored)),
+        *(f"{int(table[f'{name}s'].sum()):,}" for name in SITES),
+    )
+    return coverage
+
+
+def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
+    """Give the features that the model was trained on, as its file describes them.
+
+    Raises
+    ------
+    InputError
+        If it does not, or if the model needs a column that sequence and scores do not give.
+    """
+    if not model.facts.get("sequence"):
+        raise InputError(
+            f"{model_file} was trained on a table that the build stage did not make, so its "
+            "features cannot be made from sequence and scores; build the table by the config part "
+            "'sequence' and train again, or predict a table of your own (genebatch predict)"
+        )
+    if set(model.classes) != set(CLASSES):
+        raise InputError(f"{model_file} has the classes {list(model.classes)}, not {list(CLASSES)}")
+    spec = Spec.from_json(model.facts["sequence"]["features"])
+    try:
+        check_lacking(model.columns_in_, spec.columns)
+    except InputError as error:
+        raise InputError(f"{model_file} is not the model of its own features: {error}") from error
+    return spec
+
+
+def call_thresholds(
+    model: EnsembleModel, given: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Give the probability from which a donor and an acceptor are called.
+
+    Raises
+    ------
+    InputError
+        If neither the model nor the caller names one, or if it is no probability.
+    """
+    known = model.facts.get("thresholds") or {}
+    found = {}
+    for name in SITES:
+        kinds = known.get(name) or {}
+        options = (given.get(name),) if given else (kinds.get("weighted"), kinds.get("rows"))
+        value = next((option for option in options if option is not None), None)
+        if value is None:
+            raise InputError(
+                f"the model holds no threshold for '{name}'; give the probabilities from which "
+                "donors and acceptors are called: --threshold DONOR ACCEPTOR"
+            )
+        if not 0 <= value <= 1:
+            raise InputError(f"--threshold of {name} is {value}, wanted a probability")
+        found[name] = float(value)
+    return found
+
+
+def read_ids(path: str | Path) -> list[str]:
+    """Read gene ids from a text file with one a line; empty lines and `#` lines are skipped.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    ids = [line for line in lines if line and not line.startswith("#")]
+    if not ids:
+        raise InputError(f"{path} names no gene; wanted a gene id a line")
+    return ids
+
+
+def genes_of_groups(genes: str | Path, groups: str | Path) -> list[str]:
+    """Ids of the genes that belong to some groups.
+
+    Parameters
+    ----------
+    genes
+        TSV of the build stage with the columns `gene_id` and `group`.
+    groups
+        TSV with the column `group`, such as the test groups.
+
+    Raises
+    ------
+    InputError
+        If a group has no gene.
+    """
+    table = pl.read_csv(genes, separator="\t", columns=["gene_id", "group"], infer_schema=False)
+    wanted = read_groups_list(groups)
+    unknown = sorted(set(wanted) - set(table["group"]))
+    if unknown:
+        raise InputError(f"{groups}: group {unknown[0]!r} has no gene in {genes}")
+    return table.filter(pl.col("group").is_in(wanted))["gene_id"].to_list()
+
+
+def _selected(
+    model: EnsembleModel, genes: str | Path, wanted: Collection[str] | None
+) -> list[Gene]:
+    """The wanted genes, spanning the transcripts that the genes of the training table spanned."""
+    transcripts = model.facts["sequence"].get("transcripts", "all")
+    known = read_gene_models(genes, transcripts, GENES_KEY)
+    chosen = known if wanted is None else select_genes(known, wanted, "genes to call")
+    if not chosen:
+        raise InputError(f"no gene of {genes} is to be called; name some by call.sets or --only")
+    return chosen
+
+
+def _origin(
+    model: EnsembleModel, mode: str, band: Band, thresholds: Mapping[str, float]
+) -> dict[str, str]:
+    """What the file says about how it was made."""
+    facts = {
+        "mode": mode,
+        "band": list(band) if mode == "hybrid" else None,
+        "thresholds": dict(thresholds),
+        "members": [member.name for member in model.members],
+        "data_digest": model.facts.get("data_digest"),
+    }
+    return {"genebatch.calls": json.dumps(facts)}
+
+
+def _write(
+    out: Path,
+    scored: Iterable[Answer],
+    genes: Sequence[Gene],
+    classes: Sequence[str],
+    fasta: Fasta,
+    thresholds: Mapping[str, float],
+    origin: Mapping[str, str],
+    bigwig: bool,
+) -> pl.DataFrame:
+    """Write all files under temporary names until the last is finished."""
+    with ExitStack() as files:
+        positions, bed, coverage = (
+            files.enter_context(whole(out / name)) for name in (POSITIONS, BED, COVERAGE)
+        )
+        write_positions(positions, scored, classes, origin)
+        table = count_coverage(positions, genes, thresholds)
+        write_bed(bed, positions, genes, thresholds, origin)
+        if bigwig:
+            sizes = {gene.chrom: fasta.contigs[fasta.name_of(gene.chrom)] for gene in genes}
+            tracks = {
+                (name, strand): files.enter_context(whole(out / BIGWIG.format(name, word)))
+                for name in SITES
+                for strand, word in (("+", "plus"), ("-", "minus"))
+            }
+            write_bigwigs(tracks, positions, genes, sizes)
+        table.write_csv(coverage, separator="\t")
+    return table

@@ -1,0 +1,282 @@
+"""Complete tracks beside their truth, gene by gene: what their comparison is computed from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from genebatch.call_files import SITES, called
+from genebatch.files import InputError
+from genebatch.gene_models import Gene
+from genebatch.gene_plan import Sites
+from genebatch.metrics import CLIP, THRESHOLD
+from genebatch.rescoring import Band
+from genebatch.tables import open_shard, record_batches
+
+SYSTEMS = {"base": "base", "ensemble": "probability"}  # name to the prefix of its columns
+LOSSES = ("log_loss", "brier")
+# One position in some thousand is a donor, or an acceptor. Of those that a calibrated score puts
+# below this, not one in ten thousand is, so whatever their order it adds less than 1e-4 to an
+# average precision; above it every position is kept, of human genes one in 200.
+FLOOR = 1e-4
+# Positions kept, sites aside: 21 bytes each, twice while they are joined, and then 140 bytes for
+# those of one class. Where a system scores more of them above the floor, the floor doubles until
+# these are enough, though never beyond what the base scores call.
+MOST_KEPT = 2_000_000
+# Positions of a gene that are counted at once, 20 MB while they are. Sums of a gene are those of
+# its stretches, so they do not depend on how the file is cut.
+STRETCH = 262_144
+# Lower ends of the hybrid band for which its costs are shown: half decades.
+LOWS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Positions of some genes, the few that ranking depends on one by one.
+
+    Kept is every site, and every position to which a system gives one of the `SITES` at least
+    `floor`. Of the others only the counts are left.
+
+    Attributes
+    ----------
+    floor
+        `FLOOR`, or higher where `MOST_KEPT` positions lie above that.
+    gene
+        (n,) place of each kept position's gene among the genes, ascending.
+    code
+        (n,) its class: 0 neither, 1 donor, 2 acceptor.
+    scores
+        (systems, sites, n) what each of `SYSTEMS` says.
+    positions
+        (genes,) positions judged, kept or not.
+    losses
+        (genes, `LOSSES`, systems, sites) sums over all of them.
+    calls
+        (sites, 2, 2, 2) how many of them are a site (or not), called by the base scores (or not)
+        and by the ensemble (or not).
+    rescored
+        (`LOWS`,) how many a hybrid band from there on holds.
+    left_out
+        Positions that were not judged, by the reason.
+    """
+
+    floor: float
+    gene: np.ndarray
+    code: np.ndarray
+    scores: np.ndarray
+    positions: np.ndarray
+    losses: np.ndarray
+    calls: np.ndarray
+    rescored: np.ndarray
+    left_out: dict[str, int]
+
+    @property
+    def folded(self) -> np.ndarray:
+        """Positions of each gene that were not kept, (genes,)."""
+        return self.positions - np.bincount(self.gene, minlength=len(self.positions))
+
+
+class Counter:
+    """Takes in whole genes and keeps of them what `Tracks` has.
+
+    Parameters
+    ----------
+    n_genes
+        How many genes there are.
+    thresholds
+        Probability from which the ensemble calls a site; the base scores call from 0.5 on.
+    score_floor
+        Scores below it are not told apart by the features (`sequence.Spec`), as sparse tracks
+        leave them out. In the log loss both systems count as at least that and at most one less
+        it, so that a site absent from a track costs as much as one that is just in it.
+    """
+
+    def __init__(self, n_genes: int, thresholds: Mapping[str, float], score_floor: float):
+        self._limits = {"base": dict.fromkeys(SITES, THRESHOLD), "ensemble": dict(thresholds)}
+        self._score_floor = score_floor
+        self._floor = FLOOR
+        self._kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._n_kept = 0
+        self._positions = np.zeros(n_genes, np.int64)
+        self._losses = np.zeros((n_genes, len(LOSSES), len(SYSTEMS), len(SITES)))
+        self._calls = np.zeros((len(SITES), 2, 2, 2), np.int64)
+        self._rescored = np.zeros(len(LOWS), np.int64)
+        self._left_out = {"foreign": 0, "ambiguous": 0}
+
+    def add(self, place: int, sites: Sites, scores: np.ndarray) -> None:
+        """Take in the gene at `place`; scores are (systems, sites, length)."""
+        code = np.zeros(scores.shape[2], np.int8)
+        for number, positions in enumerate((sites.donors, sites.acceptors), start=1):
+            code[positions] = number
+        judged = np.ones(len(code), bool)
+        for reason in self._left_out:
+            positions = getattr(sites, reason)
+            judged[positions] = False
+            self._left_out[reason] += len(positions)
+        for start in range(0, len(code), STRETCH):
+            part = slice(start, start + STRETCH)
+            self._add(place, code[part][judged[part]], scores[:, :, part][:, :, judged[part]])
+
+    def finish(self) -> Tracks:
+        """Give what was counted."""
+        gene, code, scores = self._joined()
+        if (np.diff(gene) < 0).any():
+            order = np.argsort(gene, kind="stable")
+            gene, code, scores = gene[order], code[order], scores[:, :, order]
+        counts = (self._positions, self._losses, self._calls, self._rescored, self._left_out)
+        return Tracks(self._floor, gene, code, scores, *counts)
+
+    def _add(self, place: int, code: np.ndarray, scores: np.ndarray) -> None:
+        self._positions[place] += len(code)
+        for column, name in enumerate(SITES):
+            self._count(place, column, name, code == column + 1, scores[:, column])
+        for number, low in enumerate(LOWS):
+            self._rescored[number] += Band(low, np.inf).holds(scores[0], self._score_floor).sum()
+        kept = _worth_keeping(code, scores, self._floor)
+        gene = np.full(kept.sum(), place, np.int32)
+        self._keep(gene, code[kept], scores[:, :, kept])
+
+    def _count(self, place: int, column: int, name: str, y: np.ndarray, scores: np.ndarray) -> None:
+        cell = 4 * y.astype(np.int8)
+        for number, (system, bit) in enumerate(zip(SYSTEMS, (2, 1), strict=True)):
+            cell += bit * called(scores[number], self._limits[system][name])
+            losses = _loss_sums(y, scores[number], max(self._score_floor, CLIP))
+            self._losses[place, :, number, column] += losses
+        self._calls[column] += np.bincount(cell, minlength=8).reshape(2, 2, 2)
+
+    def _keep(self, gene: np.ndarray, code: np.ndarray, scores: np.ndarray) -> None:
+        """Add positions; fold the lowest of all once they are too many.
+
+        The floor depends on how many positions lie above it in all and not on when they came.
+        """
+        self._kept.append((gene, code, scores))
+        self._n_kept += int((code == 0).sum())
+        while self._n_kept > MOST_KEPT and self._floor < THRESHOLD:
+            self._floor = min(2 * self._floor, THRESHOLD)
+            gene, code, scores = self._joined()
+            kept = _worth_keeping(code, scores, self._floor)
+            self._kept = [(gene[kept], code[kept], scores[:, :, kept])]
+            self._n_kept = int((code[kept] == 0).sum())
+
+    def _joined(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        gene, code, scores = zip(*self._kept, strict=True)
+        return np.concatenate(gene), np.concatenate(code), np.concatenate(scores, axis=2)
+
+
+def read_tracks(path: str | Path, genes: Sequence[Gene]) -> Iterator[tuple[int, np.ndarray]]:
+    """Stream complete tracks gene by gene, whatever the row groups of their file.
+
+    Holds one gene, 16 bytes a position.
+
+    Parameters
+    ----------
+    path
+        Positions as `genebatch.calling` writes them in mode "meta": genes one after the other,
+        each with every position in transcript orientation.
+    genes
+        The genes that must be in it, in any order.
+
+    Yields
+    ------
+    tuple of int and numpy.ndarray
+        Place of the gene among `genes`, and (systems, sites, length) scores.
+
+    Raises
+    ------
+    InputError
+        Naming a gene that is missing, there twice, not asked for or incomplete, or that has scores
+        which are no probabilities or not the model's.
+    """
+    place = {gene.id: number for number, gene in enumerate(genes)}
+    missing = dict(place)
+    open_gene: _Gene | None = None
+    for name, piece in _pieces(path):
+        if open_gene is None or open_gene.gene.id != name:
+            if open_gene is not None:
+                yield place[open_gene.gene.id], open_gene.complete()
+            if missing.pop(name, None) is None:
+                fact = "twice" if name in place else "but is no test gene of the gene models"
+                raise InputError(f"{path} has gene '{name}' {fact}; call the test genes again")
+            open_gene = _Gene(path, genes[place[name]])
+        open_gene.add(piece)
+    if open_gene is not None:
+        yield place[open_gene.gene.id], open_gene.complete()
+    if missing:
+        raise InputError(
+            f"{path} lacks {len(missing):,} of {len(genes):,} test genes (for example "
+            f"'{min(missing)}'); call all of them again"
+        )
+
+
+class _Gene:
+    """The scores of one gene as its rows come in; refuses rows that are not its next positions."""
+
+    def __init__(self, path: str | Path, gene: Gene):
+        self.path, self.gene = path, gene
+        self._scores: np.ndarray | None = None
+        self._filled = 0
+
+    def add(self, rows: pl.DataFrame) -> None:
+        start, end = self._filled, self._filled + rows.height
+        if not np.array_equal(rows["position"].to_numpy(), np.arange(start, end)):
+            raise self._incomplete()
+        if not rows["rescored"].all():
+            raise InputError(
+                f"{self.path}: gene '{self.gene.id}' has base scores in place of the model's; call "
+                "the test genes in mode meta"
+            )
+        scores = rows.select(_columns()).to_numpy().T
+        if not ((scores >= 0) & (scores <= 1)).all():
+            raise InputError(
+                f"{self.path}: gene '{self.gene.id}' has scores that are no probabilities"
+            )
+        if self._scores is None:
+            self._scores = np.empty((len(scores), self.gene.length), scores.dtype)
+        if end > self.gene.length:
+            raise self._incomplete()
+        self._scores[:, start:end] = scores
+        self._filled = end
+
+    def complete(self) -> np.ndarray:
+        """The scores, (systems, sites, length)."""
+        if self._filled != self.gene.length:
+            raise self._incomplete()
+        return self._scores.reshape(len(SYSTEMS), len(SITES), -1)
+
+    def _incomplete(self) -> InputError:
+        return InputError(
+            f"{self.path}: the rows of gene '{self.gene.id}' are not the positions 0 to "
+            f"{self.gene.length - 1:,} of the gene models in order (the first "
+            f"{self._filled:,} are); call the test genes again"
+        )
+
+
+def _pieces(path: str | Path) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Successive rows of one gene, with its name."""
+    columns = ["gene_id", "position", "rescored", *_columns()]
+    with open_shard(path) as file:
+        row_groups = range(file.num_row_groups)
+    # Arrow reads ahead all row groups that are asked for at once.
+    for row_group in row_groups:
+        for batch in record_batches(path, columns, [row_group]):
+            frame = pl.from_arrow(batch).with_columns(pl.col("gene_id").cast(pl.String))
+            for piece in frame.partition_by("gene_id", maintain_order=True):
+                yield piece.item(0, "gene_id"), piece
+
+
+def _columns() -> list[str]:
+    return [f"{prefix}_{name}" for prefix in SYSTEMS.values() for name in SITES]
+
+
+def _worth_keeping(code: np.ndarray, scores: np.ndarray, floor: float) -> np.ndarray:
+    return (code > 0) | (scores >= floor).any(axis=(0, 1))
+
+
+def _loss_sums(y: np.ndarray, score: np.ndarray, clip: float) -> tuple[float, float]:
+    """Sums of the `LOSSES`, natural logarithm, of float32 or float64 scores in float64."""
+    p = score.astype(np.float64)
+    bounded = np.clip(p, clip, 1 - clip)
+    log_loss = -np.log1p(-bounded[~y]).sum() - np.log(bounded[y]).sum()
+    return log_loss, np.square(p - y).sum()

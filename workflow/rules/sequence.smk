@@ -1,0 +1,117 @@
+# From sequence and gene models to the table, and from the model to calls. Included only where
+# sequence.fasta is set.
+
+
+rule score_genes:
+    input:
+        fasta=SEQUENCE["fasta"],
+        genes=SEQUENCE["genes"],
+    output:
+        scores=MADE_SCORES,
+        usage="results/usage/score_genes/all.json",
+    log:
+        "logs/score_genes.log",
+    conda:
+        f"../../envs/{SCORER_ENVIRONMENT}.yaml"
+    threads: config["learner"]["threads"]
+    resources:
+        mem_mb=whole_memory("score_genes"),
+        needs_mb=whole_memory("score_genes"),
+    params:
+        algorithm=ALGORITHM,
+        transcripts=SEQUENCE["transcripts"],
+    script:
+        f"../scripts/score_{SEQUENCE['scorer']}.py"
+
+
+rule build_dataset:
+    input:
+        unpack(sequence_files),
+    output:
+        shards=BUILT_SHARDS,
+        genes="results/table/genes.tsv",
+        usage="results/usage/build_dataset/all.json",
+    log:
+        "logs/build_dataset.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: 1
+    resources:
+        mem_mb=whole_memory("build_dataset"),
+        needs_mb=whole_memory("build_dataset"),
+    params:
+        algorithm=ALGORITHM,
+        sequence=sequence_config,
+    script:
+        "../scripts/build_dataset.py"
+
+
+rule call_genes:
+    input:
+        unpack(sequence_files),
+        unpack(wanted_genes),
+        model="results/model/model_multiclass_all_genes.gbm",
+    output:
+        positions="results/calls/{calls}/positions.parquet",
+        bed=report(
+            "results/calls/{calls}/calls.bed",
+            caption="../report/calls.rst",
+            category="Calls",
+            labels={"calls": "{calls}", "file": "calls above the threshold"},
+        ),
+        coverage="results/calls/{calls}/coverage.tsv",
+        usage="results/usage/call_genes/{calls}.json",
+    log:
+        "logs/call_genes/{calls}.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: config["learner"]["threads"]
+    resources:
+        mem_mb=whole_memory("call_genes"),
+        needs_mb=whole_memory("call_genes"),
+    params:
+        algorithm=ALGORITHM,
+        sequence=sequence_config,
+        call=call_config,
+    script:
+        "../scripts/call_genes.py"
+
+
+rule evaluate_tracks:
+    input:
+        positions="results/calls/test/positions.parquet",
+        genes=SEQUENCE["genes"],
+        table="results/table/genes.tsv",
+        model="results/model/model_multiclass_all_genes.gbm",
+        test_groups="results/dataset/test_groups.tsv",
+    output:
+        comparison=report(
+            "results/tracks/comparison.tsv",
+            caption="../report/tracks.rst",
+            category="Evaluation",
+            labels={"table": "complete tracks beside base scores"},
+        ),
+        corrections="results/tracks/corrections.tsv",
+        hybrid="results/tracks/hybrid.tsv",
+        summary="results/tracks/summary.json",
+        figure=report(
+            "results/tracks/pr.png",
+            caption="../report/evaluation_figure.rst",
+            category="Evaluation",
+            labels={"figure": "precision and recall on complete tracks"},
+        ),
+        usage="results/usage/evaluate_tracks/all.json",
+    log:
+        "logs/evaluate_tracks.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: 1
+    resources:
+        mem_mb=whole_memory("evaluate_tracks"),
+        needs_mb=whole_memory("evaluate_tracks"),
+    params:
+        algorithm=ALGORITHM,
+        transcripts=SEQUENCE["transcripts"],
+        evaluation=config["evaluation"],
+    script:
+        "../scripts/evaluate_tracks.py"

@@ -1,0 +1,24 @@
+"""Adapter: rule call_genes calls genebatch.calling.call."""
+
+from genebatch.resources import declared, job
+
+with job(**declared(snakemake)):
+    from pathlib import Path
+
+    from genebatch.calling import call, genes_of_groups, read_ids
+
+    listed, test_groups = snakemake.input.get("wanted"), snakemake.input.get("test_groups")
+    wanted = read_ids(listed) if listed else None
+    if test_groups:
+        wanted = genes_of_groups(snakemake.input.table, test_groups)
+    call(
+        snakemake.input.model,
+        snakemake.input.fasta,
+        snakemake.input.genes,
+        snakemake.params.sequence["scores"],
+        Path(snakemake.output.positions).parent,
+        wanted=wanted,
+        unscored=snakemake.params.sequence["unscored"],
+        **snakemake.params.call,
+        threads=snakemake.threads,
+    )
