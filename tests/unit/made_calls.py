@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from made_gene import made_codes, made_scores
 
 from genebatch import learner
 from genebatch.calibration import identity
@@ -15,6 +14,7 @@ from genebatch.fasta import Fasta
 from genebatch.gene_models import Gene, read_gene_models, splice_sites
 from genebatch.model import EnsembleModel, Member
 from genebatch.sequence import Spec, position_features
+from made_gene import made_codes, made_scores
 
 CLASSES = ("neither", "donor", "acceptor")
 SPEC = Spec(families=("scores", "context", "landscape", "kmers"), kmers=(2,), window=8)

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from made_gene import made_gene
 
 from genebatch.gene_models import Gene, genomic_positions, overlap_groups, splice_sites
+from made_gene import made_gene
 
 CLASSES = ("neither", "donor", "acceptor")
 SITES = ("donor", "acceptor")

@@ -5,10 +5,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_gene import made_gene
 
 from genebatch import call_files
 from genebatch.call_files import Answer, count_coverage, write_positions
+from made_gene import made_gene
 
 CLASSES = ("acceptor", "neither", "donor")
 GENES = [made_gene(100, 103, name="p"), made_gene(7, 12, "-", name="m", chrom="d")]

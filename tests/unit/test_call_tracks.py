@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 import pybigtools
 import pytest
-from made_gene import made_gene
 
 from genebatch import call_tracks
 from genebatch.call_files import Answer, write_positions
 from genebatch.call_tracks import bigwig_library, windows, write_bed, write_bigwigs
 from genebatch.files import InputError
+from made_gene import made_gene
 
 CLASSES = ("neither", "donor", "acceptor")
 LIMITS = {"donor": 0.5, "acceptor": 0.3}

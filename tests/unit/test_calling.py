@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from made_calls import CLASSES, SPEC, THRESHOLDS, make
 
 from genebatch import calling, rescoring
 from genebatch.__main__ import main
@@ -14,6 +13,7 @@ from genebatch.files import InputError
 from genebatch.genome import gene_blocks
 from genebatch.model import EnsembleModel
 from genebatch.rescoring import EDGES, Band
+from made_calls import CLASSES, SPEC, THRESHOLDS, make
 
 KINDS = ("base", "probability", "std")
 FLAGS = ("--fasta", "--genes", "--scores")

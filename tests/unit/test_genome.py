@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_gene import HeldFasta, HeldScores, made_codes, made_gene, made_scores
 
 from genebatch.genome import Genome, gene_blocks, score_blocks
 from genebatch.sequence import FAMILIES, Spec, position_features
+from made_gene import HeldFasta, HeldScores, made_codes, made_gene, made_scores
 
 ALL = Spec(families=FAMILIES, kmers=(2,), window=10)
 CONTIG = made_codes(700)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_gene import HeldScores, made_gene
 
 from genebatch.genome import Genome
 from genebatch.rescoring import EDGES, EVERYWHERE, NOWHERE, Band, band_of_share, uncertainty
 from genebatch.sequence import Spec
+from made_gene import HeldScores, made_gene
 
 SCORES = np.array([[0, 0.02, 0.5, 0.1, 0.8, 1], [0, 0.01, 0.1, 0.9, 0.1, 0]], np.float32)
 

@@ -111,6 +111,17 @@ def test_sorted_parquet_is_read_where_it_lies_and_other_tables_by_a_copy(
         assert not list(scratch.iterdir())
 
 
+def test_rows_of_other_genes_may_lie_between_those_of_a_gene(tmp_path, expected):
+    other = TABLE[:1].with_columns(gene_id=pl.lit("other"))
+    table = pl.concat([other, TABLE[:3], other, TABLE[3:4], other, TABLE[4:], other])
+    assert whole(write(tmp_path / "s.parquet", table)) == expected
+
+
+def test_no_genes_need_no_scores(tmp_path):
+    open_scores(write(tmp_path / "s.parquet"), []).close()
+    open_scores(write(tmp_path / "s.tsv"), []).close()
+
+
 def test_large_row_groups_are_copied_so_that_no_gene_costs_one(tmp_path, monkeypatch, expected):
     monkeypatch.setattr(score_table, "GROUP_ROWS", 4)
     monkeypatch.setattr(score_table, "HELD_ROWS", 4)

@@ -11,12 +11,12 @@ import pysam
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_gene import HeldFasta, made_codes, made_gene
 
 from genebatch import spliceai_scores
 from genebatch.files import InputError
 from genebatch.score_file import SCHEMA
 from genebatch.spliceai_scores import FLANK, SpliceModel, gene_scores, one_hot, score_genes
+from made_gene import HeldFasta, made_codes, made_gene
 
 CONTIG = made_codes(900)
 DATA = os.environ.get("GENEBATCH_REAL_DATA", Path(__file__).parents[3] / "shared" / "data")

@@ -1,16 +1,16 @@
 """What genebatch.track_counts promises: whole genes, exact sums, and only what ranking needs."""
 
-import made_tracks
 import numpy as np
 import polars as pl
 import pytest
-from made_gene import made_gene
 
+import made_tracks
 from genebatch import tables, track_counts
 from genebatch.files import InputError
 from genebatch.gene_models import foreign_sites
 from genebatch.gene_plan import Sites, label_sites
 from genebatch.track_counts import Counter, read_tracks
+from made_gene import made_gene
 
 FLOOR = 1e-5  # of the features
 LIMITS = {"donor": 0.3, "acceptor": 0.6}

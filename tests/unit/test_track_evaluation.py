@@ -3,13 +3,13 @@
 import json
 from dataclasses import replace
 
-import made_calls
-import made_tracks
 import numpy as np
 import polars as pl
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
 
+import made_calls
+import made_tracks
 from genebatch import tables, track_counts
 from genebatch.calling import call
 from genebatch.files import InputError

@@ -1,10 +1,10 @@
 """What genebatch.track_ranking promises: exact ranks above the floor, and none that flatters."""
 
-import made_tracks
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+import made_tracks
 from genebatch import track_counts
 from genebatch.gene_models import foreign_sites
 from genebatch.gene_plan import Sites, label_sites

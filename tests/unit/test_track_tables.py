@@ -2,11 +2,11 @@
 
 import json
 
-import made_tracks
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+import made_tracks
 from genebatch.gene_plan import Sites
 from genebatch.track_counts import LOWS, Counter
 from genebatch.track_evaluation import count_tracks

@@ -6,13 +6,13 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from made_gene import made_codes, made_scores
 
 from genebatch import training_table as module
 from genebatch.fasta import Fasta
 from genebatch.files import InputError
 from genebatch.sequence import Spec, position_features
 from genebatch.training_table import METADATA, build_dataset
+from made_gene import made_codes, made_scores
 
 CONTIGS = {"c1": 3_000, "c2": 2_000}
 # Name: contig, strand, exons of each transcript (0-based half-open).
