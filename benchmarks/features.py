@@ -31,12 +31,10 @@ ALONE = "base scores alone"
 VARIANTS = {
     "columns around the position": (),
     "+ gene": ("gene",),
-    "+ distance": ("distance",),
+    "+ nearest, gene": ("nearest", "gene"),
     "+ maximum": ("maximum",),
-    "+ distance, gene": ("distance", "gene"),
     "+ maximum, gene": ("maximum", "gene"),
-    "+ maximum, distance": ("maximum", "distance"),
-    "+ maximum, distance, gene": ("maximum", "distance", "gene"),
+    "+ maximum, nearest, gene": ("maximum", "nearest", "gene"),
 }
 
 

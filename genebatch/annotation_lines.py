@@ -135,8 +135,8 @@ def _columns(path: str | Path, frame: pl.DataFrame) -> pl.DataFrame:
     if wrong.any():
         line, start, end = table.filter(wrong).select("line", "start", "end").row(0)
         raise InputError(
-            f"{path}, line {line:,}: start {start!r} and end {end!r}; wanted whole numbers from 1 "
-            "with start <= end"
+            f"{path}, line {line:,}: start {start!r} and end {end!r}; wanted {WANTED}, so whole "
+            "numbers from 1 with start <= end"
         )
     return numbers
 

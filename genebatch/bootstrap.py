@@ -66,7 +66,7 @@ def bootstrap_average_precision(
             raise InputError(f"score {name!r} is NaN in {np.isnan(score).sum():,} rows; drop them")
         ranked[name] = _ranked(y, score, group, weight)
     result = {name: np.empty(n_replicates) for name in scores}
-    for replicate, multiplicity in enumerate(_draws(names.size, n_replicates, seed)):
+    for replicate, multiplicity in enumerate(group_draws(names.size, n_replicates, seed)):
         for name, rows in ranked.items():
             result[name][replicate] = rows.average_precision(multiplicity)
     return result
@@ -95,12 +95,12 @@ def bootstrap_mean(
     """
     names, group = np.unique(groups, return_inverse=True)
     weight = np.ones(group.size) if weight is None else checked_weights(weight, group.size)
-    draws = np.array(list(_draws(names.size, n_replicates, seed)), dtype=np.float64)
-    total = draws @ np.bincount(group, weight)
+    drawn = np.array(list(group_draws(names.size, n_replicates, seed)), dtype=np.float64)
+    total = drawn @ np.bincount(group, weight)
     empty = np.full(n_replicates, np.nan)
     return {
         name: np.divide(
-            draws @ np.bincount(group, weight * loss), total, out=empty.copy(), where=total > 0
+            drawn @ np.bincount(group, weight * loss), total, out=empty.copy(), where=total > 0
         )
         for name, loss in values.items()
     }
@@ -177,7 +177,7 @@ def _ranked(y: np.ndarray, score: np.ndarray, group: np.ndarray, weight: np.ndar
     return _Ranked(weight[order], group[order], positive, start, end)
 
 
-def _draws(n_groups: int, n_replicates: int, seed: int) -> Iterator[np.ndarray]:
+def group_draws(n_groups: int, n_replicates: int, seed: int) -> Iterator[np.ndarray]:
     """How often each group is drawn, one replicate after the other."""
     generator = np.random.default_rng(seed)
     for _ in range(n_replicates):

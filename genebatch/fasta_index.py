@@ -61,7 +61,11 @@ def ensure_index(path: Path, key: str) -> Index:
     folder = tempfile.TemporaryDirectory(prefix="genebatch-fasta-")
     fai = Path(folder.name, "index.fai")
     index = Index(fai, fai.with_suffix(".gzi") if compressed else None, folder)
-    _make(path, [part for part in index[:2] if part], key)
+    try:
+        _make(path, [part for part in index[:2] if part], key)
+    except BaseException:
+        index.close()
+        raise
     log.info("%s: indexed for this run alone, as its folder cannot be written", path)
     return index
 
@@ -75,11 +79,6 @@ def _check_ends(path: Path, key: str) -> bool:
         stream.seek(-min(len(END_OF_BGZF), path.stat().st_size), os.SEEK_END)
         end = stream.read()
     compressed = head.startswith(GZIP)
-    if compressed and head[12:14] != b"BC":
-        raise InputError(
-            f"{path} is compressed by gzip, which cannot be read at random; compress it again: "
-            f"`gunzip -c {path.name} | bgzip > genome.fa.gz`; set {key}"
-        )
     if not start:
         raise InputError(f"{path} is empty; wanted {WANTED}; set {key}")
     if start.startswith(BYTE_ORDER_MARK):
@@ -88,6 +87,11 @@ def _check_ends(path: Path, key: str) -> bool:
         )
     if not start.startswith(b">"):
         raise InputError(f"{path} does not begin with '>'; wanted {WANTED}; set {key}")
+    if compressed and head[12:14] != b"BC":
+        raise InputError(
+            f"{path} is compressed by gzip, which cannot be read at random; compress it again: "
+            f"`gunzip -c {path.name} | bgzip > genome.fa.gz`; set {key}"
+        )
     if compressed and end != END_OF_BGZF:
         raise InputError(f"{path} lacks the end of a bgzip file (truncated?); copy it again")
     return compressed

@@ -57,7 +57,9 @@ def read_gene_models(
     first in the file keeps the id, the others are called `ID@chromosome`. Genes without an exon
     are left out. Both are said in the log.
 
-    Streams the file; holds the columns of its exon lines, about 150 bytes each, and the genes.
+    Streams the file; holds some columns of its exon lines and the genes, 500 to 700 bytes an exon:
+    0.8 GB (GFF3 1.2 GB) and half a minute for a file of the size of human GENCODE, 1.65 GB with
+    1.65 million exons.
 
     Parameters
     ----------

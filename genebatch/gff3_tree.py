@@ -49,25 +49,26 @@ def join_blocks(
     unique = nodes.unique("ID", keep="first", maintain_order=True)
     owners = _owners(path, exons, unique)
     _refuse_scattered(path, nodes, owners)
-    genes = unique.select(
+    genes = nodes.select(
         pl.col("ID").alias("owner"),
         pl.coalesce("gene_id", _bare("ID")).alias("gene"),
         *(*PLACE, "name", "kind"),
     ).join(owners, on="owner", how="semi")
-    transcripts = owners.join(unique.rename({"ID": "key"}), on="key").join(
-        genes.select("owner", "gene"), on="owner"
+    transcripts = (
+        owners.join(unique.rename({"ID": "key"}), on="key")
+        .join(genes.unique("owner").select("owner", "gene"), on="owner")
+        .select("gene", "key", pl.coalesce("transcript_id", _bare("key")).alias("transcript"))
     )
-    transcripts = transcripts.select(
-        "gene", "key", pl.coalesce("transcript_id", _bare("key")).alias("transcript")
-    )
-    childless = unique.filter(pl.col("type").str.contains(GENE)).height - genes.height
     exons = exons.rename({"Parent": "key"}).join(transcripts, on="key", maintain_order="left")
-    exons = exons.select("gene", "key", "transcript", *PLACE)
+    childless = unique.filter(pl.col("type").str.contains(GENE)).join(
+        owners, left_on="ID", right_on="owner", how="anti"
+    )
+    facts = genes.unique(["gene", "chrom"], keep="first", maintain_order=True)
     return (
-        exons,
+        exons.select("gene", "key", "transcript", *PLACE),
         genes.select("gene", *PLACE),
-        genes.select("gene", "chrom", "name", "kind"),
-        childless,
+        facts.select("gene", "chrom", "name", "kind"),
+        childless.height,
     )
 
 

@@ -10,40 +10,29 @@ from genebatch.range_maxima import RangeMaxima
 
 CHANNELS = ("donor", "acceptor")
 FLOOR = 1e-5  # scores below it count as absent; sparse tracks leave them out
-# The +-2 nt around a position are columns of their own, and neighbours there are the same site.
-NEAREST = 3
-# Windows in nt: the positions NEAREST to so many nt away on one side.
+# nt on each side that are columns of their own; high scores so near are mostly the same site.
+BESIDE = 2
+# Windows on each side: from the positions after those to so many nt away.
 WINDOWS = (10, 30, 60, 120, 250, 500, 1_000, 2_500, 10_000, 30_000, 100_000)
-LEVELS = {"p1": 0.01, "p10": 0.1, "p50": 0.5}  # scores from which a distance is taken
-MAX_DISTANCE = 30_000  # nt; a site farther away, or none, has this distance
-
-
-def _sided(kind: str, marks: Iterable[object]) -> tuple[str, ...]:
-    return tuple(
-        f"{channel}_{kind}_{side}_{mark}"
-        for channel in CHANNELS
-        for side in ("upstream", "downstream")
-        for mark in marks
-    )
-
+SIDES = ("upstream", "downstream")
+SITE = 0.1  # score from which a position counts as a site of the gene
+MAX_DISTANCE = 30_000  # nt; a site as far away counts as none, and none has this distance
 
 GROUPS = {
-    "maximum": _sided("max", WINDOWS),
-    "distance": _sided("distance", LEVELS),
-    "gene": tuple(
-        f"{channel}_gene_{name}" for channel in CHANNELS for name in ("sites", "rank", "max")
-    ),
+    "maximum": tuple(f"{c}_max_{side}_{w}" for c in CHANNELS for side in SIDES for w in WINDOWS),
+    "nearest": tuple(f"nearest_{name}_{side}" for name in ("distance", "type") for side in SIDES),
+    "gene": tuple(f"{c}_gene_{name}" for c in CHANNELS for name in ("sites", "rank", "max")),
 }
 COLUMNS = tuple(chain.from_iterable(GROUPS.values()))
 
 
 class _Channel:
-    """Sites of one gene in one channel: every position whose score reaches the floor."""
+    """Positions of one gene whose score in one channel reaches the floor."""
 
     def __init__(self, places: np.ndarray, scores: np.ndarray, floor: float):
         self.maxima = RangeMaxima(places, np.log(scores), np.log(floor), WINDOWS[-1])
         self.rising = np.sort(scores)
-        self.above = {name: places[scores >= level] for name, level in LEVELS.items()}
+        self.sites = places[scores >= np.float32(SITE)]
         self.best = np.log(self.rising[-1] if scores.size else floor)
 
 
@@ -52,16 +41,16 @@ class Landscape:
 
     Blind to labels, annotation and the ends of the gene: where no score reaches the floor, the
     gene's end looks like any other stretch. Memory goes with the number of positions that reach
-    the floor, 80 to 120 bytes for each and channel, and not with the length of the gene.
+    the floor in a channel, 50 to 80 bytes for each, and not with the length of the gene.
     """
 
     def __init__(self, channels: Iterable[_Channel]):
-        self._channels = dict(zip(CHANNELS, channels, strict=True))
+        self._channels = tuple(channels)
 
     @property
-    def n_sites(self) -> tuple[int, int]:
+    def n_kept(self) -> tuple[int, int]:
         """Number of donor and acceptor positions that are kept."""
-        donor, acceptor = (sites.rising.size for sites in self._channels.values())
+        donor, acceptor = (channel.rising.size for channel in self._channels)
         return donor, acceptor
 
     @classmethod
@@ -115,49 +104,56 @@ class Landscape:
             Named and ordered as `COLUMNS`, all finite. Positions do not depend on each other.
 
             `max`: log of the highest score among the positions 3 to so many nt away, log of the
-            floor where none reaches it. `distance`: nt to the nearest other position with a score
-            of at least 1, 10 or 50 %, 30,000 where it is farther away or absent. `gene_sites`:
-            positions of the gene with a score of at least 10 %; `gene_rank`: positions of the
-            gene with a score above the own; `gene_max`: log of the gene's highest score, the own
-            included.
+            floor where none reaches it. `nearest_distance`: nt to the nearest other position with
+            a donor or acceptor score of at least 10 %, 30,000 where there is none nearer.
+            `nearest_type`: 1 if that is a donor, -1 if an acceptor, 0 if neither or both.
+            `gene_sites`: positions of the gene with a score of at least 10 %. `gene_rank`:
+            positions of the gene with a score above the own. `gene_max`: log of the gene's
+            highest score, the own included.
         """
         positions = np.asarray(positions, dtype=np.int64)
-        columns = {}
-        for (channel, sites), own in zip(self._channels.items(), scores, strict=True):
-            for name, values in _channel_columns(sites, positions, np.asarray(own, np.float32)):
-                columns[f"{channel}_{name}"] = values.astype(np.float32, copy=False)
-        return {name: columns[name] for name in COLUMNS}
+        columns = _nearest([channel.sites for channel in self._channels], positions)
+        for name, channel, own in zip(CHANNELS, self._channels, scores, strict=True):
+            columns |= {f"{name}_{key}": v for key, v in _maxima(channel.maxima, positions)}
+            columns |= {f"{name}_{key}": v for key, v in _standing(channel, own)}
+        return {name: columns[name].astype(np.float32, copy=False) for name in COLUMNS}
 
 
-def _channel_columns(
-    sites: _Channel, positions: np.ndarray, own: np.ndarray
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Columns of one channel, without its name."""
-    stop = sites.maxima.index(positions - (NEAREST - 1))
-    first = sites.maxima.index(positions + NEAREST)
+def _maxima(maxima: RangeMaxima, positions: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Log of the highest score in each window on each side."""
+    stop = maxima.index(positions - BESIDE)
+    first = maxima.index(positions + BESIDE + 1)
     for window in WINDOWS:
-        sides = {
-            "upstream": (sites.maxima.index(positions - window), stop),
-            "downstream": (first, sites.maxima.index(positions + window + 1)),
-        }
-        for side, (low, high) in sides.items():
-            yield f"max_{side}_{window}", sites.maxima.between(low, high)
-    for level, places in sites.above.items():
-        for side, distance in _distances(places, positions).items():
-            yield f"distance_{side}_{level}", distance
-    yield "gene_sites", np.full(own.size, sites.above["p10"].size)
-    yield "gene_rank", sites.rising.size - np.searchsorted(sites.rising, own, side="right")
-    yield "gene_max", np.full(own.size, sites.best)
+        yield f"max_upstream_{window}", maxima.between(maxima.index(positions - window), stop)
+        beyond = maxima.index(positions + window + 1)
+        yield f"max_downstream_{window}", maxima.between(first, beyond)
 
 
-def _distances(places: np.ndarray, positions: np.ndarray) -> dict[str, np.ndarray]:
+def _standing(channel: _Channel, own: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The gene's sites, how many positions beat the own score, and the best."""
+    rising = channel.rising
+    rank = rising.size - np.searchsorted(rising, np.asarray(own, np.float32), side="right")
+    yield "gene_sites", np.full(rank.size, channel.sites.size)
+    yield "gene_rank", rank
+    yield "gene_max", np.full(rank.size, channel.best)
+
+
+def _nearest(sites: list[np.ndarray], positions: np.ndarray) -> dict[str, np.ndarray]:
+    """Distance to the nearest site on each side, and which kind it is."""
+    columns = {}
+    for side, (donor, acceptor) in zip(
+        SIDES, zip(*(_distances(places, positions) for places in sites), strict=True), strict=True
+    ):
+        columns[f"nearest_distance_{side}"] = np.minimum(donor, acceptor)
+        columns[f"nearest_type_{side}"] = np.sign(acceptor - donor)
+    return columns
+
+
+def _distances(places: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distance in nt to the nearest place before and after each position, clipped."""
     far = 2 * MAX_DISTANCE
     low, high = (positions.min(), positions.max()) if positions.size else (0, 0)
     padded = np.concatenate(([low - far], places, [high + far]))
     before = positions - padded[np.searchsorted(places, positions)]
     after = padded[np.searchsorted(places, positions, side="right") + 1] - positions
-    return {
-        "upstream": np.minimum(before, MAX_DISTANCE),
-        "downstream": np.minimum(after, MAX_DISTANCE),
-    }
+    return np.minimum(before, MAX_DISTANCE), np.minimum(after, MAX_DISTANCE)

@@ -39,10 +39,10 @@ def refuse_unscored(
     names = first_names(gene.id for gene in silent)
     fact = f"{source} has no score of {len(silent):,} of {n_genes:,} genes: {names}{hint}"
     if unscored == "zero":
-        log.warning("%s. Their scores count as 0", fact)
+        log.warning("%s; their scores count as 0", fact)
         return
     raise InputError(
-        f"{fact}. Score them, take them out of the genes, "
-        f"or set {key.replace('scores', 'unscored')} to zero if absent scores mean 0 throughout; "
+        f"{fact}; score them, take them out of the genes, or "
+        f"set {key.replace('scores', 'unscored')} to zero if absent scores mean 0 throughout; "
         f"set {key} for other scores"
     )

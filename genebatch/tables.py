@@ -55,7 +55,8 @@ def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
 def open_shard(path: str | Path) -> pq.ParquetFile:
     """Open a Parquet file, or say which file is broken."""
     try:
-        return pq.ParquetFile(path)
+        # Buffered ahead, all row groups that are asked for would be held at once.
+        return pq.ParquetFile(path, pre_buffer=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
 

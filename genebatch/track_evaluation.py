@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from genebatch.bootstrap import (
-    _draws,
     bootstrap_average_precision,
     bootstrap_mean,
+    group_draws,
     interval,
     positive_groups,
     why_no_interval,
@@ -180,7 +180,7 @@ def _precision(ranking: Ranking, draws: Mapping[str, int]) -> Outcome:
     value = precision(np.ones(n_groups))
     if np.isnan(value["base"]):
         return _none(f"no site has a base score of {THRESHOLD} or more")
-    drawn = [precision(times) for times in _draws(n_groups, **draws)]
+    drawn = [precision(times) for times in group_draws(n_groups, **draws)]
     return Outcome(value, {system: np.array([p[system] for p in drawn]) for system in value})
 
 

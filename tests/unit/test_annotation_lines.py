@@ -132,6 +132,18 @@ def test_genes_without_exons_are_counted(read):
     assert read(ENSEMBL_GFF3 + line("pseudogene", 1, 9, "ID=gene:P")).childless == 1
 
 
+def test_a_top_without_a_gene_line_is_not_counted_against_them(read):
+    text = line("tRNA", 1, 9, "ID=t") + line("gene", 1, 9, "ID=g")
+    assert read(text + line("exon", 1, 9, "Parent=t")).childless == 1
+
+
+def test_a_gene_on_several_lines_spans_them_all(read):
+    text = line("gene", 1, 9, "ID=g") + line("gene", 20, 30, "ID=g")
+    annotation = read(text + line("exon", 1, 9, "Parent=g") + line("exon", 20, 30, "Parent=g"))
+    assert annotation.genes["end"].to_list() == [9, 30]
+    assert (len(exons(annotation)), annotation.facts.height) == (2, 1)
+
+
 def test_an_exon_of_several_parents_belongs_to_each(read):
     text = "".join(
         [
@@ -227,7 +239,10 @@ GOOD = line("exon", 1, 9, EXON)
             GOOD.replace("\t", "    "),
             "line 1: 1 columns, wanted .* it has spaces where tabs belong",
         ),
-        (GOOD + line("exon", 9, 1, EXON), "line 2: start '9' and end '1'; wanted whole numbers"),
+        (
+            GOOD + line("exon", 9, 1, EXON),
+            "line 2: start '9' and end '1'; wanted gene models .* start <= end",
+        ),
         (GOOD + line("exon", 0, 9, EXON), "line 2: start '0' and end '9'; wanted .* from 1"),
         (line("exon", "1e3", 2000, EXON), "line 1: start '1e3' and end '2000'"),
         (line("CDS", "", 20, EXON), "line 1: start '' and end '20'"),

@@ -91,7 +91,7 @@ def test_chromosomes_are_found_under_other_names(four):
 def test_genes_without_values_are_an_error_unless_they_count_as_zero(four):
     # A value just beside the gene is none of its own.
     silent = [gene("s", 200, 300), gene("beside", 107, 114, "-"), gene("t", 0, 9, chrom="chr7")]
-    with pytest.raises(InputError, match=r"no score of 3 of 4 genes: s, beside, t\. Score them"):
+    with pytest.raises(InputError, match=r"no score of 3 of 4 genes: s, beside, t; score them"):
         open_scores(four(), [PLUS, *silent])
     with open_scores(four(), [PLUS, *silent], unscored="zero") as tracks:
         assert not any(tracks.fetch(one, 0, one.length).any() for one in silent)

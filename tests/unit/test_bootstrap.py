@@ -30,7 +30,7 @@ def test_a_replicate_is_scikit_learn_on_the_rows_drawn(weighted):
         y, {"model": score}, groups, weight if weighted else None, n_replicates=25, seed=4
     )
     names = np.unique(groups)
-    for replicate, times in enumerate(bootstrap._draws(names.size, 25, 4)):
+    for replicate, times in enumerate(bootstrap.group_draws(names.size, 25, 4)):
         assert times.sum() == names.size
         rows = np.concatenate(
             [
@@ -73,7 +73,7 @@ def test_every_score_sees_the_same_draws_whatever_stands_beside_it():
 def test_a_replicate_without_positive_rows_is_nan():
     y = np.array([True, False, False, False])
     ours = bootstrap_average_precision(y, {"s": y.astype(float)}, np.arange(4), None, 200)["s"]
-    draws = np.array([times[0] for times in bootstrap._draws(4, 200, 0)])
+    draws = np.array([times[0] for times in bootstrap.group_draws(4, 200, 0)])
     np.testing.assert_array_equal(np.isnan(ours), draws == 0)
     assert np.isnan(ours).any()
     assert (ours[draws > 0] == 1).all()
@@ -129,7 +129,7 @@ def test_mean_on_resampled_groups_is_the_mean_of_the_drawn_rows():
     loss, weight = rng.random(36), rng.random(36)
     found = bootstrap_mean({"a": loss, "twice": 2 * loss}, groups, weight, n_replicates=4, seed=3)
     np.testing.assert_allclose(found["twice"], 2 * found["a"])
-    draws = list(bootstrap._draws(12, 4, 3))
+    draws = list(bootstrap.group_draws(12, 4, 3))
     for value, multiplicity in zip(found["a"], draws, strict=True):
         rows = np.repeat(np.arange(36), multiplicity[groups].astype(int))
         assert value == pytest.approx(np.average(loss[rows], weights=weight[rows]))

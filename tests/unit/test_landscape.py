@@ -42,13 +42,18 @@ def test_highest_scores_of_a_gene_with_three_sites():
     assert found["acceptor_max_upstream_100000"] == NONE
 
 
-def test_distances_of_a_gene_with_three_sites():
-    found = at(track(DONORS, ACCEPTORS, 5_000), 1_500)
-    assert found["donor_distance_upstream_p50"] == 500
-    assert found["donor_distance_downstream_p1"] == 600
-    assert found["donor_distance_downstream_p10"] == MAX_DISTANCE
-    assert found["acceptor_distance_downstream_p50"] == 500
-    assert found["acceptor_distance_upstream_p1"] == MAX_DISTANCE
+def test_nearest_site_on_each_side_and_its_type():
+    found = at(track(DONORS, ACCEPTORS, 5_000), 999, 1_000, 1_500, 2_500)
+    assert found["nearest_distance_upstream"].tolist() == [MAX_DISTANCE, MAX_DISTANCE, 500, 500]
+    assert found["nearest_type_upstream"].tolist() == [0, 0, 1, -1]
+    assert found["nearest_distance_downstream"].tolist() == [1, 1_000, 500, MAX_DISTANCE]
+    assert found["nearest_type_downstream"].tolist() == [1, -1, -1, 0]
+
+
+def test_nearest_position_that_is_both_has_no_type():
+    found = at(track({300: 0.5}, {300: 0.4}, 1_000), 250)
+    assert found["nearest_distance_downstream"] == 50
+    assert found["nearest_type_downstream"] == 0
 
 
 def test_standing_of_a_position_among_the_sites_of_its_gene():
@@ -60,12 +65,16 @@ def test_standing_of_a_position_among_the_sites_of_its_gene():
 
 
 def test_windows_leave_out_the_position_and_two_nt_on_each_side():
-    beside = {498: 0.1, 499: 0.2, 500: 0.9, 501: 0.4, 502: 0.5}
+    beside = {498: 0.1, 499: 0.02, 500: 0.9, 501: 0.03, 502: 0.5}
     found = at(track(beside, {}, 1_000), 500)
     assert found["donor_max_upstream_100000"] == NONE
     assert found["donor_max_downstream_100000"] == NONE
-    assert found["donor_distance_upstream_p1"] == 1
-    assert found["donor_distance_downstream_p50"] == 2
+
+
+def test_nearest_site_may_be_the_next_position_but_not_the_position_itself():
+    found = at(track({499: 0.3, 500: 0.9}, {501: 0.4}, 1_000), 500)
+    assert found["nearest_distance_upstream"] == found["nearest_distance_downstream"] == 1
+    assert (found["nearest_type_upstream"], found["nearest_type_downstream"]) == (1, -1)
 
 
 @pytest.mark.parametrize(("away", "inside"), [(2, False), (3, True), (10, True), (11, False)])
@@ -85,10 +94,9 @@ def test_gene_without_scores_has_stated_values():
 
 
 def test_site_beyond_the_greatest_distance_looks_like_none():
-    near, far = at(track({0: 0.9}, {}, 40_000), MAX_DISTANCE - 1, MAX_DISTANCE + 1)[
-        "donor_distance_upstream_p50"
-    ]
-    assert (near, far) == (MAX_DISTANCE - 1, MAX_DISTANCE)
+    found = at(track({0: 0.9}, {}, 40_000), MAX_DISTANCE - 1, MAX_DISTANCE + 1)
+    assert found["nearest_distance_upstream"].tolist() == [MAX_DISTANCE - 1, MAX_DISTANCE]
+    assert found["nearest_type_upstream"].tolist() == [1, 0]
 
 
 def test_ends_of_the_gene_leave_no_trace():
@@ -156,7 +164,7 @@ def test_long_gene_costs_the_memory_of_its_sites_only():
     made = Landscape.collect((block for _ in range(200)), 20_000_000)
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert made.n_sites == (2_000, 2_000)
+    assert made.n_kept == (2_000, 2_000)
     assert held < 1_000_000
     assert peak < 2_000_000
 
@@ -199,11 +207,15 @@ def searched(scores: np.ndarray, position: int) -> dict[str, float]:
             for window in module.WINDOWS:
                 highest = max(away[2:window], default=0)
                 row[f"{channel}_max_{side}_{window}"] = np.log(max(highest, FLOOR))
-            for name, level in module.LEVELS.items():
-                hits = np.flatnonzero(away >= level)
-                row[f"{channel}_distance_{side}_{name}"] = min([MAX_DISTANCE, *(hits[:1] + 1)])
         own = track_[position]
         row[f"{channel}_gene_sites"] = (track_ >= 0.1).sum()
         row[f"{channel}_gene_rank"] = ((track_ >= FLOOR) & (track_ > own)).sum()
         row[f"{channel}_gene_max"] = np.log(max(track_.max(), FLOOR))
+    for side, away in (
+        ("upstream", scores[:, :position][:, ::-1]),
+        ("downstream", scores[:, position + 1 :]),
+    ):
+        donor, acceptor = (min([MAX_DISTANCE, *(np.flatnonzero(a >= 0.1)[:1] + 1)]) for a in away)
+        row[f"nearest_distance_{side}"] = min(donor, acceptor)
+        row[f"nearest_type_{side}"] = np.sign(acceptor - donor)
     return row

@@ -280,12 +280,12 @@ def test_genes_without_scores_are_an_error_unless_they_count_as_zero(tmp_path, c
     path = write(tmp_path / "s.parquet")
     genes = [A, gene("C", 5), B]
     with pytest.raises(
-        InputError, match=r"no score of 1 of 3 genes: C\. Score them, .* or set seq"
+        InputError, match=r"no score of 1 of 3 genes: C; score them, .* or set seq"
     ) as e:
         open_scores(path, genes)
     assert "set sequence.unscored to zero" in str(e.value)
     assert not np.any(whole(path, genes, unscored="zero")[1])
-    assert "no score of 1 of 3 genes: C. Their scores count as 0" in caplog.text
+    assert "no score of 1 of 3 genes: C; their scores count as 0" in caplog.text
     with pytest.raises(InputError, match="unscored is 'skip'; known: error, zero"):
         open_scores(path, genes, unscored="skip")
 

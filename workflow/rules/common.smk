@@ -231,9 +231,11 @@ def without(block, *keys):
     return {key: value for key, value in config[block].items() if key not in keys}
 
 
-# The first stage with what it computes and draws; scores that a rule makes count as given.
+# The first stage with what it computes and draws; scores that a rule makes count as given, and it
+# has seen every gene: one without an entry scored too low everywhere.
 sequence_config = without("sequence", "scorer", "n_shards") | {
     "scores": MADE_SCORES if SEQUENCE["scorer"] else SEQUENCE["scores"],
+    "unscored": "zero" if SEQUENCE["scorer"] else SEQUENCE["unscored"],
     "features": config["features"],
     "sampling": config["sampling"],
 }

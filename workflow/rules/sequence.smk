@@ -2,26 +2,28 @@
 # sequence.fasta is set.
 
 
-rule score_genes:
-    input:
-        fasta=SEQUENCE["fasta"],
-        genes=SEQUENCE["genes"],
-    output:
-        scores=MADE_SCORES,
-        usage="results/usage/score_genes/all.json",
-    log:
-        "logs/score_genes.log",
-    conda:
-        f"../../envs/{SCORER_ENVIRONMENT}.yaml"
-    threads: config["learner"]["threads"]
-    resources:
-        mem_mb=whole_memory("score_genes"),
-        needs_mb=whole_memory("score_genes"),
-    params:
-        algorithm=ALGORITHM,
-        transcripts=SEQUENCE["transcripts"],
-    script:
-        f"../scripts/score_{SEQUENCE['scorer']}.py"
+if SEQUENCE["scorer"] is not None:
+
+    rule score_genes:
+        input:
+            fasta=SEQUENCE["fasta"],
+            genes=SEQUENCE["genes"],
+        output:
+            scores=MADE_SCORES,
+            usage="results/usage/score_genes/all.json",
+        log:
+            "logs/score_genes.log",
+        conda:
+            f"../../envs/{SCORER_ENVIRONMENT}.yaml"
+        threads: config["learner"]["threads"]
+        resources:
+            mem_mb=whole_memory(f"score_genes_{SEQUENCE['scorer']}"),
+            needs_mb=whole_memory(f"score_genes_{SEQUENCE['scorer']}"),
+        params:
+            algorithm=ALGORITHM,
+            transcripts=SEQUENCE["transcripts"],
+        script:
+            f"../scripts/score_{SEQUENCE['scorer']}.py"
 
 
 rule build_dataset:

@@ -1,0 +1,168 @@
+"""Promises of the way from a genome to calls, on a small simulated one."""
+
+import json
+import shutil
+from collections import Counter
+
+import numpy as np
+import polars as pl
+import pysam
+import pytest
+
+from genebatch import load_model
+from genebatch.__main__ import main
+from genebatch.gene_models import read_gene_models, splice_sites
+from genebatch.simulated_genome import simulate_genome
+from running import SMALL, Run, jobs
+
+pytestmark = pytest.mark.workflow
+
+GENOME = {
+    "sequence": {"fasta": "data/genome.fa", "genes": "data/genes.gtf", "scorer": "light"},
+    "features": {"kmers": [2]},
+    "sampling": {"rest": [{"above": 0.001, "fraction": 0.1}, {"above": 0, "fraction": 0.002}]},
+    "call": {"sets": {"few": "data/few.txt"}, "band": [0.01, 1.0]},
+    **{key: SMALL[key] for key in ("test", "batching", "cv", "learner", "explain", "evaluation")},
+}
+GENOME["sequence"]["n_shards"] = 2
+FEW = ("SIMG00003", "SIMG00020")
+BATCH_RULES = {"cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch"}
+
+
+@pytest.fixture(scope="session")
+def called(tmp_path_factory):
+    """A finished run, not to be changed."""
+    folder = tmp_path_factory.mktemp("genome")
+    simulate_genome(folder / "data", n_genes=36, n_chromosomes=2)
+    (folder / "data/few.txt").write_text("\n".join(FEW) + "\n")
+    run = Run(folder)
+    run.configure(GENOME)
+    run.ok()
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, called) -> Run:
+    """A copy of the finished run, with the times of its files."""
+    folder = tmp_path / "run"
+    shutil.copytree(called, folder, copy_function=shutil.copy2)
+    return Run(folder)
+
+
+def read(folder, name) -> pl.DataFrame:
+    return pl.read_csv(folder / name, separator="\t", infer_schema_length=None)
+
+
+def test_every_position_of_every_test_gene_is_called_once(called):
+    genes = read(called, "results/table/genes.tsv")
+    test = read(called, "results/dataset/test_groups.tsv")["group"]
+    wanted = genes.filter(pl.col("group").is_in(test.implode()))
+    positions = pl.read_parquet(called / "results/calls/test/positions.parquet")
+    counts = dict(positions.group_by("gene_id").len().iter_rows())
+    assert counts == dict(wanted.select("gene_id", "length").iter_rows())
+    assert positions.select("gene_id", "position").n_unique() == positions.height
+    assert positions["rescored"].all()
+
+
+def test_calls_of_the_test_genes_find_their_sites_in_the_genome(called):
+    calls = pl.read_csv(
+        called / "results/calls/test/calls.bed",
+        separator="\t",
+        comment_prefix="#",
+        has_header=False,
+        new_columns=["chrom", "start", "end", "name", "score", "strand"],
+    )
+    sites = set()
+    for gene in read_gene_models(called / "data/genes.gtf"):
+        for name, found in zip(("donor", "acceptor"), splice_sites(gene), strict=True):
+            for position in found:
+                place = gene.start + position if gene.strand == "+" else gene.end - 1 - position
+                sites.add((f"{gene.id}:{name}", gene.chrom, int(place)))
+    hits = [row for row in calls.select("name", "chrom", "start").iter_rows() if row in sites]
+    assert len(hits) > calls.height / 3
+    with pysam.FastaFile(str(called / "data/genome.fa")) as genome:
+        after = [
+            genome.fetch(chrom, start + 1, start + 3).upper()
+            for chrom, start, name, strand in calls.select(
+                "chrom", "start", "name", "strand"
+            ).iter_rows()
+            if name.endswith(":donor") and strand == "+"
+        ]
+    assert Counter(after).most_common(1)[0][0] == "GT"
+
+
+def test_selective_calls_equal_complete_ones_inside_the_band_and_the_base_outside(run):
+    folder = run.folder
+    model, out = folder / "results/model/model_multiclass_all_genes.gbm", folder / "cli"
+    inputs = ["--fasta", folder / "data/genome.fa", "--genes", folder / "data/genes.gtf"]
+    inputs += ["--scores", folder / "results/scores/scores.parquet", "-o", out]
+    options = ["--mode", "meta", "--only", folder / "data/few.txt"]
+    assert main([str(part) for part in ("call", model, *inputs, *options)]) == 0
+    complete = pl.read_parquet(out / "positions.parquet")
+    selective = pl.read_parquet(folder / "results/calls/few/positions.parquet")
+    assert selective["gene_id"].cast(pl.String).unique().sort().to_list() == sorted(FEW)
+    probability = [f"probability_{name}" for name in ("neither", "donor", "acceptor")]
+    base = [name.replace("probability", "base") for name in probability]
+    inside = selective["rescored"]
+    strongest = complete.select(pl.max_horizontal("base_donor", "base_acceptor")).to_series()
+    assert inside.equals((strongest >= np.float32(0.01)) & (strongest < 1), check_names=False)
+    assert 0 < inside.sum() < 0.1 * inside.len()
+    assert (
+        selective.filter(inside)
+        .select(probability)
+        .equals(complete.filter(inside).select(probability))
+    )
+    kept = selective.filter(~inside)
+    np.testing.assert_array_equal(kept.select(probability), kept.select(base))
+
+
+def test_judgement_of_tracks_agrees_with_that_of_weighted_rows(called):
+    tracks = read(called, "results/tracks/comparison.tsv")
+    rows = read(called, "results/evaluation/comparison.tsv").filter(pl.col("weighted"))
+    for name in ("donor", "acceptor"):
+        for side in ("base", "ensemble"):
+            found = [
+                table.filter(pl.col("class") == name, pl.col("metric") == "average_precision")[
+                    side
+                ].item()
+                for table in (tracks, rows)
+            ]
+            assert found[0] == pytest.approx(found[1], abs=0.05)
+    assert json.loads((called / "results/tracks/summary.json").read_text())["positions"] > 10_000
+
+
+def test_model_carries_how_its_features_are_made_and_where_to_call(called):
+    model = load_model(called / "results")
+    assert model.facts["sequence"]["features"]["kmers"] == [2]
+    assert set(model.facts["thresholds"]) == {"neither", "donor", "acceptor"}
+    assert "donor_max_upstream_60" in model.feature_names_in_
+    assert not {"gene_length", "distance_to_start", "relative_position"} & set(
+        model.feature_names_in_
+    )
+
+
+def test_second_run_has_nothing_to_do(run):
+    assert run.planned() == Counter()
+
+
+def test_genome_that_changed_outside_of_its_genes_retrains_no_batch(run):
+    with (run.folder / "data/genome.fa").open("a") as genome:
+        genome.write(">more\nACGT\n")
+    done = jobs(run.ok())
+    assert done["build_dataset", None] == 1
+    assert not {rule for rule, _ in done} & BATCH_RULES
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: (data / "genes.gtf").write_text("chr1\t10\t20\tgene\n"), "genes.gtf"),
+        (lambda data: (data / "genome.fa").write_text("chr1\tx\tgene\t1\t2\n"), "genome.fa"),
+        (lambda data: (data / "few.txt").write_text("SIMG99999\n"), "SIMG99999"),
+    ],
+)
+def test_wrong_file_is_named_with_what_was_wanted(run, damage, message):
+    damage(run.folder / "data")
+    output = run.fails()
+    assert message in output
+    assert "Traceback" not in output
