@@ -231,15 +231,14 @@ def shares(folder: Path) -> str:
 
 
 def measured(folder: Path, model: Path, mode: str, result: Path) -> None:
-    """Run one set in this process and write its peak in MB, and that before it began."""
+    """Run one set in this process and write its peak in MB."""
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     from genebatch import resources
 
-    before = resources.peak_mb()
     coverage = run(folder, model, mode, bigwig=True)
     size = (coverage.folder / "positions.parquet").stat().st_size / coverage.positions
     share = coverage.rescored / coverage.positions
-    result.write_text(f"{share:.1%} | {before:.0f} | {resources.peak_mb():.0f} | {size:.1f}")
+    result.write_text(f"{share:.1%} | {resources.peak_mb():.0f} | {size:.1f}")
 
 
 def memory(folder: Path) -> str:
@@ -254,8 +253,8 @@ def memory(folder: Path) -> str:
         process.join()
         lines.append(f"| {mode} | {length:,} | {result.read_text()} |")
         print(lines[-1], flush=True)
-    head = "| mode, with bigWig | gene, nt | re-scored | MB of the imports | peak MB "
-    head += "| bytes a position |\n|---|---|---|---|---|---|\n"
+    head = "| mode, with bigWig | gene, nt | re-scored | peak MB | Parquet bytes a position |\n"
+    head += "|---|---|---|---|---|\n"
     return head + "\n".join(lines) + "\n"
 
 

@@ -141,9 +141,8 @@ def _standing(channel: _Channel, own: np.ndarray) -> Iterator[tuple[str, np.ndar
 def _nearest(sites: list[np.ndarray], positions: np.ndarray) -> dict[str, np.ndarray]:
     """Distance to the nearest site on each side, and which kind it is."""
     columns = {}
-    for side, (donor, acceptor) in zip(
-        SIDES, zip(*(_distances(places, positions) for places in sites), strict=True), strict=True
-    ):
+    both = (_distances(places, positions) for places in sites)
+    for side, donor, acceptor in zip(SIDES, *both, strict=True):
         columns[f"nearest_distance_{side}"] = np.minimum(donor, acceptor)
         columns[f"nearest_type_{side}"] = np.sign(acceptor - donor)
     return columns

@@ -23,6 +23,7 @@ from genebatch.plots import Reliability, Scored
 from genebatch.resources import read_usage
 from genebatch.rows import base_scores, label_codes, plain_weights
 from genebatch.tables import read_tsv
+from genebatch.track_report import threshold_lines, track_facts
 from genebatch.verdicts import (
     COLUMNS,
     OVERALL,
@@ -69,7 +70,9 @@ def write_report(
     ----------
     inputs
         Paths `profile`, `screen`, `manifest`, `metrics`, `comparison`, `corrections`,
-        `predictions` and `model`; lists of paths `summaries` (of the batches) and `usage`
+        `predictions`, `model` and `thresholds`; where there are complete tracks, paths
+        `tracks_comparison`, `tracks_corrections`, `tracks_hybrid`, `tracks_summary` and
+        `tracks_figure`; lists of paths `summaries` (of the batches) and `usage`
         (`.../{rule}/{batch}.json`, batch `all` for rules on the whole data set).
     config
         The resolved config.
@@ -93,11 +96,15 @@ def write_report(
         "config": config,
         "model_weighted": bool(config["dataset"]["weight"] and config["learner"]["use_weights"]),
         "test_choice": _test_choice(config["test"]),
+        "tracks": track_facts(inputs),
+        "thresholds": threshold_lines(inputs["thresholds"]),
         "usage": usage_by_rule(usage),
         "over": [u for u in usage if u["peak_mb"] > u["declared_mb"]],
         "jobs": len(usage),
     }
     images = {name: _embedded(outputs[name]) for name in FIGURES}
+    if facts["tracks"]:
+        images["tracks"] = _embedded(inputs["tracks_figure"])
     images["memory"] = _embedded_drawing(
         lambda path: plots.memory(path, usage, "Memory: estimate and measured peak of every job")
     )

@@ -210,6 +210,20 @@ class Data:
         self.rows.hstack(probabilities).write_parquet(paths["predictions"])
         return paths
 
+    def _thresholds(self):
+        path = self.folder / "thresholds.tsv"
+        lines = [
+            (name, weighted, 0.25, 0.75, 0.5, 0.6, None if number else "no positive rows")
+            for number, name in enumerate(self.classes)
+            for weighted in ([False, True] if self.weight else [False])
+        ]
+        names = ("class", "weighted", "threshold", "precision", "recall", "f1", "reason")
+        table = pl.DataFrame(lines, schema=names, orient="row")
+        missing = pl.col("reason").is_not_null()
+        numbers = [pl.when(~missing).then(pl.col(name)).alias(name) for name in names[2:6]]
+        table.with_columns(numbers).write_csv(path, separator="\t")
+        return path
+
     def run(self, intervals, usage=JOBS):
         """Write everything a report reads; gives the inputs of `write_report`."""
         outputs = {key: self.folder / f"{key}.png" for key in DRAWN}
@@ -251,5 +265,6 @@ class Data:
             "summaries": [summary],
             "usage": records,
             "model": self.model,
+            "thresholds": self._thresholds(),
             **self.evaluation(intervals),
         }

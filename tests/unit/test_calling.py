@@ -354,3 +354,21 @@ def test_command_says_what_is_wrong(made, tmp_path, capsys):
     assert "genebatch call: " in capsys.readouterr().err
     assert main(command(made, tmp_path, "--scores", "plus.donor=a.bw")) == 1
     assert "plus.acceptor" in capsys.readouterr().err
+
+
+def test_bigwig_files_are_scores_for_the_next_call(made, tmp_path):
+    # Genes that do not overlap, so that no larger value of a neighbour stands in their place.
+    names = ["across", "long", "other", "tiny"]
+    first = call(*made.files, tmp_path / "first", mode="base", wanted=names, bigwig=True)
+    scores = [
+        f"{strand}.{site}={first.folder / f'{site}.{strand}.bw'}"
+        for strand in ("plus", "minus")
+        for site in ("donor", "acceptor")
+    ]
+    options = ("--mode", "meta", "--only", *names, "--scores", *scores)
+    assert main(command(made, tmp_path / "second", *options)) == 0
+    found = pl.read_parquet(tmp_path / "second" / "positions.parquet")
+    for name in names:
+        donor, acceptor = made.scores[name]
+        np.testing.assert_array_equal(of_gene(found, name)["base_donor"], donor)
+        np.testing.assert_array_equal(of_gene(found, name)["base_acceptor"], acceptor)

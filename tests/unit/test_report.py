@@ -247,3 +247,9 @@ def test_every_row_of_the_cards_tables_has_as_many_cells_as_its_head(written):
         rows = [line for line in results.splitlines() if line.startswith("|")]
         assert len(rows) > 6
         assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+
+
+def test_thresholds_are_shown_or_the_reason_why_there_is_none(written):
+    _, page, _ = written("ordinary")
+    assert "0.2500" in Page(page).text
+    assert "no positive rows" in Page(page).titles

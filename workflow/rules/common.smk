@@ -254,6 +254,13 @@ report_config = {
 } | {"learner": learner_config}
 
 
+def track_results(wildcards):
+    """What the report says about complete tracks, where there are any."""
+    names = ("comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json")
+    files = {f"tracks_{name.split('.')[0]}": f"results/tracks/{name}" for name in names}
+    return files | {"tracks_figure": "results/tracks/pr.png"} if BUILT else {}
+
+
 def usage_records(wildcards):
     """Memory and time of every job before the report."""
     batch_rules = ("cross_validate", "train", "calibrate", "explain", "diagnose")
@@ -263,6 +270,10 @@ def usage_records(wildcards):
         name=batch_rules,
         batch=sorted(manifest()),
     )
+    if BUILT:
+        whole_rules += ("build_dataset", "evaluate_tracks")
+        whole_rules += ("score_genes",) if SEQUENCE["scorer"] else ()
+        per_job.append("results/usage/call_genes/test.json")
     return per_job + expand("results/usage/{name}/all.json", name=whole_rules)
 
 

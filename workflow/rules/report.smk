@@ -1,5 +1,6 @@
 rule write_report:
     input:
+        unpack(track_results),
         profile="results/dataset/profile.json",
         screen="results/features/screen.tsv",
         manifest=ancient("results/batches/manifest.tsv"),
@@ -10,6 +11,7 @@ rule write_report:
         corrections="results/evaluation/corrections.tsv",
         predictions="results/evaluation/predictions.parquet",
         model="results/model/model_multiclass_all_genes.gbm",
+        thresholds="results/model/thresholds.tsv",
     output:
         page=report(
             "results/report/index.html",
