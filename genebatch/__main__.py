@@ -243,9 +243,9 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        default=(0.001, 1.0),
+        default=(0.0001, 1.0),
         help="re-scored are positions whose larger base score is at least LOW and below HIGH; "
-        "default: 0.001 1",
+        "default: 0.0001 1",
     )
     added.add_argument(
         "--target-share", type=float, help="at most this share is re-scored; sets LOW of the band"

@@ -73,7 +73,7 @@ def call(
     *,
     wanted: Collection[str] | None = None,
     mode: str = "hybrid",
-    band: tuple[float, float] = (0.001, 1.0),
+    band: tuple[float, float] = (0.0001, 1.0),
     target_share: float | None = None,
     thresholds: Mapping[str, float] | None = None,
     unscored: str = "error",
