@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from genebatch.landscape import BINS, FLOOR, SITE, Landscape
+from genebatch.landscape import BESIDE, FLOOR, MAX_DISTANCE, SIDES, SITE, WINDOWS, Landscape
 from genebatch.score_features import CHANNELS, ENTROPY_EPS, EPS
 from genebatch.sequence import FAMILIES, MARGIN, Spec, Window, window_features
 
@@ -139,6 +139,7 @@ def plain_features(gene: Plain, positions: np.ndarray, spec: Spec) -> list[dict[
             for name, track in gene.tracks.items():
                 own = near[name][MARGIN]
                 row |= plain_landscape(name, track, gene.strong[name], position, own)
+            row |= plain_nearest(gene.tracks, position)
         if "kmers" in spec.families:
             counts = Counter(
                 around[i : i + k] for k in spec.kmers for i in range(len(around) - k + 1)
@@ -223,14 +224,32 @@ def plain_landscape(
     name: str, track: list[float], ranked: list[float], position: int, own: float
 ) -> dict[str, float]:
     row = {}
-    for low, high in BINS:
-        before = track[max(position - high + 1, 0) : max(position - low + 1, 0)]
-        after = track[position + low : position + high]
-        for side, part in (("upstream", before), ("downstream", after)):
-            row[f"{name}_max_{side}_{low}_{high}"] = math.log(max([FLOOR, *part]))
+    for window in WINDOWS:
+        before = track[max(position - window, 0) : max(position - BESIDE, 0)]
+        after = track[position + BESIDE + 1 : position + window + 1]
+        for side, part in zip(SIDES, (before, after), strict=True):
+            row[f"{name}_max_{side}_{window}"] = math.log(max([FLOOR, *part]))
     row[f"{name}_gene_sites"] = sum(score >= SITE for score in ranked)
     row[f"{name}_gene_rank"] = sum(score > own for score in ranked)
     row[f"{name}_gene_max"] = math.log(ranked[-1] if ranked else FLOOR)
+    return row
+
+
+def plain_nearest(tracks: dict[str, list[float]], position: int) -> dict[str, float]:
+    row = {}
+    for side, step in zip(SIDES, (-1, 1), strict=True):
+        away = dict.fromkeys(tracks, MAX_DISTANCE)
+        for name, track in tracks.items():
+            for distance in range(1, MAX_DISTANCE):
+                place = position + step * distance
+                if not 0 <= place < LENGTH:
+                    break
+                if track[place] >= SITE:
+                    away[name] = distance
+                    break
+        donor, acceptor = (away[name] for name in CHANNELS)
+        row[f"nearest_distance_{side}"] = min(donor, acceptor)
+        row[f"nearest_type_{side}"] = (acceptor > donor) - (acceptor < donor)
     return row
 
 

@@ -117,6 +117,11 @@ def plan(options: argparse.Namespace) -> None:
     from genebatch.screen import screen_features
 
     config = configuration.load(*options.config)
+    if config["sequence"]["fasta"] and not Path(config["dataset"]["path"]).is_dir():
+        raise InputError(
+            f"the table of sequence.fasta is not in {config['dataset']['path']} yet; build it "
+            "first: snakemake --until build_dataset, with the options of the run"
+        )
     limits = {"--memory": options.memory, "resources.memory_mb": config["resources"]["memory_mb"]}
     limits = {name: value for name, value in limits.items() if value is not None}
     if not limits:
@@ -243,9 +248,9 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        default=(0.0001, 1.0),
+        default=(0.00003, 1.0),
         help="re-scored are positions whose larger base score is at least LOW and below HIGH; "
-        "default: 0.0001 1",
+        "default: 0.00003 1",
     )
     added.add_argument(
         "--target-share", type=float, help="at most this share is re-scored; sets LOW of the band"

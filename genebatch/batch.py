@@ -87,7 +87,7 @@ def load_batch(
     weight = row_weights(rows, learner["use_weights"])
     groups = sorted(plan["group"].to_list())
     key = batch_key(plan, features.digest)
-    log.info("batch %s: %d groups, %s rows", batch, len(groups), f"{rows.height:,}")
+    log.info("batch %s: %s groups, %s rows", batch, f"{len(groups):,}", f"{rows.height:,}")
     return Batch(matrix, rows, codes, weight, starts, groups, features, key)
 
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
 
-from genebatch.contigs import find_contig, first_names, other_names
-from genebatch.files import InputError
-from genebatch.gene_models import Gene
-from genebatch.score_checks import SCORES, SUM_TOLERANCE, refuse_unscored
+from genebatch.contigs import find_contig, other_names
+from genebatch.files import InputError, first_names
+from genebatch.gene_models import SITES, Gene, genomic_span
+from genebatch.score_checks import SUM_TOLERANCE, refuse_unscored
 
 STRANDS = {"plus": "+", "minus": "-"}
 
@@ -69,7 +70,7 @@ class BigWigTracks:
         low, high = max(start, 0), min(end, gene.length)
         if low >= high:
             return track
-        for row, kind in enumerate(SCORES):
+        for row, kind in enumerate(SITES):
             track[row, low - start : high - start] = self._values(gene, kind, low, high)
         self._check(gene, start, track)
         return track
@@ -105,7 +106,7 @@ class BigWigTracks:
                 )
 
     def _has_values(self, gene: Gene) -> bool:
-        for kind in SCORES:
+        for kind in SITES:
             file = self._files[gene.strand, kind]
             chrom = find_contig(gene.chrom, file.chroms())
             if chrom is not None and _most(file, chrom, gene) is not None:
@@ -118,20 +119,18 @@ class BigWigTracks:
         chrom = find_contig(gene.chrom, file.chroms())
         if chrom is None:
             return 0.0
-        forward = gene.strand == "+"
-        first = gene.start + low if forward else gene.end - high
         try:
-            values = file.values(chrom, first, first + high - low, numpy=True)
+            values = file.values(chrom, *genomic_span(gene, low, high), numpy=True)
         except RuntimeError as error:
             path = self._paths[gene.strand, kind]
             raise InputError(f"{path} is damaged: {error}; copy it again") from error
         values = np.nan_to_num(values, nan=0.0)
         if not values.size:  # a file without a single value gives none
             return 0.0
-        return values if forward else values[::-1]
+        return values if gene.strand == "+" else values[::-1]
 
     def _check(self, gene: Gene, start: int, track: np.ndarray) -> None:
-        for kind, scores in zip(SCORES, track, strict=True):
+        for kind, scores in zip(SITES, track, strict=True):
             wrong = np.flatnonzero((scores < 0) | (scores > 1))
             if wrong.size:
                 raise InputError(
@@ -142,11 +141,22 @@ class BigWigTracks:
         total = track.sum(axis=0)
         if (total > 1 + SUM_TOLERANCE).any():
             worst = int(total.argmax())
-            paths = " and ".join(str(self._paths[gene.strand, kind]) for kind in SCORES)
+            paths = " and ".join(str(self._paths[gene.strand, kind]) for kind in SITES)
             raise InputError(
                 f"{paths} sum to {total[worst]:g} at position {start + worst:,} of gene "
                 f"{gene.id!r}; wanted probabilities, so a sum of at most 1; set {self._key}"
             )
+
+
+def bigwig_library(wanting: str) -> ModuleType:
+    """Import pyBigWig, or raise an `InputError` that says how to get it; `wanting` needs it."""
+    try:
+        import pyBigWig
+    except ImportError as error:
+        raise InputError(
+            f"{wanting} needs pyBigWig, which is not installed: `pip install genebatch[genomics]`"
+        ) from error
+    return pyBigWig
 
 
 def _most(file: Any, chrom: str, gene: Gene) -> float | None:
@@ -158,7 +168,7 @@ def _paths(tracks: Mapping[str, Any], key: str) -> dict[tuple[str, str], Path]:
     """Strand sign and kind to path, of all four."""
     paths = {}
     for strand, sign in STRANDS.items():
-        for kind in SCORES:
+        for kind in SITES:
             path = (tracks.get(strand) or {}).get(kind)
             if path is None:
                 raise InputError(f"{key}.{strand}.{kind} is not set; wanted a bigWig file")
@@ -172,17 +182,11 @@ def _paths(tracks: Mapping[str, Any], key: str) -> dict[tuple[str, str], Path]:
 
 
 def _opened(path: Path, key: str) -> Any:
-    try:
-        import pyBigWig
-    except ImportError as error:
-        raise InputError(
-            f"{path}: pyBigWig, which reads bigWig, is not installed: "
-            "`pip install genebatch[genomics]`"
-        ) from error
+    library = bigwig_library(str(path))
     if not path.is_file():
         raise InputError(f"{path} does not exist; wanted a bigWig file; set {key}")
     try:
-        file = pyBigWig.open(str(path))
+        file = library.open(str(path))
     except RuntimeError as error:
         raise InputError(f"{path} is not a bigWig file, or is damaged; set {key}") from error
     if not file.isBigWig():

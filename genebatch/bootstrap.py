@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genebatch.files import InputError
-from genebatch.metrics import check_length, checked_weights
+from genebatch.metrics import check_length, checked_weights, last_of_ties
 
 # Resamples of fewer groups repeat a handful of them: with three groups one resample in nine is a
 # single group, and the percentiles then show which groups were met and not how others would do.
@@ -171,7 +171,7 @@ class _Ranked(NamedTuple):
 def _ranked(y: np.ndarray, score: np.ndarray, group: np.ndarray, weight: np.ndarray) -> _Ranked:
     order = np.argsort(-score, kind="stable")
     falling = score[order]
-    last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+    last = last_of_ties(falling)
     positive = np.flatnonzero(y[order])
     end, start = np.unique(last[np.searchsorted(last, positive)], return_index=True)
     return _Ranked(weight[order], group[order], positive, start, end)

@@ -9,9 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genebatch.gene_models import Gene, genomic_positions
+from genebatch.gene_models import SITES, Gene, genomic_positions
 
-SITES = ("donor", "acceptor")
 POSITIONS, COVERAGE = "positions.parquet", "coverage.tsv"
 # Rows of a row group at most: 1 MB of two columns, of which a reader along the genome holds some.
 ROW_GROUP = 131_072

@@ -4,19 +4,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from genebatch.call_files import SITES, called, row_starts
-from genebatch.files import InputError
-from genebatch.gene_models import Gene
+from genebatch.bigwig_tracks import bigwig_library
+from genebatch.call_files import called, row_starts
+from genebatch.gene_models import SITES, Gene
 
 BED = "calls.bed"
 BIGWIG = "{}.{}.bw"  # class, and plus or minus
+BIGWIG_KEY = "call.bigwig or --bigwig"
 # Positions of the genome that are read at once.
 WINDOW = 262_144
 # Row groups kept while walking along the genome: as many overlapping genes are read once.
@@ -109,18 +109,6 @@ def write_bed(
             lines.write_csv(stream, separator="\t", include_header=False, quote_style="never")
 
 
-def bigwig_library() -> ModuleType:
-    """Import what writes bigWig files, or raise an `InputError` that says what to install."""
-    try:
-        import pyBigWig
-    except ImportError as error:
-        raise InputError(
-            "bigWig files need pyBigWig: pip install genebatch[genomics], or leave out call.bigwig "
-            "or --bigwig"
-        ) from error
-    return pyBigWig
-
-
 def write_bigwigs(
     tracks: Mapping[tuple[str, str], str | Path],
     positions: str | Path,
@@ -143,7 +131,7 @@ def write_bigwigs(
     sizes
         Length of each chromosome in nt, under its name in the gene models.
     """
-    library = bigwig_library()
+    library = bigwig_library(BIGWIG_KEY)
     names = list(dict.fromkeys(name for name, _ in tracks))
     header = [(chrom, sizes[chrom]) for chrom in dict.fromkeys(gene.chrom for gene in genes)]
     with ExitStack() as stack:

@@ -10,18 +10,19 @@ from typing import Any
 
 import polars as pl
 
-from genebatch.call_files import COVERAGE, POSITIONS, SITES, Answer, count_coverage, write_positions
-from genebatch.call_tracks import BED, BIGWIG, bigwig_library, write_bed, write_bigwigs
+from genebatch.bigwig_tracks import STRANDS, bigwig_library
+from genebatch.call_files import COVERAGE, POSITIONS, Answer, count_coverage, write_positions
+from genebatch.call_tracks import BED, BIGWIG, BIGWIG_KEY, write_bed, write_bigwigs
 from genebatch.fasta import Fasta
 from genebatch.files import InputError, whole
-from genebatch.gene_models import Gene, read_gene_models, select_genes
+from genebatch.gene_models import SITES, Gene, read_gene_models, select_genes
 from genebatch.genome import Genome
 from genebatch.model import EnsembleModel, load_model
-from genebatch.planning import read_groups_list
 from genebatch.rescoring import Band, answers, band_of_mode, band_of_share
 from genebatch.score_tracks import open_scores
 from genebatch.sequence import Spec
 from genebatch.tables import check_lacking
+from genebatch.thresholds import call_thresholds
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def call(
     *,
     wanted: Collection[str] | None = None,
     mode: str = "hybrid",
-    band: tuple[float, float] = (0.0001, 1.0),
+    band: tuple[float, float] = (0.00003, 1.0),
     target_share: float | None = None,
     thresholds: Mapping[str, float] | None = None,
     unscored: str = "error",
@@ -130,7 +131,7 @@ def call(
     """
     chosen = band_of_mode(mode, band, target_share)
     if bigwig:
-        bigwig_library()  # where it is missing, say so now and not after hours
+        bigwig_library(BIGWIG_KEY)  # where it is missing, say so now and not after hours
     if Path(out).is_file():
         raise InputError(f"{out} is a file; name a folder to write into (--output)")
     model = load_model(model_file, threads=threads)
@@ -149,14 +150,12 @@ def call(
         scored = answers(model, genome, selected, chosen)
         origin = _origin(model, mode, chosen, limits)
         table = _write(Path(out), scored, selected, model.classes, reader, limits, origin, bigwig)
-    coverage = Coverage(Path(out), table, chosen, limits)
     log.info(
-        "%d genes, %s positions, %s of them re-scored, %s donors and %s acceptors called",
-        table.height,
-        *(f"{n:,}" for n in (coverage.positions, coverage.rescored)),
-        *(f"{int(table[f'{name}s'].sum()):,}" for name in SITES),
+        "%s genes, %s positions, %s of them re-scored, %s donors and %s acceptors called",
+        f"{table.height:,}",
+        *(f"{table[n].sum():,}" for n in ("written", "rescored", "donors", "acceptors")),
     )
-    return coverage
+    return Coverage(Path(out), table, chosen, limits)
 
 
 def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
@@ -183,33 +182,6 @@ def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
     return spec
 
 
-def call_thresholds(
-    model: EnsembleModel, given: Mapping[str, float] | None = None
-) -> dict[str, float]:
-    """Give the probability from which a donor and an acceptor are called.
-
-    Raises
-    ------
-    InputError
-        If neither the model nor the caller names one, or if it is no probability.
-    """
-    known = model.facts.get("thresholds") or {}
-    found = {}
-    for name in SITES:
-        kinds = known.get(name) or {}
-        options = (given.get(name),) if given else (kinds.get("weighted"), kinds.get("rows"))
-        value = next((option for option in options if option is not None), None)
-        if value is None:
-            raise InputError(
-                f"the model holds no threshold for '{name}'; give the probabilities from which "
-                "donors and acceptors are called: --threshold DONOR ACCEPTOR"
-            )
-        if not 0 <= value <= 1:
-            raise InputError(f"--threshold of {name} is {value}, wanted a probability")
-        found[name] = float(value)
-    return found
-
-
 def read_ids(path: str | Path) -> list[str]:
     """Read gene ids from a text file with one a line; empty lines and `#` lines are skipped.
 
@@ -223,29 +195,6 @@ def read_ids(path: str | Path) -> list[str]:
     if not ids:
         raise InputError(f"{path} names no gene; wanted a gene id a line")
     return ids
-
-
-def genes_of_groups(genes: str | Path, groups: str | Path) -> list[str]:
-    """Ids of the genes that belong to some groups.
-
-    Parameters
-    ----------
-    genes
-        TSV of the build stage with the columns `gene_id` and `group`.
-    groups
-        TSV with the column `group`, such as the test groups.
-
-    Raises
-    ------
-    InputError
-        If a group has no gene.
-    """
-    table = pl.read_csv(genes, separator="\t", columns=["gene_id", "group"], infer_schema=False)
-    wanted = read_groups_list(groups)
-    unknown = sorted(set(wanted) - set(table["group"]))
-    if unknown:
-        raise InputError(f"{groups}: group {unknown[0]!r} has no gene in {genes}")
-    return table.filter(pl.col("group").is_in(wanted))["gene_id"].to_list()
 
 
 def _selected(
@@ -297,7 +246,7 @@ def _write(
             tracks = {
                 (name, strand): files.enter_context(whole(out / BIGWIG.format(name, word)))
                 for name in SITES
-                for strand, word in (("+", "plus"), ("-", "minus"))
+                for word, strand in STRANDS.items()
             }
             write_bigwigs(tracks, positions, genes, sizes)
         table.write_csv(coverage, separator="\t")

@@ -4,22 +4,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from genebatch.kmers import UNKNOWN
-
 COLUMNS = ("gc_content", "sequence_complexity")
 WORD = 3  # nt of the words whose entropy is the complexity
 
 
-def encode(sequence: str | bytes) -> np.ndarray:
-    """Codes of a sequence: A 0, C 1, G 2, T 3 in either case, everything else 4; uint8."""
-    if isinstance(sequence, str):
-        sequence = sequence.encode("latin-1", "replace")
-    return _CODES[np.frombuffer(sequence, dtype=np.uint8)]
+def gc_count(sequence: np.ndarray) -> int:
+    """Number of G and C in a sequence of codes."""
+    return np.count_nonzero(_strong(sequence))
 
 
 def gc_share(sequence: np.ndarray) -> float:
     """Share of G and C in a sequence of codes; unknown bases are in its length."""
-    return np.count_nonzero(_strong(sequence)) / max(len(sequence), 1)
+    return gc_count(sequence) / max(len(sequence), 1)
 
 
 def gc_content(sequence: np.ndarray, starts: np.ndarray, width: int) -> np.ndarray:
@@ -72,8 +68,3 @@ def _count_bits(most: int) -> np.ndarray:
 
 def _strong(sequence: np.ndarray) -> np.ndarray:
     return (sequence == 1) | (sequence == 2)
-
-
-_CODES = np.full(256, UNKNOWN, dtype=np.uint8)
-for _code, _letter in enumerate("ACGT"):
-    _CODES[[ord(_letter), ord(_letter.lower())]] = _code

@@ -78,7 +78,7 @@ def consolidate(
     model.save_pickle(outputs["pickle"])
     size = Path(outputs["model"]).stat().st_size / 1e6
     groups = {group for member in model.members for group in member.groups}
-    log.info("%d members, %d groups, %.1f MB", len(model.members), len(groups), size)
+    log.info("%d members, %s groups, %.1f MB", len(model.members), f"{len(groups):,}", size)
 
 
 def weighted_shares(models: Sequence[EnsembleModel]) -> dict[str, float]:

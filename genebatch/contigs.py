@@ -1,10 +1,8 @@
 """One chromosome under the names that different sources give it."""
 
 from collections.abc import Iterable
-from itertools import islice
 
 MITOCHONDRIA = ("chrM", "MT", "chrMT", "M")
-SHOWN = 4
 
 
 def other_names(chrom: str) -> tuple[str, ...]:
@@ -21,9 +19,3 @@ def find_contig(chrom: str, contigs: Iterable[str]) -> str | None:
     """Name that `chrom` has among `contigs`, or None if it is under no name there."""
     known = contigs if isinstance(contigs, dict | set) else set(contigs)
     return next((name for name in other_names(chrom) if name in known), None)
-
-
-def first_names(names: Iterable[str]) -> str:
-    """The first few of some names, for a message."""
-    shown = list(islice(names, SHOWN + 1))
-    return ", ".join(shown[:SHOWN]) + (", ..." if len(shown) > SHOWN else "")

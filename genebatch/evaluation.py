@@ -68,7 +68,7 @@ def evaluate(
     refuse_seen_groups(model, test_groups)
     genes = pl.read_parquet(inputs["genes"]).filter(pl.col("group").is_in(test_groups))
     rows, members = predict_groups(model, read_json(inputs["profile"]), genes, dataset)
-    log.info("%s rows of %d test groups", f"{rows.height:,}", genes.height)
+    log.info("%s rows of %s test groups", f"{rows.height:,}", f"{genes.height:,}")
     classes = list(model.classes)
     codes = label_codes(rows["label"], classes, None)
     systems = {"ensemble": model.combine(members)}

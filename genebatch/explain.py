@@ -70,7 +70,7 @@ def explain_batch(
     model = load_model(inputs["model"], threads=threads)
     folds = load_model(inputs["models"], threads=threads)
     sample = draw_sample(inputs, batch, dataset, model.features, explain)
-    log.info("batch %s: %d rows of %d groups", batch, *_size(sample))
+    log.info("batch %s: %s rows of %s groups", batch, *(f"{n:,}" for n in _size(sample)))
     scores = list((model.scores or {}).values())
     family_of = families(model.features.names, {**explain["families"], "base scores": scores})
     tables, importances, by_family = [], [], []

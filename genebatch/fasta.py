@@ -7,18 +7,11 @@ from typing import Self
 import numpy as np
 import pysam
 
-from genebatch.contigs import find_contig, first_names, other_names
+from genebatch.contigs import find_contig, other_names
 from genebatch.fasta_index import ensure_index
-from genebatch.files import InputError
-from genebatch.gene_models import Gene
-
-UNKNOWN = 4
-FOREIGN = 255  # letters that stand for no nucleotide, as in proteins
-CODES = np.full(256, FOREIGN, dtype=np.uint8)
-for letters in ("NRYSWKMBDHVUX-", "nryswkmbdhvux-"):
-    CODES[list(letters.encode())] = UNKNOWN
-for letters in ("ACGT", "acgt"):
-    CODES[list(letters.encode())] = range(4)
+from genebatch.files import InputError, first_names
+from genebatch.gene_models import Gene, genomic_span
+from genebatch.nucleotides import CODES, FOREIGN, UNKNOWN, reverse_complement
 
 
 class Fasta:
@@ -87,6 +80,11 @@ class Fasta:
             The genes.
         source
             The file they come from, for the message.
+
+        Raises
+        ------
+        InputError
+            Naming the chromosomes that are missing, or the gene and the length of its chromosome.
         """
         ends: dict[str, Gene] = {}
         for gene in genes:
@@ -135,9 +133,7 @@ class Fasta:
         low, high = max(start, 0), min(end, self.contigs[name])
         if low < high:
             codes[low - start : high - start] = self._read(name, low, high)
-        if strand == "+":
-            return codes
-        return np.where(codes < UNKNOWN, 3 - codes, codes)[::-1]
+        return codes if strand == "+" else reverse_complement(codes)
 
     def close(self) -> None:
         """Close the file; a temporary index goes."""
@@ -171,3 +167,11 @@ class Fasta:
                 f"DNA, so letters of nucleotides; set {self._key}"
             )
         return codes
+
+
+def gene_codes(fasta: Fasta, gene: Gene, start: int, stop: int) -> np.ndarray:
+    """Codes of gene positions `start` to `stop - 1`, which may lie outside of the gene.
+
+    (stop - start,) uint8 in transcript orientation, as `Fasta.fetch` gives and refuses them.
+    """
+    return fasta.fetch(gene.chrom, *genomic_span(gene, start, stop), gene.strand)

@@ -4,13 +4,16 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # job scripts bound threads after this import and before that of polars
     import polars as pl
+
+SHOWN = 4  # names in a message
 
 
 class InputError(ValueError):
@@ -75,6 +78,12 @@ def digest(*parts: Any, length: int = 16) -> str:
     """Hexadecimal SHA-256 of the JSON of `parts`, cut to `length` characters."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def first_names(names: Iterable[str]) -> str:
+    """The first few of some names, for a message."""
+    shown = list(islice(names, SHOWN + 1))
+    return ", ".join(shown[:SHOWN]) + (", ..." if len(shown) > SHOWN else "")
 
 
 def _umask() -> int:

@@ -12,13 +12,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from genebatch.annotation_lines import read_annotation
-from genebatch.files import InputError
+from genebatch.files import InputError, first_names
 from genebatch.text_blocks import read_columns
 from genebatch.transcript_exons import check_exons
 
 log = logging.getLogger(__name__)
 
-SHOWN = 5
+SITES = ("donor", "acceptor")  # kinds of splice sites, and what scores and tracks are of
 
 
 class Transcript(NamedTuple):
@@ -84,18 +84,15 @@ def read_gene_models(
     exons = annotation.exons
     if transcripts == "longest":
         exons = _longest(exons)
-    genes = sorted(
-        _genes(exons, annotation.facts),
-        key=lambda gene: (gene.chrom, gene.start, gene.end, gene.id),
-    )
+    genes = sorted(_genes(exons, annotation.facts), key=_place)
     longest = max(genes, key=lambda gene: gene.length)
     log.info(
-        "%s: %s genes and %s transcripts on %d chromosomes, the longest gene is %s with %s nt; "
+        "%s: %s genes and %s transcripts on %s chromosomes, the longest gene is %s with %s nt; "
         "%s genes without exons left out",
         path,
         f"{len(genes):,}",
         f"{sum(len(gene.transcripts) for gene in genes):,}",
-        len({gene.chrom for gene in genes}),
+        f"{len({gene.chrom for gene in genes}):,}",
         longest.id,
         f"{longest.length:,}",
         f"{annotation.childless:,}",
@@ -119,6 +116,13 @@ def genomic_positions(gene: Gene, positions: np.ndarray) -> np.ndarray:
     """0-based genomic positions of gene positions, and the other way round on minus genes."""
     positions = np.asarray(positions)
     return gene.start + positions if gene.strand == "+" else gene.end - 1 - positions
+
+
+def genomic_span(gene: Gene, start: int, stop: int) -> tuple[int, int]:
+    """Genomic start and end of gene positions `start` to `stop`, which may lie outside of it."""
+    if gene.strand == "+":
+        return gene.start + start, gene.start + stop
+    return gene.end - stop, gene.end - start
 
 
 def foreign_sites(genes: Sequence[Gene]) -> dict[str, np.ndarray]:
@@ -163,7 +167,7 @@ def overlap_groups(genes: Sequence[Gene], given: Mapping[str, str] | None = None
         Gene id to group, which is called by the first of its gene ids.
     """
     given = given or {}
-    order = sorted(genes, key=lambda gene: (gene.chrom, gene.start, gene.end, gene.id))
+    order = sorted(genes, key=_place)
     labels: dict[Any, int] = {}
     links, chain, chrom, reach = [], -1, None, 0
     for number, gene in enumerate(order):
@@ -224,10 +228,10 @@ def select_genes(genes: Sequence[Gene], wanted: Collection[str], source: str) ->
     chosen = set(wanted)
     unknown = sorted(chosen - {gene.id for gene in genes})
     if unknown:
-        shown = ", ".join(f"{name!r}{_hint(name, genes)}" for name in unknown[:SHOWN])
+        shown = first_names(f"{name!r}{_hint(name, genes)}" for name in unknown)
         raise InputError(
             f"{source}: {len(unknown):,} of {len(chosen):,} genes are not in the gene models: "
-            f"{shown}{', ...' if len(unknown) > SHOWN else ''}"
+            f"{shown}"
         )
     return [gene for gene in genes if gene.id in chosen]
 
@@ -236,6 +240,10 @@ def _hint(name: str, genes: Sequence[Gene]) -> str:
     named = [gene.id for gene in genes if gene.name == name]
     near = named or difflib.get_close_matches(name, [gene.id for gene in genes], n=1)
     return f" ({'the name of' if named else 'nearest is'} {near[0]!r})" if near else ""
+
+
+def _place(gene: Gene) -> tuple[str, int, int, str]:
+    return gene.chrom, gene.start, gene.end, gene.id
 
 
 def _root(gene: Gene) -> str:

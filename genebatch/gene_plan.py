@@ -4,19 +4,21 @@ import itertools
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from genebatch.files import InputError
-from genebatch.gene_models import Gene, foreign_sites, splice_sites
+from genebatch.files import InputError, first_names
+from genebatch.gene_models import Gene, foreign_sites, read_groups, splice_sites
 from genebatch.genome import Genome, score_blocks
 from genebatch.partition import deal
+from genebatch.planning import read_groups_list
 from genebatch.sampling import Sample, Strata, sample_gene
 from genebatch.score_features import MARGIN
 
-log = logging.getLogger("genebatch")
+log = logging.getLogger(__name__)
 
 # The features of a position look at its neighbours on both sides.
 MIN_LENGTH = 2 * MARGIN + 1  # nt
@@ -57,8 +59,7 @@ def check_lengths(genes: Sequence[Gene], source: str) -> None:
     if short:
         raise InputError(
             f"{source} has {len(short):,} genes shorter than {MIN_LENGTH} nt, which have no "
-            f"features ({', '.join(short[:8])}{', ...' if len(short) > 8 else ''}); take them out "
-            "of sequence.genes"
+            f"features ({first_names(short)}); take them out of sequence.genes"
         )
 
 
@@ -75,7 +76,22 @@ def label_sites(gene: Gene, foreign: np.ndarray) -> Sites:
 def plan_genes(
     genome: Genome, genes: Sequence[Gene], groups: Mapping[str, str], strata: Strata
 ) -> list[Planned]:
-    """Draw the rows of all genes, by group and gene, from the scores alone."""
+    """Draw the rows of all genes, in the order of groups and, within a group, of gene ids.
+
+    One pass over the scores; neither sequence nor features are read. Holds five bytes a row, the
+    sites of all genes, and what `sampling.sample_gene` holds of one.
+
+    Parameters
+    ----------
+    genome
+        Whose scores decide which positions become rows.
+    genes
+        All genes of the gene models: a site of one is foreign to the others.
+    groups
+        Gene id to group.
+    strata
+        What is drawn.
+    """
     foreign, none = foreign_sites(genes), np.empty(0, np.int64)
     planned, started = [], time.monotonic()
     for group, members in itertools.groupby(
@@ -99,7 +115,13 @@ def plan_genes(
 
 
 def deal_genes(planned: Sequence[Planned], n_shards: int, seed: int) -> np.ndarray:
-    """Shard of each gene: whole groups, so that the shards have about the same rows."""
+    """Shard of each gene: whole groups, so that the shards have about the same rows.
+
+    Raises
+    ------
+    InputError
+        If there are more shards than groups.
+    """
     rows: dict[str, int] = {}
     for gene in planned:
         rows[gene.group] = rows.get(gene.group, 0) + len(gene.sample.positions)
@@ -137,6 +159,34 @@ def gene_table(planned: Sequence[Planned], dealt: np.ndarray, strata: Strata) ->
             "shard": dealt,
         }
     )
+
+
+def read_gene_groups(table: str | Path) -> dict[str, str]:
+    """Gene id to group, from the file of a `gene_table`, in its order."""
+    return read_groups(table, key="sequence")
+
+
+def genes_of_groups(table: str | Path, groups: str | Path) -> list[str]:
+    """Ids of the genes that belong to some groups.
+
+    Parameters
+    ----------
+    table
+        The file of a `gene_table`.
+    groups
+        TSV with the column `group`, such as the test groups.
+
+    Raises
+    ------
+    InputError
+        If a group has no gene.
+    """
+    group_of = read_gene_groups(table)
+    wanted = set(read_groups_list(groups))
+    unknown = sorted(wanted - set(group_of.values()))
+    if unknown:
+        raise InputError(f"{groups}: group {unknown[0]!r} has no gene in {table}")
+    return [gene for gene, group in group_of.items() if group in wanted]
 
 
 def log_rate(what: str, genes: Sequence[Planned], started: float) -> None:

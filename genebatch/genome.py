@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from genebatch.fasta import Fasta
+from genebatch.composition import gc_count
+from genebatch.fasta import Fasta, gene_codes
 from genebatch.gene_models import Gene
 from genebatch.landscape import Landscape
 from genebatch.score_features import MARGIN
@@ -96,20 +97,13 @@ def _window(genome: Genome, gene: Gene, start: int, stop: int) -> Window:
     scores = np.zeros((2, stop - start), np.float32)
     scores[:, inside[0] - start : inside[1] - start] = genome.scores.fetch(gene, *inside)
     flank = genome.spec.window
-    return Window(start, scores, _codes(genome.fasta, gene, start - flank, stop + flank))
-
-
-def _codes(fasta: Fasta, gene: Gene, start: int, stop: int) -> np.ndarray:
-    """Sequence of gene positions `start` to `stop`, which may lie outside of the gene."""
-    if gene.strand == "+":
-        return fasta.fetch(gene.chrom, gene.start + start, gene.start + stop, "+")
-    return fasta.fetch(gene.chrom, gene.end - stop, gene.end - start, "-")
+    codes = gene_codes(genome.fasta, gene, start - flank, stop + flank)
+    return Window(start, scores, codes)
 
 
 def _gene_gc(fasta: Fasta, gene: Gene, block: int) -> float:
     """`composition.gc_share` of the whole gene, read block by block."""
     strong = 0
     for start in range(0, gene.length, block):
-        codes = _codes(fasta, gene, start, min(start + block, gene.length))
-        strong += np.count_nonzero((codes == 1) | (codes == 2))
+        strong += gc_count(gene_codes(fasta, gene, start, min(start + block, gene.length)))
     return strong / gene.length

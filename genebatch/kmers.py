@@ -6,8 +6,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from genebatch.files import InputError
+from genebatch.nucleotides import UNKNOWN
 
-UNKNOWN = 4  # code of everything that is not A, C, G or T
 BLOCK_CELLS = 2**18  # counted at a time: 2 MB as int64, about what a core's cache holds
 
 

@@ -39,9 +39,11 @@ class _Channel:
 class Landscape:
     """Base scores of one gene, kept where they reach the floor.
 
-    Blind to labels, annotation and the ends of the gene: where no score reaches the floor, the
-    gene's end looks like any other stretch. Memory goes with the number of positions that reach
-    the floor in a channel, 50 to 80 bytes for each, and not with the length of the gene.
+    Blind to labels and annotation; the gene's length and ends are not looked at. Scores are known
+    inside the gene only, though, so that windows without any score hint at an end
+    (benchmarks/features.md says how much of the gain that is). Memory goes with the number of
+    positions that reach the floor in a channel, 50 to 80 bytes for each, and not with the length
+    of the gene.
     """
 
     def __init__(self, channels: Iterable[_Channel]):

@@ -5,18 +5,15 @@ of what lies further away, finds far too many sites on real sequence, and serves
 the tests only. Real work begins with the scores of a real splice model.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from typing import NamedTuple
 
 import numpy as np
 
-from genebatch.fasta import Fasta
+from genebatch.fasta import Fasta, gene_codes
 from genebatch.gene_models import Gene, read_gene_models
-from genebatch.score_file import Stretch, write_scores
-
-log = logging.getLogger("genebatch")
+from genebatch.score_file import Stretch, log_scored, write_scores
 
 BLOCK = 262_144  # positions scored at a time; 10 MB while they are
 PRIOR = 1 / 1_800  # donors, and acceptors, per position of a simulated gene, about
@@ -126,25 +123,16 @@ def score_genes(
     with Fasta(fasta) as genome:
         genome.check_genes(models, genes)
         rows = write_scores(out, _stretches(genome, models))
-    positions = sum(gene.length for gene in models)
-    log.info("%d genes, %d positions scored, %d entries in %s", len(models), positions, rows, out)
-    return positions
+    log_scored(models, rows, out)
+    return sum(gene.length for gene in models)
 
 
 def _stretches(genome: Fasta, genes: Sequence[Gene]) -> Iterator[Stretch]:
     for gene in genes:
         for start in range(0, gene.length, BLOCK):
             end = min(start + BLOCK, gene.length)
-            yield Stretch(gene.id, start, score_sequence(_around(genome, gene, start, end)))
-
-
-def _around(genome: Fasta, gene: Gene, start: int, end: int) -> np.ndarray:
-    """Sequence of gene positions `start - BEFORE` to `end + AFTER`, in transcript orientation."""
-    if gene.strand == "+":
-        first, last = gene.start + start - BEFORE, gene.start + end + AFTER
-    else:
-        first, last = gene.end - end - AFTER, gene.end - start + BEFORE
-    return genome.fetch(gene.chrom, first, last, gene.strand)
+            codes = gene_codes(genome, gene, start - BEFORE, end + AFTER)
+            yield Stretch(gene.id, start, score_sequence(codes))
 
 
 def _log_odds(consensus: Consensus) -> np.ndarray:

@@ -169,6 +169,11 @@ def missing_rows(
     return None
 
 
+def last_of_ties(ordered: np.ndarray) -> np.ndarray:
+    """Place of the last of each run of equal values, ascending; rows that tie are called as one."""
+    return np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+
+
 def checked_probabilities(probability: np.ndarray) -> np.ndarray:
     """`probability` as float64 in [0, 1]; what rounding put outside is moved back."""
     probability = np.asarray(probability, dtype=np.float64)

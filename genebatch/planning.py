@@ -58,7 +58,8 @@ def choose_test_groups(
         chosen = hold_out(table, test)
     write_tsv(out, table.filter(chosen).select("group"))
     rows = int(table.filter(chosen)["rows"].sum())
-    log.info("%d of %d groups (%s rows) are test groups", chosen.sum(), len(chosen), f"{rows:,}")
+    counts = (f"{count:,}" for count in (chosen.sum(), len(chosen), rows))
+    log.info("%s of %s groups (%s rows) are test groups", *counts)
 
 
 def plan_batches(
@@ -90,7 +91,8 @@ def plan_batches(
     made = make_plan(table, held_out, read_json(features), config, budget_mb)
     for row in made.manifest.iter_rows(named=True):
         need = max(row[f"mem_mb_{rule}"] for rule in RULES)
-        log.info("%s: %d groups, %s rows, %d MB", row["batch"], row["genes"], row["rows"], need)
+        counts = (f"{count:,}" for count in (row["genes"], row["rows"], need))
+        log.info("%s: %s groups, %s rows, %s MB", row["batch"], *counts)
     write_parquet(plan, made.genes)
     write_tsv(manifest, made.manifest)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from genebatch.files import InputError, digest
 
-SITE, CANDIDATE = 0, 1  # codes of the sources that are kept whole
+SITE = 0  # code of the source of annotated sites
 LEFT_OUT = 255
 
 

@@ -3,13 +3,11 @@
 import logging
 from collections.abc import Sequence
 
-from genebatch.contigs import first_names
-from genebatch.files import InputError
+from genebatch.files import InputError, first_names
 from genebatch.gene_models import Gene
 
 log = logging.getLogger(__name__)
 
-SCORES = ("donor", "acceptor")
 SUM_TOLERANCE = 1e-3  # of donor + acceptor above 1, from rounding to three digits
 UNSCORED = ("error", "zero")
 

@@ -1,7 +1,7 @@
 """The sparse Parquet file of base scores that the built-in scorers write."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from typing import NamedTuple
 
@@ -10,6 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genebatch.files import whole
+from genebatch.gene_models import Gene
+
+log = logging.getLogger(__name__)
 
 FLOOR = 1e-5  # probability; positions whose donor and acceptor score are both below are left out
 ROW_GROUP = 131_072  # rows; 1 MB as it lies in memory
@@ -52,23 +55,43 @@ def write_scores(path: str | PathLike, stretches: Iterable[Stretch]) -> int:
     int
         Number of rows.
     """
+    return _write(path, _row_groups(map(_rows, stretches)))
+
+
+def join_scores(parts: Sequence[str | PathLike], path: str | PathLike) -> int:
+    """Write the entries of some score files, which are in order, as one; give their number.
+
+    Holds one row group.
+    """
+    return _write(path, _stored_groups(parts))
+
+
+def log_scored(genes: Sequence[Gene], rows: int, path: str | PathLike) -> None:
+    """Log that the scores of some genes are in `path`, in so many rows."""
+    positions = sum(gene.length for gene in genes)
+    counts = (f"{count:,}" for count in (len(genes), positions, rows))
+    log.info("%s genes, %s positions scored, %s entries in %s", *counts, path)
+
+
+def _write(path: str | PathLike, groups: Iterable[pa.Table]) -> int:
+    """Write row groups, which come in the order of the rows, whole; give the number of rows."""
+    order = pq.SortingColumn.from_ordering(SCHEMA, ["gene_id", "position"])
     rows = 0
-    with score_writer(path) as writer:
-        for group in _row_groups(map(_rows, stretches)):
+    with (
+        whole(path) as temporary,
+        pq.ParquetWriter(temporary, SCHEMA, compression="zstd", sorting_columns=order) as writer,
+    ):
+        for group in groups:
             writer.write_table(group)
             rows += group.num_rows
     return rows
 
 
-@contextmanager
-def score_writer(path: str | PathLike) -> Iterator[pq.ParquetWriter]:
-    """Open a table of scores for writing, whole; row groups come in the order of the rows."""
-    order = pq.SortingColumn.from_ordering(SCHEMA, ["gene_id", "position"])
-    with (
-        whole(path) as temporary,
-        pq.ParquetWriter(temporary, SCHEMA, compression="zstd", sorting_columns=order) as writer,
-    ):
-        yield writer
+def _stored_groups(paths: Iterable[str | PathLike]) -> Iterator[pa.Table]:
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number)
 
 
 def _rows(stretch: Stretch) -> pa.Table:

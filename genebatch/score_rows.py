@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genebatch.files import InputError
-from genebatch.gene_models import Gene
-from genebatch.score_checks import SCORES, SUM_TOLERANCE
+from genebatch.gene_models import SITES, Gene
+from genebatch.score_checks import SUM_TOLERANCE
 from genebatch.tables import check_lacking, find_shards, open_shard
 from genebatch.text_blocks import read_columns
 
-COLUMNS = ("gene_id", "position", *SCORES)
+COLUMNS = ("gene_id", "position", *SITES)
 WANTED = "scores as Parquet, TSV or CSV with gene_id, position, donor, acceptor"
 BATCH_ROWS = 1 << 16  # 6 MB with what is made of them while they are checked
 
@@ -52,7 +52,7 @@ class ParquetRows:
                     pl.int_range(row, row + frame.height, dtype=pl.Int64).alias("row"),
                     pl.col("gene_id").cast(pl.String),
                     pl.col("position").cast(pl.Int64),
-                    pl.col(*SCORES).cast(pl.Float32),
+                    pl.col(*SITES).cast(pl.Float32),
                 )
                 row += frame.height
 
@@ -77,7 +77,7 @@ class TextRows:
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Give row, gene_id (text), position (int64), donor and acceptor (float32)."""
-        kinds = {"position": pl.Int64} | dict.fromkeys(SCORES, pl.Float32)
+        kinds = {"position": pl.Int64} | dict.fromkeys(SITES, pl.Float32)
         for text in read_columns(self.paths[0], COLUMNS, WANTED, self._key):
             frame = text.select(
                 pl.col("line").cast(pl.Int64).alias("row"),
@@ -140,7 +140,7 @@ class CheckedRows:
             self.ignored.update(found["gene_id"].filter(unknown).unique())
             found = found.filter(~unknown)
             self._refuse_wrong(found)
-            yield found.select("row", "code", pl.col("position").cast(pl.Int32), *SCORES)
+            yield found.select("row", "code", pl.col("position").cast(pl.Int32), *SITES)
 
     def _refuse_empty(self, frame: pl.DataFrame) -> None:
         empty = frame.filter(pl.any_horizontal(pl.all().is_null()) | (pl.col("gene_id") == ""))
@@ -152,9 +152,9 @@ class CheckedRows:
     def _refuse_wrong(self, found: pl.DataFrame) -> None:
         inside = pl.col("position").is_between(0, pl.col("length") - 1)
         # NaN is above every number, so it is no probability either.
-        probable = pl.all_horizontal(pl.col(*SCORES).is_between(0, 1))
+        probable = pl.all_horizontal(pl.col(*SITES).is_between(0, 1))
         wrong = found.filter(
-            ~(inside & probable & (pl.sum_horizontal(*SCORES) <= 1 + SUM_TOLERANCE))
+            ~(inside & probable & (pl.sum_horizontal(*SITES) <= 1 + SUM_TOLERANCE))
         )
         if wrong.height:
             entry = wrong.row(0, named=True)
@@ -179,7 +179,7 @@ def _fault(entry: dict[str, Any]) -> str:
             f"models; wanted 0 to {length - 1:,}, counted from 0 in transcript orientation, and "
             "the gene models that the scores were made with"
         )
-    for name in SCORES:
+    for name in SITES:
         if not 0 <= entry[name] <= 1:
             return f"{name} {entry[name]:g} of gene {gene!r}; wanted a probability, 0 to 1"
     total = entry["donor"] + entry["acceptor"]
@@ -202,7 +202,7 @@ def _footer(path: Path, key: str) -> pq.FileMetaData:
         check_lacking(COLUMNS, schema.names)
     except InputError as error:
         raise InputError(f"{path}: {error}; wanted {WANTED}; set {key}") from error
-    tests = {"position": pa.types.is_integer} | dict.fromkeys(SCORES, pa.types.is_floating)
+    tests = {"position": pa.types.is_integer} | dict.fromkeys(SITES, pa.types.is_floating)
     for name, test in tests.items():
         if not test(schema.field(name).type):
             kind = "whole numbers" if name == "position" else "floating-point numbers"

@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genebatch.contigs import first_names
-from genebatch.files import InputError
-from genebatch.gene_models import Gene
-from genebatch.score_checks import SCORES, refuse_unscored
+from genebatch.files import InputError, first_names
+from genebatch.gene_models import SITES, Gene
+from genebatch.score_checks import refuse_unscored
 from genebatch.score_rows import CheckedRows, ParquetRows, open_rows
 from genebatch.score_sorting import Places, find_places, sorted_copy
 from genebatch.tables import open_shard
@@ -100,7 +99,7 @@ class TableTracks:
             offset = max(first - self._starts[group], 0)
             parts.append(self._group(group)[offset : first + count - self._starts[group]])
         table = pa.concat_tables(parts)
-        scores = [table[name].to_numpy().astype(np.float32) for name in SCORES]
+        scores = [table[name].to_numpy().astype(np.float32) for name in SITES]
         return Entries(table["position"].to_numpy().astype(np.int64), np.stack(scores))
 
     def _group(self, group: int) -> pa.Table:
@@ -110,7 +109,7 @@ class TableTracks:
             if self._file is None or self._file[0] != path:
                 self._close_file()
                 self._file = (path, open_shard(path))
-            columns = ["position", *SCORES]
+            columns = ["position", *SITES]
             table = self._file[1].read_row_group(number, columns=columns, use_threads=False)
             self._held = (group, table)
         return self._held[1]

@@ -64,7 +64,8 @@ def screen_features(
         list(read_groups(shards, sampled, [*roles.candidates, roles.label], roles.group))
     )
     frame = frame.with_columns(cs.float().cast(pl.Float32).replace([np.inf, -np.inf], None))
-    log.info("screening %s rows of %d training groups", f"{frame.height:,}", sampled.height)
+    counts = (f"{count:,}" for count in (frame.height, sampled.height))
+    log.info("screening %s rows of %s training groups", *counts)
     codes = label_codes(frame[roles.label], dataset["classes"], dataset["null_label"])
     kept = match_columns(screen["keep"], roles.candidates, "screen.keep")
     judged = Screen(frame, codes, dataset["classes"], roles, facts["columns"], screen)
@@ -82,7 +83,7 @@ def screen_features(
         log.warning("column '%s': %s", line["column"], line["reason"])
     write_json(features, chosen.to_json() | {"digest": chosen.digest, "counts_per_row": density})
     write_tsv(table, lines)
-    log.info("%d features of %d columns", len(names), lines.height)
+    log.info("%s features of %s columns", f"{len(names):,}", f"{lines.height:,}")
 
 
 def sample_groups(training: pl.DataFrame, max_rows: int, seed: int) -> pl.DataFrame:

@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 
 from genebatch import composition, score_features
-from genebatch.composition import encode, gc_share
+from genebatch.composition import gc_share
 from genebatch.files import InputError
-from genebatch.kmers import UNKNOWN, count_type, kmer_counts, kmer_names
+from genebatch.kmers import count_type, kmer_counts, kmer_names
 from genebatch.landscape import COLUMNS as LANDSCAPE
 from genebatch.landscape import Landscape
+from genebatch.nucleotides import UNKNOWN, encode
 from genebatch.score_features import MARGIN
 
 FAMILIES = (
@@ -76,7 +77,13 @@ class Spec:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Spec":
-        """Read what `to_json` wrote, which is also the config part `features`."""
+        """Read what `to_json` wrote, which is also the config part `features`.
+
+        Raises
+        ------
+        InputError
+            Naming a key that is unknown or whose value is impossible.
+        """
         unknown = value.keys() - {field.name for field in fields(cls)}
         if unknown:
             raise InputError(f"features has no key {sorted(unknown)[0]!r}")

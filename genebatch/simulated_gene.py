@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genebatch.composition import encode, gc_content
+from genebatch.composition import gc_content
 from genebatch.kmers import kmer_counts
+from genebatch.nucleotides import encode
 
 CLASSES = ("donor", "acceptor")
 WINDOW = 60  # nt on each side of a position that k-mers and local composition are counted over

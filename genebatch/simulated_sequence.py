@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genebatch.fasta import UNKNOWN
 from genebatch.gene_models import Gene, genomic_positions, splice_sites
 from genebatch.light_scorer import ACCEPTOR, DONOR, Consensus
+from genebatch.nucleotides import UNKNOWN
 from genebatch.simulated_locus import Contig
 
 BACKGROUND_GC = 0.41

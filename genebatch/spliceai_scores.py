@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from genebatch.fasta import Fasta
+from genebatch.fasta import Fasta, gene_codes
 from genebatch.files import InputError, digest
 from genebatch.gene_models import Gene, read_gene_models
-from genebatch.score_file import FLOOR, Stretch, score_writer, write_scores
+from genebatch.score_file import FLOOR, Stretch, join_scores, log_scored, write_scores
 
-log = logging.getLogger("genebatch")
+log = logging.getLogger(__name__)
 
 FLANK = 5_000  # nt that the networks see on either side of a position
 BLOCK = 20_000  # positions of one pass: its flanks add half to the work, at 5,000 they treble it
@@ -147,12 +146,11 @@ def score_genes(
             path = folder / f"{_key(genome, part, model)}.parquet"
             saved.append(path)
             fact = "was saved before" if path.exists() else _score(path, genome, part, model)
-            log.info("part %d of %d, %d genes: %s", number, len(parts), len(part), fact)
-    rows = _join(saved, out)
+            log.info("part %d/%d: %s genes, %s", number, len(parts), f"{len(part):,}", fact)
+    rows = join_scores(saved, out)
     shutil.rmtree(folder)
-    positions = sum(gene.length for gene in ordered)
-    log.info("%d genes, %d positions scored, %d entries in %s", len(ordered), positions, rows, out)
-    return positions
+    log_scored(ordered, rows, out)
+    return sum(gene.length for gene in ordered)
 
 
 def gene_scores(
@@ -176,12 +174,8 @@ def one_hot(codes: np.ndarray) -> np.ndarray:
 def _windows(genome: Fasta, gene: Gene, block: int) -> Iterator[tuple[int, np.ndarray]]:
     """First gene positions of the blocks, and their codes with `FLANK` more on either side."""
     for start in range(0, gene.length, block):
-        low, high = start - FLANK, min(start + block, gene.length) + FLANK
-        if gene.strand == "+":
-            place = gene.start + low, gene.start + high
-        else:
-            place = gene.end - high, gene.end - low
-        yield start, genome.fetch(gene.chrom, *place, gene.strand)
+        stop = min(start + block, gene.length)
+        yield start, gene_codes(genome, gene, start - FLANK, stop + FLANK)
 
 
 def _parts(genes: Sequence[Gene]) -> Iterator[list[Gene]]:
@@ -216,18 +210,6 @@ def _score(path: Path, genome: Fasta, genes: Sequence[Gene], model: SpliceModel)
     seconds, positions = time.monotonic() - started, sum(gene.length for gene in genes)
     pace = 1000 * seconds / positions
     return f"{positions:,} positions, {rows:,} entries, {pace:.2f} s per 1,000 positions"
-
-
-def _join(paths: Sequence[Path], out: str | PathLike) -> int:
-    """Write the entries of the parts, which are in order, as one file; gives their number."""
-    rows = 0
-    with score_writer(out) as writer:
-        for path in paths:
-            with pq.ParquetFile(path) as part:
-                for number in range(part.num_row_groups):
-                    writer.write_table(part.read_row_group(number))
-                rows += part.metadata.num_rows
-    return rows
 
 
 def _weight_files() -> list[Path]:

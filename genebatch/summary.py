@@ -8,10 +8,14 @@ import polars as pl
 from genebatch.bootstrap import why_no_interval
 from genebatch.tables import read_tsv
 
+# How rows are counted; positions of a track weigh the same.
+COUNTED = {True: ", weighted", False: ", on rows", None: ""}
 METRICS = ("average_precision", "log_loss", "ece", "top_k")
 
 
-def closing_words(comparison: str | Path, model: str | Path) -> str:
+def closing_words(
+    comparison: str | Path, model: str | Path, tracks: str | Path | None = None
+) -> str:
     """The test metrics beside the base scores, the model's path and five lines that use it.
 
     Parameters
@@ -20,14 +24,17 @@ def closing_words(comparison: str | Path, model: str | Path) -> str:
         `comparison.tsv` of the evaluation.
     model
         The model file.
+    tracks
+        `comparison.tsv` of the evaluation on complete tracks, where there is one.
     """
     table = read_tsv(comparison)
     lines = ["", "Test groups, which no batch has seen:", ""]
     lines += _table(table)
+    if tracks is not None:
+        lines += ["", "Every position of the test genes:", "", *_differences(read_tsv(tracks))]
+    lines += ["", f"Model: {model}", "Report: results/report/index.html"]
+    lines += [] if tracks is None else ["Calls: results/calls/test/calls.bed"]
     lines += [
-        "",
-        f"Model: {model}",
-        "Report: results/report/index.html",
         "",
         "    import polars as pl",
         "    from genebatch import load_model",
@@ -66,10 +73,10 @@ def _differences(table: pl.DataFrame) -> Iterator[str]:
         said = f"not judged: {why_no_interval(row['class'], row['groups'])}"
         if low is not None:
             said = f"95 % interval over groups [{low:+.4f}, {high:+.4f}]"
-        how = "weighted" if row["weighted"] else "on rows"
         yield (
-            f"{row['class']}, {how}: average precision {row['difference']:+.4f} against the "
-            f"base scores, {said}"
+            f"{row['class']}{COUNTED[row.get('weighted')]}: average precision "
+            f"{_number(row['base'])} to {_number(row['ensemble'])}, {row['difference']:+.4f} "
+            f"against the base scores, {said}"
         )
 
 

@@ -1,6 +1,6 @@
 """The probability from which a row is called as a class, chosen on out-of-fold rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from genebatch.files import InputError
-from genebatch.metrics import missing_rows
+from genebatch.gene_models import SITES
+from genebatch.metrics import last_of_ties, missing_rows
 from genebatch.model import EnsembleModel, Member
 from genebatch.rows import label_codes, plain_weights
 from genebatch.tables import open_shard, record_batches, table_columns
@@ -99,6 +100,33 @@ def by_class(table: pl.DataFrame) -> dict[str, dict[str, float | None]]:
     return found
 
 
+def call_thresholds(
+    model: EnsembleModel, given: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Give the probability from which a donor and an acceptor are called.
+
+    Raises
+    ------
+    InputError
+        If neither the model nor the caller names one, or if it is no probability.
+    """
+    known = model.facts.get("thresholds") or {}
+    found = {}
+    for name in SITES:
+        kinds = known.get(name) or {}
+        options = (given.get(name),) if given else (kinds.get("weighted"), kinds.get("rows"))
+        value = next((option for option in options if option is not None), None)
+        if value is None:
+            raise InputError(
+                f"the model holds no threshold for '{name}'; give the probabilities from which "
+                "donors and acceptors are called: --threshold DONOR ACCEPTOR"
+            )
+        if not 0 <= value <= 1:
+            raise InputError(f"--threshold of {name} is {value}, wanted a probability")
+        found[name] = float(value)
+    return found
+
+
 def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = None) -> Threshold:
     """Find the threshold of highest F1 by sorting the rows once.
 
@@ -123,7 +151,7 @@ def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = 
         return Threshold(None, None, None, None, None, len(y), reason)
     order = np.argsort(-probability, kind="stable")
     falling = probability[order]
-    last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+    last = last_of_ties(falling)
     mass = np.ones(len(y)) if weight is None else weight[order]
     called, found = np.cumsum(mass)[last], np.cumsum(mass * y[order])[last]
     f1 = 2 * found / (called + found[-1])

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from genebatch.call_files import SITES, called
+from genebatch.call_files import called
 from genebatch.files import InputError
-from genebatch.gene_models import Gene
+from genebatch.gene_models import SITES, Gene
 from genebatch.gene_plan import Sites
 from genebatch.metrics import CLIP, THRESHOLD
 from genebatch.rescoring import Band

@@ -16,15 +16,15 @@ from genebatch.bootstrap import (
     positive_groups,
     why_no_interval,
 )
-from genebatch.call_files import SITES
-from genebatch.calling import call_thresholds, feature_spec, genes_of_groups
+from genebatch.calling import feature_spec
 from genebatch.evaluation import refuse_seen_groups
 from genebatch.files import write_json, write_tsv
-from genebatch.gene_models import Gene, foreign_sites, read_gene_models, select_genes
-from genebatch.gene_plan import label_sites
+from genebatch.gene_models import SITES, Gene, foreign_sites, read_gene_models, select_genes
+from genebatch.gene_plan import genes_of_groups, label_sites, read_gene_groups
 from genebatch.metrics import METRICS, THRESHOLD
 from genebatch.model import load_model
 from genebatch.planning import read_groups_list
+from genebatch.thresholds import call_thresholds
 from genebatch.track_counts import LOSSES, SYSTEMS, Counter, Tracks, read_tracks
 from genebatch.track_plots import precision_recall
 from genebatch.track_ranking import PrecisionAtRecall, Ranking, rank, top_k_by_gene
@@ -102,8 +102,7 @@ def evaluate_tracks(
 
 def group_places(table: str | Path, genes: Sequence[Gene]) -> np.ndarray:
     """Place of each gene's group among the sorted names of their groups, (genes,) int64."""
-    rows = pl.read_csv(table, separator="\t", columns=["gene_id", "group"], infer_schema=False)
-    group = dict(rows.select("gene_id", "group").iter_rows())
+    group = read_gene_groups(table)
     return np.unique([group[gene.id] for gene in genes], return_inverse=True)[1]
 
 
@@ -114,7 +113,19 @@ def count_tracks(
     thresholds: Mapping[str, float],
     score_floor: float,
 ) -> Tracks:
-    """Put the tracks of `genes`, some of all that are `known`, beside their splice sites."""
+    """Put the complete tracks of some genes beside their splice sites.
+
+    Parameters
+    ----------
+    path
+        Positions file, as `track_counts.read_tracks` takes and refuses it.
+    known
+        All genes of the gene models, whose sites are foreign to each other.
+    genes
+        Those of them whose tracks are in the file.
+    thresholds, score_floor
+        As `track_counts.Counter` takes them.
+    """
     foreign = foreign_sites(known)
     counter = Counter(len(genes), thresholds, score_floor)
     for place, scores in read_tracks(path, genes):
@@ -130,6 +141,17 @@ def compare(
     evaluation: Mapping[str, Any],
 ) -> pl.DataFrame:
     """Every metric of the ensemble beside the base scores.
+
+    Parameters
+    ----------
+    tracks
+        The counts.
+    rankings
+        Class to its ranking.
+    groups : (genes,) int
+        Place of each gene's group.
+    evaluation
+        Part of the config: `n_replicates` and `seed` of the bootstrap.
 
     Returns
     -------

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genebatch.call_files import SITES
-from genebatch.metrics import THRESHOLD, top_k
+from genebatch.gene_models import SITES
+from genebatch.metrics import THRESHOLD, last_of_ties, top_k
 from genebatch.track_counts import SYSTEMS, Tracks
 
 
@@ -113,7 +113,7 @@ class PrecisionAtRecall:
         self._falling = {}
         for system, score in ranking.score.items():
             order = np.argsort(-score, kind="stable")
-            last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
+            last = last_of_ties(score[order])
             columns = (values[order] for values in (ranking.y, ranking.group, ranking.weight))
             self._falling[system] = (last, *columns)
 

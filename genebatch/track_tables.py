@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genebatch.call_files import SITES
+from genebatch.gene_models import SITES
 from genebatch.metrics import METRICS, THRESHOLD
 from genebatch.rescoring import Band
 from genebatch.track_counts import LOWS, SYSTEMS, Tracks

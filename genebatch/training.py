@@ -140,7 +140,7 @@ def train_batch(
                 learner,
             )
         )
-        log.info("batch %s: class %s, %d trees", batch, name, trees[name])
+        log.info("batch %s: class %s, %s trees", batch, name, f"{trees[name]:,}")
     facts = {"key": data.key, "rows": data.rows.height, "n_trees": trees}
     facts |= {"seed": learner["seed"], **_class_sums(data, dataset["classes"])}
     weights = _class_weight(data, dataset["classes"], np.ones(data.rows.height, bool))

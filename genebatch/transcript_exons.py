@@ -6,11 +6,9 @@ from pathlib import Path
 import polars as pl
 
 from genebatch.annotation_lines import Annotation
-from genebatch.files import InputError
+from genebatch.files import InputError, first_names
 
 log = logging.getLogger(__name__)
-
-SHOWN = 5  # names in a message
 
 
 def check_exons(path: str | Path, annotation: Annotation) -> Annotation:
@@ -41,11 +39,10 @@ def _split_copies(path: str | Path, annotation: Annotation) -> Annotation:
         return annotation
     copies = copies.with_columns(pl.format("{}@{}", "gene", "chrom").alias("copy"))
     log.info(
-        "%s: %s gene ids stand on a second chromosome; the copies are called %s%s",
+        "%s: %s gene ids stand on a second chromosome; the copies are called %s",
         path,
         f"{copies.height:,}",
-        ", ".join(copies["copy"].head(SHOWN)),
-        ", ..." if copies.height > SHOWN else "",
+        first_names(copies["copy"]),
     )
 
     def renamed(table: pl.DataFrame) -> pl.DataFrame:
@@ -86,11 +83,10 @@ def _refuse_both_strands(path: str | Path, exons: pl.DataFrame) -> None:
     )
     wrong = strands.filter(pl.col("strand") > 1).sort("line")
     if wrong.height:
-        shown = ", ".join(wrong["gene"].head(SHOWN)) + (", ..." if wrong.height > SHOWN else "")
         raise InputError(
             f"{path}, line {wrong['line'][0]:,}: {wrong.height:,} genes have transcripts on both "
-            f"strands ({shown}); give the transcripts of each strand a gene id of their own, or "
-            "take these genes out of the file"
+            f"strands ({first_names(wrong['gene'])}); give the transcripts of each strand a gene "
+            "id of their own, or take these genes out of the file"
         )
 
 

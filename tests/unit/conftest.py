@@ -172,6 +172,14 @@ class Run:
             outputs,
         )
 
+    def make_model(self) -> None:
+        """Every rule from the analysis of the shards to the model of all batches."""
+        self.analyze()
+        self.plan()
+        for batch in self.batches:
+            self.finish_batch(batch)
+        self.consolidate()
+
     def evaluate(self) -> dict[str, Path]:
         names = ("metrics.tsv", "comparison.tsv", "corrections.tsv", "predictions.parquet")
         outputs = {name.split(".")[0]: self.folder / "evaluation" / name for name in names}
@@ -206,11 +214,7 @@ def toy(tmp_path_factory, toy_rows) -> Run:
     """A finished run of two batches; tests read its files and change none."""
     run = Run(tmp_path_factory.mktemp("toy"))
     run.write(toy_rows)
-    run.analyze()
-    run.plan()
-    for batch in run.batches:
-        run.finish_batch(batch)
-    run.consolidate()
+    run.make_model()
     return run
 
 

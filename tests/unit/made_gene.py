@@ -56,3 +56,26 @@ def made_codes(length, seed=0):
     """Codes of a sequence in which one base in fifty is unknown."""
     rng = np.random.default_rng(seed)
     return np.where(rng.random(length) < 0.02, 4, rng.integers(0, 4, length)).astype(np.uint8)
+
+
+def write_gtf(path, genes):
+    """Exon lines of all genes."""
+    with open(path, "w") as stream:
+        for gene in genes:
+            for transcript in gene.transcripts:
+                names = f'gene_id "{gene.id}"; transcript_id "{transcript.id}";'
+                for start, end in transcript.exons:
+                    line = (gene.chrom, "made", "exon", start + 1, end, ".", gene.strand, ".")
+                    stream.write("\t".join(map(str, (*line, names))) + "\n")
+    return path
+
+
+def write_genome(folder, contigs, genes):
+    """FASTA of name -> text; GTF of id -> (contig, strand, start, end), one exon each."""
+    fasta, gtf = folder / "genome.fa", folder / "genes.gtf"
+    fasta.write_text("".join(f">{name}\n{text}\n" for name, text in contigs.items()))
+    models = [
+        made_gene(start, end, strand, name, chrom, [[(start, end)]])
+        for name, (chrom, strand, start, end) in genes.items()
+    ]
+    return fasta, write_gtf(gtf, models)

@@ -1,6 +1,5 @@
 """Genes in six groups, complete tracks of them, and the files that an evaluation of them reads."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -77,15 +76,3 @@ def positions(tested: list[Gene], scores: dict[str, np.ndarray]) -> pl.DataFrame
         }
         parts.append(pl.DataFrame(columns))
     return pl.concat(parts).with_columns(pl.col("gene_id").cast(pl.Categorical))
-
-
-def write_gtf(path: Path, genes: list[Gene]) -> Path:
-    """Exon lines of all genes."""
-    with open(path, "w") as stream:
-        for gene in genes:
-            for transcript in gene.transcripts:
-                names = f'gene_id "{gene.id}"; transcript_id "{transcript.id}";'
-                for start, end in transcript.exons:
-                    line = (gene.chrom, "made", "exon", start + 1, end, ".", gene.strand, ".")
-                    stream.write("\t".join(map(str, (*line, names))) + "\n")
-    return path

@@ -1,7 +1,5 @@
 """BED and bigWig files: coordinates checked by hand on both strands, read by other libraries."""
 
-import builtins
-
 import numpy as np
 import polars as pl
 import pybigtools
@@ -9,8 +7,7 @@ import pytest
 
 from genebatch import call_tracks
 from genebatch.call_files import Answer, write_positions
-from genebatch.call_tracks import bigwig_library, windows, write_bed, write_bigwigs
-from genebatch.files import InputError
+from genebatch.call_tracks import windows, write_bed, write_bigwigs
 from made_gene import made_gene
 
 CLASSES = ("neither", "donor", "acceptor")
@@ -152,16 +149,3 @@ def test_stretch_between_genes_is_not_a_window(tmp_path, monkeypatch):
     write_positions(tmp_path / "p.parquet", [answer], CLASSES, {})
     found = [window.start for window in windows(tmp_path / "p.parquet", genes, ["base_donor"])]
     assert found == [0, 40]
-
-
-def test_bigwig_without_its_library_says_what_to_install(monkeypatch):
-    known = builtins.__import__
-
-    def without(name, *rest):
-        if name == "pyBigWig":
-            raise ImportError(name)
-        return known(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"pip install genebatch\[genomics\]"):
-        bigwig_library()

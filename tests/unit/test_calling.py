@@ -8,7 +8,7 @@ import pytest
 
 from genebatch import calling, rescoring
 from genebatch.__main__ import main
-from genebatch.calling import call, call_thresholds, feature_spec, genes_of_groups, read_ids
+from genebatch.calling import call, feature_spec, read_ids
 from genebatch.files import InputError
 from genebatch.genome import gene_blocks
 from genebatch.model import EnsembleModel
@@ -180,27 +180,6 @@ def test_coverage_counts_what_is_in_the_file(made, tmp_path):
     assert coverage.rescored == found["rescored"].sum()
 
 
-def test_given_thresholds_come_before_the_model_s(made):
-    given = {"donor": 0.1, "acceptor": 0.2}
-    assert call_thresholds(made.model, given) == given
-    assert call_thresholds(made.model) == {"donor": 0.4, "acceptor": 0.35}
-
-
-@pytest.mark.parametrize(
-    "known", [None, {"donor": THRESHOLDS["donor"]}, {**THRESHOLDS, "acceptor": {"weighted": None}}]
-)
-def test_model_without_threshold_asks_for_the_flag(made, known):
-    model = replace(made.model, facts=made.model.facts | {"thresholds": known})
-    with pytest.raises(InputError, match=r"no threshold for '(donor|acceptor)'.* --threshold"):
-        call_thresholds(model)
-
-
-@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
-def test_threshold_must_be_a_probability(made, value):
-    with pytest.raises(InputError, match=r"acceptor.* wanted a probability"):
-        call_thresholds(made.model, {"donor": 0.5, "acceptor": value})
-
-
 def test_share_of_rescored_positions_is_at_most_the_target(made, tmp_path):
     coverage = call(*made.files, tmp_path, target_share=0.05, band=(0, 0.3))
     low, high = coverage.band
@@ -269,7 +248,7 @@ def test_settings_that_mean_nothing_are_refused(made, tmp_path, options, message
 
 
 def test_bigwig_library_is_asked_for_first(made, tmp_path, monkeypatch):
-    def missing():
+    def missing(wanting):
         raise InputError("pip install")
 
     monkeypatch.setattr(calling, "bigwig_library", missing)
@@ -319,16 +298,6 @@ def test_ids_are_a_line_each(tmp_path):
     (tmp_path / "none.txt").write_text("# none\n")
     with pytest.raises(InputError, match=r"none\.txt names no gene"):
         read_ids(tmp_path / "none.txt")
-
-
-def test_genes_of_groups_are_those_of_the_built_table(tmp_path):
-    genes, groups = tmp_path / "genes.tsv", tmp_path / "groups.tsv"
-    genes.write_text("gene_id\tgroup\tlength\n1\t1\t5\n2\t1\t5\n3\t3\t5\n")
-    groups.write_text("group\n1\n")
-    assert genes_of_groups(genes, groups) == ["1", "2"]
-    groups.write_text("group\n4\n")
-    with pytest.raises(InputError, match=r"groups\.tsv: group '4' has no gene in .*genes\.tsv"):
-        genes_of_groups(genes, groups)
 
 
 def command(made, out, *options):

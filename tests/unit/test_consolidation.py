@@ -202,11 +202,7 @@ def thinned_run(new_run, tmp_path_factory):
     }
     run = new_run(tmp_path_factory.mktemp("thinned"), changes)
     run.write(thinned(40, 1, "g", 0.05)[0])
-    run.analyze()
-    run.plan()
-    for batch in run.batches:
-        run.finish_batch(batch)
-    run.consolidate()
+    run.make_model()
     return run
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from genebatch.contigs import find_contig, first_names
+from genebatch.contigs import find_contig
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,3 @@ from genebatch.contigs import find_contig, first_names
 )
 def test_a_chromosome_is_found_under_the_names_of_ensembl_and_ucsc(chrom, contigs, found):
     assert find_contig(chrom, contigs) == found
-
-
-def test_the_names_of_a_message_say_that_there_are_more():
-    assert first_names("abcd") == "a, b, c, d"
-    assert first_names("abcde") == "a, b, c, d, ..."

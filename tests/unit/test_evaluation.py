@@ -65,11 +65,7 @@ def plain(new_run, make_toy_rows, tmp_path_factory):
         .otherwise("splice_type")
     )
     run.write(rows)
-    run.analyze()
-    run.plan()
-    for batch in run.batches:
-        run.finish_batch(batch)
-    run.consolidate()
+    run.make_model()
     return read(run.evaluate())
 
 

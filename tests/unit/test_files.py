@@ -8,6 +8,7 @@ import pytest
 
 from genebatch.files import (
     digest,
+    first_names,
     read_json,
     whole,
     write_json,
@@ -98,3 +99,8 @@ def test_a_table_replaces_the_old_one_whole_or_not_at_all(write, tmp_path):
         write(path, None)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_names_of_a_message_say_that_there_are_more():
+    assert first_names("abcd") == "a, b, c, d"
+    assert first_names("abcde") == "a, b, c, d, ..."

@@ -12,6 +12,7 @@ from genebatch import light_scorer
 from genebatch.files import InputError
 from genebatch.light_scorer import AFTER, BEFORE, PRIOR, score_genes, score_sequence
 from genebatch.score_file import FLOOR
+from made_gene import write_genome
 
 CERTAIN = 1 / 1.00003  # a base of 100 %, beside three of RARE
 DONOR, ACCEPTOR = 0, 1
@@ -33,20 +34,6 @@ def complement(text):
 
 def random_text(length, seed):
     return "".join(np.random.default_rng(seed).choice(list("ACGT"), length))
-
-
-def write_genome(folder, contigs, genes):
-    """FASTA of name to text; GTF of (gene, contig, strand, start, end), one exon each."""
-    fasta, gtf = folder / "genome.fa", folder / "genes.gtf"
-    fasta.write_text("".join(f">{name}\n{text}\n" for name, text in contigs.items()))
-    gtf.write_text(
-        "".join(
-            f"{contig}\tx\texon\t{start + 1}\t{end}\t.\t{strand}\t.\t"
-            f'gene_id "{gene}"; transcript_id "{gene}.1";\n'
-            for gene, contig, strand, start, end in genes
-        )
-    )
-    return fasta, gtf
 
 
 def scored(folder, *genome):
@@ -111,7 +98,7 @@ def test_gene_and_its_reverse_complement_score_alike(tmp_path):
     _, rows = scored(
         tmp_path,
         {"chr1": text, "chr2": complement(text)},
-        [("F", "chr1", "+", 50, length - 70), ("R", "chr2", "-", 70, length - 50)],
+        {"F": ("chr1", "+", 50, length - 70), "R": ("chr2", "-", 70, length - 50)},
     )
     forward, reverse = (rows.filter(gene_id=gene).drop("gene_id") for gene in "FR")
     assert len(forward) > 50
@@ -120,7 +107,7 @@ def test_gene_and_its_reverse_complement_score_alike(tmp_path):
 
 def test_entries_are_the_dense_scores_from_the_floor_on(tmp_path):
     text = random_text(2_000, 4)
-    positions, rows = scored(tmp_path, {"chr1": text}, [("G", "chr1", "+", 100, 1_900)])
+    positions, rows = scored(tmp_path, {"chr1": text}, {"G": ("chr1", "+", 100, 1_900)})
     assert positions == 1_800
     dense = score_sequence(codes(text)[100 - BEFORE : 1_900 + AFTER])
     kept = np.flatnonzero((dense >= FLOOR).any(axis=0))
@@ -131,7 +118,7 @@ def test_entries_are_the_dense_scores_from_the_floor_on(tmp_path):
 
 def test_soft_masked_sequence_scores_like_any_other(tmp_path):
     text = random_text(500, 5)
-    genes = [("A", "chr1", "+", 50, 450), ("B", "chr2", "+", 50, 450)]
+    genes = {"A": ("chr1", "+", 50, 450), "B": ("chr2", "+", 50, 450)}
     _, rows = scored(tmp_path, {"chr1": text, "chr2": text.lower()}, genes)
     one, other = (rows.filter(gene_id=gene).drop("gene_id") for gene in "AB")
     assert one.equals(other)
@@ -140,7 +127,7 @@ def test_soft_masked_sequence_scores_like_any_other(tmp_path):
 def test_gene_that_fills_its_contig_is_scored_to_its_ends(tmp_path):
     text = TRACT + "GTT" + "CA" * 50 + "CAGGTAAGT"
     length = len(text)
-    genes = [("F", "chr1", "+", 0, length), ("R", "chr2", "-", 0, length)]
+    genes = {"F": ("chr1", "+", 0, length), "R": ("chr2", "-", 0, length)}
     positions, rows = scored(tmp_path, {"chr1": text, "chr2": complement(text)}, genes)
     assert positions == 2 * length
     sites = rows.filter((pl.col("donor") > 0.3) | (pl.col("acceptor") > 0.3))
@@ -149,11 +136,11 @@ def test_gene_that_fills_its_contig_is_scored_to_its_ends(tmp_path):
 
 def test_genes_are_in_the_order_of_their_ids_and_blocks_change_nothing(tmp_path, monkeypatch):
     text = random_text(3_000, 7)
-    genes = [
-        ("B", "chr1", "+", 30, 1_000),
-        ("A", "chr1", "-", 900, 2_500),
-        ("C", "chr1", "+", 10, 90),
-    ]
+    genes = {
+        "B": ("chr1", "+", 30, 1_000),
+        "A": ("chr1", "-", 900, 2_500),
+        "C": ("chr1", "+", 10, 90),
+    }
     _, whole = scored(tmp_path, {"chr1": text}, genes)
     assert whole["gene_id"].unique(maintain_order=True).to_list() == ["A", "B", "C"]
     assert whole.select("gene_id", "position").is_unique().all()
@@ -164,5 +151,5 @@ def test_genes_are_in_the_order_of_their_ids_and_blocks_change_nothing(tmp_path,
 
 def test_gene_beyond_the_genome_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match=r"gene G .* ends at 600"):
-        scored(tmp_path, {"chr1": random_text(500, 8)}, [("G", "chr1", "+", 0, 600)])
+        scored(tmp_path, {"chr1": random_text(500, 8)}, {"G": ("chr1", "+", 0, 600)})
     assert not (tmp_path / "scores.parquet").exists()

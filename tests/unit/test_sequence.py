@@ -1,7 +1,7 @@
 """What genebatch.sequence promises."""
 
-import gzip
 import inspect
+import re
 
 import numpy as np
 import polars as pl
@@ -9,19 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genebatch.composition import gc_share
 from genebatch.files import InputError
 from genebatch.landscape import COLUMNS as LANDSCAPE
 from genebatch.landscape import Landscape
-from genebatch.sequence import (
-    FAMILIES,
-    MARGIN,
-    Spec,
-    Window,
-    encode,
-    gc_share,
-    position_features,
-    window_features,
-)
+from genebatch.nucleotides import encode
+from genebatch.score_features import MARGIN
+from genebatch.sequence import FAMILIES, Spec, Window, position_features, window_features
 
 EVERYTHING = Spec(FAMILIES, kmers=(2, 3), window=7, floor=1e-5)
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
@@ -237,7 +231,9 @@ def test_other_strand_read_backwards_has_mirrored_features():
     backward = position_features(turned, donor[::-1], acceptor[::-1], spec=EVERYTHING).reverse()
     mirrored = {"donor_score_m2": "donor_score_p2", "acceptor_diff_p1": "acceptor_diff_m1"}
     mirrored |= {name: name for name in ("gc_content", "donor_weighted_context", "gene_length")}
-    mirrored |= {"donor_max_upstream_10_30": "donor_max_downstream_10_30"}
+    turn = {"upstream": "downstream", "downstream": "upstream"}
+    for name in LANDSCAPE:
+        mirrored[name] = re.sub("|".join(turn), lambda side: turn[side[0]], name)
     mirrored |= {"distance_to_start": "distance_to_end"}
     for name in EVERYTHING.count_columns:
         prefix, _, word = name.partition("_")
@@ -283,50 +279,3 @@ def test_impossible_tracks_are_refused(change, message):
     given = {"sequence": text, "donor": donor, "acceptor": acceptor, "spec": EVERYTHING}
     with pytest.raises(InputError, match=message):
         position_features(**given | change)
-
-
-def real_sequences(path, wanted):
-    """Start of each wanted gene's stretch of the plus strand, and its text."""
-    texts = {}
-    with gzip.open(path, "rt") as lines:
-        for line in lines:
-            if line.startswith(">"):
-                name, place = line[1:].split()[:2]
-                start = int(place.split(":")[1].split("-")[0])
-                texts[name] = (start, [])
-            elif name in wanted:
-                texts[name][1].append(line.strip())
-    return {name: (texts[name][0], "".join(texts[name][1])) for name in wanted}
-
-
-@pytest.mark.real
-def test_features_equal_those_of_the_public_style_table_in_every_row(real_data):
-    folder = real_data / "human"
-    genes = pl.read_csv(
-        folder / "raw/genes.dev.tsv", separator="\t", schema_overrides={"chrom": pl.String}
-    )
-    chosen = [genes.filter(pl.col("strand") == strand)[::11] for strand in "+-"]
-    # Its assembly gap of 50,000 N tells how unknown bases count.
-    genes = pl.concat([*chosen, genes.filter(pl.col("gene") == "DLGAP4")]).unique("gene")
-    assert genes["strand"].value_counts()["count"].min() >= 20
-    wanted = pl.col("gene_id").cast(pl.String).is_in(genes["gene"].to_list())
-    table = pl.scan_parquet(folder / "mouse/*.parquet").filter(wanted).collect()
-    scores = pl.scan_parquet(folder / "raw/base_scores_mouse.dev.parquet").filter(wanted).collect()
-    texts = real_sequences(folder / "raw/genes_flank5000.dev.fa.gz", set(genes["gene"]))
-    spec = Spec(tuple(name for name in FAMILIES if name != "landscape"), floor=0)
-    compared = 0
-    for gene in genes.iter_rows(named=True):
-        start, text = texts[gene["gene"]]
-        text = text[gene["start"] - start - spec.window : gene["end"] - start + spec.window]
-        if gene["strand"] == "-":
-            text = text[::-1].upper().translate(COMPLEMENT)
-        tracks = np.zeros((2, gene["end"] - gene["start"]), np.float32)
-        known = scores.filter(pl.col("gene_id").cast(pl.String) == gene["gene"])
-        tracks[:, known["position"]] = known.select("donor", "acceptor").to_numpy().T
-        rows = table.filter(pl.col("gene_id") == gene["gene"])
-        made = position_features(text, *tracks, rows["position"], spec)
-        np.testing.assert_allclose(
-            made.to_numpy(), rows.select(made.columns).to_numpy(), rtol=2e-7, err_msg=gene["gene"]
-        )
-        compared += rows.height
-    assert compared > 5_000

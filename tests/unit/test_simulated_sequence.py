@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from genebatch.fasta import UNKNOWN
 from genebatch.gene_models import splice_sites
 from genebatch.light_scorer import AFTER, BEFORE, score_sequence
+from genebatch.nucleotides import UNKNOWN, reverse_complement
 from genebatch.simulated_locus import plan_contigs
 from genebatch.simulated_sequence import CLEAR, paint
 
@@ -28,7 +28,7 @@ def oriented(painted, gene):
     codes = np.pad(painted[gene.chrom].codes, BEFORE, constant_values=UNKNOWN)
     codes = codes[gene.start : gene.end + 2 * BEFORE]
     if gene.strand == "-":
-        codes = np.where(codes < UNKNOWN, 3 - codes, codes)[::-1]
+        codes = reverse_complement(codes)
     return codes[: gene.length + BEFORE + AFTER]
 
 
@@ -112,7 +112,7 @@ def test_strong_matches_far_from_exons_are_many_times_those_of_shuffled_bases(
 def strong(codes, places, strand):
     """Number of positions at `places` that score .5 as a donor or as an acceptor."""
     if strand == "-":
-        codes, places = np.where(codes < UNKNOWN, 3 - codes, codes)[::-1], places[::-1]
+        codes, places = reverse_complement(codes), places[::-1]
     scores = score_sequence(np.pad(codes, (BEFORE, AFTER), constant_values=UNKNOWN))
     return (scores[:, places] > 0.5).sum()
 

@@ -1,6 +1,5 @@
 """SpliceAI scores: orientation, unknown bases, blocks, the floor, going on where one stopped."""
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,11 +15,9 @@ from genebatch import spliceai_scores
 from genebatch.files import InputError
 from genebatch.score_file import SCHEMA
 from genebatch.spliceai_scores import FLANK, SpliceModel, gene_scores, one_hot, score_genes
-from made_gene import HeldFasta, made_codes, made_gene
+from made_gene import HeldFasta, made_codes, made_gene, write_genome
 
 CONTIG = made_codes(900)
-DATA = os.environ.get("GENEBATCH_REAL_DATA", Path(__file__).parents[3] / "shared" / "data")
-REAL = Path(DATA) / "human" / "raw"
 
 
 def ends_and_centre(bases):
@@ -51,20 +48,6 @@ def expected(contig, gene):
 
 def whole(contig, gene, model=TOY, block=1000):
     return np.hstack([part.scores for part in gene_scores(HeldFasta(contig), gene, model, block)])
-
-
-def write_genome(folder, contigs, genes):
-    """FASTA and GTF; genes as id -> (contig, strand, start, end), 0-based half-open."""
-    fasta, gtf = folder / "genome.fa", folder / "genes.gtf"
-    fasta.write_text("".join(f">{name}\n{text}\n" for name, text in contigs.items()))
-    gtf.write_text(
-        "".join(
-            f"{chrom}\tmade\texon\t{start + 1}\t{end}\t.\t{strand}\t."
-            f'\tgene_id "{gene}"; transcript_id "{gene}.1";\n'
-            for gene, (chrom, strand, start, end) in genes.items()
-        )
-    )
-    return fasta, gtf
 
 
 @pytest.fixture
@@ -215,15 +198,15 @@ def test_without_tensorflow_the_message_says_how_to_get_it(monkeypatch):
     find_spec("tensorflow") is None or find_spec("spliceai") is None,
     reason="TensorFlow and spliceai are not installed (extra spliceai)",
 )
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"no {REAL}; set GENEBATCH_REAL_DATA")
-def test_published_networks_agree_with_those_of_others_on_real_genes(tmp_path):
+def test_published_networks_agree_with_those_of_others_on_real_genes(real_data, tmp_path):
+    folder = real_data / "human/raw"
     strands = {"NOP56": "+", "IDH3B": "-"}
-    records = pysam.FastxFile(str(REAL / "genes_flank5000.dev.fa.gz"))
+    records = pysam.FastxFile(str(folder / "genes_flank5000.dev.fa.gz"))
     texts = {record.name: record.sequence for record in records if record.name in strands}
     spans = {name: (name, strands[name], FLANK, len(text) - FLANK) for name, text in texts.items()}
     out = tmp_path / "scores.parquet"
     score_genes(*write_genome(tmp_path, texts, spans), out)
-    other = pl.read_parquet(REAL / "base_scores_mane.dev.parquet")
+    other = pl.read_parquet(folder / "base_scores_mane.dev.parquet")
     for name, (_, _, start, end) in spans.items():
         tracks = np.zeros((2, 2, end - start))
         for track, table in zip(tracks, (pl.read_parquet(out), other), strict=True):

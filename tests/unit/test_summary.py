@@ -32,3 +32,13 @@ def test_closing_words_say_why_there_is_no_interval(tmp_path):
     words = closing_words(comparison(tmp_path / "c.tsv", 3, None, None), "model.gbm")
     assert "not judged: only 3 test groups with donor rows, fewer than 10" in words
     assert "interval over groups" not in words
+
+
+def test_closing_words_tell_of_complete_tracks_where_there_are_any(tmp_path):
+    rows = comparison(tmp_path / "c.tsv", 12, 0.1, 0.4)
+    tracks = tmp_path / "tracks.tsv"
+    pl.read_csv(rows, separator="\t").drop("weighted").write_csv(tracks, separator="\t")
+    words = closing_words(rows, "model.gbm", tracks)
+    assert "donor: average precision 0.5000 to 0.7500, +0.2500 against the base scores" in words
+    assert "results/calls/test/calls.bed" in words
+    assert "calls.bed" not in closing_words(rows, "model.gbm")

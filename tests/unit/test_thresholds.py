@@ -14,8 +14,9 @@ from genebatch import tables
 from genebatch.files import InputError
 from genebatch.model import load_model
 from genebatch.rows import label_codes
-from genebatch.thresholds import best_f1, by_class, choose
+from genebatch.thresholds import best_f1, by_class, call_thresholds, choose
 from genebatch.training import IDENTITY
+from made_calls import THRESHOLDS
 
 CLASSES = ["neither", "donor", "acceptor"]
 
@@ -220,3 +221,32 @@ def test_class_without_rows_has_no_threshold(model, paths, tmp_path):
 def test_scores_of_another_batch_are_refused(model, paths):
     with pytest.raises(InputError, match="out-of-fold scores of batch b000"):
         choose(model, paths[::-1])
+
+
+# What a caller takes of it
+
+
+@pytest.fixture
+def called(model):
+    return replace(model, facts=model.facts | {"thresholds": THRESHOLDS})
+
+
+def test_given_thresholds_come_before_the_model_s(called):
+    given = {"donor": 0.1, "acceptor": 0.2}
+    assert call_thresholds(called, given) == given
+    assert call_thresholds(called) == {"donor": 0.4, "acceptor": 0.35}
+
+
+@pytest.mark.parametrize(
+    "known", [None, {"donor": THRESHOLDS["donor"]}, {**THRESHOLDS, "acceptor": {"weighted": None}}]
+)
+def test_model_without_threshold_asks_for_the_flag(called, known):
+    model = replace(called, facts=called.facts | {"thresholds": known})
+    with pytest.raises(InputError, match=r"no threshold for '(donor|acceptor)'.* --threshold"):
+        call_thresholds(model)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
+def test_threshold_must_be_a_probability(called, value):
+    with pytest.raises(InputError, match=r"acceptor.* wanted a probability"):
+        call_thresholds(called, {"donor": 0.5, "acceptor": value})

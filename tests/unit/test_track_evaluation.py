@@ -18,6 +18,7 @@ from genebatch.tables import read_tsv
 from genebatch.track_evaluation import compare, count_tracks, evaluate_tracks, group_places
 from genebatch.track_ranking import rank
 from helpers import is_picture
+from made_gene import write_gtf
 
 SITES = made_tracks.SITES
 FILES = {"comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json", "figure.png"}
@@ -43,7 +44,7 @@ class Files:
         self.folder, self.made = folder, made
         self.inputs = {
             "positions": folder / "positions.parquet",
-            "genes": made_tracks.write_gtf(folder / "genes.gtf", made.genes),
+            "genes": write_gtf(folder / "genes.gtf", made.genes),
             "table": folder / "genes.tsv",
             "model": folder / "model.gbm",
             "test_groups": folder / "test_groups.tsv",

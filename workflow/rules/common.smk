@@ -309,7 +309,8 @@ def print_closing_words():
         ):
             from genebatch.summary import closing_words
 
-            print(closing_words(comparison, model))
+            tracks = "results/tracks/comparison.tsv" if BUILT else None
+            print(closing_words(comparison, model, tracks))
 
 
 BATCH_RESULTS = [

@@ -5,7 +5,8 @@ from genebatch.resources import declared, job
 with job(**declared(snakemake)):
     from pathlib import Path
 
-    from genebatch.calling import call, genes_of_groups, read_ids
+    from genebatch.calling import call, read_ids
+    from genebatch.gene_plan import genes_of_groups
 
     listed, test_groups = snakemake.input.get("wanted"), snakemake.input.get("test_groups")
     wanted = read_ids(listed) if listed else None
