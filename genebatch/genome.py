@@ -69,7 +69,8 @@ def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[Bloc
     Block
         In transcript orientation, from position 0 on.
     """
-    landscape = Landscape.collect(score_blocks(genome.scores, gene, block), gene.length)
+    tracks = score_blocks(genome.scores, gene, block)
+    landscape = Landscape.collect(tracks, gene.length, genome.spec.floor)
     gene_gc = _gene_gc(genome.fasta, gene, block) if "span" in genome.spec.families else None
     for start in range(0, gene.length, block):
         stop = min(start + block, gene.length)

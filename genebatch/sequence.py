@@ -185,7 +185,7 @@ def position_features(
             f"positions {positions.min():,} to {positions.max():,} are not all inside the gene: "
             f"wanted 0 to {length - 1:,}"
         )
-    landscape = Landscape.collect([scores], length)
+    landscape = Landscape.collect([scores], length, spec.floor)
     inside = codes[spec.window : len(codes) - spec.window]
     return window_features(
         Window(0, scores, codes), positions, landscape, spec, length, gc_share(inside)

@@ -21,13 +21,16 @@ LOSSES = ("log_loss", "brier")
 # below this, not one in ten thousand is, so whatever their order it adds less than 1e-4 to an
 # average precision; above it every position is kept, of human genes one in 200.
 FLOOR = 1e-4
-# Positions kept, sites aside: 21 bytes each, twice while they are joined, and then 140 bytes for
+# Positions kept, sites aside: 22 bytes each, twice while they are joined, and then 140 bytes for
 # those of one class. Where a system scores more of them above the floor, the floor doubles until
 # these are enough, though never beyond what the base scores call.
 MOST_KEPT = 2_000_000
 # Positions of a gene that are counted at once, 20 MB while they are. Sums of a gene are those of
 # its stretches, so they do not depend on how the file is cut.
 STRETCH = 262_144
+# nt from an end of the gene model within which a position counts as near it. What a base model gets
+# wrong there can be put right by knowing where the gene ends, so the two places are judged apart.
+NEAR_END = 1_000
 # Lower ends of the hybrid band for which its costs are shown: half decades.
 LOWS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)
 
@@ -47,10 +50,14 @@ class Tracks:
         (n,) place of each kept position's gene among the genes, ascending.
     code
         (n,) its class: 0 neither, 1 donor, 2 acceptor.
+    near_end
+        (n,) bool, whether it is within `NEAR_END` nt of an end of its gene.
     scores
         (systems, sites, n) what each of `SYSTEMS` says.
     positions
         (genes,) positions judged, kept or not.
+    positions_near_end
+        (genes,) those of them that are within `NEAR_END` nt of an end of the gene.
     losses
         (genes, `LOSSES`, systems, sites) sums over all of them.
     calls
@@ -65,8 +72,10 @@ class Tracks:
     floor: float
     gene: np.ndarray
     code: np.ndarray
+    near_end: np.ndarray
     scores: np.ndarray
     positions: np.ndarray
+    positions_near_end: np.ndarray
     losses: np.ndarray
     calls: np.ndarray
     rescored: np.ndarray
@@ -97,9 +106,10 @@ class Counter:
         self._limits = {"base": dict.fromkeys(SITES, THRESHOLD), "ensemble": dict(thresholds)}
         self._score_floor = score_floor
         self._floor = FLOOR
-        self._kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._kept: list[tuple[np.ndarray, ...]] = []
         self._n_kept = 0
         self._positions = np.zeros(n_genes, np.int64)
+        self._positions_near_end = np.zeros(n_genes, np.int64)
         self._losses = np.zeros((n_genes, len(LOSSES), len(SYSTEMS), len(SITES)))
         self._calls = np.zeros((len(SITES), 2, 2, 2), np.int64)
         self._rescored = np.zeros(len(LOWS), np.int64)
@@ -110,33 +120,36 @@ class Counter:
         code = np.zeros(scores.shape[2], np.int8)
         for number, positions in enumerate((sites.donors, sites.acceptors), start=1):
             code[positions] = number
-        judged = np.ones(len(code), bool)
+        judged, places = np.ones(len(code), bool), np.arange(len(code))
+        near_end = np.minimum(places, places[::-1]) < NEAR_END
         for reason in self._left_out:
             positions = getattr(sites, reason)
             judged[positions] = False
             self._left_out[reason] += len(positions)
         for start in range(0, len(code), STRETCH):
-            part = slice(start, start + STRETCH)
-            self._add(place, code[part][judged[part]], scores[:, :, part][:, :, judged[part]])
+            part = start + np.flatnonzero(judged[start : start + STRETCH])
+            self._add(place, code[part], near_end[part], scores[:, :, part])
 
     def finish(self) -> Tracks:
         """Give what was counted."""
-        gene, code, scores = self._joined()
-        if (np.diff(gene) < 0).any():
-            order = np.argsort(gene, kind="stable")
-            gene, code, scores = gene[order], code[order], scores[:, :, order]
-        counts = (self._positions, self._losses, self._calls, self._rescored, self._left_out)
-        return Tracks(self._floor, gene, code, scores, *counts)
+        kept = self._joined()
+        if (np.diff(kept[0]) < 0).any():
+            order = np.argsort(kept[0], kind="stable")
+            kept = tuple(values[..., order] for values in kept)
+        counts = (self._positions, self._positions_near_end)
+        sums = (self._losses, self._calls, self._rescored, self._left_out)
+        return Tracks(self._floor, *kept, *counts, *sums)
 
-    def _add(self, place: int, code: np.ndarray, scores: np.ndarray) -> None:
+    def _add(self, place: int, code: np.ndarray, near_end: np.ndarray, scores: np.ndarray) -> None:
         self._positions[place] += len(code)
+        self._positions_near_end[place] += near_end.sum()
         for column, name in enumerate(SITES):
             self._count(place, column, name, code == column + 1, scores[:, column])
         for number, low in enumerate(LOWS):
             self._rescored[number] += Band(low, np.inf).holds(scores[0], self._score_floor).sum()
         kept = _worth_keeping(code, scores, self._floor)
         gene = np.full(kept.sum(), place, np.int32)
-        self._keep(gene, code[kept], scores[:, :, kept])
+        self._keep(gene, code[kept], near_end[kept], scores[:, :, kept])
 
     def _count(self, place: int, column: int, name: str, y: np.ndarray, scores: np.ndarray) -> None:
         cell = 4 * y.astype(np.int8)
@@ -146,23 +159,23 @@ class Counter:
             self._losses[place, :, number, column] += losses
         self._calls[column] += np.bincount(cell, minlength=8).reshape(2, 2, 2)
 
-    def _keep(self, gene: np.ndarray, code: np.ndarray, scores: np.ndarray) -> None:
-        """Add positions; fold the lowest of all once they are too many.
+    def _keep(self, *columns: np.ndarray) -> None:
+        """Add positions: gene, class, nearness to an end, scores.
 
-        The floor depends on how many positions lie above it in all and not on when they came.
+        Of too many the lowest are folded. The floor depends on how many positions lie above it in
+        all and not on when they came.
         """
-        self._kept.append((gene, code, scores))
-        self._n_kept += int((code == 0).sum())
+        self._kept.append(columns)
+        self._n_kept += int((columns[1] == 0).sum())
         while self._n_kept > MOST_KEPT and self._floor < THRESHOLD:
             self._floor = min(2 * self._floor, THRESHOLD)
-            gene, code, scores = self._joined()
-            kept = _worth_keeping(code, scores, self._floor)
-            self._kept = [(gene[kept], code[kept], scores[:, :, kept])]
-            self._n_kept = int((code[kept] == 0).sum())
+            joined = self._joined()
+            kept = _worth_keeping(joined[1], joined[3], self._floor)
+            self._kept = [tuple(values[..., kept] for values in joined)]
+            self._n_kept = int((joined[1][kept] == 0).sum())
 
-    def _joined(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        gene, code, scores = zip(*self._kept, strict=True)
-        return np.concatenate(gene), np.concatenate(code), np.concatenate(scores, axis=2)
+    def _joined(self) -> tuple[np.ndarray, ...]:
+        return tuple(np.concatenate(c, axis=-1) for c in zip(*self._kept, strict=True))
 
 
 def read_tracks(path: str | Path, genes: Sequence[Gene]) -> Iterator[tuple[int, np.ndarray]]:

@@ -32,6 +32,9 @@ from genebatch.track_tables import corrections, hybrid_costs, summarise
 
 log = logging.getLogger(__name__)
 
+# Where the average precision is computed apart, and which positions that are: `rank(near_end=...)`.
+PARTS = {"average_precision_near_ends": True, "average_precision_inside": False}
+
 
 class Outcome(NamedTuple):
     """A metric by system, and on resampled groups, the same groups for both; or why it is null."""
@@ -159,20 +162,23 @@ def compare(
         Columns `class, metric, base, ensemble, difference`, the number of `groups` with sites of
         the class, 95 % bootstrap intervals over groups of the three as `{name}_low` and
         `{name}_high`, and `reason`, which says why a value or an interval is null. Metrics are
-        `average_precision`; `top_k`, the mean over genes with sites of the share of a gene's k
-        sites among its k best positions; `precision_at_base_recall` (see `PrecisionAtRecall`);
-        `log_loss` and `brier`, means over positions of one class against the rest.
+        `average_precision`, and that of the positions within `track_counts.NEAR_END` nt of an end
+        of their gene (`average_precision_near_ends`) and of the others
+        (`average_precision_inside`); `top_k`, the mean over genes with sites of the share of a
+        gene's k sites among its k best positions; `precision_at_base_recall` (see
+        `PrecisionAtRecall`); `log_loss` and `brier`, means over positions of one class against
+        the rest.
     """
     draws = {"n_replicates": evaluation["n_replicates"], "seed": evaluation["seed"]}
     lines = []
     for name, ranking in rankings.items():
         n_groups = positive_groups(ranking.y, ranking.group)
-        outcomes = dict.fromkeys(
-            ("average_precision", "top_k", "precision_at_base_recall"), _none(f"no {name} sites")
-        )
+        parts = {key: rank(tracks, groups, name, near_end=near) for key, near in PARTS.items()}
+        for metric, part in {"average_precision": ranking, **parts}.items():
+            lines.append(_line(name, metric, *_average_precision(name, part, draws)))
+        outcomes = dict.fromkeys(("top_k", "precision_at_base_recall"), _none(f"no {name} sites"))
         if n_groups:
             outcomes = {
-                "average_precision": _average_precision(ranking, draws),
                 "top_k": _top_k(tracks, name, groups, draws),
                 "precision_at_base_recall": _precision(ranking, draws),
             }
@@ -182,10 +188,17 @@ def compare(
     return pl.DataFrame(lines, schema_overrides=_numbers(), infer_schema_length=None)
 
 
-def _average_precision(ranking: Ranking, draws: Mapping[str, int]) -> Outcome:
+def _average_precision(
+    name: str, ranking: Ranking, draws: Mapping[str, int]
+) -> tuple[Outcome, int]:
+    """Average precision of the ranked positions, and how many groups have sites among them."""
     metric, (y, score, group, weight) = METRICS["average_precision"], ranking
+    n_groups = positive_groups(y, group)
+    if not n_groups:
+        return _none(f"no {name} sites there"), 0
     value = {system: metric(y, score[system], weight).value for system in score}
-    return Outcome(value, bootstrap_average_precision(y, score, group, weight, **draws))
+    drawn = bootstrap_average_precision(y, score, group, weight, **draws)
+    return Outcome(value, drawn), n_groups
 
 
 def _top_k(tracks: Tracks, name: str, groups: np.ndarray, draws: Mapping[str, int]) -> Outcome:

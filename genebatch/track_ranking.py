@@ -42,7 +42,11 @@ def bounded(score: np.ndarray, y: np.ndarray, floor: float) -> np.ndarray:
 
 
 def rank(
-    tracks: Tracks, groups: np.ndarray, name: str, rescored: np.ndarray | None = None
+    tracks: Tracks,
+    groups: np.ndarray,
+    name: str,
+    rescored: np.ndarray | None = None,
+    near_end: bool | None = None,
 ) -> Ranking:
     """Make the ranking of the class `name`.
 
@@ -56,6 +60,9 @@ def rank(
         The class.
     rescored : (n,) bool, optional
         Where the ensemble's scores count; elsewhere the base scores stand in for them.
+    near_end
+        True for the positions within `track_counts.NEAR_END` nt of an end of their gene alone,
+        False for the others alone; by default all.
     """
     column = SITES.index(name)
     y, floor = tracks.code == column + 1, tracks.floor
@@ -63,9 +70,14 @@ def rank(
     if rescored is not None:
         scores["ensemble"] = np.where(rescored, scores["ensemble"], scores["base"])
     own = y | np.any([score >= floor for score in scores.values()], axis=0)
+    positions = tracks.positions
+    if near_end is not None:
+        own &= tracks.near_end == near_end
+        outer = tracks.positions_near_end
+        positions = outer if near_end else positions - outer
     group = groups[tracks.gene[own]]
     n_groups = int(groups.max()) + 1
-    rest = np.bincount(groups, tracks.positions) - np.bincount(group, minlength=n_groups)
+    rest = np.bincount(groups, positions) - np.bincount(group, minlength=n_groups)
     tail = np.full(n_groups, floor / 2)
     return Ranking(
         np.append(y[own], np.zeros(n_groups, bool)),

@@ -5,11 +5,14 @@ from typing import Any, NamedTuple
 
 from genebatch.files import read_json
 from genebatch.tables import read_tsv
+from genebatch.track_counts import NEAR_END
 from genebatch.verdicts import verdict_word
 from genebatch.wording import Cell, cell
 
 METRICS = {
     "average_precision": "average precision",
+    "average_precision_near_ends": f"within {NEAR_END:,} nt of the gene's ends",
+    "average_precision_inside": "farther inside",
     "top_k": "top-k per gene",
     "precision_at_base_recall": "precision at the base scores' recall",
     "log_loss": "log loss",
