@@ -131,17 +131,17 @@ def _with_built_table(config: dict[str, Any]) -> dict[str, Any]:
 def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
     if not isinstance(value, dict) or "properties" not in schema:
         return copy.deepcopy(value)
-    filled = {
-        key: _with_defaults(item, schema["properties"].get(key, {})) for key, item in value.items()
-    }
+    # In the order of the schema: jobs compare their settings as text.
+    unknown = [key for key in value if key not in schema["properties"]]
+    filled = {}
     for key, child in schema["properties"].items():
-        if key in filled:
-            continue
-        if "default" in child:
+        if key in value:
+            filled[key] = _with_defaults(value[key], child)
+        elif "default" in child:
             filled[key] = copy.deepcopy(child["default"])
         elif "properties" in child and "required" not in child:
             filled[key] = _with_defaults({}, child)
-    return filled
+    return filled | {key: copy.deepcopy(value[key]) for key in unknown}
 
 
 def _say(error: ValidationError) -> Iterator[str]:

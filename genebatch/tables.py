@@ -40,7 +40,8 @@ def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
     text = str(path)
     remedy = f"; set {key}" if key else ""
     if Path(text).is_dir():
-        found = sorted(Path(text).rglob("*.parquet"))
+        # Hidden files are what a killed job left of a shard.
+        found = sorted(p for p in Path(text).rglob("*.parquet") if not p.name.startswith("."))
         if not found:
             raise InputError(f"folder {text} holds no *.parquet file{remedy}")
         return found

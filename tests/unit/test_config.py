@@ -279,3 +279,10 @@ def test_bigwig_scores_need_both_strands():
 def test_calls_need_a_genome():
     with pytest.raises(InputError, match=r"'call\.sets' needs sequence\.fasta"):
         config.resolve(with_keys(call__sets={"more": "all"}))
+
+
+def test_the_order_of_keys_in_a_file_means_nothing():
+    given = with_keys(learner__max_depth=3, learner__seed=1)
+    turned = {key: given[key] for key in reversed(given)}
+    turned["learner"] = dict(reversed(given["learner"].items()))
+    assert repr(config.resolve(turned)) == repr(config.resolve(given))

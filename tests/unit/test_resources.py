@@ -1,5 +1,6 @@
 """What genebatch.resources promises."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from genebatch.resources import (
     MB,
     RULES,
     Shape,
+    annotation_mb,
     estimate_mb,
     largest_mb,
     matrix_bytes,
@@ -326,3 +328,15 @@ def test_usage_records_know_their_rule_and_batch(tmp_path):
         {"rule": "train_batch", "batch": "b000", "peak_mb": 3.5},
         {"rule": "train_batch", "batch": "b001", "peak_mb": 3.5},
     ]
+
+
+def test_annotation_needs_memory_by_the_size_of_its_text(tmp_path):
+    text = b"chr1\tmade\texon\t1\t9\t.\t+\t.\t" * 40_000
+    (tmp_path / "genes.gtf").write_bytes(text)
+    plain = annotation_mb(tmp_path / "genes.gtf")
+    assert 1.6 <= plain / (len(text) / 2**20) <= 3.5
+    with gzip.open(tmp_path / "genes.gtf.gz", "wb") as stream:
+        stream.write(text)
+    packed = (tmp_path / "genes.gtf.gz").stat().st_size / 2**20
+    assert annotation_mb(tmp_path / "genes.gtf.gz") >= 25 * packed
+    assert annotation_mb(tmp_path / "absent.gtf") == 0

@@ -178,3 +178,9 @@ def test_a_column_of_our_own_tables_keeps_its_type_where_it_is_empty_or_looks_li
     frame = frame.cast({"reason": pl.String})
     write_tsv(tmp_path / "t.tsv", frame)
     assert read_tsv(tmp_path / "t.tsv").equals(frame)
+
+
+def test_what_a_killed_job_left_of_a_shard_is_no_shard(tmp_path):
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "part-000.parquet")
+    (tmp_path / ".abc.part.parquet").write_bytes(b"PAR1")
+    assert find_shards(tmp_path) == [tmp_path / "part-000.parquet"]

@@ -9,7 +9,12 @@ try:
     from genebatch import ALGORITHM
     from genebatch.config import resolve
     from genebatch.files import InputError
-    from genebatch.resources import SCHEDULER_MB, WHOLE_DATA_MB, process_limit_mb
+    from genebatch.resources import (
+        SCHEDULER_MB,
+        WHOLE_DATA_MB,
+        annotation_mb,
+        process_limit_mb,
+    )
     from genebatch.tables import find_shards, fingerprint
 except ModuleNotFoundError as error:
     raise WorkflowError(
@@ -50,6 +55,12 @@ BUILT = SEQUENCE["fasta"] is not None
 BUILT_SHARDS = [
     f"results/table/part-{number:03d}.parquet"
     for number in range(SEQUENCE["n_shards"] if BUILT else 0)
+]
+BIGWIG_FILES = [
+    f"results/calls/{{calls}}/{site}.{strand}.bw"
+    for site in ("donor", "acceptor")
+    for strand in ("plus", "minus")
+    if config["call"]["bigwig"]
 ]
 MADE_SCORES = "results/scores/scores.parquet"
 SCORER_ENVIRONMENT = "spliceai" if SEQUENCE["scorer"] == "spliceai" else "genebatch"
@@ -130,8 +141,9 @@ def wanted_genes(wildcards):
 
 def call_config(wildcards):
     """How a set is called; the test genes always completely, since they are evaluated."""
-    call = without("call", "sets")
-    return call | {"mode": "meta"} if wildcards.calls == "test" else call
+    if wildcards.calls == "test":
+        return {"mode": "meta", "bigwig": config["call"]["bigwig"]}
+    return without("call", "sets")
 
 
 @lru_cache(maxsize=4)
@@ -184,6 +196,16 @@ def whole_memory(rule_name):
 
     def inner(wildcards, attempt):
         return scaled(WHOLE_DATA_MB[rule_name], attempt)
+
+    return inner
+
+
+def annotated_memory(rule_name):
+    """Resource function: that of a rule which also reads the gene models."""
+
+    def inner(wildcards, attempt):
+        needed = WHOLE_DATA_MB[rule_name] + annotation_mb(SEQUENCE["genes"])
+        return scaled(needed, attempt)
 
     return inner
 
@@ -252,6 +274,11 @@ plan_config = {
 report_config = {
     key: value for key, value in config.items() if key not in ("predict", "resources")
 } | {"learner": learner_config}
+
+
+def built_genes(wildcards):
+    """The genes of a built table, so that the model knows which it was trained on."""
+    return {"table": "results/table/genes.tsv"} if BUILT else {}
 
 
 def track_results(wildcards):

@@ -1,5 +1,6 @@
 rule consolidate:
     input:
+        unpack(built_genes),
         models=per_batch(f"{BATCH_FILES}/model.gbm"),
         out_of_fold=per_batch(f"{BATCH_FILES}/out_of_fold.parquet"),
         manifest=ancient("results/batches/manifest.tsv"),

@@ -17,10 +17,11 @@ if SEQUENCE["scorer"] is not None:
             f"../../envs/{SCORER_ENVIRONMENT}.yaml"
         threads: config["learner"]["threads"]
         resources:
-            mem_mb=whole_memory(f"score_genes_{SEQUENCE['scorer']}"),
-            needs_mb=whole_memory(f"score_genes_{SEQUENCE['scorer']}"),
+            mem_mb=annotated_memory(f"score_genes_{SEQUENCE['scorer']}"),
+            needs_mb=annotated_memory(f"score_genes_{SEQUENCE['scorer']}"),
         params:
             algorithm=ALGORITHM,
+            scorer=SEQUENCE["scorer"],
             transcripts=SEQUENCE["transcripts"],
         script:
             f"../scripts/score_{SEQUENCE['scorer']}.py"
@@ -39,11 +40,12 @@ rule build_dataset:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=whole_memory("build_dataset"),
-        needs_mb=whole_memory("build_dataset"),
+        mem_mb=annotated_memory("build_dataset"),
+        needs_mb=annotated_memory("build_dataset"),
     params:
         algorithm=ALGORITHM,
         sequence=sequence_config,
+        n_shards=SEQUENCE["n_shards"],
     script:
         "../scripts/build_dataset.py"
 
@@ -62,6 +64,7 @@ rule call_genes:
             labels={"calls": "{calls}", "file": "calls above the threshold"},
         ),
         coverage="results/calls/{calls}/coverage.tsv",
+        bigwig=BIGWIG_FILES,
         usage="results/usage/call_genes/{calls}.json",
     log:
         "logs/call_genes/{calls}.log",
@@ -69,8 +72,8 @@ rule call_genes:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=whole_memory("call_genes"),
-        needs_mb=whole_memory("call_genes"),
+        mem_mb=annotated_memory("call_genes"),
+        needs_mb=annotated_memory("call_genes"),
     params:
         algorithm=ALGORITHM,
         sequence=sequence_config,
@@ -109,8 +112,8 @@ rule evaluate_tracks:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=whole_memory("evaluate_tracks"),
-        needs_mb=whole_memory("evaluate_tracks"),
+        mem_mb=annotated_memory("evaluate_tracks"),
+        needs_mb=annotated_memory("evaluate_tracks"),
     params:
         algorithm=ALGORITHM,
         transcripts=SEQUENCE["transcripts"],
