@@ -14,19 +14,19 @@ ROWS_PER_GENE = 100  # of the example that is a table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; errors of the input go to standard error, with exit status 1."""
+    """Run a command; errors of input and system go to standard error, with exit status 1.
+
+    So do warnings, which change neither output nor status.
+    """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
         options.run(options)
-    except InputError as error:
-        print(f"genebatch {options.command}: {error}", file=sys.stderr)
-        return 1
-    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
-        print(f"genebatch {options.command}: {error}", file=sys.stderr)
-        return 1
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
+    except (InputError, OSError) as error:  # such as a full disk
+        print(f"genebatch {options.command}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -183,6 +183,12 @@ def _score_source(values: Sequence[str]) -> str | dict[str, dict[str, str]]:
     }
 
 
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("genebatch", description="Train and use batch ensembles.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -198,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("model", help="model file, or the results folder that holds it")
     added.add_argument("table", help="Parquet or CSV file, folder or glob of Parquet shards")
     added.add_argument("-o", "--output", required=True, help="Parquet file to write")
-    added.add_argument("--threads", type=int, default=1, help="default: 1")
+    added.add_argument("--threads", type=_positive, default=1, help="default: 1")
     for name, run in (("inspect", inspect), ("verify", verify)):
         command(name, run).add_argument("model", help="model file or results folder")
     added = command("simulate", simulate)
@@ -249,8 +255,8 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         type=float,
         metavar=("LOW", "HIGH"),
         default=(0.00003, 1.0),
-        help="re-scored are positions whose larger base score is at least LOW and below HIGH; "
-        "default: 0.00003 1",
+        help="re-scored are positions whose larger base score is at least LOW and below HIGH, "
+        "where 1 is no upper end; default: 0.00003 1",
     )
     added.add_argument(
         "--target-share", type=float, help="at most this share is re-scored; sets LOW of the band"
@@ -270,7 +276,7 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         help="what a gene without any score is; default: error",
     )
     added.add_argument("--bigwig", action="store_true", help="write bigWig files as well")
-    added.add_argument("--threads", type=int, default=1, help="default: 1")
+    added.add_argument("--threads", type=_positive, default=1, help="default: 1")
 
 
 if __name__ == "__main__":

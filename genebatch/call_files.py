@@ -20,6 +20,8 @@ ENCODINGS = {
     pa.int64(): "DELTA_BINARY_PACKED",
     pa.float32(): "BYTE_STREAM_SPLIT",
 }
+# What `files.whole` calls the files of a call until they are finished.
+UNFINISHED = [f".????????.part{suffix}" for suffix in (".parquet", ".bed", ".tsv", ".bw")]
 
 
 class Answer(NamedTuple):
@@ -30,7 +32,8 @@ class Answer(NamedTuple):
     stretches
         Gene, first gene position and number of positions.
     base, probability, deviation
-        (n, classes) float32; the deviation counts where `rescored`.
+        (n, classes) float32; the deviation counts where `rescored`. It is the standard deviation
+        of the members' probabilities, before a change of prevalence; `probability` is after it.
     rescored
         (n,) bool.
     """
@@ -125,6 +128,13 @@ def count_coverage(
         gene = genes[int(np.searchsorted(starts, first, side="right")) - 1]
         raise RuntimeError(f"{path} ends after {first:,} of {starts[-1]:,} positions, in {gene.id}")
     return _coverage_table(genes, counts)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed call left in a folder under temporary names."""
+    for pattern in UNFINISHED:
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def called(probability: np.ndarray, threshold: float) -> np.ndarray:

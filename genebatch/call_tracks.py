@@ -87,18 +87,20 @@ def write_bed(
     genes: Sequence[Gene],
     thresholds: Mapping[str, float],
     origin: Mapping[str, str],
+    notes: Sequence[str] = (),
 ) -> None:
     """Write the calls as BED6, sorted by chromosome and start.
 
     A call is one nt wide; its name is `GENE:class`, its score 1000 times the probability. The
     first lines begin with `#`, which the BED specification and its readers (bedtools, tabix, the
-    genome browsers) take for comments: they say the thresholds and what made the file.
+    genome browsers) take for comments: they say the thresholds, what made the file, and `notes`.
     """
     columns = [f"probability_{name}" for name in SITES]
     with open(path, "wb") as stream:
         limits = ", ".join(f"{name} >= {thresholds[name]:.6g}" for name in SITES)
         stream.write(f"# probability of {limits}\n".encode())
         stream.writelines(f"# {key} {value}\n".encode() for key, value in origin.items())
+        stream.writelines(f"# {note}\n".encode() for note in notes)
         for window in windows(positions, genes, columns):
             parts = [
                 _calls(stretch, column, name, thresholds[name])

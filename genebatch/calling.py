@@ -11,16 +11,23 @@ from typing import Any
 import polars as pl
 
 from genebatch.bigwig_tracks import STRANDS, bigwig_library
-from genebatch.call_files import COVERAGE, POSITIONS, Answer, count_coverage, write_positions
+from genebatch.call_files import (
+    COVERAGE,
+    POSITIONS,
+    Answer,
+    count_coverage,
+    remove_unfinished,
+    write_positions,
+)
 from genebatch.call_tracks import BED, BIGWIG, BIGWIG_KEY, write_bed, write_bigwigs
 from genebatch.fasta import Fasta
 from genebatch.files import InputError, whole
 from genebatch.gene_models import SITES, Gene, read_gene_models, select_genes
 from genebatch.genome import Genome
 from genebatch.model import EnsembleModel, load_model
-from genebatch.rescoring import Band, answers, band_of_mode, band_of_share
+from genebatch.rescoring import Band, answers, band_of_mode, band_of_share, warn_of_cut
 from genebatch.score_tracks import open_scores
-from genebatch.sequence import Spec
+from genebatch.sequence import FEATURE_VERSION, Spec
 from genebatch.tables import check_lacking
 from genebatch.thresholds import call_thresholds
 
@@ -42,7 +49,8 @@ class Coverage:
         Where the files are.
     table
         A line per requested gene: `gene_id, chrom, strand, expected, written, rescored,
-        rescored_share, donors, acceptors`.
+        rescored_share, donors, acceptors, trained_on`. `trained_on` says whether the gene, by its
+        id, was in the training data; null where the model does not know.
     band
         Which base scores were re-scored.
     thresholds
@@ -85,7 +93,8 @@ def call(
 
     Features are those of the model's training table, whose settings the model file carries.
     Streams over blocks of `rescoring.ROWS` positions, whatever the length of a gene; see
-    benchmarks/calling.md for the memory held.
+    benchmarks/calling.md for the memory held. Warns, in the log, of genes that the model was
+    trained on, and of scores that end above those of its training.
 
     Parameters
     ----------
@@ -95,14 +104,16 @@ def call(
         Genome, gene models and base scores, as in the config part `sequence`.
     out
         Folder to write `positions.parquet`, `calls.bed` and `coverage.tsv` into, and with `bigwig`
-        one bigWig file for each of donor and acceptor on each strand. All of them or none.
+        one bigWig file for each of donor and acceptor on each strand. All of them or none. Without
+        `bigwig`, such files of an earlier call go, as they would be of other probabilities; so do
+        unfinished files of a call that was killed. One call at a time writes into a folder.
     wanted
         Gene ids; all genes of the gene models by default.
     mode
         "meta" re-scores every position, "hybrid" those inside the band, "base" none. Positions
         that are not re-scored keep their base scores as probabilities.
     band
-        Lower and upper end of the hybrid band; see `rescoring.Band`.
+        Lower and upper end of the hybrid band, 1 being no upper end; see `rescoring.Band`.
     target_share
         At most this share of all positions of the genes is re-scored: the lower end of the band is
         the least of `rescoring.EDGES` for which that holds, found in a pass over the scores.
@@ -146,10 +157,17 @@ def call(
         if target_share is not None:
             chosen = band_of_share(genome, selected, target_share, chosen.high)
         if mode == "hybrid":
-            log.info("re-scored where the larger base score is in [%g, %g)", *chosen)
+            log.info("re-scored %s", chosen)
+        seen = _trained_on(model, selected)
+        notes = _fitted_values(seen) if mode != "base" else []
         scored = answers(model, genome, selected, chosen)
+        if mode != "base":
+            source = "the bigWig files" if isinstance(scores, Mapping) else str(scores)
+            scored = warn_of_cut(scored, model, source)
         origin = _origin(model, mode, chosen, limits)
-        table = _write(Path(out), scored, selected, model.classes, reader, limits, origin, bigwig)
+        table = _write(
+            Path(out), scored, selected, seen, model.classes, reader, limits, origin, notes, bigwig
+        )
     log.info(
         "%s genes, %s positions, %s of them re-scored, %s donors and %s acceptors called",
         f"{table.height:,}",
@@ -164,13 +182,21 @@ def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
     Raises
     ------
     InputError
-        If it does not, or if the model needs a column that sequence and scores do not give.
+        If it does not, if this version makes those features differently, or if the model needs a
+        column that sequence and scores do not give.
     """
     if not model.facts.get("sequence"):
         raise InputError(
             f"{model_file} was trained on a table that the build stage did not make, so its "
             "features cannot be made from sequence and scores; build the table by the config part "
             "'sequence' and train again, or predict a table of your own (genebatch predict)"
+        )
+    version = model.facts["sequence"].get("feature_version", 1)
+    if version != FEATURE_VERSION:
+        raise InputError(
+            f"{model_file} was trained with version {version} of the features and this is version "
+            f"{FEATURE_VERSION}: its probabilities would be wrong; train again, or install the "
+            "version of genebatch that model.json in the model file names"
         )
     if set(model.classes) != set(CLASSES):
         raise InputError(f"{model_file} has the classes {list(model.classes)}, not {list(CLASSES)}")
@@ -209,6 +235,26 @@ def _selected(
     return chosen
 
 
+def _trained_on(model: EnsembleModel, genes: Sequence[Gene]) -> pl.Series:
+    """Whether each gene was in the training data; null where the model does not know."""
+    trained = model.facts.get("trained_genes")
+    known = None if trained is None else set(trained)
+    values = [None if known is None else gene.id in known for gene in genes]
+    return pl.Series("trained_on", values, pl.Boolean)
+
+
+def _fitted_values(trained_on: pl.Series) -> list[str]:
+    """Warn of genes that were trained on; gives the warning for the files, if there is one."""
+    if not trained_on.any():
+        return []
+    note = (
+        f"{trained_on.sum():,} of {len(trained_on):,} genes were in the training data; their "
+        "probabilities are fitted values: do not judge the model on them"
+    )
+    log.warning(note)
+    return [note]
+
+
 def _origin(
     model: EnsembleModel, mode: str, band: Band, thresholds: Mapping[str, float]
 ) -> dict[str, str]:
@@ -227,27 +273,34 @@ def _write(
     out: Path,
     scored: Iterable[Answer],
     genes: Sequence[Gene],
+    trained_on: pl.Series,
     classes: Sequence[str],
     fasta: Fasta,
     thresholds: Mapping[str, float],
     origin: Mapping[str, str],
+    notes: Sequence[str],
     bigwig: bool,
 ) -> pl.DataFrame:
     """Write all files under temporary names until the last is finished."""
+    remove_unfinished(out)
+    tracks = {
+        (name, strand): out / BIGWIG.format(name, word)
+        for name in SITES
+        for word, strand in STRANDS.items()
+    }
     with ExitStack() as files:
         positions, bed, coverage = (
             files.enter_context(whole(out / name)) for name in (POSITIONS, BED, COVERAGE)
         )
         write_positions(positions, scored, classes, origin)
-        table = count_coverage(positions, genes, thresholds)
-        write_bed(bed, positions, genes, thresholds, origin)
+        table = count_coverage(positions, genes, thresholds).with_columns(trained_on)
+        write_bed(bed, positions, genes, thresholds, origin, notes)
         if bigwig:
             sizes = {gene.chrom: fasta.contigs[fasta.name_of(gene.chrom)] for gene in genes}
-            tracks = {
-                (name, strand): files.enter_context(whole(out / BIGWIG.format(name, word)))
-                for name in SITES
-                for word, strand in STRANDS.items()
-            }
-            write_bigwigs(tracks, positions, genes, sizes)
+            parts = {key: files.enter_context(whole(path)) for key, path in tracks.items()}
+            write_bigwigs(parts, positions, genes, sizes)
         table.write_csv(coverage, separator="\t")
+        if not bigwig:
+            for path in tracks.values():
+                path.unlink(missing_ok=True)
     return table

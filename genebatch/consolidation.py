@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from genebatch.files import InputError, read_json, write_tsv
+from genebatch.gene_plan import read_gene_groups
 from genebatch.model import EnsembleModel, load_model, merge
 from genebatch.tables import read_tsv
-from genebatch.thresholds import by_class, choose
+from genebatch.thresholds import choose, threshold_facts
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ def consolidate(
     inputs
         Lists of paths `models` (the batches' model files) and `out_of_fold` (their out-of-fold
         scores, in the same order); paths `manifest` (the plan's, every batch of which must be
-        there) and `profile` (of the data set, whose digest the model records).
+        there) and `profile` (of the data set, whose digest the model records). For a built table
+        also `table` (its genes), from which the model knows the genes it was trained on.
     combiner, prevalence
         From the config.
     outputs
@@ -57,6 +59,8 @@ def consolidate(
     if missing:
         raise InputError(f"the models of batches {', '.join(missing)} are missing; run them again")
     _refuse_other_plans(loaded, batches)
+    names = sorted(batches["batch"])
+    ordered = [loaded[name] for name in names]
     facts = read_json(inputs["profile"])
     described: dict[str, Any] = {
         "data_digest": facts["digest"],
@@ -64,21 +68,31 @@ def consolidate(
         "data_groups": facts["groups"],
         "batches": batches.select("batch", "key", "genes", "rows").to_dicts(),
         "sequence": facts.get("sequence"),
+        "trained_genes": trained_genes(ordered, inputs.get("table")),
         **loaded[batches["batch"][0]].facts,
     }
-    names = sorted(batches["batch"])
-    ordered = [loaded[name] for name in names]
     if prevalence == WEIGHTS:
         prevalence = weighted_shares(ordered)
     model = merge(ordered, combiner, prevalence, described)
     table = choose(model, [scores[name] for name in names])
-    model = replace(model, facts=model.facts | {"thresholds": by_class(table)})
+    model = replace(model, facts=model.facts | threshold_facts(table))
     write_tsv(outputs["thresholds"], table)
     model.save(outputs["model"])
     model.save_pickle(outputs["pickle"])
     size = Path(outputs["model"]).stat().st_size / 1e6
     groups = {group for member in model.members for group in member.groups}
     log.info("%d members, %s groups, %.1f MB", len(model.members), f"{len(groups):,}", size)
+
+
+def trained_genes(models: Sequence[EnsembleModel], table: str | Path | None) -> list[str] | None:
+    """Sorted ids of the genes whose group any member was trained on.
+
+    `table` is the file of a `gene_plan.gene_table`; without one the genes are not known: None.
+    """
+    if not table:
+        return None
+    groups = {group for model in models for member in model.members for group in member.groups}
+    return sorted(gene for gene, group in read_gene_groups(table).items() if group in groups)
 
 
 def weighted_shares(models: Sequence[EnsembleModel]) -> dict[str, float]:

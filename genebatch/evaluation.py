@@ -56,7 +56,8 @@ def evaluate(
         Paths `metrics` (TSV, every metric of ensemble, base scores and members, with and without
         weights), `comparison` (TSV, ensemble beside base scores, with bootstrap intervals over
         groups for average precision, log loss and Brier score), `corrections` (TSV, errors of the
-        base scores corrected and made) and `predictions` (Parquet, one line per test row).
+        base scores corrected and made) and `predictions` (Parquet, one line per test row, where
+        `std_{class}` is of the members' probabilities, before a change of prevalence).
 
     Raises
     ------

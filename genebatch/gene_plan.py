@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from genebatch.alignment import SiteScores
 from genebatch.files import InputError, first_names
 from genebatch.gene_models import Gene, foreign_sites, read_groups, splice_sites
 from genebatch.genome import Genome, score_blocks
@@ -74,7 +75,11 @@ def label_sites(gene: Gene, foreign: np.ndarray) -> Sites:
 
 
 def plan_genes(
-    genome: Genome, genes: Sequence[Gene], groups: Mapping[str, str], strata: Strata
+    genome: Genome,
+    genes: Sequence[Gene],
+    groups: Mapping[str, str],
+    strata: Strata,
+    site_scores: SiteScores,
 ) -> list[Planned]:
     """Draw the rows of all genes, in the order of groups and, within a group, of gene ids.
 
@@ -91,6 +96,8 @@ def plan_genes(
         Gene id to group.
     strata
         What is drawn.
+    site_scores
+        Sees the scores of every gene on the way.
     """
     foreign, none = foreign_sites(genes), np.empty(0, np.int64)
     planned, started = [], time.monotonic()
@@ -101,7 +108,7 @@ def plan_genes(
         for gene in members:
             sites = label_sites(gene, foreign.get(gene.id, none))
             sample = sample_gene(
-                score_blocks(genome.scores, gene),
+                site_scores.watch(gene, score_blocks(genome.scores, gene)),
                 gene.length,
                 np.concatenate([sites.donors, sites.acceptors]),
                 np.concatenate([sites.ambiguous, sites.foreign]),

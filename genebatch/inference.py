@@ -36,7 +36,8 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
         Parquet or CSV file, folder or glob of Parquet shards.
     out
         Parquet file: the group and position columns where the table has them, `prediction`,
-        `probability_{class}` and `std_{class}`, the standard deviation across members.
+        `probability_{class}`, and `std_{class}`, the standard deviation of the members'
+        probabilities, before a change of prevalence.
 
     Returns
     -------
@@ -71,7 +72,11 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
 
 
 def predict_frame(model: EnsembleModel, frame: pl.DataFrame, identity: list[str]) -> pl.DataFrame:
-    """Identity columns, prediction, probabilities and their deviation for a frame in memory."""
+    """Identity columns, prediction, probabilities and their deviation for a frame in memory.
+
+    The deviation is of the members' probabilities, before a change of prevalence; the probabilities
+    are after it.
+    """
     members = model.frame_probabilities(frame)
     probability = model.combine(members)
     label = pl.Series("prediction", np.array(model.classes)[probability.argmax(axis=1)])

@@ -162,7 +162,16 @@ class EnsembleModel:
         return self._collect(table, lambda probabilities: probabilities, shape)
 
     def predict_std(self, table: Table) -> np.ndarray:
-        """Standard deviation of the members' probabilities, (rows, classes)."""
+        """Standard deviation of the members' probabilities, before a change of prevalence.
+
+        `predict_proba` is after it: where `prevalence` makes a class rare, its probabilities are
+        smaller than the members' and their deviation is not of the same scale.
+
+        Returns
+        -------
+        numpy.ndarray
+            (rows, classes) float64.
+        """
         return self._collect(table, lambda p: p.std(axis=1), (len(self.classes),))
 
     def frame_probabilities(self, frame: pl.DataFrame) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Which positions of a gene the model re-scores, by one rule, and what it says of them."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -8,9 +9,12 @@ import polars as pl
 
 from genebatch.call_files import Answer
 from genebatch.files import InputError
-from genebatch.gene_models import Gene
+from genebatch.gene_models import SITES, Gene
 from genebatch.genome import Genome, gene_blocks, score_blocks
 from genebatch.model import EnsembleModel
+from genebatch.sequence import Spec
+
+log = logging.getLogger(__name__)
 
 # Positions of a block, and rows that go through the model at once, where few cost as much as a
 # thousand: where few positions are re-scored, those of several blocks and genes gather. Fastest of
@@ -20,13 +24,17 @@ ROWS = 16_384
 WAITING = 524_288
 # Scores between which the lower end of a band is looked for: 0, then 100 a decade from 1e-9 to 1.
 EDGES = np.concatenate([[0], np.logspace(-9, 0, 901)]).astype(np.float32)
+# Scores may end this many times above those of the training before that is worth a word: the
+# smallest of few positions is larger than that of many.
+CUT_SLACK = 3
 
 
 class Band(NamedTuple):
     """Which positions the model re-scores: those with `low` <= u < `high`.
 
     u is the larger of the donor and the acceptor base score, and at least the floor of the
-    features, below which scores are not told apart. Compared in float32, the scores' own type.
+    features, below which scores are not told apart. A `high` of 1 or more is no upper end, so that
+    a base score of exactly 1 is inside too. Compared in float32, the scores' own type.
     """
 
     low: float
@@ -35,16 +43,22 @@ class Band(NamedTuple):
     def holds(self, scores: np.ndarray, floor: float) -> np.ndarray:
         """Whether each position of (2, n) scores is inside, (n,) bool."""
         uncertain = uncertainty(scores, floor)
-        return (uncertain >= np.float32(self.low)) & (uncertain < np.float32(self.high))
+        return (uncertain >= np.float32(self.low)) & below(uncertain, self.high)
+
+    def __str__(self) -> str:
+        if self == NOWHERE:
+            return "nowhere"
+        end = f" and below {self.high:g}" if self.high < 1 else ""
+        return f"where the larger base score is at least {self.low:g}{end}"
 
 
-# The bands of the modes; that of `hybrid` is an argument.
-EVERYWHERE, NOWHERE = Band(0, np.inf), Band(np.inf, np.inf)
+# The bands of the modes; that of `hybrid` is an argument. No score is above 1.
+EVERYWHERE, NOWHERE = Band(0, 1), Band(2, 2)
 MODES = ("meta", "hybrid", "base")
 
 
 def band_of_mode(mode: str, band: tuple[float, float], target_share: float | None = None) -> Band:
-    """Give the band of a mode; that of `hybrid` is `band`.
+    """Give the band of a mode; that of `hybrid` is `band`, whose upper end from 1 on is none.
 
     Raises
     ------
@@ -70,11 +84,16 @@ def uncertainty(scores: np.ndarray, floor: float) -> np.ndarray:
     return np.maximum(scores.max(axis=0), np.float32(floor))
 
 
+def below(uncertain: np.ndarray, high: float) -> np.ndarray:
+    """Whether values of `uncertainty` are below the upper end of a band, (n,) bool."""
+    return (uncertain < np.float32(high)) | (high >= 1)
+
+
 def band_of_share(genome: Genome, genes: Sequence[Gene], share: float, high: float) -> Band:
     """The widest band below `high` that holds at most `share` of all positions.
 
     One pass over the scores fills a histogram between `EDGES`, so the result depends on nothing
-    but the scores. Where even the last bin holds too many, the band is empty.
+    but the scores. Where even the last bin holds too many, the band is `NOWHERE`.
 
     Parameters
     ----------
@@ -85,19 +104,19 @@ def band_of_share(genome: Genome, genes: Sequence[Gene], share: float, high: flo
     share
         Above 0, at most 1.
     high
-        Upper end of the band.
+        Upper end of the band; none from 1 on.
     """
     counts = np.zeros(len(EDGES), np.int64)
     for gene in genes:
         for block in score_blocks(genome.scores, gene):
             values = uncertainty(block, genome.spec.floor)
-            inside = values[values < np.float32(high)]
+            inside = values[below(values, high)]
             bins = np.searchsorted(EDGES, inside, side="right") - 1
             counts += np.bincount(bins, minlength=len(EDGES))
     above = counts[::-1].cumsum()[::-1]
     fits = above <= share * sum(gene.length for gene in genes)
-    fits &= np.float32(high) > EDGES
-    return Band(float(EDGES[fits.argmax()]), high) if fits.any() else Band(high, high)
+    fits &= below(EDGES, high)
+    return Band(float(EDGES[fits.argmax()]), high) if fits.any() else NOWHERE
 
 
 def answers(
@@ -120,7 +139,9 @@ def answers(
     ------
     Answer
         Successive positions in transcript orientation, fewer than `ROWS` more than `WAITING` of
-        them. No value depends on how many. Holds the features of at most twice `ROWS` positions.
+        them; `deviation` is of the members' probabilities, before a change of prevalence, and
+        `probability` after it. No value depends on how many. Holds the features of at most twice
+        `ROWS` positions.
     """
     for held in _gathered(_pieces(genome, genes, band)):
         base = base_probabilities(np.hstack([piece.scores for piece in held]), model.classes)
@@ -133,6 +154,31 @@ def answers(
             deviation[rescored] = members.std(axis=1)
         stretches = [(piece.gene, piece.start, len(piece.chosen)) for piece in held]
         yield Answer(stretches, base, probability, deviation, rescored)
+
+
+def warn_of_cut(scored: Iterable[Answer], model: EnsembleModel, source: str) -> Iterator[Answer]:
+    """Pass answers on, then warn if the base scores end far above those of the training.
+
+    Weak sites that `source` leaves out are missing from the features of their neighbours. Where
+    the model does not say how far down the scores of its training went, nothing is said.
+    """
+    sites = [list(model.classes).index(name) for name in SITES]
+    least = np.inf
+    for answer in scored:
+        larger = answer.base[:, sites].max(axis=1)
+        least = min(least, float(larger.min(where=larger > 0, initial=np.inf)))
+        yield answer
+    facts = model.facts["sequence"]
+    trained = facts.get("least_score")
+    if trained is None or not np.isfinite(least):
+        return
+    limit = max(trained, Spec.from_json(facts["features"]).floor)
+    if least > CUT_SLACK * limit:
+        log.warning(
+            "the base scores of %s end at %.3g, those of the training at %.3g: features around "
+            "weak sites will differ from training; use scores cut at %.3g or lower",
+            *(source, least, limit, limit),
+        )
 
 
 def base_probabilities(scores: np.ndarray, classes: Sequence[str]) -> np.ndarray:

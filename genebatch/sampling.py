@@ -74,12 +74,15 @@ class Sample(NamedTuple):
         (rows,) uint8, index into `Strata.sources`.
     sizes, drawn
         (sources,) positions that the gene has of each source, and rows drawn of them.
+    least
+        The larger of its two scores where that is smallest above 0, infinite where there is none.
     """
 
     positions: np.ndarray
     source: np.ndarray
     sizes: np.ndarray
     drawn: np.ndarray
+    least: float
 
     @property
     def weights(self) -> np.ndarray:
@@ -121,7 +124,7 @@ def sample_gene(
     Sample
         Holds one byte a nucleotide while drawing, and eight for those of the largest stratum.
     """
-    code = _codes(blocks, length, strata)
+    code, least = _codes(blocks, length, strata)
     code[sites] = SITE
     code[left_out] = LEFT_OUT
     rng = np.random.default_rng([strata.seed, int(digest(name), 16)])
@@ -136,16 +139,22 @@ def sample_gene(
         sizes.append(len(held))
         drawn.append(n)
     positions = np.sort(np.concatenate(chosen)).astype(np.int32)
-    return Sample(positions, code[positions], np.array(sizes), np.array(drawn))
+    return Sample(positions, code[positions], np.array(sizes), np.array(drawn), least)
 
 
-def _codes(blocks: Iterable[np.ndarray], length: int, strata: Strata) -> np.ndarray:
-    """Source of each position by its score alone, (length,) uint8."""
+def _codes(blocks: Iterable[np.ndarray], length: int, strata: Strata) -> tuple[np.ndarray, float]:
+    """Source of each position by its score alone, (length,) uint8; and the least of these scores.
+
+    Where a table is cut, a position that is kept still has its weaker class, so only the larger of
+    the two scores tells how far down the table goes; zeros are left out.
+    """
     code = np.empty(length, np.uint8)
-    start = 0
+    start, least = 0, np.inf
     for scores in blocks:
         stop = start + scores.shape[1]
-        passed = np.searchsorted(strata.above[::-1], scores.max(axis=0), side="right")
+        larger = scores.max(axis=0)
+        passed = np.searchsorted(strata.above[::-1], larger, side="right")
         code[start:stop] = len(strata.sources) - passed
+        least = min(least, float(larger.min(initial=np.inf, where=larger > 0)))
         start = stop
-    return code
+    return code, least

@@ -17,6 +17,8 @@ def refuse_unscored(
 ) -> None:
     """Refuse genes without any score, or name them in the log if `unscored` is "zero".
 
+    Scores that fit no gene at all are refused either way: they are of other genes.
+
     Parameters
     ----------
     source
@@ -36,6 +38,8 @@ def refuse_unscored(
         return
     names = first_names(gene.id for gene in silent)
     fact = f"{source} has no score of {len(silent):,} of {n_genes:,} genes: {names}{hint}"
+    if len(silent) == n_genes:
+        raise InputError(f"{fact}; set {key} to scores of these genes")
     if unscored == "zero":
         log.warning("%s; their scores count as 0", fact)
         return

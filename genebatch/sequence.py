@@ -19,6 +19,9 @@ from genebatch.landscape import Landscape
 from genebatch.nucleotides import UNKNOWN, encode
 from genebatch.score_features import MARGIN
 
+# Raised whenever a column of equal name gets another value, so that a model is not given other
+# numbers than it was trained on.
+FEATURE_VERSION = 1
 FAMILIES = (
     *("scores", "probability", "context", "peak", "cross"),
     *("composition", "landscape", "kmers", "span"),

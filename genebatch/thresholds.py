@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -11,10 +11,11 @@ from genebatch.files import InputError
 from genebatch.gene_models import SITES
 from genebatch.metrics import last_of_ties, missing_rows
 from genebatch.model import EnsembleModel, Member
-from genebatch.rows import label_codes, plain_weights
+from genebatch.rows import base_scores, label_codes, plain_weights, score_columns
 from genebatch.tables import open_shard, record_batches, table_columns
 
 SCHEMA = {
+    "system": pl.String,
     "class": pl.String,
     "weighted": pl.Boolean,
     "threshold": pl.Float64,
@@ -44,14 +45,16 @@ class Threshold(NamedTuple):
 
 class _Rows(NamedTuple):
     codes: np.ndarray  # (n,) int8 class
-    probability: np.ndarray  # (classes, n) float32
+    probability: dict[str, np.ndarray]  # system to (classes, n) float32
     weight: np.ndarray | None  # (n,) float64
 
 
 def choose(model: EnsembleModel, out_of_fold: Sequence[str | Path]) -> pl.DataFrame:
     """Choose the probability threshold of highest F1 of every class on out-of-fold rows.
 
-    Every row is scored by boosters that never saw its group, put through the calibrators of its
+    For the ensemble and, where the data set has base scores, by the same rule on the same rows for
+    these as they are: what is judged beside another must not be the only one that is tuned. Every
+    row is scored by boosters that never saw its group, put through the calibrators of its
     batch and through the model's change of prevalence, so no test group and no fitted row decides
     anything. A group that several batches share counts once, with the scores of the first member
     that holds it. Thresholds are chosen for every class, the most common one included: which class
@@ -67,9 +70,9 @@ def choose(model: EnsembleModel, out_of_fold: Sequence[str | Path]) -> pl.DataFr
     Returns
     -------
     polars.DataFrame
-        One line per class for the rows as they are and, where they have weights, one for the rows
-        by their weights, that is at the prevalence of the genome: `class, weighted` and the fields
-        of `Threshold`.
+        One line per system ("ensemble", "base") and class for the rows as they are and, where they
+        have weights, one for the rows by their weights, that is at the prevalence of the genome:
+        `system, class, weighted` and the fields of `Threshold`.
 
     Raises
     ------
@@ -78,23 +81,32 @@ def choose(model: EnsembleModel, out_of_fold: Sequence[str | Path]) -> pl.DataFr
 
     Notes
     -----
-    Streams over record batches. Holds the probabilities, 4 bytes x rows x classes, with 9 bytes a
-    row of classes and weights; and while one class is sorted another 60 bytes a row.
+    Streams over record batches. Holds the probabilities and the base scores, 4 bytes x rows x
+    classes each, with 9 bytes a row of classes and weights; and while one class is sorted another
+    60 bytes a row.
     """
     rows = _read(model, out_of_fold)
     lines = []
-    for column, name in enumerate(model.classes):
-        y, probability = rows.codes == column, rows.probability[column]
-        for weighted in [False] if rows.weight is None else [False, True]:
-            found = best_f1(y, probability, rows.weight if weighted else None)
-            lines.append((name, weighted, *found))
+    for system, probability in rows.probability.items():
+        for column, name in enumerate(model.classes):
+            y = rows.codes == column
+            for weighted in [False] if rows.weight is None else [False, True]:
+                found = best_f1(y, probability[column], rows.weight if weighted else None)
+                lines.append((system, name, weighted, *found))
     return pl.DataFrame(lines, schema=SCHEMA, orient="row")
 
 
-def by_class(table: pl.DataFrame) -> dict[str, dict[str, float | None]]:
-    """The thresholds of `choose` as the model file has them: class to `rows` and `weighted`."""
+def threshold_facts(table: pl.DataFrame) -> dict[str, Any]:
+    """What the model file has of `choose`: `thresholds`, and `base_thresholds` if there are any."""
+    facts = {"thresholds": by_class(table), "base_thresholds": by_class(table, "base")}
+    return {name: found for name, found in facts.items() if found}
+
+
+def by_class(table: pl.DataFrame, system: str = "ensemble") -> dict[str, dict[str, float | None]]:
+    """The thresholds that `choose` found for a system: class to `rows` and `weighted`."""
     found: dict[str, dict[str, float | None]] = {}
-    for name, weighted, threshold in table.select("class", "weighted", "threshold").iter_rows():
+    lines = table.filter(pl.col("system") == system).select("class", "weighted", "threshold")
+    for name, weighted, threshold in lines.iter_rows():
         kinds = found.setdefault(name, {"rows": None, "weighted": None})
         kinds["weighted" if weighted else "rows"] = threshold
     return found
@@ -114,8 +126,7 @@ def call_thresholds(
     found = {}
     for name in SITES:
         kinds = known.get(name) or {}
-        options = (given.get(name),) if given else (kinds.get("weighted"), kinds.get("rows"))
-        value = next((option for option in options if option is not None), None)
+        value = given.get(name) if given else _preferred(kinds)
         if value is None:
             raise InputError(
                 f"the model holds no threshold for '{name}'; give the probabilities from which "
@@ -125,6 +136,17 @@ def call_thresholds(
             raise InputError(f"--threshold of {name} is {value}, wanted a probability")
         found[name] = float(value)
     return found
+
+
+def base_call_thresholds(model: EnsembleModel) -> dict[str, float] | None:
+    """Give the threshold of highest F1 of the base scores of a donor and an acceptor.
+
+    Chosen as that of the ensemble is, and in use at the same prevalence. None where the model has
+    none for one of them, as those of earlier versions have not.
+    """
+    known = model.facts.get("base_thresholds") or {}
+    found = {name: _preferred(known.get(name) or {}) for name in SITES}
+    return None if None in found.values() else found
 
 
 def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = None) -> Threshold:
@@ -163,31 +185,44 @@ def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = 
     return Threshold(threshold, precision, recall, float(f1[best]), int(end) + 1, len(y), None)
 
 
+def _preferred(kinds: Mapping[str, float | None]) -> float | None:
+    """The threshold at the prevalence of the genome or else of the rows; None if there is none."""
+    options = (kinds.get("weighted"), kinds.get("rows"))
+    return next((option for option in options if option is not None), None)
+
+
 def _read(model: EnsembleModel, paths: Sequence[str | Path]) -> _Rows:
-    """Class, probabilities and weight of the rows of all batches, every group once."""
+    """Class, probabilities, base scores and weight of all batches' rows, every group once."""
     size = sum(_n_rows(path) for path in paths)
-    weighted = "weight" in table_columns(paths[0])
+    known = set(table_columns(paths[0]))
+    scores = set(score_columns(list(model.classes)).values())
+    extra = sorted({"weight"} & known | (scores if scores <= known else set()))
+    systems = ("ensemble", "base") if scores <= known else ("ensemble",)
     codes = np.empty(size, np.int8)
-    probability = np.empty((len(model.classes), size), np.float32)
-    weight = np.empty(size) if weighted else None
+    probability = {s: np.empty((len(model.classes), size), np.float32) for s in systems}
+    weight = np.empty(size) if "weight" in extra else None
     seen: set[str] = set()
     end = 0
     for member, path in zip(model.members, paths, strict=True):
         fresh = pl.Series(sorted(set(member.groups) - seen), dtype=pl.String)
-        for frame in _frames(model, member, path, weighted):
+        for frame in _frames(model, member, path, extra):
             part = frame.filter(pl.col("group").is_in(fresh.implode()))
             start, end = end, end + part.height
             codes[start:end] = label_codes(part["label"], model.classes, None)
-            probability[:, start:end] = _probabilities(model, member, part).T
+            given = {"ensemble": _probabilities(model, member, part)}
+            given |= base_scores(part, model.classes)
+            for system, values in probability.items():
+                values[:, start:end] = given[system].T
             if weight is not None:
                 weight[start:end] = plain_weights(part)
         seen |= set(member.groups)
-    return _Rows(codes[:end], probability[:, :end], None if weight is None else weight[:end])
+    probability = {system: values[:, :end] for system, values in probability.items()}
+    return _Rows(codes[:end], probability, None if weight is None else weight[:end])
 
 
-def _frames(model: EnsembleModel, member: Member, path: str | Path, weighted: bool):
+def _frames(model: EnsembleModel, member: Member, path: str | Path, extra: Sequence[str]):
     """Stream a batch's rows, and raise at their end unless they were those of the member."""
-    columns = ["group", "label", *_margins(model), *(["weight"] if weighted else [])]
+    columns = ["group", "label", *_margins(model), *extra]
     met: set[str] = set()
     for batch in record_batches(path, columns):
         frame = pl.from_arrow(batch).with_columns(pl.col("group").cast(pl.String))

@@ -17,6 +17,8 @@ from genebatch.tables import open_shard, record_batches
 
 SYSTEMS = {"base": "base", "ensemble": "probability"}  # name to the prefix of its columns
 LOSSES = ("log_loss", "brier")
+# From where the base scores call: `THRESHOLD`, as their users do, or their own best threshold.
+BASE_AT = ("default", "best_f1")
 # One position in some thousand is a donor, or an acceptor. Of those that a calibrated score puts
 # below this, not one in ten thousand is, so whatever their order it adds less than 1e-4 to an
 # average precision; above it every position is kept, of human genes one in 200.
@@ -61,12 +63,16 @@ class Tracks:
     losses
         (genes, `LOSSES`, systems, sites) sums over all of them.
     calls
-        (sites, 2, 2, 2) how many of them are a site (or not), called by the base scores (or not)
-        and by the ensemble (or not).
+        (base_thresholds, sites, 2, 2, 2) how many of them are a site (or not), called by the base
+        scores (or not) and by the ensemble (or not).
     rescored
         (`LOWS`,) how many a hybrid band from there on holds.
     left_out
         Positions that were not judged, by the reason.
+    thresholds
+        Probability by class from which the ensemble calls.
+    base_thresholds
+        The same of the base scores, by which of `BASE_AT` they are.
     """
 
     floor: float
@@ -80,6 +86,8 @@ class Tracks:
     calls: np.ndarray
     rescored: np.ndarray
     left_out: dict[str, int]
+    thresholds: dict[str, float]
+    base_thresholds: dict[str, dict[str, float]]
 
     @property
     def folded(self) -> np.ndarray:
@@ -95,15 +103,27 @@ class Counter:
     n_genes
         How many genes there are.
     thresholds
-        Probability from which the ensemble calls a site; the base scores call from 0.5 on.
+        Probability from which the ensemble calls a site.
     score_floor
         Scores below it are not told apart by the features (`sequence.Spec`), as sparse tracks
         leave them out. In the log loss both systems count as at least that and at most one less
         it, so that a site absent from a track costs as much as one that is just in it.
+    base_thresholds
+        Best threshold of the base scores, where it is known; their calls are counted there as well
+        as from 0.5 on.
     """
 
-    def __init__(self, n_genes: int, thresholds: Mapping[str, float], score_floor: float):
-        self._limits = {"base": dict.fromkeys(SITES, THRESHOLD), "ensemble": dict(thresholds)}
+    def __init__(
+        self,
+        n_genes: int,
+        thresholds: Mapping[str, float],
+        score_floor: float,
+        base_thresholds: Mapping[str, float] | None = None,
+    ):
+        limits = (dict.fromkeys(SITES, THRESHOLD), base_thresholds)
+        pairs = zip(BASE_AT, limits, strict=True)
+        self._base_limits = {at: dict(limit) for at, limit in pairs if limit is not None}
+        self._limits = dict(thresholds)
         self._score_floor = score_floor
         self._floor = FLOOR
         self._kept: list[tuple[np.ndarray, ...]] = []
@@ -111,7 +131,7 @@ class Counter:
         self._positions = np.zeros(n_genes, np.int64)
         self._positions_near_end = np.zeros(n_genes, np.int64)
         self._losses = np.zeros((n_genes, len(LOSSES), len(SYSTEMS), len(SITES)))
-        self._calls = np.zeros((len(SITES), 2, 2, 2), np.int64)
+        self._calls = np.zeros((len(self._base_limits), len(SITES), 2, 2, 2), np.int64)
         self._rescored = np.zeros(len(LOWS), np.int64)
         self._left_out = {"foreign": 0, "ambiguous": 0}
 
@@ -138,7 +158,7 @@ class Counter:
             kept = tuple(values[..., order] for values in kept)
         counts = (self._positions, self._positions_near_end)
         sums = (self._losses, self._calls, self._rescored, self._left_out)
-        return Tracks(self._floor, *kept, *counts, *sums)
+        return Tracks(self._floor, *kept, *counts, *sums, self._limits, self._base_limits)
 
     def _add(self, place: int, code: np.ndarray, near_end: np.ndarray, scores: np.ndarray) -> None:
         self._positions[place] += len(code)
@@ -152,12 +172,14 @@ class Counter:
         self._keep(gene, code[kept], near_end[kept], scores[:, :, kept])
 
     def _count(self, place: int, column: int, name: str, y: np.ndarray, scores: np.ndarray) -> None:
-        cell = 4 * y.astype(np.int8)
-        for number, (system, bit) in enumerate(zip(SYSTEMS, (2, 1), strict=True)):
-            cell += bit * called(scores[number], self._limits[system][name])
-            losses = _loss_sums(y, scores[number], max(self._score_floor, CLIP))
+        for number, score in enumerate(scores):
+            losses = _loss_sums(y, score, max(self._score_floor, CLIP))
             self._losses[place, :, number, column] += losses
-        self._calls[column] += np.bincount(cell, minlength=8).reshape(2, 2, 2)
+        base, ensemble = scores
+        known = 4 * y.astype(np.int8) + called(ensemble, self._limits[name])
+        for number, limits in enumerate(self._base_limits.values()):
+            cell = known + 2 * called(base, limits[name])
+            self._calls[number, column] += np.bincount(cell, minlength=8).reshape(2, 2, 2)
 
     def _keep(self, *columns: np.ndarray) -> None:
         """Add positions: gene, class, nearness to an end, scores.

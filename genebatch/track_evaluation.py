@@ -24,7 +24,7 @@ from genebatch.gene_plan import genes_of_groups, label_sites, read_gene_groups
 from genebatch.metrics import METRICS, THRESHOLD
 from genebatch.model import load_model
 from genebatch.planning import read_groups_list
-from genebatch.thresholds import call_thresholds
+from genebatch.thresholds import base_call_thresholds, call_thresholds
 from genebatch.track_counts import LOSSES, SYSTEMS, Counter, Tracks, read_tracks
 from genebatch.track_plots import precision_recall
 from genebatch.track_ranking import PrecisionAtRecall, Ranking, rank, top_k_by_gene
@@ -84,22 +84,21 @@ def evaluate_tracks(
     """
     model = load_model(inputs["model"])
     refuse_seen_groups(model, read_groups_list(inputs["test_groups"]))
-    thresholds = call_thresholds(model)
+    limits = {"thresholds": call_thresholds(model), "base_thresholds": base_call_thresholds(model)}
     score_floor = feature_spec(model, inputs["model"]).floor
     known = read_gene_models(inputs["genes"], transcripts)
     wanted = genes_of_groups(inputs["table"], inputs["test_groups"])
     genes = select_genes(known, wanted, str(inputs["table"]))
     groups = group_places(inputs["table"], genes)
-    tracks = count_tracks(inputs["positions"], known, genes, thresholds, score_floor)
+    tracks = count_tracks(inputs["positions"], known, genes, score_floor=score_floor, **limits)
     rankings = {name: rank(tracks, groups, name) for name in SITES}
-    summary = summarise(tracks, groups, thresholds)
-    points = {name: {"base": THRESHOLD, "ensemble": thresholds[name]} for name in SITES}
+    summary, errors = summarise(tracks, groups), corrections(tracks)
     title = f"All {summary['positions']:,} positions of {summary['genes']:,} test genes"
     write_tsv(outputs["comparison"], compare(tracks, rankings, groups, evaluation))
-    write_tsv(outputs["corrections"], corrections(tracks, thresholds))
+    write_tsv(outputs["corrections"], errors)
     write_tsv(outputs["hybrid"], hybrid_costs(tracks, groups, score_floor))
     write_json(outputs["summary"], summary)
-    precision_recall(outputs["figure"], rankings, points, title)
+    precision_recall(outputs["figure"], rankings, errors, title)
     log.info("%s; %s of them kept for ranking", title, f"{len(tracks.code):,}")
 
 
@@ -115,6 +114,7 @@ def count_tracks(
     genes: Sequence[Gene],
     thresholds: Mapping[str, float],
     score_floor: float,
+    base_thresholds: Mapping[str, float] | None = None,
 ) -> Tracks:
     """Put the complete tracks of some genes beside their splice sites.
 
@@ -126,11 +126,11 @@ def count_tracks(
         All genes of the gene models, whose sites are foreign to each other.
     genes
         Those of them whose tracks are in the file.
-    thresholds, score_floor
+    thresholds, score_floor, base_thresholds
         As `track_counts.Counter` takes them.
     """
     foreign = foreign_sites(known)
-    counter = Counter(len(genes), thresholds, score_floor)
+    counter = Counter(len(genes), thresholds, score_floor, base_thresholds)
     for place, scores in read_tracks(path, genes):
         gene = genes[place]
         counter.add(place, label_sites(gene, foreign[gene.id]), scores)

@@ -3,20 +3,28 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
+import polars as pl
 from matplotlib.axes import Axes
 from sklearn.metrics import precision_recall_curve
 
 from genebatch import look
 from genebatch.metrics import METRICS
+from genebatch.track_counts import BASE_AT
 from genebatch.track_ranking import Ranking
 from genebatch.wording import format_value
+
+DEFAULT, BEST_F1 = BASE_AT
+# Open and filled, so that both are seen where they lie on each other.
+MARKERS = {
+    DEFAULT: {"marker": "o", "markersize": 7, "markerfacecolor": "none", "markeredgewidth": 1.5},
+    BEST_F1: {"marker": "D", "markersize": 6, "markeredgecolor": "white"},
+}
 
 
 def precision_recall(
     path: str | Path,
     rankings: Mapping[str, Ranking],
-    thresholds: Mapping[str, Mapping[str, float]],
+    corrections: pl.DataFrame,
     title: str,
 ) -> None:
     """Draw precision over recall at every position, a panel a class.
@@ -27,8 +35,9 @@ def precision_recall(
         The PNG.
     rankings
         Class to its ranking.
-    thresholds
-        Class to the threshold of each system, which is marked on its curve.
+    corrections
+        As `track_tables.corrections` makes it. What each system calls from its thresholds on is
+        marked, the base scores' at each of theirs.
     title
         Title of the figure.
     """
@@ -41,15 +50,16 @@ def precision_recall(
             if not sites:
                 look.say(axes, "no sites in the test genes")
                 continue
-            for system in ranking.score:
-                colour = look.GREY if system == "base" else look.colour(number)
-                _curve(axes, ranking, system, thresholds[name][system], colour)
-            axes.plot([], [], "o", color="black", markersize=5, label="at the threshold")
+            colours = {"base": look.GREY, "ensemble": look.colour(number)}
+            for system, colour in colours.items():
+                _curve(axes, ranking, system, colour)
+            for system, colour in colours.items():
+                _marks(axes, corrections.filter(pl.col("class") == name), system, colour)
             axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.03), xlabel="recall", ylabel="precision")
-            look.legend(axes, "average precision")
+            look.legend(axes, "average precision; calls")
 
 
-def _curve(axes: Axes, ranking: Ranking, system: str, threshold: float, colour: str) -> None:
+def _curve(axes: Axes, ranking: Ranking, system: str, colour: str) -> None:
     y, score, weight = ranking.y, ranking.score[system], ranking.weight
     precision, recall, _ = precision_recall_curve(
         y, score, sample_weight=weight, drop_intermediate=True
@@ -57,9 +67,18 @@ def _curve(axes: Axes, ranking: Ranking, system: str, threshold: float, colour: 
     value = METRICS["average_precision"](y, score, weight).value
     label = f"{system} {format_value(value)}"
     axes.plot(recall, precision, drawstyle="steps-post", color=colour, label=label)
-    called = score >= threshold
-    if called.any():
-        found = weight[called & y].sum()
-        point = (found / y.sum(), found / weight[called].sum())
-        style = {"markeredgecolor": "white", "zorder": 3, "clip_on": False}
-        axes.plot(*np.array(point), "o", color=colour, markersize=7, **style)
+
+
+def _marks(axes: Axes, lines: pl.DataFrame, system: str, colour: str) -> None:
+    """Mark the calls of a system, which are counted exactly however high the floor has risen."""
+    # Every line has the ensemble's one threshold.
+    own = lines if system == "base" else lines[:1]
+    for line in own.iter_rows(named=True):
+        at = line["base_at"] if system == "base" else BEST_F1
+        found = line["n"] - line[f"{system}_missed"]
+        called = found + line[f"{system}_false"]
+        if called:
+            threshold = f"{line[f'{system}_threshold']:.3g}"
+            text = f"{system} from {threshold} on" + (" (best F1)" if at == BEST_F1 else "")
+            style = {"zorder": 3, "clip_on": False, "linestyle": "none"} | MARKERS[at]
+            axes.plot(found / line["n"], found / called, color=colour, label=text, **style)

@@ -60,12 +60,18 @@ def track_facts(inputs: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def threshold_lines(path: Any) -> list[dict[str, Any]]:
-    """Lines of the thresholds table with their numbers as the page shows them."""
+    """Lines of the thresholds table with their numbers as the page shows them.
+
+    Weighted lines come first, and of a class the base scores before the ensemble.
+    """
+    table = read_tsv(path)
+    place = {name: n for n, name in enumerate(table["class"].unique(maintain_order=True))}
     numbers = ("threshold", "precision", "recall", "f1")
-    return [
+    lines = [
         row | {name: cell(row[name], row["reason"]) for name in numbers}
-        for row in read_tsv(path).sort("weighted", descending=True).iter_rows(named=True)
+        for row in table.iter_rows(named=True)
     ]
+    return sorted(lines, key=lambda row: (not row["weighted"], place[row["class"]], row["system"]))
 
 
 def _line(row: Mapping[str, Any]) -> TrackLine:

@@ -1,49 +1,40 @@
 """Complete tracks in tables: errors corrected and made, the cost of hybrids, what was counted."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from genebatch.gene_models import SITES
-from genebatch.metrics import METRICS, THRESHOLD
+from genebatch.metrics import METRICS
 from genebatch.rescoring import Band
 from genebatch.track_counts import LOWS, SYSTEMS, Tracks
 from genebatch.track_ranking import rank
 
 
-def corrections(tracks: Tracks, thresholds: Mapping[str, float]) -> pl.DataFrame:
+def corrections(tracks: Tracks) -> pl.DataFrame:
     """Errors of the base scores that the ensemble corrected, beside those it made itself.
 
-    The base scores call from 0.5 on, the ensemble from its own threshold of each class on.
+    The ensemble calls from its own threshold of each class on. The base scores call from 0.5 on,
+    as their users do, and once more from a threshold on that was chosen as the ensemble's was,
+    where the model has one.
 
     Returns
     -------
     polars.DataFrame
-        Per class and for "all": `class, base_threshold, ensemble_threshold, n` (sites),
-        `corrected` and `made` (errors of both kinds), `missed_corrected, missed_made` (sites),
-        `false_corrected, false_made` (positions that are none), and what each system misses and
-        calls falsely in all: `base_missed, ensemble_missed, base_false, ensemble_false`.
+        For each threshold of the base scores per class and for "all": `class, base_at` (one of
+        `track_counts.BASE_AT`), `base_threshold, ensemble_threshold, n` (sites), `corrected` and
+        `made` (errors of both kinds), `missed_corrected, missed_made` (sites), `false_corrected,
+        false_made` (positions that are none), and what each system misses and calls falsely in
+        all: `base_missed, ensemble_missed, base_false, ensemble_false`.
     """
     lines = []
-    for name, calls in zip((*SITES, "all"), (*tracks.calls, tracks.calls.sum(axis=0)), strict=True):
-        missed = {"missed_corrected": calls[1, 0, 1], "missed_made": calls[1, 1, 0]}
-        false = {"false_corrected": calls[0, 1, 0], "false_made": calls[0, 0, 1]}
-        totals = {"base_missed": calls[1, 0].sum(), "ensemble_missed": calls[1, :, 0].sum()}
-        totals |= {"base_false": calls[0, 1].sum(), "ensemble_false": calls[0, :, 1].sum()}
-        counts = {
-            "n": calls[1].sum(),
-            "corrected": missed["missed_corrected"] + false["false_corrected"],
-            "made": missed["missed_made"] + false["false_made"],
-            **missed,
-            **false,
-            **totals,
-        }
-        line = {"class": name, "base_threshold": None if name == "all" else THRESHOLD}
-        line["ensemble_threshold"] = thresholds.get(name)
-        lines.append(line | {key: int(count) for key, count in counts.items()})
-    return pl.DataFrame(lines)
+    for (at, limits), calls in zip(tracks.base_thresholds.items(), tracks.calls, strict=True):
+        for name, cells in zip((*SITES, "all"), (*calls, calls.sum(axis=0)), strict=True):
+            line = {"class": name, "base_at": at, "base_threshold": limits.get(name)}
+            line["ensemble_threshold"] = tracks.thresholds.get(name)
+            lines.append(line | _errors(cells))
+    return pl.DataFrame(lines, infer_schema_length=None)
 
 
 def hybrid_costs(tracks: Tracks, groups: np.ndarray, score_floor: float) -> pl.DataFrame:
@@ -80,9 +71,7 @@ def hybrid_costs(tracks: Tracks, groups: np.ndarray, score_floor: float) -> pl.D
     return pl.DataFrame(lines, schema={name: counts.get(name, pl.Float64) for name in lines[0]})
 
 
-def summarise(
-    tracks: Tracks, groups: np.ndarray, thresholds: Mapping[str, float]
-) -> dict[str, Any]:
+def summarise(tracks: Tracks, groups: np.ndarray) -> dict[str, Any]:
     """What was counted, as plain JSON.
 
     `positions` are those judged, `left_out` those that were not; `kept` are those whose rank is
@@ -106,11 +95,29 @@ def summarise(
         "positions": int(tracks.positions.sum()),
         "left_out": tracks.left_out,
         "classes": sites,
-        "thresholds": dict(thresholds),
+        "thresholds": tracks.thresholds,
+        "base_thresholds": tracks.base_thresholds,
         "floor": tracks.floor,
         "kept": len(tracks.code),
         "sites_below_floor": below,
     }
+
+
+def _errors(calls: np.ndarray) -> dict[str, int]:
+    """Errors by kind; calls are (site or not, called by base or not, by the ensemble or not)."""
+    missed = {"missed_corrected": calls[1, 0, 1], "missed_made": calls[1, 1, 0]}
+    false = {"false_corrected": calls[0, 1, 0], "false_made": calls[0, 0, 1]}
+    totals = {"base_missed": calls[1, 0].sum(), "ensemble_missed": calls[1, :, 0].sum()}
+    totals |= {"base_false": calls[0, 1].sum(), "ensemble_false": calls[0, :, 1].sum()}
+    counts = {
+        "n": calls[1].sum(),
+        "corrected": missed["missed_corrected"] + false["false_corrected"],
+        "made": missed["missed_made"] + false["false_made"],
+        **missed,
+        **false,
+        **totals,
+    }
+    return {name: int(count) for name, count in counts.items()}
 
 
 def _precisions(

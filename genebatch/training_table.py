@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import logging
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from genebatch.alignment import OFFSETS, SiteScores, check_motifs
 from genebatch.fasta import Fasta
 from genebatch.files import whole
 from genebatch.gene_models import (
@@ -33,7 +36,9 @@ from genebatch.gene_plan import (
 from genebatch.genome import Genome, gene_blocks
 from genebatch.sampling import Strata
 from genebatch.score_tracks import open_scores
-from genebatch.sequence import Spec
+from genebatch.sequence import FEATURE_VERSION, Spec
+
+log = logging.getLogger(__name__)
 
 # Rows of a row group, and of the features made at a time: readers skip row groups without a wanted
 # group, and hold one.
@@ -68,7 +73,9 @@ def build_dataset(
     number of shards changes a gene's rows, but for the sites that other genes have in it. Genes
     that overlap or share a given group are one `group`, which is never in two shards. Rows are
     sorted by group, gene and position; `row` is the length of the group's earlier genes plus the
-    position. All files are complete before the first takes its final name.
+    position. All files are complete before the first takes its final name; then other shards
+    (`part-*.parquet`) and unfinished ones that earlier builds left in the shards' folder are
+    removed, as whatever lies there is read.
 
     Holds the gene models, five bytes a row for the positions drawn, one block of one gene and one
     row group of one shard.
@@ -85,8 +92,8 @@ def build_dataset(
     Raises
     ------
     InputError
-        If an input is broken, genes do not lie on the sequence, or there are more shards than
-        groups.
+        If an input is broken, genes do not lie on the sequence, sequence, genes and scores do not
+        line up (`alignment`), or there are more shards than groups.
     """
     spec, strata = Spec.from_json(sequence["features"]), Strata.from_config(sequence["sampling"])
     genes = read_gene_models(sequence["genes"], sequence["transcripts"])
@@ -96,12 +103,17 @@ def build_dataset(
     with ExitStack() as complete:
         fasta = complete.enter_context(Fasta(sequence["fasta"]))
         fasta.check_genes(genes, sequence["genes"])
+        motifs, site_scores = check_motifs(fasta, genes, sequence["genes"]), SiteScores()
         tracks = open_scores(sequence["scores"], genes, sequence["unscored"])
         genome = Genome(fasta, complete.enter_context(tracks), spec)
-        planned = plan_genes(genome, genes, groups, strata)
+        planned = plan_genes(genome, genes, groups, strata, site_scores)
+        alignment = _alignment(motifs, site_scores.check())
         dealt = deal_genes(planned, len(shards), strata.seed)
         table = gene_table(planned, dealt, strata)
-        facts = _facts(sequence, spec, table, strata)
+        facts = _facts(sequence, spec, table, strata) | {
+            "alignment": alignment,
+            "least_score": _least_score(planned),
+        }
         for number, path in enumerate(shards):
             temporary = complete.enter_context(whole(path))
             members = [planned[place] for place in np.flatnonzero(dealt == number)]
@@ -109,6 +121,32 @@ def build_dataset(
             _write_shard(temporary, genome, members, strata, facts)
             log_rate(f"shard {number + 1}/{len(shards)}", members, started)
         table.write_csv(complete.enter_context(whole(genes_out)), separator="\t")
+    _remove_stale(shards)
+
+
+def _alignment(motifs: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sites tell of sequence and scores, by strand and kind."""
+    strands = {
+        strand: {kind: facts | scores[strand][kind] for kind, facts in kinds.items()}
+        for strand, kinds in motifs.items()
+    }
+    return {"offsets": OFFSETS.tolist()} | strands
+
+
+def _least_score(planned: Iterable[Planned]) -> float | None:
+    """Smallest base score above 0 of all genes; None where every score is 0."""
+    least = min(gene.sample.least for gene in planned)
+    return least if math.isfinite(least) else None
+
+
+def _remove_stale(shards: Iterable[str | Path]) -> None:
+    """Remove from the folders of the shards what earlier builds left there."""
+    kept = {Path(path).parent.resolve() / Path(path).name for path in shards}
+    for folder in {path.parent for path in kept}:
+        found = [*folder.glob("part-*.parquet"), *folder.glob(".*.part.parquet")]
+        for path in sorted(set(found) - kept):
+            path.unlink()
+            log.info("removed %s, left by an earlier build", path)
 
 
 def _facts(
@@ -117,6 +155,7 @@ def _facts(
     """What the shards say of themselves in their schema metadata."""
     sums = table.select(pl.sum("length", *Sites._fields, "^rows_.*$")).row(0, named=True)
     return {
+        "feature_version": FEATURE_VERSION,
         "features": spec.to_json(),
         "sampling": dict(sequence["sampling"]),
         "transcripts": sequence["transcripts"],

@@ -210,17 +210,18 @@ class Data:
         self.rows.hstack(probabilities).write_parquet(paths["predictions"])
         return paths
 
-    def _thresholds(self):
+    def thresholds(self):
         path = self.folder / "thresholds.tsv"
         lines = [
-            (name, weighted, 0.25, 0.75, 0.5, 0.6, None if number else "no positive rows")
+            (system, name, weighted, limit, 0.75, 0.5, 0.6, None if number else "no positive rows")
+            for system, limit in (("ensemble", 0.25), *([("base", 0.375)] if self.base else []))
             for number, name in enumerate(self.classes)
             for weighted in ([False, True] if self.weight else [False])
         ]
-        names = ("class", "weighted", "threshold", "precision", "recall", "f1", "reason")
+        names = ("system", "class", "weighted", "threshold", "precision", "recall", "f1", "reason")
         table = pl.DataFrame(lines, schema=names, orient="row")
         missing = pl.col("reason").is_not_null()
-        numbers = [pl.when(~missing).then(pl.col(name)).alias(name) for name in names[2:6]]
+        numbers = [pl.when(~missing).then(pl.col(name)).alias(name) for name in names[3:7]]
         table.with_columns(numbers).write_csv(path, separator="\t")
         return path
 
@@ -265,6 +266,6 @@ class Data:
             "summaries": [summary],
             "usage": records,
             "model": self.model,
-            "thresholds": self._thresholds(),
+            "thresholds": self.thresholds(),
             **self.evaluation(intervals),
         }

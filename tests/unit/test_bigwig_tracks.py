@@ -79,7 +79,8 @@ def test_blocks_are_cut_from_the_whole_and_the_outside_is_zero(four, one):
 
 def test_nan_is_no_score(four):
     silent = gene("nan", 111, 120)
-    assert not np.any(open_scores(four(), [silent], unscored="zero").fetch(silent, 0, 9))
+    with open_scores(four(), [PLUS, silent], unscored="zero") as tracks:
+        assert not np.any(tracks.fetch(silent, 0, 9))
 
 
 def test_chromosomes_are_found_under_other_names(four):

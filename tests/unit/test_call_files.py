@@ -1,5 +1,7 @@
 """The positions file, and the count that finds every gap in it."""
 
+from contextlib import suppress
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -7,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from genebatch import call_files
-from genebatch.call_files import Answer, count_coverage, write_positions
+from genebatch.call_files import Answer, count_coverage, remove_unfinished, write_positions
+from genebatch.files import whole
 from made_gene import made_gene
 
 CLASSES = ("acceptor", "neither", "donor")
@@ -32,6 +35,20 @@ RESCORED = np.array([True, False, False, True, True, False, False, True])
 
 def answer(stretches, rows):
     return Answer(stretches, VALUES[rows] / 2, VALUES[rows], VALUES[rows] / 4, RESCORED[rows])
+
+
+@pytest.mark.parametrize(
+    "name", ["positions.parquet", "calls.bed", "coverage.tsv", "donor.plus.bw"]
+)
+def test_unfinished_files_go_and_no_others(tmp_path, name):
+    kept = {".gitignore", "notes.part.bed", name}
+    for other in kept:
+        (tmp_path / other).write_text("mine")
+    with suppress(FileNotFoundError), whole(tmp_path / name) as temporary:
+        remove_unfinished(tmp_path)
+        assert not temporary.exists()
+    assert {path.name for path in tmp_path.iterdir()} == kept
+    remove_unfinished(tmp_path / "absent")
 
 
 @pytest.fixture

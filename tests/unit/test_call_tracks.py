@@ -94,6 +94,13 @@ def test_bed_begins_with_comments_that_say_the_thresholds(positions, tmp_path):
     assert all(line.count("\t") == 5 for line in lines[2:])
 
 
+def test_notes_follow_the_other_comments(positions, tmp_path):
+    write_bed(tmp_path / "calls.bed", positions, GENES, LIMITS, {"made": "by hand"}, ["mind this"])
+    lines = (tmp_path / "calls.bed").read_text().splitlines()
+    assert lines[1:3] == ["# made by hand", "# mind this"]
+    assert not lines[3].startswith("#")
+
+
 def test_bed_without_calls_has_comments_alone(positions, tmp_path):
     write_bed(tmp_path / "calls.bed", positions, GENES[:1], {"donor": 1.0, "acceptor": 1.0}, {})
     assert (tmp_path / "calls.bed").read_text() == "# probability of donor >= 1, acceptor >= 1\n"

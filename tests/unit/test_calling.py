@@ -1,9 +1,13 @@
 """What genebatch.calling promises: every position of every gene, by one rule, or no file at all."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from genebatch import calling, rescoring
@@ -13,6 +17,7 @@ from genebatch.files import InputError
 from genebatch.genome import gene_blocks
 from genebatch.model import EnsembleModel
 from genebatch.rescoring import EDGES, Band
+from genebatch.sequence import FEATURE_VERSION
 from made_calls import CLASSES, SPEC, THRESHOLDS, make
 
 KINDS = ("base", "probability", "std")
@@ -37,6 +42,11 @@ def positions(coverage):
 
 def values(frame, kind):
     return frame.select(f"{kind}_{name}" for name in CLASSES).to_numpy()
+
+
+def read_coverage(folder):
+    kinds = {"trained_on": pl.Boolean}
+    return pl.read_csv(folder / "coverage.tsv", separator="\t", schema_overrides=kinds)
 
 
 def of_gene(frame, name):
@@ -164,7 +174,7 @@ def test_no_more_is_held_than_said(made, tmp_path, monkeypatch):
 
 def test_coverage_counts_what_is_in_the_file(made, tmp_path):
     coverage = call(*made.files, tmp_path, band=(0.02, 0.3))
-    found, table = positions(coverage), pl.read_csv(tmp_path / "coverage.tsv", separator="\t")
+    found, table = positions(coverage), read_coverage(tmp_path)
     assert table.equals(coverage.table)
     for line in table.iter_rows(named=True):
         rows = of_gene(found, line["gene_id"])
@@ -210,6 +220,135 @@ def test_model_of_other_classes_is_refused(made):
         feature_spec(replace(made.model, classes=("a", "b")), "m.gbm")
 
 
+def test_model_of_another_version_of_the_features_is_refused(made):
+    def versioned(version):
+        sequence = made.model.facts["sequence"] | {"feature_version": version}
+        return replace(made.model, facts=made.model.facts | {"sequence": sequence})
+
+    assert feature_spec(versioned(FEATURE_VERSION), "m.gbm") == SPEC
+    with pytest.raises(InputError, match=r"m\.gbm was trained with version 99 .* train again, or"):
+        feature_spec(versioned(99), "m.gbm")
+
+
+def test_model_without_a_version_of_the_features_has_the_first(made, monkeypatch):
+    assert "feature_version" not in made.model.facts["sequence"]
+    monkeypatch.setattr(calling, "FEATURE_VERSION", 1)
+    assert feature_spec(made.model, "m.gbm") == SPEC
+    monkeypatch.setattr(calling, "FEATURE_VERSION", 2)
+    with pytest.raises(InputError, match="version 1 of the features and this is version 2"):
+        feature_spec(made.model, "m.gbm")
+
+
+FITTED = (
+    "1 of 2 genes were in the training data; their probabilities are fitted values: do not judge "
+    "the model on them"
+)
+
+
+def trained_on(made, path, *names):
+    return other_model(made, path, facts=made.model.facts | {"trained_genes": [*names]})
+
+
+def test_genes_of_the_training_are_marked_everywhere(made, tmp_path, caplog):
+    files = trained_on(made, tmp_path / "m.gbm", "long", "inner")
+    coverage = call(*files, tmp_path / "out", wanted=["long", "other"])
+    assert coverage.table.select("gene_id", "trained_on").rows() == [
+        ("long", True),
+        ("other", False),
+    ]
+    assert read_coverage(tmp_path / "out").equals(coverage.table)
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [FITTED]
+    assert f"\n# {FITTED}\n" in (tmp_path / "out" / "calls.bed").read_text()
+
+
+def test_genes_outside_of_the_training_need_no_word(made, tmp_path, caplog):
+    files = trained_on(made, tmp_path / "m.gbm", "long")
+    coverage = call(*files, tmp_path / "out", wanted=["other"])
+    assert coverage.table["trained_on"].to_list() == [False]
+    assert "training data" not in caplog.text
+    assert "training data" not in (tmp_path / "out" / "calls.bed").read_text()
+
+
+def test_base_scores_are_no_fitted_values(made, tmp_path, caplog):
+    files = trained_on(made, tmp_path / "m.gbm", "long")
+    coverage = call(*files, tmp_path / "out", wanted=["long"], mode="base")
+    assert coverage.table["trained_on"].to_list() == [True]
+    assert "training data" not in caplog.text
+
+
+def test_model_that_does_not_know_its_genes_leaves_it_open(made, tmp_path, caplog):
+    coverage = call(*made.files, tmp_path, wanted=["long"])
+    assert coverage.table["trained_on"].to_list() == [None]
+    assert "training data" not in caplog.text
+
+
+def cut_scores(made, path, least):
+    """The positions with a score of `least` or more, the one at 5 with just that; no others.
+
+    They keep their weaker score too, as tables that are cut do.
+    """
+    table = pl.read_csv(made.files[3], separator="\t").with_columns(
+        donor=pl.when(pl.col("position") == 5).then(least).otherwise("donor"),
+        acceptor=pl.when(pl.col("position") == 5).then(least / 1e4).otherwise("acceptor"),
+    )
+    kept = table.filter(pl.max_horizontal("donor", "acceptor") >= least)
+    kept.write_csv(path, separator="\t")
+    return path
+
+
+def known_down_to(made, path, least):
+    sequence = made.model.facts["sequence"] | {"least_score": least}
+    return other_model(made, path, facts=made.model.facts | {"sequence": sequence})[:3]
+
+
+@pytest.mark.parametrize(
+    ("trained", "limit"), [(0.01, "0.01"), (1e-9, "1e-05"), (0.034, None), (None, None)]
+)
+def test_scores_that_end_above_those_of_the_training_are_told(
+    made, tmp_path, caplog, trained, limit
+):
+    scores = cut_scores(made, tmp_path / "cut.tsv", 0.1)
+    files = known_down_to(made, tmp_path / "m.gbm", trained)
+    call(*files, scores, tmp_path / "out", wanted=["long", "other"])
+    told = [r.getMessage() for r in caplog.records if "the base scores of" in r.getMessage()]
+    assert len(told) == (limit is not None)
+    for message in told:
+        assert f"cut.tsv end at 0.1, those of the training at {limit}:" in message
+        assert message.endswith(f"use scores cut at {limit} or lower")
+
+
+def test_base_scores_alone_may_end_anywhere(made, tmp_path, caplog):
+    scores = cut_scores(made, tmp_path / "cut.tsv", 0.1)
+    files = known_down_to(made, tmp_path / "m.gbm", 1e-5)
+    call(*files, scores, tmp_path / "out", wanted=["long", "other"], mode="base")
+    assert "the base scores of" not in caplog.text
+
+
+def test_score_of_one_is_rescored_in_the_usual_band(made, tmp_path):
+    table = pl.read_csv(made.files[3], separator="\t")
+    here = (pl.col("gene_id") == "other") & (pl.col("position") == 7)
+    table.with_columns(
+        pl.when(here).then(value).otherwise(pl.col(name)).alias(name)
+        for name, value in (("donor", 1.0), ("acceptor", 0.0))
+    ).write_csv(tmp_path / "scores.tsv", separator="\t")
+    coverage = call(*made.files[:3], tmp_path / "scores.tsv", tmp_path / "out", wanted=["other"])
+    line = positions(coverage).row(7, named=True)
+    assert line["base_donor"] == 1
+    assert line["rescored"]
+    # The file says the band as it was given.
+    origin = pq.read_schema(tmp_path / "out" / "positions.parquet").metadata[b"genebatch.calls"]
+    assert json.loads(origin)["band"] == [0.00003, 1.0]
+
+
+def test_deviation_is_of_the_members_before_a_change_of_prevalence(made, meta, tmp_path):
+    share = {"neither": 0.999, "donor": 0.0005, "acceptor": 0.0005}
+    files = other_model(made, tmp_path / "m.gbm", prevalence=share)
+    found = positions(call(*files, tmp_path / "out", mode="meta"))
+    np.testing.assert_array_equal(values(found, "std"), values(meta, "std"))
+    assert (found["probability_donor"] <= meta["probability_donor"]).all()
+    assert found["probability_donor"].sum() < meta["probability_donor"].sum() / 2
+
+
 def test_unknown_gene_is_an_error_and_none_is_dropped(made, tmp_path):
     with pytest.raises(InputError, match=r"'outer'.*'other'"):
         call(*made.files, tmp_path / "out", wanted=["long", "outer"])
@@ -228,6 +367,9 @@ def test_gene_without_scores_is_an_error_or_zero(made, tmp_path):
         call(*files, tmp_path / "out")
     coverage = call(*files, tmp_path / "out", unscored="zero", mode="meta")
     assert of_gene(positions(coverage), "tiny")["base_neither"].to_list() == [1.0] * 4
+    with pytest.raises(InputError, match="no score of 1 of 1 genes: tiny"):
+        call(*files, tmp_path / "none", wanted=["tiny"], unscored="zero")
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(
@@ -292,6 +434,23 @@ def test_error_half_way_keeps_the_earlier_files(made, tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_tracks_of_an_earlier_call_go(made, tmp_path):
+    call(*made.files, tmp_path, bigwig=True)
+    (tmp_path / "phylop.bw").write_text("mine")
+    (tmp_path / ".k1ll3d_x.part.parquet").write_text("half")
+    call(*made.files, tmp_path, mode="base")
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"phylop.bw"}
+
+
+def test_tracks_stay_with_the_files_they_belong_to(made, tmp_path, monkeypatch):
+    call(*made.files, tmp_path, bigwig=True)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    drop_a_position(monkeypatch)
+    with pytest.raises(RuntimeError):
+        call(*made.files, tmp_path, mode="base")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_ids_are_a_line_each(tmp_path):
     (tmp_path / "ids.txt").write_text("# two genes\nlong\n\n other \n")
     assert read_ids(tmp_path / "ids.txt") == ["long", "other"]
@@ -323,6 +482,41 @@ def test_command_says_what_is_wrong(made, tmp_path, capsys):
     assert "genebatch call: " in capsys.readouterr().err
     assert main(command(made, tmp_path, "--scores", "plus.donor=a.bw")) == 1
     assert "plus.acceptor" in capsys.readouterr().err
+
+
+def test_command_warns_on_standard_error(made, tmp_path):
+    sequence = made.model.facts["sequence"] | {"least_score": 1e-3}
+    facts = made.model.facts | {"sequence": sequence, "trained_genes": ["long"]}
+    model = other_model(made, tmp_path / "m.gbm", facts=facts)[0]
+    scores = cut_scores(made, tmp_path / "cut.tsv", 0.1)
+    _, _, *options = command(made, tmp_path / "out", "--only", "long", "other")
+    done = subprocess.run(
+        [sys.executable, "-m", "genebatch", "call", model, *options, "--scores", scores],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"WARNING {FITTED}\n" in done.stderr
+    assert f"WARNING the base scores of {scores} end at 0.1, " in done.stderr
+    assert done.stdout.count("\n") == 1
+
+
+def test_command_has_a_message_for_a_full_disk(made, tmp_path, monkeypatch, capsys):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(calling, "write_positions", full)
+    assert main(command(made, tmp_path / "out")) == 1
+    assert capsys.readouterr().err == "genebatch call: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "two", "1.5"])
+def test_command_wants_a_thread_at_least(made, tmp_path, threads, capsys):
+    table = ["predict", "m.gbm", "t.parquet", "-o", "p.parquet"]
+    for arguments in (command(made, tmp_path / "out"), table):
+        with pytest.raises(SystemExit):
+            main([*arguments, f"--threads={threads}"])
+        assert f"--threads: {threads} is not a whole number from 1" in capsys.readouterr().err
 
 
 def test_bigwig_files_are_scores_for_the_next_call(made, tmp_path):

@@ -132,6 +132,24 @@ def test_model_says_how_its_features_were_made(toy, models, tmp_path):
     assert model.facts["sequence"] == made
 
 
+def test_model_knows_the_genes_whose_group_it_was_trained_on(toy, models, tmp_path):
+    assert merge(toy, tmp_path, models).facts["trained_genes"] is None
+    groups = pl.read_parquet(toy.paths()["genes"])["group"].cast(pl.String).to_list()
+    tested = set(pl.read_csv(toy.paths()["test_groups"], separator="\t")["group"])
+    # Every group has two genes, in an order of its own.
+    table = pl.DataFrame(
+        {
+            "gene_id": [f"{end}-{group}" for group in groups[::-1] for end in "zy"],
+            "group": [group for group in groups[::-1] for _ in "zy"],
+        }
+    )
+    table.write_csv(tmp_path / "genes.tsv", separator="\t")
+    model = merge(toy, tmp_path, models, table=tmp_path / "genes.tsv")
+    trained = sorted(set(groups) - tested)
+    wanted = [f"{end}-{group}" for end in "yz" for group in trained]
+    assert model.facts["trained_genes"] == wanted
+
+
 # The prevalence of the weights
 
 

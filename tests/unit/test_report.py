@@ -251,5 +251,13 @@ def test_every_row_of_the_cards_tables_has_as_many_cells_as_its_head(written):
 
 def test_thresholds_are_shown_or_the_reason_why_there_is_none(written):
     _, page, _ = written("ordinary")
-    assert "0.2500" in Page(page).text
+    text = Page(page).text
+    assert "0.2500" in text
+    assert "0.3750" in text
+    assert "chosen on the same rows in the same way" in text
     assert "no positive rows" in Page(page).titles
+    _, page, _ = bare(written)
+    text = Page(page).text
+    assert "0.2500" in text
+    assert "0.3750" not in text
+    assert "in the same way" not in text

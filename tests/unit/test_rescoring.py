@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genebatch.genome import Genome
-from genebatch.rescoring import EDGES, EVERYWHERE, NOWHERE, Band, band_of_share, uncertainty
+from genebatch.rescoring import (
+    EDGES,
+    EVERYWHERE,
+    NOWHERE,
+    Band,
+    band_of_mode,
+    band_of_share,
+    below,
+    uncertainty,
+)
 from genebatch.sequence import Spec
 from made_gene import HeldScores, made_gene
 
@@ -22,9 +31,26 @@ def test_band_has_its_lower_end_and_not_its_upper():
     assert Band(0.02, 0.8).holds(SCORES, 1e-5).tolist() == [False, True, True, False, False, False]
 
 
-def test_band_above_one_holds_certain_scores():
-    assert Band(0.9, 1.0).holds(SCORES, 1e-5).tolist() == [False] * 3 + [True] + [False] * 2
-    assert Band(0.9, 1.1).holds(SCORES, 1e-5).tolist() == [False] * 3 + [True, False, True]
+@pytest.mark.parametrize("high", [1.0, 1.1, np.inf])
+def test_upper_end_of_one_or_more_is_none(high):
+    # The last position has a score of exactly 1.
+    for band in (Band(0.9, high), band_of_mode("hybrid", (0.9, high))):
+        assert band.holds(SCORES, 1e-5).tolist() == [False] * 3 + [True, False, True]
+    almost = float(np.nextafter(np.float32(1), np.float32(0)))
+    assert Band(0.9, almost).holds(SCORES, 1e-5).tolist() == [False] * 3 + [True] + [False] * 2
+
+
+def test_certain_scores_count_in_the_share():
+    gene, tracks = made_gene(0, 4, name="a"), {"a": track([1, 1, 0.5, 0])}
+    assert band_of_share(genome(tracks), [gene], 0.25, 1.0) == NOWHERE
+    held = band_of_share(genome(tracks), [gene], 0.5, 1.0).holds(tracks["a"], 1e-5)
+    assert held.tolist() == [True, True, False, False]
+
+
+def test_band_says_what_it_holds():
+    assert str(Band(3e-5, 1.0)) == "where the larger base score is at least 3e-05"
+    assert str(Band(0.01, 0.8)) == "where the larger base score is at least 0.01 and below 0.8"
+    assert str(NOWHERE) == "nowhere"
 
 
 def test_bands_of_the_other_modes_hold_all_or_nothing():
@@ -75,7 +101,7 @@ def test_band_is_the_widest_that_holds_no_more_than_the_share(seed, share, high)
     tracks = {"a": track(10 ** rng.uniform(-7, 0, 300))}
     found = band_of_share(genome(tracks), [made_gene(0, 300, name="a")], share, high)
     assert found.holds(tracks["a"], 1e-5).mean() <= share
-    lower = EDGES[np.float32(found.low) > EDGES]
+    lower = EDGES[(np.float32(found.low) > EDGES) & below(EDGES, high)]
     if len(lower):
         assert Band(float(lower[-1]), high).holds(tracks["a"], 1e-5).mean() > share
 

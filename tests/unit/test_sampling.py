@@ -50,6 +50,12 @@ def test_either_channel_makes_a_candidate():
     assert sample.sizes.tolist() == [0, 1, 0, 2]
 
 
+@pytest.mark.parametrize("block", [1, 2, 1_000])
+def test_least_score_is_the_smallest_larger_one_above_0_of_all_blocks(block):
+    assert draw([0.5, 0.0, 0.25, 0.125, 0.0], block=block).least == 0.125
+    assert draw([0.0, 0.0, 0.0], block=block).least == math.inf
+
+
 def test_rest_is_drawn_by_score_and_rounded_up():
     # 5 positions from 1e-3 on: ceil(0.5 x 5) = 3 rows; 9 below it: ceil(0.25 x 9) = 3 rows.
     sample = draw([1e-3, 2e-3, 3e-3, 0.01, 0.049] + [9.9e-4] * 9)

@@ -14,7 +14,14 @@ from genebatch import tables
 from genebatch.files import InputError
 from genebatch.model import load_model
 from genebatch.rows import label_codes
-from genebatch.thresholds import best_f1, by_class, call_thresholds, choose
+from genebatch.thresholds import (
+    base_call_thresholds,
+    best_f1,
+    by_class,
+    call_thresholds,
+    choose,
+    threshold_facts,
+)
 from genebatch.training import IDENTITY
 from made_calls import THRESHOLDS
 
@@ -33,7 +40,8 @@ def paths(toy):
 
 def lines(table, name):
     """Threshold by what was counted."""
-    kinds = table.filter(pl.col("class") == name).select("weighted", "threshold").iter_rows()
+    own = table.filter(pl.col("system") == "ensemble", pl.col("class") == name)
+    kinds = own.select("weighted", "threshold").iter_rows()
     return {"weighted" if weighted else "rows": threshold for weighted, threshold in kinds}
 
 
@@ -133,7 +141,7 @@ def test_thresholds_are_of_the_probabilities_that_the_model_would_give(model, pa
     rows = pl.concat(part[0] for part in parts)
     probability = np.concatenate([part[1] for part in parts])
     codes = label_codes(rows["label"], CLASSES, None)
-    table = choose(model, paths)
+    table = choose(model, paths).filter(pl.col("system") == "ensemble")
     assert table["rows"].to_list() == [rows.height] * 6
     assert table["weighted"].to_list() == [False, True] * 3
     for line in table.iter_rows(named=True):
@@ -145,6 +153,58 @@ def test_thresholds_are_of_the_probabilities_that_the_model_would_give(model, pa
         cuts = np.quantile(probability[:, column], np.linspace(0, 1, 33))
         others = [f1_score(y, probability[:, column] >= c, sample_weight=weight) for c in cuts]
         assert line["f1"] >= max(others) - 1e-9
+
+
+def test_base_scores_have_thresholds_of_their_own_on_the_same_rows(model, paths):
+    rows = pl.concat(pl.read_parquet(path) for path in paths)
+    codes = label_codes(rows["label"], CLASSES, None)
+    table = choose(model, paths)
+    assert table["system"].to_list() == ["ensemble"] * 6 + ["base"] * 6
+    assert table["rows"].to_list() == [rows.height] * 12
+    for line in table.filter(pl.col("system") == "base").iter_rows(named=True):
+        score = rows[f"score_{line['class']}"].to_numpy().astype(np.float32)
+        weight = rows["weight"].to_numpy() if line["weighted"] else None
+        found = best_f1(codes == CLASSES.index(line["class"]), score, weight)
+        assert tuple(line[name] for name in found._fields) == found
+    facts = threshold_facts(table)
+    assert facts["thresholds"] == by_class(table)
+    assert facts["base_thresholds"] == by_class(table, "base") != facts["thresholds"]
+
+
+def test_base_scores_are_taken_as_they_are_and_counted_once(model, tmp_path):
+    # Base scores: from 0.4 on three of four calls are donors, F1 = 6/7; from 0.8 on two of two,
+    # F1 = 4/5. Neither calibrators nor the prevalence of use move them.
+    rows = pl.DataFrame(
+        {
+            "group": ["g"] * 5,
+            "label": ["donor", "donor", "neither", "donor", "neither"],
+            **{f"margin_{name}": [0.0] * 5 for name in CLASSES},
+            "score_donor": [0.9, 0.8, 0.6, 0.4, 0.1],
+            "score_neither": [0.05, 0.15, 0.35, 0.55, 0.85],
+            "score_acceptor": [0.05] * 5,
+        }
+    )
+    paths = [tmp_path / "first.parquet", tmp_path / "second.parquet"]
+    rows.write_parquet(paths[0])
+    # A second batch with the same group: its rows do not count again.
+    rows.with_columns(score_donor=pl.lit(0.5)).write_parquet(paths[1])
+    members = tuple(member._replace(groups=("g",)) for member in model.members)
+    share = {"neither": 0.9, "donor": 0.05, "acceptor": 0.05}
+    table = choose(replace(model, members=members, prevalence=share), paths)
+    line = table.row(
+        by_predicate=(pl.col("system") == "base") & (pl.col("class") == "donor"), named=True
+    )
+    assert line["threshold"] == pytest.approx(0.25)
+    assert (line["precision"], line["recall"], line["called"], line["rows"]) == (0.75, 1.0, 4, 5)
+
+
+def test_without_base_scores_there_are_none_of_their_thresholds(model, paths, tmp_path):
+    plain = [tmp_path / f"{number}.parquet" for number in range(2)]
+    for source, path in zip(paths, plain, strict=True):
+        pl.read_parquet(source).drop("^score_.*$").write_parquet(path)
+    table = choose(model, plain)
+    assert table.equals(choose(model, paths).filter(pl.col("system") == "ensemble"))
+    assert threshold_facts(table) == {"thresholds": by_class(table)}
 
 
 def test_change_of_prevalence_moves_the_thresholds_and_calls_the_same_rows(model, tmp_path):
@@ -198,7 +258,7 @@ def test_table_without_weights_has_no_weighted_lines(model, paths, tmp_path):
     for source, path in zip(paths, plain, strict=True):
         pl.read_parquet(source).drop("weight").write_parquet(path)
     table = choose(model, plain)
-    assert table["weighted"].to_list() == [False] * 3
+    assert table["weighted"].to_list() == [False] * 6
     weighted = choose(model, paths)
     assert by_class(table) == {
         name: {"rows": lines(weighted, name)["rows"], "weighted": None} for name in CLASSES
@@ -211,10 +271,10 @@ def test_class_without_rows_has_no_threshold(model, paths, tmp_path):
         label = pl.col("label").replace("acceptor", "neither")
         pl.read_parquet(source).with_columns(label).write_parquet(path)
     table = choose(model, made).filter(pl.col("class") == "acceptor")
-    assert table["reason"].to_list() == [
-        "no positive rows",
-        "no positive rows with a weight above zero",
-    ]
+    assert (
+        table["reason"].to_list()
+        == ["no positive rows", "no positive rows with a weight above zero"] * 2
+    )
     assert by_class(table) == {"acceptor": {"rows": None, "weighted": None}}
 
 
@@ -250,3 +310,15 @@ def test_model_without_threshold_asks_for_the_flag(called, known):
 def test_threshold_must_be_a_probability(called, value):
     with pytest.raises(InputError, match=r"acceptor.* wanted a probability"):
         call_thresholds(called, {"donor": 0.5, "acceptor": value})
+
+
+def test_base_scores_call_at_the_prevalence_that_the_ensemble_does(model):
+    known = {"donor": {"rows": 0.4, "weighted": 0.6}, "acceptor": {"rows": 0.3, "weighted": None}}
+    tuned = replace(model, facts=model.facts | {"base_thresholds": known})
+    assert base_call_thresholds(tuned) == {"donor": 0.6, "acceptor": 0.3}
+
+
+@pytest.mark.parametrize("known", [None, {"donor": {"rows": 0.4, "weighted": None}}])
+def test_model_that_lacks_a_base_threshold_has_none(model, known):
+    older = replace(model, facts=model.facts | {"base_thresholds": known})
+    assert base_call_thresholds(older) is None

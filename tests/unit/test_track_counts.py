@@ -34,9 +34,9 @@ def written(made, tmp_path):
     return read
 
 
-def count(*genes, limits=LIMITS, floor=FLOOR):
+def count(*genes, limits=LIMITS, floor=FLOOR, base=None):
     """Tracks of genes given as (sites, scores)."""
-    counter = Counter(len(genes), limits, floor)
+    counter = Counter(len(genes), limits, floor, base)
     for place, (sites, scores) in enumerate(genes):
         counter.add(place, sites, np.asarray(scores, np.float32))
     return counter.finish()
@@ -114,7 +114,7 @@ def test_positions_of_other_genes_sites_and_of_both_kinds_are_left_out():
     tracks = count((sites, np.full((2, 2, 100), 0.2)))
     assert tracks.left_out == {"foreign": 2, "ambiguous": 1}
     assert tracks.positions.tolist() == [97]
-    assert tracks.calls[:, 1].sum(axis=(1, 2)).tolist() == [2, 2]  # 20 and 59; 60 and 80
+    assert tracks.calls[0, :, 1].sum(axis=(1, 2)).tolist() == [2, 2]  # 20 and 59; 60 and 80
 
 
 def test_calls_are_counted_at_each_systems_own_threshold():
@@ -123,10 +123,32 @@ def test_calls_are_counted_at_each_systems_own_threshold():
     scores[:, 0, :3] = [[0.9, 0.4, 0.4], [0.9, 0.35, 0.2]]  # donors found by both, one, none
     scores[:, 0, 3:6] = [[0.5, 0.6, 0.1], [0.1, 0.7, 0.3]]  # false calls of base, both, ensemble
     tracks = count((sites, scores))
-    donor, acceptor = tracks.calls  # site or not, called by base or not, by ensemble or not
+    ((donor, acceptor),) = tracks.calls  # site or not, called by base or not, by ensemble or not
     assert donor[1].tolist() == [[1, 1], [0, 1]]
     assert donor[0].tolist() == [[4, 1], [1, 1]]
     assert acceptor.tolist() == [[[9, 0], [0, 0]], [[1, 0], [0, 0]]]
+
+
+def test_base_calls_are_counted_from_their_best_threshold_on_as_well():
+    sites = Sites(np.array([0, 1, 2]), np.array([9]), NONE, NONE)
+    scores = np.zeros((2, 2, 10))
+    scores[:, 0, :3] = [[0.9, 0.4, 0.1], [0.9, 0.35, 0.2]]
+    scores[:, 0, 3:6] = [[0.5, 0.45, 0.2], [0.1, 0.7, 0.3]]
+    scores[:, 1, 9] = [0.7, 0.6]
+    tracks = count((sites, scores), base={"donor": 0.4, "acceptor": 0.8})
+    default, tuned = tracks.calls
+    # From 0.5 on the base scores call 0 and 3, from 0.4 on also the donor 1 and the false 4.
+    assert default[0].tolist() == [[[4, 2], [1, 0]], [[1, 1], [0, 1]]]
+    assert tuned[0].tolist() == [[[4, 1], [1, 1]], [[1, 0], [0, 2]]]
+    assert default[1, 1].tolist() == [[0, 0], [0, 1]]
+    assert tuned[1, 1].tolist() == [[0, 1], [0, 0]]
+    assert tracks.base_thresholds == {
+        "default": {"donor": 0.5, "acceptor": 0.5},
+        "best_f1": {"donor": 0.4, "acceptor": 0.8},
+    }
+    plain = count((sites, scores))
+    np.testing.assert_array_equal(plain.calls, tracks.calls[:1])
+    assert [*plain.base_thresholds] == ["default"]
 
 
 def test_losses_are_sums_over_all_positions():

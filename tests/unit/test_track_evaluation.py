@@ -22,6 +22,7 @@ from made_gene import write_gtf
 
 SITES = made_tracks.SITES
 FILES = {"comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json", "figure.png"}
+BASE = {"donor": {"rows": 0.8, "weighted": 0.35}, "acceptor": {"rows": 0.6, "weighted": None}}
 EVALUATION = {"n_replicates": 60, "seed": 3}
 SIDES = ("base", "ensemble", "difference")
 
@@ -58,7 +59,8 @@ class Files:
             "test_groups": folder / "test_groups.tsv",
         }
         limits = {name: {"rows": 0.9, "weighted": t} for name, t in made_tracks.THRESHOLDS.items()}
-        replace(model, facts=model.facts | {"thresholds": limits}).save(self.inputs["model"])
+        facts = model.facts | {"thresholds": limits, "base_thresholds": BASE}
+        replace(model, facts=facts).save(self.inputs["model"])
         self.write_positions()
         names = {gene.id: f"group{n:02d}" for gene, n in zip(made.tested, made.groups, strict=True)}
         rest = [gene.id for gene in made.genes if gene.id not in names]
@@ -130,10 +132,38 @@ def test_every_file_is_written(written):
     metrics = ["average_precision", "average_precision_near_ends", "average_precision_inside"]
     metrics += ["top_k", "precision_at_base_recall", "log_loss", "brier"]
     assert table["metric"].to_list() == metrics * 2
-    assert read_tsv(written["corrections"])["class"].to_list() == [*SITES, "all"]
+    assert read_tsv(written["corrections"])["class"].to_list() == [*SITES, "all"] * 2
     assert read_tsv(written["hybrid"]).height == 1 + len(track_counts.LOWS)
     assert json.loads(written["summary"].read_text())["thresholds"] == made_tracks.THRESHOLDS
     assert is_picture(written["figure"])
+
+
+def test_base_scores_are_corrected_at_both_of_their_thresholds(written, judged):
+    limits = {("donor", "best_f1"): 0.35, ("acceptor", "best_f1"): 0.6}
+    for line in read_tsv(written["corrections"]).iter_rows(named=True):
+        if line["class"] == "all":
+            continue
+        limit = limits.get((line["class"], line["base_at"]), 0.5)
+        assert line["base_threshold"] == limit
+        y, (base, ensemble), _ = judged[line["class"]]
+        wrong = (base >= np.float32(limit)) != y
+        still = (ensemble >= np.float32(made_tracks.THRESHOLDS[line["class"]])) != y
+        assert (line["corrected"], line["made"]) == ((wrong & ~still).sum(), (~wrong & still).sum())
+
+
+def test_model_without_base_thresholds_is_judged_at_one(files, trained, made):
+    limits = {name: {"rows": t, "weighted": None} for name, t in made_tracks.THRESHOLDS.items()}
+    older = {**trained.model.facts, "thresholds": limits}
+    replace(trained.model, facts=older).save(files.inputs["model"])
+    outputs = files.evaluate()
+    table = read_tsv(outputs["corrections"])
+    assert table.select("class", "base_at", "base_threshold").rows() == [
+        ("donor", "default", 0.5),
+        ("acceptor", "default", 0.5),
+        ("all", "default", None),
+    ]
+    assert [*json.loads(outputs["summary"].read_text())["base_thresholds"]] == ["default"]
+    assert is_picture(outputs["figure"])
 
 
 @pytest.mark.parametrize("name", SITES)

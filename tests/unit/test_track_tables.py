@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.metrics import average_precision_score
 
@@ -15,10 +16,12 @@ from genebatch.track_tables import corrections, hybrid_costs, summarise
 NONE = np.empty(0, np.int64)
 LIMITS = {"donor": 0.3, "acceptor": 0.6}
 FLOOR = 1e-5
+BASE = {"donor": 0.35, "acceptor": 0.6}  # best thresholds of the base scores
+KEYS = {"class", "base_at", "base_threshold", "ensemble_threshold"}
 
 
-def count(sites, scores, limits=LIMITS):
-    counter = Counter(1, limits, FLOOR)
+def count(sites, scores, limits=LIMITS, base=None):
+    counter = Counter(1, limits, FLOOR, base)
     counter.add(0, sites, np.asarray(scores, np.float32))
     return counter.finish()
 
@@ -32,7 +35,7 @@ def made():
 def tracks(made, tmp_path_factory):
     path = tmp_path_factory.mktemp("tracks") / "positions.parquet"
     made_tracks.positions(made.tested, made.scores).write_parquet(path)
-    return count_tracks(path, made.genes, made.tested, made_tracks.THRESHOLDS, FLOOR)
+    return count_tracks(path, made.genes, made.tested, made_tracks.THRESHOLDS, FLOOR, BASE)
 
 
 def test_corrections_are_errors_of_both_kinds():
@@ -41,9 +44,10 @@ def test_corrections_are_errors_of_both_kinds():
     scores[:, 0, :4] = [[0.9, 0.1, 0.2, 0.8], [0.9, 0.35, 0.4, 0.2]]  # two gained, one lost
     scores[:, 0, 4:7] = [[0.5, 0.6, 0.1], [0.1, 0.7, 0.3]]  # one taken back, one kept, one new
     scores[:, 1, 8:] = [[0.9, 0.1], [0.1, 0.7]]
-    donor, acceptor, both = corrections(count(sites, scores), LIMITS).iter_rows(named=True)
+    donor, acceptor, both = corrections(count(sites, scores)).iter_rows(named=True)
     assert donor == {
-        **{"class": "donor", "base_threshold": 0.5, "ensemble_threshold": 0.3, "n": 4},
+        **{"class": "donor", "base_at": "default", "base_threshold": 0.5},
+        **{"ensemble_threshold": 0.3, "n": 4},
         **{"corrected": 3, "made": 2, "missed_corrected": 2, "missed_made": 1},
         **{"false_corrected": 1, "false_made": 1, "base_missed": 2, "ensemble_missed": 1},
         **{"base_false": 2, "ensemble_false": 2},
@@ -54,12 +58,35 @@ def test_corrections_are_errors_of_both_kinds():
         None,
         None,
     )
-    for name in set(donor) - {"class", "base_threshold", "ensemble_threshold"}:
+    for name in set(donor) - KEYS:
         assert both[name] == donor[name] + acceptor[name]
 
 
+def test_base_scores_are_beaten_at_their_best_threshold_as_well():
+    sites = Sites(np.arange(4), np.array([9]), NONE, NONE)
+    scores = np.zeros((2, 2, 10))
+    scores[:, 0, :4] = [[0.9, 0.1, 0.2, 0.8], [0.9, 0.35, 0.4, 0.2]]
+    scores[:, 0, 4:7] = [[0.15, 0.6, 0.1], [0.1, 0.7, 0.3]]
+    base = {"donor": 0.15, "acceptor": 0.25}
+    table = corrections(count(sites, scores, base=base))
+    assert table["class"].to_list() == ["donor", "acceptor", "all"] * 2
+    assert table["base_at"].to_list() == ["default"] * 3 + ["best_f1"] * 3
+    assert table["base_threshold"].to_list() == [0.5, 0.5, None, 0.15, 0.25, None]
+    assert table["ensemble_threshold"].to_list() == [0.3, 0.6, None] * 2
+    before, after = table.filter(pl.col("class") == "donor").to_dicts()
+    # From 0.15 on the base scores find the donor 2 themselves and call the position 4 falsely.
+    assert (before["missed_corrected"], after["missed_corrected"]) == (2, 1)
+    assert (before["false_corrected"], after["false_corrected"]) == (0, 1)
+    assert (before["base_missed"], after["base_missed"]) == (2, 1)
+    assert (before["base_false"], after["base_false"]) == (1, 2)
+    for name in ("n", "missed_made", "false_made", "ensemble_missed", "ensemble_false"):
+        assert before[name] == after[name]
+
+
 def test_corrections_add_up_to_the_change_of_errors(tracks):
-    for line in corrections(tracks, made_tracks.THRESHOLDS).iter_rows(named=True):
+    table = corrections(tracks)
+    assert table.height == 6
+    for line in table.iter_rows(named=True):
         before = line["base_missed"] + line["base_false"]
         after = line["ensemble_missed"] + line["ensemble_false"]
         assert before - after == line["corrected"] - line["made"]
@@ -105,11 +132,13 @@ def test_hybrid_costs_are_those_of_all_positions(made, tracks):
 
 
 def test_summary_counts_what_was_judged_and_what_was_not(made, tracks):
-    summary = json.loads(json.dumps(summarise(tracks, made.groups, made_tracks.THRESHOLDS)))
+    summary = json.loads(json.dumps(summarise(tracks, made.groups)))
     length = sum(gene.length for gene in made.tested)
     assert summary["genes"] == len(made.tested)
     assert summary["groups"] == len(np.unique(made.groups))
     assert summary["left_out"]["foreign"] > 0
+    assert summary["thresholds"] == made_tracks.THRESHOLDS
+    assert summary["base_thresholds"] == {"default": dict.fromkeys(BASE, 0.5), "best_f1": BASE}
     assert summary["positions"] + sum(summary["left_out"].values()) == length
     assert summary["classes"]["donor"]["genes"] == len(made.tested)
     assert summary["classes"]["acceptor"]["groups"] == summary["groups"]

@@ -10,9 +10,9 @@ import pytest
 from genebatch import training_table as module
 from genebatch.fasta import Fasta
 from genebatch.files import InputError
-from genebatch.sequence import Spec, position_features
+from genebatch.sequence import FEATURE_VERSION, Spec, position_features
 from genebatch.training_table import METADATA, build_dataset
-from made_gene import made_codes, made_scores
+from made_gene import made_codes, made_gene, made_scores, write_gtf
 
 CONTIGS = {"c1": 3_000, "c2": 2_000}
 # Name: contig, strand, exons of each transcript (0-based half-open).
@@ -245,6 +245,106 @@ def test_shards_say_what_they_were_made_with(built, genome, tmp_path):
     assert facts["counts"]["genes"] == 4
     assert facts["counts"]["positions"] == sum(LENGTHS.values())
     assert facts["counts"]["foreign"] == genes["foreign"].sum() == 2
+
+
+def facts_of(path):
+    return json.loads(pq.read_schema(path).metadata[b"genebatch.sequence"])
+
+
+def test_shards_tell_feature_version_and_least_score(built, tmp_path):
+    larger = np.concatenate(
+        [made_scores(LENGTHS[name], seed).max(axis=0) for seed, name in enumerate(sorted(LENGTHS))]
+    )
+    facts = facts_of(tmp_path / "table/part-000.parquet")
+    assert facts["feature_version"] == FEATURE_VERSION
+    assert facts["least_score"] == float(larger[larger > 0].min())
+
+
+def test_least_score_is_null_where_no_gene_has_any(genome, tmp_path):
+    zero = pl.read_parquet(genome["scores"]).with_columns(donor=0.0, acceptor=0.0)
+    zero.write_parquet(genome["scores"])
+    build(genome, tmp_path / "table")
+    assert facts_of(tmp_path / "table/part-000.parquet")["least_score"] is None
+
+
+def test_shards_tell_how_sequence_and_scores_fit_the_sites(built, tmp_path):
+    facts = facts_of(tmp_path / "table/part-000.parquet")["alignment"]
+    assert facts["offsets"] == [-2, -1, 0, 1, 2]
+    # gamma is the one gene of the minus strand; its donor is at gene position 99.
+    donor = facts["minus"]["donor"]
+    track = made_scores(LENGTHS["gamma"], sorted(LENGTHS).index("gamma"))[0]
+    assert donor["sites"] == 1
+    assert donor["motif_share"] in (0, 1)
+    assert donor["scores"] == pytest.approx(track[97:102], abs=1e-6)
+    assert facts["plus"]["acceptor"]["sites"] == 5
+
+
+@pytest.fixture
+def spliced(genome, tmp_path):
+    """A genome of one gene whose 20 introns begin with GT and end with AG; gives its config."""
+    folder = tmp_path / "data"
+    exons = [(100 * n, 100 * n + 40) for n in range(1, 22)]
+    text = ["A"] * 3_000
+    for _, end in exons[:-1]:
+        text[end : end + 2], text[end + 58 : end + 60] = "GT", "AG"
+    (folder / "genome.fa").write_text(f">c1\n{''.join(text)}\n")
+    write_gtf(folder / "genes.gtf", [made_gene(100, 2_140, "+", "alpha", "c1", [exons])])
+    table = pl.DataFrame(
+        {
+            "gene_id": "alpha",
+            "position": sorted(end - 101 for _, end in exons[:-1]),
+            "donor": 0.9,
+            "acceptor": 0.0,
+        }
+    )
+    table.write_parquet(folder / "scores.parquet")
+    return genome | {"groups": None}
+
+
+def test_scores_one_position_beside_the_sites_are_refused(spliced, tmp_path):
+    build(spliced, tmp_path / "table", n_shards=1)
+    table = pl.read_parquet(spliced["scores"])
+    table.with_columns(pl.col("position") + 1).write_parquet(spliced["scores"])
+    with pytest.raises(InputError, match=r"shifted by \+1 .*set sequence\.scores"):
+        build(spliced, tmp_path / "other", n_shards=1)
+    assert not (tmp_path / "other").exists()
+
+
+def test_genes_of_another_assembly_are_refused_before_scores_are_read(spliced, tmp_path):
+    (tmp_path / "data/genome.fa").write_text(f">c1\n{'A' * 3_000}\n")
+    with pytest.raises(InputError, match=r"different assemblies.*set sequence\.fasta"):
+        build(spliced | {"scores": "nowhere.parquet"}, tmp_path / "table", n_shards=1)
+
+
+def test_what_an_earlier_build_left_goes_from_the_folder_of_the_shards_alone(genome, tmp_path):
+    folder, beside = tmp_path / "table", tmp_path / "beside"
+    for place in (folder, beside, folder / "part-of-it"):
+        place.mkdir()
+        for name in ("part-007.parquet", ".x1y2.part.parquet", ".x1y2.part.tsv", "mine.parquet"):
+            (place / name).write_text("old")
+    rows, _ = build(genome, folder)
+    assert {path.name for path in folder.iterdir()} == {
+        *("part-000.parquet", "part-001.parquet", "genes.tsv"),
+        *(".x1y2.part.tsv", "mine.parquet", "part-of-it"),
+    }
+    assert len(list(beside.iterdir())) == len(list((folder / "part-of-it").iterdir())) == 4
+    assert pl.read_parquet(folder / "part-*.parquet").height == rows.height
+
+
+def test_build_with_fewer_shards_leaves_none_of_the_earlier(genome, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows, _ = build(genome, tmp_path / "table", n_shards=2)
+    build_dataset(genome, ["table/part-000.parquet"], "table/genes.tsv")
+    assert pl.read_parquet(tmp_path / "table/part-*.parquet").height == rows.height
+
+
+def test_failed_build_removes_no_shard(genome, tmp_path):
+    build(genome, tmp_path / "table")
+    with pytest.raises(InputError):
+        build_dataset(
+            genome | {"genes": "nowhere.gtf"}, [tmp_path / "table/part-000.parquet"], "genes.tsv"
+        )
+    assert (tmp_path / "table/part-001.parquet").exists()
 
 
 def test_genes_table_counts_sites_and_rows_of_each_source(built):
