@@ -25,9 +25,10 @@ from genebatch.metrics import METRICS, THRESHOLD
 from genebatch.model import load_model
 from genebatch.planning import read_groups_list
 from genebatch.thresholds import base_call_thresholds, call_thresholds
-from genebatch.track_counts import LOSSES, SYSTEMS, Counter, Tracks, read_tracks
+from genebatch.track_counts import LOSSES, Counter, Tracks
 from genebatch.track_plots import precision_recall
 from genebatch.track_ranking import PrecisionAtRecall, Ranking, rank, top_k_by_gene
+from genebatch.track_reading import SYSTEMS, read_tracks
 from genebatch.track_tables import corrections, hybrid_costs, summarise
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ def count_tracks(
     Parameters
     ----------
     path
-        Positions file, as `track_counts.read_tracks` takes and refuses it.
+        Positions file, as `track_reading.read_tracks` takes and refuses it.
     known
         All genes of the gene models, whose sites are foreign to each other.
     genes

@@ -6,7 +6,8 @@ import numpy as np
 
 from genebatch.gene_models import SITES
 from genebatch.metrics import THRESHOLD, last_of_ties, top_k
-from genebatch.track_counts import SYSTEMS, Tracks
+from genebatch.track_counts import Tracks
+from genebatch.track_reading import SYSTEMS
 
 
 class Ranking(NamedTuple):

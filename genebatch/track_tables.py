@@ -8,8 +8,9 @@ import polars as pl
 from genebatch.gene_models import SITES
 from genebatch.metrics import METRICS
 from genebatch.rescoring import Band
-from genebatch.track_counts import LOWS, SYSTEMS, Tracks
+from genebatch.track_counts import LOWS, Tracks
 from genebatch.track_ranking import rank
+from genebatch.track_reading import SYSTEMS
 
 
 def corrections(tracks: Tracks) -> pl.DataFrame:

@@ -9,7 +9,8 @@ from genebatch import tables, track_counts
 from genebatch.files import InputError
 from genebatch.gene_models import foreign_sites
 from genebatch.gene_plan import Sites, label_sites
-from genebatch.track_counts import Counter, read_tracks
+from genebatch.track_counts import Counter
+from genebatch.track_reading import read_tracks
 from made_gene import made_gene
 
 FLOOR = 1e-5  # of the features
