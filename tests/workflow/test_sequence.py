@@ -166,3 +166,33 @@ def test_wrong_file_is_named_with_what_was_wanted(run, damage, message):
     output = run.fails()
     assert message in output
     assert "Traceback" not in output
+
+
+def change(run: Run, section: str, **keys) -> None:
+    config = run.config
+    config[section] |= keys
+    run.configure(config)
+
+
+def test_another_scorer_scores_anew(run):
+    change(run, "sequence", scorer="spliceai")
+    assert run.planned()["score_genes", None] == 1
+
+
+def test_a_share_to_rescore_calls_only_the_sets_that_it_is_for(run):
+    change(run, "call", target_share=0.02)
+    assert run.ok().count("rule call_genes:") == 1
+    coverage = read(run.folder, "results/calls/few/coverage.tsv")
+    assert 0 < coverage["rescored"].sum() <= 0.02 * coverage["expected"].sum()
+
+
+def test_annotation_of_other_coordinates_is_refused_before_anything_is_built(run):
+    genes = run.folder / "data/genes.gtf"
+    columns = [line.split("\t") for line in genes.read_text().splitlines()]
+    for line in columns:
+        line[3:5] = [str(int(place) + 1) for place in line[3:5]]
+    genes.write_text("".join("\t".join(line) + "\n" for line in columns))
+    output = run.fails()
+    assert "off by 1" in output
+    assert "sequence.genes" in output
+    assert "Traceback" not in output
