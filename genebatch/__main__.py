@@ -102,7 +102,10 @@ def simulate(options: argparse.Namespace) -> None:
     else:
         from genebatch.simulated_genome import simulate_genome
 
-        folder = simulate_genome(options.out, n_genes=options.genes, seed=options.seed)
+        chromosomes = max(1, min(5, options.genes // 2))
+        folder = simulate_genome(
+            options.out, n_genes=options.genes, n_chromosomes=chromosomes, seed=options.seed
+        )
     print(f"example data in {folder}")
 
 
