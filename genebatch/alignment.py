@@ -13,7 +13,7 @@ import numpy as np
 
 from genebatch.fasta import Fasta, gene_codes
 from genebatch.files import InputError
-from genebatch.gene_models import SITES, Gene, splice_sites
+from genebatch.gene_models import SITES, STRANDS, Gene, splice_sites
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,6 @@ FEWEST = 20  # sites of a kind and strand: with fewer nothing is refused
 LEAST_SHARE = 0.5
 # Other places than the sites are refused from this mean score and this multiple of the sites' on.
 LEAST_MEAN, CLEARLY = 0.05, 2
-STRANDS = {"+": "plus", "-": "minus"}
 
 
 class Motif(NamedTuple):
@@ -64,14 +63,14 @@ def check_motifs(fasta: Fasta, genes: Iterable[Gene], source: str) -> dict[str, 
         If fewer than half of the donors are followed by GT or GC, or of the acceptors preceded by
         AG, on a strand with at least 20 of them; it says whether another offset would fit.
     """
-    found = {strand: np.zeros((len(SITES), len(OFFSETS)), np.int64) for strand in STRANDS}
-    sites = {strand: np.zeros(len(SITES), np.int64) for strand in STRANDS}
+    found = {strand: np.zeros((len(SITES), len(OFFSETS)), np.int64) for strand in STRANDS.values()}
+    sites = {strand: np.zeros(len(SITES), np.int64) for strand in STRANDS.values()}
     for gene in genes:
         for kind, positions in enumerate(splice_sites(gene)):
             found[gene.strand][kind] += _motifs_near(fasta, gene, positions, MOTIFS[kind])
             sites[gene.strand][kind] += len(positions)
     facts: dict[str, Any] = {}
-    for strand, name in STRANDS.items():
+    for name, strand in STRANDS.items():
         facts[name] = {}
         for kind, n in enumerate(sites[strand].tolist()):
             shares = found[strand][kind] / max(n, 1)
@@ -128,8 +127,8 @@ class SiteScores:
     def __init__(self):
         # By kind of site, score channel, along or against the gene, offset.
         shape = (len(SITES), len(SITES), 2, len(OFFSETS))
-        self._sums = {strand: np.zeros(shape) for strand in STRANDS}
-        self._sites = {strand: np.zeros(len(SITES), np.int64) for strand in STRANDS}
+        self._sums = {strand: np.zeros(shape) for strand in STRANDS.values()}
+        self._sites = {strand: np.zeros(len(SITES), np.int64) for strand in STRANDS.values()}
 
     def watch(self, gene: Gene, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass on the score blocks of a gene; it is noted once the last one is taken.
@@ -173,7 +172,7 @@ class SiteScores:
             that of the sites' own class at offset 0; it says what fits better.
         """
         facts: dict[str, Any] = {}
-        for strand, name in STRANDS.items():
+        for name, strand in STRANDS.items():
             facts[name] = {}
             for kind, n in enumerate(self._sites[strand].tolist()):
                 means = self._sums[strand][kind] / max(n, 1)

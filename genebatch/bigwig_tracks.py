@@ -9,10 +9,8 @@ import numpy as np
 
 from genebatch.contigs import find_contig, other_names
 from genebatch.files import InputError, first_names
-from genebatch.gene_models import SITES, Gene, genomic_span
+from genebatch.gene_models import SITES, STRANDS, Gene, genomic_span
 from genebatch.score_checks import SUM_TOLERANCE, refuse_unscored
-
-STRANDS = {"plus": "+", "minus": "-"}
 
 
 class BigWigTracks:

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from genebatch.bigwig_tracks import STRANDS, bigwig_library
+from genebatch.bigwig_tracks import bigwig_library
 from genebatch.call_files import (
     COVERAGE,
     POSITIONS,
@@ -22,7 +22,7 @@ from genebatch.call_files import (
 from genebatch.call_tracks import BED, BIGWIG, BIGWIG_KEY, write_bed, write_bigwigs
 from genebatch.fasta import Fasta
 from genebatch.files import InputError, whole
-from genebatch.gene_models import SITES, Gene, read_gene_models, select_genes
+from genebatch.gene_models import SITES, STRANDS, Gene, read_gene_models, select_genes
 from genebatch.genome import Genome
 from genebatch.model import EnsembleModel, load_model
 from genebatch.rescoring import Band, answers, band_of_mode, band_of_share, warn_of_cut

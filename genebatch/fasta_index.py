@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from genebatch.files import InputError, whole
-from genebatch.text_blocks import BYTE_ORDER_MARK, GZIP, open_bytes, read_bytes
+from genebatch.files import GZIP, InputError, whole
+from genebatch.text_blocks import BYTE_ORDER_MARK, open_bytes, read_bytes
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # job scripts bound threads after this import and before that
 SHOWN = 4  # names in a message
 
 
+GZIP = b"\x1f\x8b"  # how a gzip file, and one of bgzip, begins
+
+
 class InputError(ValueError):
     """Something the user gave is wrong; the message names the fact and the remedy."""
 

@@ -19,6 +19,7 @@ from genebatch.transcript_exons import check_exons
 log = logging.getLogger(__name__)
 
 SITES = ("donor", "acceptor")  # kinds of splice sites, and what scores and tracks are of
+STRANDS = {"plus": "+", "minus": "-"}
 
 
 class Transcript(NamedTuple):
@@ -110,6 +111,12 @@ def splice_sites(gene: Gene) -> tuple[np.ndarray, np.ndarray]:
     lasts, firsts = _exon_ends(gene)
     donors, acceptors = (lasts, firsts) if gene.strand == "+" else (firsts, lasts)
     return _gene_positions(gene, np.unique(donors)), _gene_positions(gene, np.unique(acceptors))
+
+
+def stretches(gene: Gene, size: int) -> Iterator[tuple[int, int]]:
+    """First and end position of successive stretches of at most `size` nt that cover a gene."""
+    for start in range(0, gene.length, size):
+        yield start, min(start + size, gene.length)
 
 
 def genomic_positions(gene: Gene, positions: np.ndarray) -> np.ndarray:

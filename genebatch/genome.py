@@ -9,7 +9,7 @@ import polars as pl
 
 from genebatch.composition import gc_count
 from genebatch.fasta import Fasta, gene_codes
-from genebatch.gene_models import Gene
+from genebatch.gene_models import Gene, stretches
 from genebatch.landscape import Landscape
 from genebatch.score_features import MARGIN
 from genebatch.score_tracks import ScoreTracks
@@ -72,8 +72,7 @@ def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[Bloc
     tracks = score_blocks(genome.scores, gene, block)
     landscape = Landscape.collect(tracks, gene.length, genome.spec.floor)
     gene_gc = _gene_gc(genome.fasta, gene, block) if "span" in genome.spec.families else None
-    for start in range(0, gene.length, block):
-        stop = min(start + block, gene.length)
+    for start, stop in stretches(gene, block):
         window = _window(genome, gene, start - MARGIN, stop + MARGIN)
         features = partial(
             window_features,
@@ -88,8 +87,8 @@ def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[Bloc
 
 def score_blocks(scores: ScoreTracks, gene: Gene, block: int = BLOCK) -> Iterator[np.ndarray]:
     """Read the scores of a gene as successive (2, n) blocks, n being at most `block`."""
-    for start in range(0, gene.length, block):
-        yield scores.fetch(gene, start, min(start + block, gene.length))
+    for start, stop in stretches(gene, block):
+        yield scores.fetch(gene, start, stop)
 
 
 def _window(genome: Genome, gene: Gene, start: int, stop: int) -> Window:
@@ -105,6 +104,6 @@ def _window(genome: Genome, gene: Gene, start: int, stop: int) -> Window:
 def _gene_gc(fasta: Fasta, gene: Gene, block: int) -> float:
     """`composition.gc_share` of the whole gene, read block by block."""
     strong = 0
-    for start in range(0, gene.length, block):
-        strong += gc_count(gene_codes(fasta, gene, start, min(start + block, gene.length)))
+    for start, stop in stretches(gene, block):
+        strong += gc_count(gene_codes(fasta, gene, start, stop))
     return strong / gene.length

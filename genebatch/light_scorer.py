@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genebatch.fasta import Fasta, gene_codes
-from genebatch.gene_models import Gene, read_gene_models
+from genebatch.gene_models import Gene, read_gene_models, stretches
 from genebatch.score_file import Stretch, log_scored, write_scores
 
 BLOCK = 262_144  # positions scored at a time; 10 MB while they are
@@ -129,9 +129,8 @@ def score_genes(
 
 def _stretches(genome: Fasta, genes: Sequence[Gene]) -> Iterator[Stretch]:
     for gene in genes:
-        for start in range(0, gene.length, BLOCK):
-            end = min(start + BLOCK, gene.length)
-            codes = gene_codes(genome, gene, start - BEFORE, end + AFTER)
+        for start, stop in stretches(gene, BLOCK):
+            codes = gene_codes(genome, gene, start - BEFORE, stop + AFTER)
             yield Stretch(gene.id, start, score_sequence(codes))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genebatch.files import InputError, write_json
+from genebatch.files import GZIP, InputError, write_json
 
 log = logging.getLogger("genebatch")
 
@@ -23,7 +23,6 @@ MB = 1 << 20
 BASE_MB = 420
 # shap, numba and matplotlib on top, for the rules that draw; see benchmarks/memory.md.
 DRAW_MB = 120
-GZIP = b"\x1f\x8b"  # how a gzip file begins
 # What Snakemake itself holds inside a cluster job: 140 MB batch step and 128 MB inner run.
 SCHEDULER_MB = 300
 MARGIN = 1.15  # estimate >= measured >= estimate / 2 is the promise; this is the upper side

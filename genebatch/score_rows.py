@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from genebatch.files import InputError
 from genebatch.gene_models import SITES, Gene
 from genebatch.score_checks import SUM_TOLERANCE
-from genebatch.tables import check_lacking, find_shards, open_shard
+from genebatch.tables import check_lacking, find_shards, open_shard, record_batches
 from genebatch.text_blocks import read_columns
 
 COLUMNS = ("gene_id", "position", *SITES)
@@ -46,7 +46,7 @@ class ParquetRows:
         """Give row, gene_id (text), position (int64), donor and acceptor (float32)."""
         row = 0
         for path in self.paths:
-            for batch in _batches(path):
+            for batch in record_batches(path, COLUMNS, batch_rows=BATCH_ROWS):
                 frame = pl.from_arrow(batch)
                 yield frame.select(
                     pl.int_range(row, row + frame.height, dtype=pl.Int64).alias("row"),
@@ -184,14 +184,6 @@ def _fault(entry: dict[str, Any]) -> str:
             return f"{name} {entry[name]:g} of gene {gene!r}; wanted a probability, 0 to 1"
     total = entry["donor"] + entry["acceptor"]
     return f"donor and acceptor of gene {gene!r} sum to {total:g}; wanted a sum of at most 1"
-
-
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    with open_shard(path) as file:
-        try:
-            yield from file.iter_batches(BATCH_ROWS, columns=list(COLUMNS), use_threads=False)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path} cannot be read (truncated?): {error}") from error
 
 
 def _footer(path: Path, key: str) -> pq.FileMetaData:

@@ -20,7 +20,7 @@ import numpy as np
 
 from genebatch.fasta import Fasta, gene_codes
 from genebatch.files import InputError, digest
-from genebatch.gene_models import Gene, read_gene_models
+from genebatch.gene_models import Gene, read_gene_models, stretches
 from genebatch.score_file import FLOOR, Stretch, join_scores, log_scored, write_scores
 
 log = logging.getLogger(__name__)
@@ -173,8 +173,7 @@ def one_hot(codes: np.ndarray) -> np.ndarray:
 
 def _windows(genome: Fasta, gene: Gene, block: int) -> Iterator[tuple[int, np.ndarray]]:
     """First gene positions of the blocks, and their codes with `FLANK` more on either side."""
-    for start in range(0, gene.length, block):
-        stop = min(start + block, gene.length)
+    for start, stop in stretches(gene, block):
         yield start, gene_codes(genome, gene, start - FLANK, stop + FLANK)
 
 

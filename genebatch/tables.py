@@ -106,8 +106,9 @@ def record_batches(
     path: str | Path,
     columns: Sequence[str] | None = None,
     row_groups: Sequence[int] | None = None,
+    batch_rows: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Stream a Parquet file in record batches of at most `BATCH_ROWS` rows.
+    """Stream a Parquet file in record batches of at most `batch_rows` rows, or `BATCH_ROWS`.
 
     All columns, or row groups, where none are named. Holds one record batch.
 
@@ -125,7 +126,10 @@ def record_batches(
             columns = list(columns)
         try:
             yield from file.iter_batches(
-                BATCH_ROWS, row_groups=row_groups, columns=columns, use_threads=False
+                batch_rows or BATCH_ROWS,
+                row_groups=row_groups,
+                columns=columns,
+                use_threads=False,
             )
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{path} cannot be read (truncated?): {error}") from error

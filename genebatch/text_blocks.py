@@ -8,11 +8,10 @@ from typing import BinaryIO, NamedTuple
 
 import polars as pl
 
-from genebatch.files import InputError
+from genebatch.files import GZIP, InputError
 
 # Lines of a block become a column of views and some columns cut from them: about ten times this.
 BLOCK_BYTES = 8 << 20
-GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAGIC = {
     b"PAR1": "a Parquet file",

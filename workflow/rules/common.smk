@@ -191,21 +191,15 @@ def batch_memory(rule_name):
     return inner
 
 
-def whole_memory(rule_name):
-    """Resource function: the estimate of a rule that is not about one batch."""
+def whole_memory(rule_name, *annotations):
+    """Resource function: the estimate of a rule that is not about one batch.
+
+    Gene models that it reads add to it.
+    """
 
     def inner(wildcards, attempt):
-        return scaled(WHOLE_DATA_MB[rule_name], attempt)
-
-    return inner
-
-
-def annotated_memory(rule_name):
-    """Resource function: that of a rule which also reads the gene models."""
-
-    def inner(wildcards, attempt):
-        needed = WHOLE_DATA_MB[rule_name] + annotation_mb(SEQUENCE["genes"])
-        return scaled(needed, attempt)
+        read = sum(annotation_mb(path) for path in annotations)
+        return scaled(WHOLE_DATA_MB[rule_name] + read, attempt)
 
     return inner
 

@@ -17,8 +17,10 @@ if SEQUENCE["scorer"] is not None:
             f"../../envs/{SCORER_ENVIRONMENT}.yaml"
         threads: config["learner"]["threads"]
         resources:
-            mem_mb=annotated_memory(f"score_genes_{SEQUENCE['scorer']}"),
-            needs_mb=annotated_memory(f"score_genes_{SEQUENCE['scorer']}"),
+            mem_mb=whole_memory(f"score_genes_{SEQUENCE['scorer']}", SEQUENCE["genes"]),
+            needs_mb=whole_memory(
+                f"score_genes_{SEQUENCE['scorer']}", SEQUENCE["genes"]
+            ),
         params:
             algorithm=ALGORITHM,
             scorer=SEQUENCE["scorer"],
@@ -40,8 +42,8 @@ rule build_dataset:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=annotated_memory("build_dataset"),
-        needs_mb=annotated_memory("build_dataset"),
+        mem_mb=whole_memory("build_dataset", SEQUENCE["genes"]),
+        needs_mb=whole_memory("build_dataset", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
         sequence=sequence_config,
@@ -72,8 +74,8 @@ rule call_genes:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=annotated_memory("call_genes"),
-        needs_mb=annotated_memory("call_genes"),
+        mem_mb=whole_memory("call_genes", SEQUENCE["genes"]),
+        needs_mb=whole_memory("call_genes", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
         sequence=sequence_config,
@@ -112,8 +114,8 @@ rule evaluate_tracks:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=annotated_memory("evaluate_tracks"),
-        needs_mb=annotated_memory("evaluate_tracks"),
+        mem_mb=whole_memory("evaluate_tracks", SEQUENCE["genes"]),
+        needs_mb=whole_memory("evaluate_tracks", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
         transcripts=SEQUENCE["transcripts"],
