@@ -53,8 +53,8 @@ def evaluate(
     threads
         Threads of the prediction.
     outputs
-        Paths `metrics` (TSV, every metric of ensemble, base scores and members, with and without
-        weights), `comparison` (TSV, ensemble beside base scores, with bootstrap intervals over
+        Paths `metrics` (TSV, every metric of model, base scores and members, with and without
+        weights), `comparison` (TSV, model beside base scores, with bootstrap intervals over
         groups for average precision, log loss and Brier score), `corrections` (TSV, errors of the
         base scores corrected and made) and `predictions` (Parquet, one line per test row, where
         `std_{class}` is of the members' probabilities, before a change of prevalence).
@@ -72,7 +72,7 @@ def evaluate(
     log.info("%s rows of %s test groups", f"{rows.height:,}", f"{genes.height:,}")
     classes = list(model.classes)
     codes = label_codes(rows["label"], classes, None)
-    systems = {"ensemble": model.combine(members)}
+    systems = {"model": model.combine(members)}
     systems |= base_scores(rows, classes)
     for number, member in enumerate(model.members):
         systems[f"member {member.name}"] = members[:, number]
@@ -86,7 +86,7 @@ def evaluate(
     write_tsv(outputs["metrics"], metrics)
     write_tsv(outputs["comparison"], compare(metrics, intervals))
     write_tsv(outputs["corrections"], _corrections(codes, systems, classes, weight))
-    predicted = probability_columns(classes, systems["ensemble"], members.std(axis=1))
+    predicted = probability_columns(classes, systems["model"], members.std(axis=1))
     write_parquet(outputs["predictions"], rows.hstack(predicted))
 
 
@@ -117,12 +117,12 @@ def predict_groups(
 
 
 def compare(metrics: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
-    """Every metric of the ensemble beside the base scores.
+    """Every metric of the model beside the base scores.
 
     Returns
     -------
     polars.DataFrame
-        Columns `class, metric, weighted, base, ensemble, difference`, and, for average precision,
+        Columns `class, metric, weighted, base, model, difference`, and, for average precision,
         log loss and Brier score, the number of `groups` with rows of the class and 95 % bootstrap
         intervals over groups of the three as `{name}_low` and `{name}_high`, null where these
         groups are too few.
@@ -132,12 +132,12 @@ def compare(metrics: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
         system: metrics.filter(pl.col("system") == system).select(
             *keys, pl.col("value").alias(system)
         )
-        for system in ("base", "ensemble")
+        for system in ("base", "model")
     }
-    joined = sides["ensemble"].join(sides["base"], on=keys, how="left", maintain_order="left")
+    joined = sides["model"].join(sides["base"], on=keys, how="left", maintain_order="left")
     return (
-        joined.select(*keys, "base", "ensemble")
-        .with_columns((pl.col("ensemble") - pl.col("base")).alias("difference"))
+        joined.select(*keys, "base", "model")
+        .with_columns((pl.col("model") - pl.col("base")).alias("difference"))
         .join(intervals, on=keys, how="left", maintain_order="left")
     )
 
@@ -151,7 +151,7 @@ def _intervals(
     evaluation: Mapping[str, Any],
 ) -> pl.DataFrame:
     lines = []
-    judged = [system for system in ("ensemble", "base") if system in systems]
+    judged = [system for system in ("model", "base") if system in systems]
     for column, name in enumerate(classes):
         scores = {system: systems[system][:, column] for system in judged}
         for weighted in [False] if weight is None else [False, True]:
@@ -160,14 +160,14 @@ def _intervals(
             resampled = _resampled(codes == column, scores, groups, used, evaluation)
             for metric, values in resampled.items():
                 if "base" in values:
-                    values["difference"] = values["ensemble"] - values["base"]
+                    values["difference"] = values["model"] - values["base"]
                 line = {"class": name, "metric": metric, "weighted": weighted, "groups": n_groups}
-                for system in ("base", "ensemble", "difference"):
+                for system in ("base", "model", "difference"):
                     ends = interval(values[system], n_groups) if system in values else None
                     line[f"{system}_low"], line[f"{system}_high"] = ends or (None, None)
                 lines.append(line)
     ends = {
-        f"{s}_{e}": pl.Float64 for s in ("base", "ensemble", "difference") for e in ("low", "high")
+        f"{s}_{e}": pl.Float64 for s in ("base", "model", "difference") for e in ("low", "high")
     }
     return pl.DataFrame(lines, schema_overrides=ends)
 
@@ -199,4 +199,4 @@ def _corrections(
 ) -> pl.DataFrame:
     if "base" not in systems:
         return pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
-    return corrections(codes, systems["base"], systems["ensemble"], classes, weight)
+    return corrections(codes, systems["base"], systems["model"], classes, weight)

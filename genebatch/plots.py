@@ -164,7 +164,7 @@ def members(
     classes: Sequence[str],
     title: str,
 ) -> None:
-    """Draw the average precision of every member, the ensemble and the base scores.
+    """Draw the average precision of every member, the model and the base scores.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def members(
     scores = metrics.filter(pl.col("metric") == "average_precision")
     intervals = comparison.filter(pl.col("metric") == "average_precision")
     systems = scores["system"].unique(maintain_order=True).to_list()
-    order = ["base", "ensemble", *(name for name in systems if name not in ("base", "ensemble"))]
+    order = ["base", "model", *(name for name in systems if name not in ("base", "model"))]
     order = [name for name in order if name in systems]
     size = (3.9, 1.6 + 0.24 * len(order))
     with look.panels(path, len(classes), title, size=size) as panels:
@@ -283,7 +283,7 @@ def _member_marks(axes: Axes, table: pl.DataFrame, order: Sequence[str], colour:
         main = weighted or not weights
         edge = look.GREY if system == "base" else colour
         height = order.index(system) + (0.0 if not weights else -0.14 if main else 0.14)
-        marker = "o" if system in ("base", "ensemble") else "D"
+        marker = "o" if system in ("base", "model") else "D"
         face = edge if main else "white"
         axes.scatter(value, height, s=26, marker=marker, facecolor=face, edgecolor=edge, zorder=3)
     if weights:
@@ -294,7 +294,7 @@ def _member_marks(axes: Axes, table: pl.DataFrame, order: Sequence[str], colour:
 def _interval_bars(axes: Axes, table: pl.DataFrame, order: Sequence[str], colour: str) -> None:
     weights = table["weighted"].any()
     for line in table.iter_rows(named=True):
-        for system in ("base", "ensemble"):
+        for system in ("base", "model"):
             low, high = line[f"{system}_low"], line[f"{system}_high"]
             if system not in order or low is None:
                 continue

@@ -42,7 +42,7 @@ FIGURES = {
     "pr": "Precision and recall on test groups",
     "roc": "ROC on test groups",
     "calibration": "Calibration on test groups",
-    "members": "Average precision of members, ensemble and base scores",
+    "members": "Average precision of members, model and base scores",
 }
 
 
@@ -138,7 +138,7 @@ def _draw_evaluation(evaluation: Evaluation, outputs: Mapping[str, str | Path]) 
     classes, rows = evaluation.classes, evaluation.rows
     codes = label_codes(rows["label"], classes, None)
     probability = rows.select(f"probability_{name}" for name in classes).to_numpy()
-    systems = {"ensemble": probability} | base_scores(rows, classes)
+    systems = {"model": probability} | base_scores(rows, classes)
     scored = Scored(classes, codes, systems, plain_weights(rows))
     size = f"{rows.height:,} rows of {rows['group'].n_unique():,} test groups"
     plots.roc(outputs["roc"], scored, f"ROC of {size}")

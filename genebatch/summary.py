@@ -48,7 +48,7 @@ def closing_words(
 
 def _table(table: pl.DataFrame) -> list[str]:
     """One line for each class and metric: rows as they are, then weighted."""
-    sides = [side for side in ("base", "ensemble") if table[side].null_count() < table.height]
+    sides = [side for side in ("base", "model") if table[side].null_count() < table.height]
     kinds = table["weighted"].unique().sort().to_list()
     names = [f"{side}{' (weighted)' if kind else ''}" for kind in kinds for side in sides]
     head = f"{'class':<14}{'metric':<19}" + "".join(f"{name:>20}" for name in names)
@@ -75,7 +75,7 @@ def _differences(table: pl.DataFrame) -> Iterator[str]:
             said = f"95 % interval over groups [{low:+.4f}, {high:+.4f}]"
         yield (
             f"{row['class']}{COUNTED[row.get('weighted')]}: average precision "
-            f"{_number(row['base'])} to {_number(row['ensemble'])}, {row['difference']:+.4f} "
+            f"{_number(row['base'])} to {_number(row['model'])}, {row['difference']:+.4f} "
             f"against the base scores, {said}"
         )
 

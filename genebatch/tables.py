@@ -182,8 +182,8 @@ def read_tsv(path: str | Path) -> pl.DataFrame:
     """Read a table of this package with its types, even where a column is empty throughout."""
     text = ("group", "batch", "class", "column", "feature", "family", "role", "system")
     text += ("reason", "verdict")
-    numbers = ("value", "base", "ensemble", "difference", "mean_abs_shap", "standard_error")
-    ends = (f"{s}_{e}" for s in ("base", "ensemble", "difference") for e in ("low", "high"))
+    numbers = ("value", "base", "model", "difference", "mean_abs_shap", "standard_error")
+    ends = (f"{s}_{e}" for s in ("base", "model", "difference") for e in ("low", "high"))
     kinds = dict.fromkeys(text, pl.String) | dict.fromkeys((*numbers, *ends), pl.Float64)
     kinds |= {"weighted": pl.Boolean, "kept": pl.Boolean}
     with open(path, encoding="utf-8") as stream:

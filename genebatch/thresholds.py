@@ -52,7 +52,7 @@ class _Rows(NamedTuple):
 def choose(model: EnsembleModel, out_of_fold: Sequence[str | Path]) -> pl.DataFrame:
     """Choose the probability threshold of highest F1 of every class on out-of-fold rows.
 
-    For the ensemble and, where the data set has base scores, by the same rule on the same rows for
+    For the model and, where the data set has base scores, by the same rule on the same rows for
     these as they are: what is judged beside another must not be the only one that is tuned. Every
     row is scored by boosters that never saw its group, put through the calibrators of its
     batch and through the model's change of prevalence, so no test group and no fitted row decides
@@ -70,7 +70,7 @@ def choose(model: EnsembleModel, out_of_fold: Sequence[str | Path]) -> pl.DataFr
     Returns
     -------
     polars.DataFrame
-        One line per system ("ensemble", "base") and class for the rows as they are and, where they
+        One line per system ("model", "base") and class for the rows as they are and, where they
         have weights, one for the rows by their weights, that is at the prevalence of the genome:
         `system, class, weighted` and the fields of `Threshold`.
 
@@ -102,7 +102,7 @@ def threshold_facts(table: pl.DataFrame) -> dict[str, Any]:
     return {name: found for name, found in facts.items() if found}
 
 
-def by_class(table: pl.DataFrame, system: str = "ensemble") -> dict[str, dict[str, float | None]]:
+def by_class(table: pl.DataFrame, system: str = "model") -> dict[str, dict[str, float | None]]:
     """The thresholds that `choose` found for a system: class to `rows` and `weighted`."""
     found: dict[str, dict[str, float | None]] = {}
     lines = table.filter(pl.col("system") == system).select("class", "weighted", "threshold")
@@ -141,7 +141,7 @@ def call_thresholds(
 def base_call_thresholds(model: EnsembleModel) -> dict[str, float] | None:
     """Give the threshold of highest F1 of the base scores of a donor and an acceptor.
 
-    Chosen as that of the ensemble is, and in use at the same prevalence. None where the model has
+    Chosen as that of the model is, and in use at the same prevalence. None where the model has
     none for one of them, as those of earlier versions have not.
     """
     known = model.facts.get("base_thresholds") or {}
@@ -197,7 +197,7 @@ def _read(model: EnsembleModel, paths: Sequence[str | Path]) -> _Rows:
     known = set(table_columns(paths[0]))
     scores = set(score_columns(list(model.classes)).values())
     extra = sorted({"weight"} & known | (scores if scores <= known else set()))
-    systems = ("ensemble", "base") if scores <= known else ("ensemble",)
+    systems = ("model", "base") if scores <= known else ("model",)
     codes = np.empty(size, np.int8)
     probability = {s: np.empty((len(model.classes), size), np.float32) for s in systems}
     weight = np.empty(size) if "weight" in extra else None
@@ -209,7 +209,7 @@ def _read(model: EnsembleModel, paths: Sequence[str | Path]) -> _Rows:
             part = frame.filter(pl.col("group").is_in(fresh.implode()))
             start, end = end, end + part.height
             codes[start:end] = label_codes(part["label"], model.classes, None)
-            given = {"ensemble": _probabilities(model, member, part)}
+            given = {"model": _probabilities(model, member, part)}
             given |= base_scores(part, model.classes)
             for system, values in probability.items():
                 values[:, start:end] = given[system].T

@@ -60,13 +60,13 @@ class Tracks:
         (genes, `LOSSES`, systems, sites) sums over all of them.
     calls
         (base_thresholds, sites, 2, 2, 2) how many of them are a site (or not), called by the base
-        scores (or not) and by the ensemble (or not).
+        scores (or not) and by the model (or not).
     rescored
         (`LOWS`,) how many a hybrid band from there on holds.
     left_out
         Positions that were not judged, by the reason.
     thresholds
-        Probability by class from which the ensemble calls.
+        Probability by class from which the model calls.
     base_thresholds
         The same of the base scores, by which of `BASE_AT` they are.
     """
@@ -99,7 +99,7 @@ class Counter:
     n_genes
         How many genes there are.
     thresholds
-        Probability from which the ensemble calls a site.
+        Probability from which the model calls a site.
     score_floor
         Scores below it are not told apart by the features (`sequence.Spec`), as sparse tracks
         leave them out. In the log loss both systems count as at least that and at most one less
@@ -171,8 +171,8 @@ class Counter:
         for number, score in enumerate(scores):
             losses = _loss_sums(y, score, max(self._score_floor, CLIP))
             self._losses[place, :, number, column] += losses
-        base, ensemble = scores
-        known = 4 * y.astype(np.int8) + called(ensemble, self._limits[name])
+        base, model = scores
+        known = 4 * y.astype(np.int8) + called(model, self._limits[name])
         for number, limits in enumerate(self._base_limits.values()):
             cell = known + 2 * called(base, limits[name])
             self._calls[number, column] += np.bincount(cell, minlength=8).reshape(2, 2, 2)

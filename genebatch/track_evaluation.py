@@ -144,7 +144,7 @@ def compare(
     groups: np.ndarray,
     evaluation: Mapping[str, Any],
 ) -> pl.DataFrame:
-    """Every metric of the ensemble beside the base scores.
+    """Every metric of the model beside the base scores.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def compare(
     Returns
     -------
     polars.DataFrame
-        Columns `class, metric, base, ensemble, difference`, the number of `groups` with sites of
+        Columns `class, metric, base, model, difference`, the number of `groups` with sites of
         the class, 95 % bootstrap intervals over groups of the three as `{name}_low` and
         `{name}_high`, and `reason`, which says why a value or an interval is null. Metrics are
         `average_precision`, and that of the positions within `track_counts.NEAR_END` nt of an end
@@ -240,8 +240,8 @@ def _none(reason: str) -> Outcome:
 def _line(name: str, metric: str, outcome: Outcome, n_groups: int) -> dict[str, Any]:
     value, resampled, reason = outcome
     if reason is None:
-        value = value | {"difference": value["ensemble"] - value["base"]}
-        resampled = resampled | {"difference": resampled["ensemble"] - resampled["base"]}
+        value = value | {"difference": value["model"] - value["base"]}
+        resampled = resampled | {"difference": resampled["model"] - resampled["base"]}
     line = {"class": name, "metric": metric, **dict.fromkeys(_sides()), **value, "groups": n_groups}
     for side in _sides():
         ends = interval(resampled[side], n_groups) if side in resampled else None

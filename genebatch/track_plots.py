@@ -50,7 +50,7 @@ def precision_recall(
             if not sites:
                 look.say(axes, "no sites in the test genes")
                 continue
-            colours = {"base": look.GREY, "ensemble": look.colour(number)}
+            colours = {"base": look.GREY, "model": look.colour(number)}
             for system, colour in colours.items():
                 _curve(axes, ranking, system, colour)
             for system, colour in colours.items():
@@ -71,7 +71,7 @@ def _curve(axes: Axes, ranking: Ranking, system: str, colour: str) -> None:
 
 def _marks(axes: Axes, lines: pl.DataFrame, system: str, colour: str) -> None:
     """Mark the calls of a system, which are counted exactly however high the floor has risen."""
-    # Every line has the ensemble's one threshold.
+    # Every line has the model's one threshold.
     own = lines if system == "base" else lines[:1]
     for line in own.iter_rows(named=True):
         at = line["base_at"] if system == "base" else BEST_F1

@@ -60,7 +60,7 @@ def rank(
     name
         The class.
     rescored : (n,) bool, optional
-        Where the ensemble's scores count; elsewhere the base scores stand in for them.
+        Where the model's scores count; elsewhere the base scores stand in for them.
     near_end
         True for the positions within `track_counts.NEAR_END` nt of an end of their gene alone,
         False for the others alone; by default all.
@@ -69,7 +69,7 @@ def rank(
     y, floor = tracks.code == column + 1, tracks.floor
     scores = dict(zip(SYSTEMS, tracks.scores[:, column], strict=True))
     if rescored is not None:
-        scores["ensemble"] = np.where(rescored, scores["ensemble"], scores["base"])
+        scores["model"] = np.where(rescored, scores["model"], scores["base"])
     own = y | np.any([score >= floor for score in scores.values()], axis=0)
     positions = tracks.positions
     if near_end is not None:
@@ -112,7 +112,7 @@ class PrecisionAtRecall:
     """The precision of each system where it finds as many sites as the base scores from 0.5 on.
 
     Each calls the fewest positions, tied ones together, among which are at least as many sites; the
-    base scores too, or the ensemble alone would profit from ending its calls with a site.
+    base scores too, or the model alone would profit from ending its calls with a site.
 
     Parameters
     ----------

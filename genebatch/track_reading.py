@@ -10,7 +10,7 @@ from genebatch.files import InputError
 from genebatch.gene_models import SITES, Gene
 from genebatch.tables import record_batches
 
-SYSTEMS = {"base": "base", "ensemble": "probability"}  # name to the prefix of its columns
+SYSTEMS = {"base": "base", "model": "probability"}  # name to the prefix of its columns
 
 
 def read_tracks(path: str | Path, genes: Sequence[Gene]) -> Iterator[tuple[int, np.ndarray]]:

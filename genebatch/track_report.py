@@ -22,12 +22,12 @@ LOSSES = frozenset({"log_loss", "brier"})  # a fall is a gain
 
 
 class TrackLine(NamedTuple):
-    """A metric of one class on complete tracks, base scores beside the ensemble."""
+    """A metric of one class on complete tracks, base scores beside the model."""
 
     name: str
     metric: str
     base: Cell
-    ensemble: Cell
+    model: Cell
     difference: Cell
     low: Cell
     high: Cell
@@ -62,7 +62,7 @@ def track_facts(inputs: Mapping[str, Any]) -> dict[str, Any] | None:
 def threshold_lines(path: Any) -> list[dict[str, Any]]:
     """Lines of the thresholds table with their numbers as the page shows them.
 
-    Weighted lines come first, and of a class the base scores before the ensemble.
+    Weighted lines come first, and of a class the base scores before the model.
     """
     table = read_tsv(path)
     place = {name: n for n, name in enumerate(table["class"].unique(maintain_order=True))}
@@ -84,7 +84,7 @@ def _line(row: Mapping[str, Any]) -> TrackLine:
         row["class"],
         METRICS[row["metric"]],
         cell(row["base"], row["reason"]),
-        cell(row["ensemble"], row["reason"]),
+        cell(row["model"], row["reason"]),
         cell(row["difference"], row["reason"], signed=True),
         low,
         high,

@@ -14,26 +14,26 @@ from genebatch.track_reading import SYSTEMS
 
 
 def corrections(tracks: Tracks) -> pl.DataFrame:
-    """Errors of the base scores that the ensemble corrected, beside those it made itself.
+    """Errors of the base scores that the model corrected, beside those it made itself.
 
-    The ensemble calls from its own threshold of each class on. The base scores call from 0.5 on,
-    as their users do, and once more from a threshold on that was chosen as the ensemble's was,
+    The model calls from its own threshold of each class on. The base scores call from 0.5 on,
+    as their users do, and once more from a threshold on that was chosen as the model's was,
     where the model has one.
 
     Returns
     -------
     polars.DataFrame
         For each threshold of the base scores per class and for "all": `class, base_at` (one of
-        `track_counts.BASE_AT`), `base_threshold, ensemble_threshold, n` (sites), `corrected` and
+        `track_counts.BASE_AT`), `base_threshold, model_threshold, n` (sites), `corrected` and
         `made` (errors of both kinds), `missed_corrected, missed_made` (sites), `false_corrected,
         false_made` (positions that are none), and what each system misses and calls falsely in
-        all: `base_missed, ensemble_missed, base_false, ensemble_false`.
+        all: `base_missed, model_missed, base_false, model_false`.
     """
     lines = []
     for (at, limits), calls in zip(tracks.base_thresholds.items(), tracks.calls, strict=True):
         for name, cells in zip((*SITES, "all"), (*calls, calls.sum(axis=0)), strict=True):
             line = {"class": name, "base_at": at, "base_threshold": limits.get(name)}
-            line["ensemble_threshold"] = tracks.thresholds.get(name)
+            line["model_threshold"] = tracks.thresholds.get(name)
             lines.append(line | _errors(cells))
     return pl.DataFrame(lines, infer_schema_length=None)
 
@@ -105,11 +105,11 @@ def summarise(tracks: Tracks, groups: np.ndarray) -> dict[str, Any]:
 
 
 def _errors(calls: np.ndarray) -> dict[str, int]:
-    """Errors by kind; calls are (site or not, called by base or not, by the ensemble or not)."""
+    """Errors by kind; calls are (site or not, called by base or not, by the model or not)."""
     missed = {"missed_corrected": calls[1, 0, 1], "missed_made": calls[1, 1, 0]}
     false = {"false_corrected": calls[0, 1, 0], "false_made": calls[0, 0, 1]}
-    totals = {"base_missed": calls[1, 0].sum(), "ensemble_missed": calls[1, :, 0].sum()}
-    totals |= {"base_false": calls[0, 1].sum(), "ensemble_false": calls[0, :, 1].sum()}
+    totals = {"base_missed": calls[1, 0].sum(), "model_missed": calls[1, :, 0].sum()}
+    totals |= {"base_false": calls[0, 1].sum(), "model_false": calls[0, :, 1].sum()}
     counts = {
         "n": calls[1].sum(),
         "corrected": missed["missed_corrected"] + false["false_corrected"],
@@ -129,5 +129,5 @@ def _precisions(
     found = {}
     for name in SITES:
         y, score, _, weight = rank(tracks, groups, name, rescored)
-        found[name] = METRICS["average_precision"](y, score["ensemble"], weight).value
+        found[name] = METRICS["average_precision"](y, score["model"], weight).value
     return found

@@ -1,4 +1,4 @@
-"""The ensemble beside the base scores, class by class and in words."""
+"""The model beside the base scores, class by class and in words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -33,8 +33,8 @@ VERDICTS = ("better", "worse", "not distinguishable", NOT_JUDGED)
 class Verdict(NamedTuple):
     """Ensemble beside base scores on one class, weighted or in rows.
 
-    `difference` is that of average precision, `low` and `high` its 95 % interval (of the ensemble
-    itself where there are no base scores), `cells` metric to base and ensemble.
+    `difference` is that of average precision, `low` and `high` its 95 % interval (of the model
+    itself where there are no base scores), `cells` metric to base and model.
     """
 
     name: str
@@ -98,7 +98,7 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
 
 
 def overall(evaluation: Evaluation) -> list[tuple[bool, dict[str, tuple[Cell, Cell]]]]:
-    """Metrics of all classes together, base and ensemble, weighted before rows."""
+    """Metrics of all classes together, base and model, weighted before rows."""
     known = _lookup(evaluation.metrics)
     return [
         (weighted, {metric: _sides(known, "all", metric, weighted) for metric in OVERALL})
@@ -107,13 +107,13 @@ def overall(evaluation: Evaluation) -> list[tuple[bool, dict[str, tuple[Cell, Ce
 
 
 def missing(lines: Sequence[Verdict]) -> list[str]:
-    """Every metric of the ensemble without a value, and why."""
+    """Every metric of the model without a value, and why."""
     return [
-        f"{text} of {line.name} ({'weighted' if line.weighted else 'rows'}): {ensemble.note}"
+        f"{text} of {line.name} ({'weighted' if line.weighted else 'rows'}): {model.note}"
         for line in lines
         for metric, text in COLUMNS.items()
-        for _, ensemble in [line.cells[metric]]
-        if ensemble.text == DASH and not (line.weighted and metric in COUNTS_ROWS)
+        for _, model in [line.cells[metric]]
+        if model.text == DASH and not (line.weighted and metric in COUNTS_ROWS)
     ]
 
 
@@ -134,9 +134,9 @@ def _verdict(
         & (pl.col("weighted") == weighted),
         named=True,
     )
-    ends = "difference" if evaluation.has_base else "ensemble"
+    ends = "difference" if evaluation.has_base else "model"
     low, high = line[f"{ends}_low"], line[f"{ends}_high"]
-    score = known["ensemble", name, "average_precision", weighted]
+    score = known["model", name, "average_precision", weighted]
     why = score.reason or why_no_interval(name, line["groups"])
     return Verdict(
         name,
@@ -155,4 +155,4 @@ def _sides(
 ) -> tuple[Cell, Cell]:
     nothing = Metric(None, "no base scores")
     base = known.get(("base", name, metric, weighted), nothing)
-    return cell(*base), cell(*known["ensemble", name, metric, weighted])
+    return cell(*base), cell(*known["model", name, metric, weighted])

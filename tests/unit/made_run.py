@@ -167,7 +167,7 @@ class Data:
         """Write an evaluation whose difference has these intervals, class by class."""
         weight = self.rows["weight"].to_numpy() if self.weight else None
         groups = group_codes(self.rows)
-        systems = {"ensemble": self.probability}
+        systems = {"model": self.probability}
         if self.base:
             systems["base"] = self.scores
         systems["member b000"] = self.probability
@@ -184,13 +184,11 @@ class Data:
                 line = {"class": name, "metric": "average_precision", "weighted": weighted}
                 line["groups"] = 1 if few else 10
                 line |= {"base_low": None, "base_high": None}
-                line |= {"ensemble_low": 0.5 if known else None}
-                line["ensemble_high"] = 0.9 if known else None
+                line |= {"model_low": 0.5 if known else None}
+                line["model_high"] = 0.9 if known else None
                 lines.append(line | {"difference_low": low, "difference_high": high})
         ends = {
-            f"{s}_{e}": pl.Float64
-            for s in ("base", "ensemble", "difference")
-            for e in ("low", "high")
+            f"{s}_{e}": pl.Float64 for s in ("base", "model", "difference") for e in ("low", "high")
         }
         table = pl.DataFrame(lines, schema_overrides=ends, infer_schema_length=None)
         changed = pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
@@ -214,7 +212,7 @@ class Data:
         path = self.folder / "thresholds.tsv"
         lines = [
             (system, name, weighted, limit, 0.75, 0.5, 0.6, None if number else "no positive rows")
-            for system, limit in (("ensemble", 0.25), *([("base", 0.375)] if self.base else []))
+            for system, limit in (("model", 0.25), *([("base", 0.375)] if self.base else []))
             for number, name in enumerate(self.classes)
             for weighted in ([False, True] if self.weight else [False])
         ]

@@ -29,7 +29,7 @@ def make(n_genes: int = 24, seed: int = 0, length: int = 400) -> Made:
     """Genes of two introns on both strands, every fourth overlapped by one with sites of its own.
 
     The last three genes are no test genes. Two genes in a row are a group, and more where they
-    overlap. The base scores know half of what the ensemble knows.
+    overlap. The base scores know half of what the model knows.
     """
     rng = np.random.default_rng(seed)
     genes = []

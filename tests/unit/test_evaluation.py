@@ -111,13 +111,13 @@ def test_model_that_saw_a_test_group_is_refused(toy, tmp_path, member):
 
 
 def test_every_system_is_judged_on_the_same_rows(judged):
-    systems = {"ensemble", "base", "member b000", "member b001"}
+    systems = {"model", "base", "member b000", "member b001"}
     assert set(judged.metrics["system"]) == systems
     shape = judged.metrics.group_by("class", "metric", "weighted").agg(pl.col("system").n_unique())
     assert set(shape["system"]) == {4}
     rows = judged.predictions
     codes = rows["label"].replace_strict(CLASSES, range(3)).to_numpy()
-    for system, prefix in (("ensemble", "probability"), ("base", "score")):
+    for system, prefix in (("model", "probability"), ("base", "score")):
         values = rows.select(f"{prefix}_{name}" for name in CLASSES).to_numpy()
         again = score_table(
             codes,
@@ -131,20 +131,20 @@ def test_every_system_is_judged_on_the_same_rows(judged):
         np.testing.assert_allclose(found["value"].to_numpy(), again["value"].to_numpy(), rtol=1e-9)
 
 
-def test_comparison_is_the_ensemble_less_the_base(judged):
+def test_comparison_is_the_model_less_the_base(judged):
     table = judged.comparison
     keys = ["class", "metric", "weighted"]
-    for system in ("base", "ensemble"):
+    for system in ("base", "model"):
         expected = judged.metrics.filter(system=system).select(*keys, "value")
         joined = table.join(expected, on=keys)
         assert joined.height == table.height == expected.height
         assert joined[system].equals(joined["value"], check_names=False)
-    known = table.drop_nulls(["base", "ensemble"])
+    known = table.drop_nulls(["base", "model"])
     assert known.height > 30
-    assert (known["difference"] - (known["ensemble"] - known["base"])).abs().max() < 1e-12
+    assert (known["difference"] - (known["model"] - known["base"])).abs().max() < 1e-12
 
 
-def test_ensemble_with_the_signals_beats_the_base(many):
+def test_model_with_the_signals_beats_the_base(many):
     table = many.comparison.filter(metric="average_precision", weighted=True)
     for row in table.filter(pl.col("class").is_in(["donor", "acceptor"])).iter_rows(named=True):
         assert row["difference"] > 0.1
@@ -155,7 +155,7 @@ def test_intervals_hold_the_point_estimate(many):
     table = many.comparison.filter(metric="average_precision")
     assert table.height == 6
     for row in table.iter_rows(named=True):
-        for name in ("base", "ensemble", "difference"):
+        for name in ("base", "model", "difference"):
             assert row[f"{name}_low"] < row[name] < row[f"{name}_high"], (row["class"], name)
 
 
@@ -179,11 +179,11 @@ def test_corrections_count_the_calls_that_changed(judged):
 
 
 def test_without_base_scores_and_weights_the_files_are_complete(plain):
-    assert set(plain.metrics["system"]) == {"ensemble", "member b000"}
+    assert set(plain.metrics["system"]) == {"model", "member b000"}
     assert not plain.metrics["weighted"].any()
     assert plain.comparison["base"].null_count() == plain.comparison.height
     assert plain.comparison["difference"].null_count() == plain.comparison.height
-    assert {f"{n}_{e}" for n in ("base", "ensemble", "difference") for e in ("low", "high")} <= {
+    assert {f"{n}_{e}" for n in ("base", "model", "difference") for e in ("low", "high")} <= {
         *plain.comparison.columns
     }
     assert plain.corrections.height == 0
@@ -202,13 +202,13 @@ def test_metric_without_a_value_has_a_reason(request, kind):
 
 def test_class_that_the_test_groups_lack_has_no_precision(plain):
     assert "acceptor" not in set(plain.predictions["label"])
-    row = plain.metrics.filter(system="ensemble", metric="average_precision")
+    row = plain.metrics.filter(system="model", metric="average_precision")
     value, reason = row.filter(pl.col("class") == "acceptor").select("value", "reason").row(0)
     assert (value, reason) == (None, "no positive rows")
     compared = plain.comparison.filter(metric="average_precision").filter(
         pl.col("class") == "acceptor"
     )
-    assert compared.select("ensemble", "ensemble_low", "ensemble_high").row(0) == (None,) * 3
+    assert compared.select("model", "model_low", "model_high").row(0) == (None,) * 3
 
 
 @pytest.mark.parametrize("kind", ["plain", "judged"])
@@ -218,6 +218,6 @@ def test_few_test_groups_have_a_value_and_no_interval(request, kind):
     assert 0 < donors < 10
     table = evaluated.comparison.filter(metric="average_precision")
     row = table.filter(pl.col("class") == "donor").row(0, named=True)
-    assert row["ensemble"] > 0
+    assert row["model"] > 0
     assert row["groups"] == donors
-    assert {row[f"{n}_{e}"] for n in ("ensemble", "difference") for e in ("low", "high")} == {None}
+    assert {row[f"{n}_{e}"] for n in ("model", "difference") for e in ("low", "high")} == {None}

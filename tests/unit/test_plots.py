@@ -31,7 +31,7 @@ def scored(classes=CLASSES, base=True, weight=True, absent=None, n=240, seed=1):
 
 
 def member_tables(classes=CLASSES, base=True, absent=None):
-    systems = ["ensemble", *(["base"] if base else []), "member b000", "member b001"]
+    systems = ["model", *(["base"] if base else []), "member b000", "member b001"]
     metrics, comparison = [], []
     for name in classes:
         gone = name == absent
@@ -43,7 +43,7 @@ def member_tables(classes=CLASSES, base=True, absent=None):
                 metrics.append(line | {"weighted": weighted, "value": value, "reason": reason})
             ends = {
                 f"{s}_{e}": None if gone or (s == "base" and not base) else v
-                for s, low in (("base", 0.8), ("ensemble", 0.85))
+                for s, low in (("base", 0.8), ("model", 0.85))
                 for e, v in (("low", low), ("high", low + 0.1))
             }
             line = {"class": name, "metric": "average_precision", "weighted": weighted}
@@ -136,12 +136,12 @@ def test_calibration_of_a_class_without_positives_says_so(figures, tmp_path):
 
 
 @pytest.mark.parametrize("base", [True, False])
-def test_members_stand_below_base_and_ensemble(base, figures, tmp_path):
+def test_members_stand_below_base_and_model(base, figures, tmp_path):
     metrics, comparison = member_tables(base=base, absent="donor")
     plots.members(tmp_path / "f.png", metrics, comparison, CLASSES, "t")
     assert is_picture(tmp_path / "f.png")
     order = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
-    assert order == [*(["base"] if base else []), "ensemble", "member b000", "member b001"]
+    assert order == [*(["base"] if base else []), "model", "member b000", "member b001"]
     assert said(figures[0].axes[1]) == ["no positive rows"]
 
 

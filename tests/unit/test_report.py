@@ -97,7 +97,7 @@ def test_the_page_has_every_value_of_the_comparison(key, written):
     table = pl.read_csv(data.folder / "e_comparison.tsv", separator="\t")
     titles = set(Page(page).titles)
     shown = table.filter(pl.col("metric").is_in(list(COLUMNS)))
-    columns = ("base", "ensemble", *(("difference_low", "difference_high") * data.base))
+    columns = ("base", "model", *(("difference_low", "difference_high") * data.base))
     values = [
         float(value) for column in columns for value in shown[column].to_list() if value is not None
     ]
@@ -114,9 +114,9 @@ def test_the_card_has_the_values_of_the_comparison_as_the_page_shows_them(writte
         & pl.col("weighted"),
         named=True,
     )
-    base, ensemble = (format_value(line[system]) for system in ("base", "ensemble"))
+    base, model = (format_value(line[system]) for system in ("base", "model"))
     n = int((data.codes == 2).sum())
-    assert f"| plain | {n} | weighted | AUC | {base} | {ensemble} |" in card
+    assert f"| plain | {n} | weighted | AUC | {base} | {model} |" in card
 
 
 def test_classes_features_and_columns_are_escaped(written):
@@ -163,7 +163,7 @@ def test_errors_corrected_and_made_are_those_of_the_table(written):
     corrected, made = int((right & ~base_right).sum()), int((base_right & ~right).sum())
     assert corrected > 0
     assert (
-        f"Of 300 test rows the ensemble calls {corrected} right that the base scores call wrong, "
+        f"Of 300 test rows the model calls {corrected} right that the base scores call wrong, "
         f"and {made} wrong that they call right." in Page(page).text
     )
 
@@ -171,10 +171,10 @@ def test_errors_corrected_and_made_are_those_of_the_table(written):
 def test_without_base_scores_nothing_is_compared(written):
     _, page, card = bare(written)
     text = Page(page).text
-    assert "nothing to compare the ensemble with" in text
-    assert not [phrase for phrase in ("etter than", "orse than", "ensemble is") if phrase in text]
-    assert "0.5000 to 0.9000" in text  # the ensemble's own interval
-    assert "| ensemble is |" not in card
+    assert "nothing to compare the model with" in text
+    assert not [phrase for phrase in ("etter than", "orse than", "model is") if phrase in text]
+    assert "0.5000 to 0.9000" in text  # the model's own interval
+    assert "| model is |" not in card
     assert "There are no base scores" in card
 
 

@@ -13,7 +13,7 @@ def comparison(path, groups, low, high):
         "metric": "average_precision",
         "weighted": False,
         "base": 0.5,
-        "ensemble": 0.75,
+        "model": 0.75,
         "difference": 0.25,
         "groups": groups,
         **ends,

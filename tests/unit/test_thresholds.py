@@ -40,7 +40,7 @@ def paths(toy):
 
 def lines(table, name):
     """Threshold by what was counted."""
-    own = table.filter(pl.col("system") == "ensemble", pl.col("class") == name)
+    own = table.filter(pl.col("system") == "model", pl.col("class") == name)
     kinds = own.select("weighted", "threshold").iter_rows()
     return {"weighted" if weighted else "rows": threshold for weighted, threshold in kinds}
 
@@ -141,7 +141,7 @@ def test_thresholds_are_of_the_probabilities_that_the_model_would_give(model, pa
     rows = pl.concat(part[0] for part in parts)
     probability = np.concatenate([part[1] for part in parts])
     codes = label_codes(rows["label"], CLASSES, None)
-    table = choose(model, paths).filter(pl.col("system") == "ensemble")
+    table = choose(model, paths).filter(pl.col("system") == "model")
     assert table["rows"].to_list() == [rows.height] * 6
     assert table["weighted"].to_list() == [False, True] * 3
     for line in table.iter_rows(named=True):
@@ -159,7 +159,7 @@ def test_base_scores_have_thresholds_of_their_own_on_the_same_rows(model, paths)
     rows = pl.concat(pl.read_parquet(path) for path in paths)
     codes = label_codes(rows["label"], CLASSES, None)
     table = choose(model, paths)
-    assert table["system"].to_list() == ["ensemble"] * 6 + ["base"] * 6
+    assert table["system"].to_list() == ["model"] * 6 + ["base"] * 6
     assert table["rows"].to_list() == [rows.height] * 12
     for line in table.filter(pl.col("system") == "base").iter_rows(named=True):
         score = rows[f"score_{line['class']}"].to_numpy().astype(np.float32)
@@ -203,7 +203,7 @@ def test_without_base_scores_there_are_none_of_their_thresholds(model, paths, tm
     for source, path in zip(paths, plain, strict=True):
         pl.read_parquet(source).drop("^score_.*$").write_parquet(path)
     table = choose(model, plain)
-    assert table.equals(choose(model, paths).filter(pl.col("system") == "ensemble"))
+    assert table.equals(choose(model, paths).filter(pl.col("system") == "model"))
     assert threshold_facts(table) == {"thresholds": by_class(table)}
 
 
@@ -312,7 +312,7 @@ def test_threshold_must_be_a_probability(called, value):
         call_thresholds(called, {"donor": 0.5, "acceptor": value})
 
 
-def test_base_scores_call_at_the_prevalence_that_the_ensemble_does(model):
+def test_base_scores_call_at_the_prevalence_that_the_model_does(model):
     known = {"donor": {"rows": 0.4, "weighted": 0.6}, "acceptor": {"rows": 0.3, "weighted": None}}
     tuned = replace(model, facts=model.facts | {"base_thresholds": known})
     assert base_call_thresholds(tuned) == {"donor": 0.6, "acceptor": 0.3}

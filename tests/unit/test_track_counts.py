@@ -122,9 +122,9 @@ def test_calls_are_counted_at_each_systems_own_threshold():
     sites = Sites(np.array([0, 1, 2]), np.array([9]), NONE, NONE)
     scores = np.zeros((2, 2, 10))
     scores[:, 0, :3] = [[0.9, 0.4, 0.4], [0.9, 0.35, 0.2]]  # donors found by both, one, none
-    scores[:, 0, 3:6] = [[0.5, 0.6, 0.1], [0.1, 0.7, 0.3]]  # false calls of base, both, ensemble
+    scores[:, 0, 3:6] = [[0.5, 0.6, 0.1], [0.1, 0.7, 0.3]]  # false calls of base, both, model
     tracks = count((sites, scores))
-    ((donor, acceptor),) = tracks.calls  # site or not, called by base or not, by ensemble or not
+    ((donor, acceptor),) = tracks.calls  # site or not, called by base or not, by model or not
     assert donor[1].tolist() == [[1, 1], [0, 1]]
     assert donor[0].tolist() == [[4, 1], [1, 1]]
     assert acceptor.tolist() == [[[9, 0], [0, 0]], [[1, 0], [0, 0]]]
@@ -180,7 +180,7 @@ def test_hybrid_bands_are_counted_by_the_larger_base_score():
     scores = np.zeros((2, 2, 5))
     scores[0, 0, :3] = [0.2, 0.05, 1e-4]
     scores[0, 1, 1:4] = [0.15, 1e-5, 5e-4]
-    scores[1] = 0.9  # the ensemble has no say in it
+    scores[1] = 0.9  # the model has no say in it
     rescored = dict(
         zip(track_counts.LOWS, count((Sites(*[NONE] * 4), scores)).rescored, strict=True)
     )

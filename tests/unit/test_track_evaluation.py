@@ -24,7 +24,7 @@ SITES = made_tracks.SITES
 FILES = {"comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json", "figure.png"}
 BASE = {"donor": {"rows": 0.8, "weighted": 0.35}, "acceptor": {"rows": 0.6, "weighted": None}}
 EVALUATION = {"n_replicates": 60, "seed": 3}
-SIDES = ("base", "ensemble", "difference")
+SIDES = ("base", "model", "difference")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -145,9 +145,9 @@ def test_base_scores_are_corrected_at_both_of_their_thresholds(written, judged):
             continue
         limit = limits.get((line["class"], line["base_at"]), 0.5)
         assert line["base_threshold"] == limit
-        y, (base, ensemble), _ = judged[line["class"]]
+        y, (base, model), _ = judged[line["class"]]
         wrong = (base >= np.float32(limit)) != y
-        still = (ensemble >= np.float32(made_tracks.THRESHOLDS[line["class"]])) != y
+        still = (model >= np.float32(made_tracks.THRESHOLDS[line["class"]])) != y
         assert (line["corrected"], line["made"]) == ((wrong & ~still).sum(), (~wrong & still).sum())
 
 
@@ -201,21 +201,21 @@ def test_places_are_judged_apart(made, tmp_path, name, monkeypatch):
         for gene, position, *p in frame.select(columns).iter_rows()
     ]
     for part, near in (("near_ends", True), ("inside", False)):
-        y, base, ensemble = zip(
+        y, base, model = zip(
             *(r[1:] for r in rows if r[0] == near and r[1] is not None), strict=True
         )
         line = values(table, name, f"average_precision_{part}")
         assert 0 < sum(y) < len(y)
         assert line["base"] == pytest.approx(average_precision_score(y, base))
-        assert line["ensemble"] == pytest.approx(average_precision_score(y, ensemble))
+        assert line["model"] == pytest.approx(average_precision_score(y, model))
 
 
 @pytest.mark.parametrize("name", SITES)
-def test_ensemble_is_judged_where_it_finds_as_many_sites_as_the_base_scores(written, judged, name):
+def test_model_is_judged_where_it_finds_as_many_sites_as_the_base_scores(written, judged, name):
     line = values(read_tsv(written["comparison"]), name, "precision_at_base_recall")
-    y, (base, ensemble), _ = judged[name]
+    y, (base, model), _ = judged[name]
     target = (y & (base >= 0.5)).sum()
-    for system, score in (("base", base), ("ensemble", ensemble)):
+    for system, score in (("base", base), ("model", model)):
         reached = [t for t in score[y] if y[score >= t].sum() >= target]
         assert line[system] == pytest.approx(y[score >= max(reached)].mean())
 
@@ -225,7 +225,7 @@ def test_intervals_hold_their_values(written):
     assert table["reason"].null_count() == table.height
     for line in table.iter_rows(named=True):
         assert 10 <= line["groups"] <= 11
-        assert line["difference"] == line["ensemble"] - line["base"]
+        assert line["difference"] == line["model"] - line["base"]
         for side in SIDES:
             assert line[f"{side}_low"] <= line[side] <= line[f"{side}_high"]
     better = values(table, "donor", "average_precision")
@@ -237,7 +237,7 @@ def test_equal_scores_differ_on_no_draw(made, tmp_path):
     table = compared(made, same, tmp_path)
     for line in table.iter_rows(named=True):
         assert line["base_low"] <= line["base_high"]
-        assert line["ensemble_low"] == line["base_low"]
+        assert line["model_low"] == line["base_low"]
         assert line["difference_low"] == line["difference_high"] == 0
     assert (table["base_low"] < table["base_high"]).sum() >= 8
 
@@ -277,7 +277,7 @@ def test_class_without_sites_has_losses_and_reasons(made, tmp_path):
 def test_base_scores_that_find_no_site_set_no_recall_to_compare_at(made, tmp_path):
     weak = {name: np.minimum(scores, 0.4) for name, scores in made.scores.items()}
     line = values(compared(made, weak, tmp_path), "donor", "precision_at_base_recall")
-    assert (line["base"], line["ensemble"]) == (None, None)
+    assert (line["base"], line["model"]) == (None, None)
     assert line["reason"] == "no site has a base score of 0.5 or more"
 
 

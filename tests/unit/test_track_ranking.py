@@ -23,10 +23,10 @@ def count(*genes):
     return counter.finish()
 
 
-def donors(positives, base, ensemble):
+def donors(positives, base, model):
     """Tracks of one gene in which nothing is an acceptor."""
     scores = np.zeros((2, 2, len(base)))
-    scores[:, 0] = base, ensemble
+    scores[:, 0] = base, model
     return count((Sites(np.array(positives, int), NONE, NONE, NONE), scores))
 
 
@@ -71,7 +71,7 @@ def test_without_a_floor_average_precision_is_that_of_all_positions(
     sites, _, code, scores = labelled
     ranking = rank(tracks_of(made, sites), made.groups, name)
     column = SITES.index(name)
-    for number, system in enumerate(("base", "ensemble")):
+    for number, system in enumerate(("base", "model")):
         expected = average_precision_score(code == column + 1, scores[number, column])
         assert average_precision(ranking, system) == pytest.approx(expected, rel=1e-12)
 
@@ -86,7 +86,7 @@ def test_floor_costs_at_most_what_lies_below_it(made, labelled, name):
     y = code == column + 1
     below = (scores[:, column] < tracks.floor)[:, y].sum(axis=1)
     assert below[0] > 0
-    for number, system in enumerate(("base", "ensemble")):
+    for number, system in enumerate(("base", "model")):
         exact = average_precision_score(y, scores[number, column])
         found = average_precision(ranking, system)
         assert -1e-12 < exact - found < below[number] / y.sum() + 1e-12
@@ -105,15 +105,15 @@ def test_site_below_the_floor_ranks_below_everything():
 
 
 def test_position_that_only_the_other_system_lifts_above_the_floor_is_one_of_the_rest():
-    base, ensemble = np.full(10, 1e-6), np.full(10, 1e-6)
+    base, model = np.full(10, 1e-6), np.full(10, 1e-6)
     base[:3] = 0.5, 0.4, 9e-5
-    ensemble[3] = 0.7
-    ranking = rank(donors([1], base, ensemble), np.zeros(1, int), "donor")
+    model[3] = 0.7
+    ranking = rank(donors([1], base, model), np.zeros(1, int), "donor")
     assert ranking.score["base"].tolist() == pytest.approx([0.5, 0.4, 5e-5, 5e-5])
-    assert ranking.score["ensemble"].tolist() == pytest.approx([5e-5, 0, 0.7, 5e-5])
+    assert ranking.score["model"].tolist() == pytest.approx([5e-5, 0, 0.7, 5e-5])
     assert ranking.weight.tolist() == [1, 1, 1, 7]
     assert average_precision(ranking, "base") == 1 / 2
-    assert average_precision(ranking, "ensemble") == 1 / 10
+    assert average_precision(ranking, "model") == 1 / 10
 
 
 def test_every_group_counts_even_where_nothing_of_it_is_kept():
@@ -127,10 +127,10 @@ def test_every_group_counts_even_where_nothing_of_it_is_kept():
 
 
 def test_base_scores_stand_in_where_the_model_is_not_asked():
-    base, ensemble = np.array([0.2, 0.3, 0.9]), np.array([0.8, 0.7, 0.1])
-    tracks = donors([0], base, ensemble)
+    base, model = np.array([0.2, 0.3, 0.9]), np.array([0.8, 0.7, 0.1])
+    tracks = donors([0], base, model)
     ranking = rank(tracks, np.zeros(1, int), "donor", np.array([True, False, False]))
-    assert ranking.score["ensemble"][:3].tolist() == pytest.approx([0.8, 0.3, 0.9])
+    assert ranking.score["model"][:3].tolist() == pytest.approx([0.8, 0.3, 0.9])
 
 
 # Top k
@@ -141,7 +141,7 @@ def test_top_k_of_each_gene_is_that_of_all_its_positions(made, labelled, name, m
     monkeypatch.setattr(track_counts, "FLOOR", 0.0)
     sites, gene, code, scores = labelled
     found, column = top_k_by_gene(tracks_of(made, sites), name), SITES.index(name)
-    for number, system in enumerate(("base", "ensemble")):
+    for number, system in enumerate(("base", "model")):
         y, score = code == column + 1, scores[number, column]
         for place in np.unique(gene[y]):
             own = gene == place
@@ -172,29 +172,29 @@ def precision_of(tracks, groups=(0,)):
 
 
 def test_precision_is_compared_where_as_many_sites_are_found():
-    # From 0.5 on the base scores find two of three sites among four calls. The ensemble has one
+    # From 0.5 on the base scores find two of three sites among four calls. The model has one
     # false call before its second site, which is tied with another.
     base = [0.9, 0.5, 0.4, 0.6, 0.7, 0.1]
-    ensemble = [0.9, 0.2, 0.6, 0.8, 0.6, 0.1]
-    precision = precision_of(donors([0, 1, 2], base, ensemble))
-    assert precision(np.ones(1)) == {"base": 2 / 4, "ensemble": 2 / 4}
+    model = [0.9, 0.2, 0.6, 0.8, 0.6, 0.1]
+    precision = precision_of(donors([0, 1, 2], base, model))
+    assert precision(np.ones(1)) == {"base": 2 / 4, "model": 2 / 4}
     better = [0.9, 0.2, 0.6, 0.3, 0.5, 0.1]
     precision = precision_of(donors([0, 1, 2], base, better))
-    assert precision(np.ones(1)) == {"base": 2 / 4, "ensemble": 1.0}
+    assert precision(np.ones(1)) == {"base": 2 / 4, "model": 1.0}
 
 
 def test_equal_scores_have_equal_precision():
     score = [0.9, 0.8, 0.7, 0.6, 0.1]  # the false calls at 0.7 and 0.6 come after the last site
     precision = precision_of(donors([0, 1], score, score))
-    assert precision(np.ones(1)) == {"base": 1.0, "ensemble": 1.0}
+    assert precision(np.ones(1)) == {"base": 1.0, "model": 1.0}
 
 
 def test_sites_below_the_floor_are_found_after_all_other_positions():
-    base, ensemble = np.zeros(100), np.zeros(100)
+    base, model = np.zeros(100), np.zeros(100)
     base[:2] = 0.8
-    ensemble[0] = 0.8
-    precision = precision_of(donors([0, 1], base, ensemble))
-    assert precision(np.ones(1)) == {"base": 1.0, "ensemble": 2 / 100}
+    model[0] = 0.8
+    precision = precision_of(donors([0, 1], base, model))
+    assert precision(np.ones(1)) == {"base": 1.0, "model": 2 / 100}
 
 
 def test_groups_count_as_often_as_they_are_drawn():
@@ -203,9 +203,9 @@ def test_groups_count_as_often_as_they_are_drawn():
     good[:, 0, 0] = 0.9
     bad[0, 0], bad[1, 0, :2] = 0.6, [0.5, 0.7]
     precision = precision_of(count((sites, good), (sites, bad)), (0, 1))
-    assert precision(np.array([1, 1])) == {"base": 2 / 5, "ensemble": 2 / 3}
-    assert precision(np.array([3, 1])) == {"base": 4 / 7, "ensemble": 4 / 5}
-    assert precision(np.array([2, 0])) == {"base": 1.0, "ensemble": 1.0}
+    assert precision(np.array([1, 1])) == {"base": 2 / 5, "model": 2 / 3}
+    assert precision(np.array([3, 1])) == {"base": 4 / 7, "model": 4 / 5}
+    assert precision(np.array([2, 0])) == {"base": 1.0, "model": 1.0}
 
 
 def test_base_scores_that_find_nothing_set_no_recall():

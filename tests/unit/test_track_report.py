@@ -17,7 +17,7 @@ def inputs(tmp_path):
         ("donor", "log_loss", 0.002, 0.001, -0.001, -0.0015, -0.0005, None),
         ("acceptor", "top_k", 0.5, 0.5, 0.0, None, None, "only 3 test groups"),
     ]
-    names = ("class", "metric", "base", "ensemble", "difference")
+    names = ("class", "metric", "base", "model", "difference")
     names += ("difference_low", "difference_high", "reason")
     paths = {f"tracks_{name}": tmp_path / name for name in ("comparison", "corrections", "hybrid")}
     write_tsv(paths["tracks_comparison"], pl.DataFrame(lines, schema=names, orient="row"))
@@ -53,10 +53,10 @@ ERRORS = ("corrected", "made", "missed_corrected", "missed_made", "false_correct
 def errors(at, limits, counts):
     """Lines of corrections: of both classes with these thresholds, and these counts of all."""
     lines = [
-        {"class": name, "base_at": at, "base_threshold": limit, "ensemble_threshold": 0.4}
+        {"class": name, "base_at": at, "base_threshold": limit, "model_threshold": 0.4}
         for name, limit in zip((*SITES, "all"), (*limits, None), strict=True)
     ]
-    lines[-1]["ensemble_threshold"] = None
+    lines[-1]["model_threshold"] = None
     return [line | dict(zip(ERRORS, counts, strict=True)) for line in lines]
 
 
@@ -95,7 +95,7 @@ def page(inputs, run_of_sites, tmp_path):
 def test_page_compares_with_the_base_scores_at_both_of_their_thresholds(page):
     default = errors("default", (0.5, 0.5), (1300, 26, 1127, 2, 173, 24))
     text = page(*default, *errors("best_f1", (0.32, 0.425), (126, 30, 97, 11, 29, 19)))
-    assert "The ensemble calls from its thresholds on (donor 0.4, acceptor 0.4)." in text
+    assert "The model calls from its thresholds on (donor 0.4, acceptor 0.4)." in text
     assert (
         "Against the base scores from 0.5 on, as they are used without it, it corrects 1,300 "
         "errors and makes 26 new ones: 1,127 missed sites found and 2 lost, 173 false calls "
@@ -103,7 +103,7 @@ def test_page_compares_with_the_base_scores_at_both_of_their_thresholds(page):
     ) in text
     assert (
         "Against the base scores from their own best thresholds on (donor 0.32, acceptor 0.425; "
-        "chosen like the ensemble's), it corrects 126 errors and makes 30 new ones: 97 missed"
+        "chosen like the model's), it corrects 126 errors and makes 30 new ones: 97 missed"
     ) in text
 
 
@@ -119,7 +119,7 @@ def test_thresholds_of_the_base_scores_stand_above_those_of_the_ensemble(tmp_pat
         (weighted, name, system)
         for weighted in (True, False)
         for name in ("neither", *SITES)
-        for system in ("base", "ensemble")
+        for system in ("base", "model")
     ]
     assert [line["threshold"].text for line in lines[2:4]] == ["0.3750", "0.2500"]
     assert lines[0]["threshold"].note == "no positive rows"

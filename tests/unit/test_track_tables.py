@@ -17,7 +17,7 @@ NONE = np.empty(0, np.int64)
 LIMITS = {"donor": 0.3, "acceptor": 0.6}
 FLOOR = 1e-5
 BASE = {"donor": 0.35, "acceptor": 0.6}  # best thresholds of the base scores
-KEYS = {"class", "base_at", "base_threshold", "ensemble_threshold"}
+KEYS = {"class", "base_at", "base_threshold", "model_threshold"}
 
 
 def count(sites, scores, limits=LIMITS, base=None):
@@ -47,13 +47,13 @@ def test_corrections_are_errors_of_both_kinds():
     donor, acceptor, both = corrections(count(sites, scores)).iter_rows(named=True)
     assert donor == {
         **{"class": "donor", "base_at": "default", "base_threshold": 0.5},
-        **{"ensemble_threshold": 0.3, "n": 4},
+        **{"model_threshold": 0.3, "n": 4},
         **{"corrected": 3, "made": 2, "missed_corrected": 2, "missed_made": 1},
-        **{"false_corrected": 1, "false_made": 1, "base_missed": 2, "ensemble_missed": 1},
-        **{"base_false": 2, "ensemble_false": 2},
+        **{"false_corrected": 1, "false_made": 1, "base_missed": 2, "model_missed": 1},
+        **{"base_false": 2, "model_false": 2},
     }
     assert (acceptor["corrected"], acceptor["made"]) == (2, 0)
-    assert (both["class"], both["base_threshold"], both["ensemble_threshold"]) == (
+    assert (both["class"], both["base_threshold"], both["model_threshold"]) == (
         "all",
         None,
         None,
@@ -72,14 +72,14 @@ def test_base_scores_are_beaten_at_their_best_threshold_as_well():
     assert table["class"].to_list() == ["donor", "acceptor", "all"] * 2
     assert table["base_at"].to_list() == ["default"] * 3 + ["best_f1"] * 3
     assert table["base_threshold"].to_list() == [0.5, 0.5, None, 0.15, 0.25, None]
-    assert table["ensemble_threshold"].to_list() == [0.3, 0.6, None] * 2
+    assert table["model_threshold"].to_list() == [0.3, 0.6, None] * 2
     before, after = table.filter(pl.col("class") == "donor").to_dicts()
     # From 0.15 on the base scores find the donor 2 themselves and call the position 4 falsely.
     assert (before["missed_corrected"], after["missed_corrected"]) == (2, 1)
     assert (before["false_corrected"], after["false_corrected"]) == (0, 1)
     assert (before["base_missed"], after["base_missed"]) == (2, 1)
     assert (before["base_false"], after["base_false"]) == (1, 2)
-    for name in ("n", "missed_made", "false_made", "ensemble_missed", "ensemble_false"):
+    for name in ("n", "missed_made", "false_made", "model_missed", "model_false"):
         assert before[name] == after[name]
 
 
@@ -88,7 +88,7 @@ def test_corrections_add_up_to_the_change_of_errors(tracks):
     assert table.height == 6
     for line in table.iter_rows(named=True):
         before = line["base_missed"] + line["base_false"]
-        after = line["ensemble_missed"] + line["ensemble_false"]
+        after = line["model_missed"] + line["model_false"]
         assert before - after == line["corrected"] - line["made"]
         assert line["corrected"] > 0
 
@@ -114,11 +114,11 @@ def test_hybrid_costs_are_those_of_all_positions(made, tracks):
     table = hybrid_costs(tracks, made.groups, FLOOR)
     complete = table.row(0, named=True)
     for line in table.iter_rows(named=True):
-        base, ensemble = tracks.scores
+        base, model = tracks.scores
         there = np.maximum(base.max(axis=0), FLOOR) >= np.float32(line["low"])
         changes = []
         for column, name in enumerate(made_tracks.SITES):
-            hybrid = np.where(there, ensemble[column], base[column])
+            hybrid = np.where(there, model[column], base[column])
             exact = average_precision_score(tracks.code == column + 1, hybrid)
             # Sites below the floor rank last here: a bound, and a close one.
             assert 0 <= exact - line[f"average_precision_{name}"] + 1e-12 < 0.02

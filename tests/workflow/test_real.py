@@ -26,7 +26,7 @@ def comparison(run: Run, metric: str, weighted: bool) -> dict[str, tuple[float, 
     table = pl.read_csv(run.folder / TARGETS[0], separator="\t").filter(
         pl.col("metric") == metric, pl.col("weighted") == weighted
     )
-    return {row["class"]: (row["base"], row["ensemble"]) for row in table.iter_rows(named=True)}
+    return {row["class"]: (row["base"], row["model"]) for row in table.iter_rows(named=True)}
 
 
 def test_real_splice_sites_beat_the_base_scores_at_the_genomes_prevalence(tmp_path, real_data):

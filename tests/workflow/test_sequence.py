@@ -120,7 +120,7 @@ def test_judgement_of_tracks_agrees_with_that_of_weighted_rows(called):
     tracks = read(called, "results/tracks/comparison.tsv")
     rows = read(called, "results/evaluation/comparison.tsv").filter(pl.col("weighted"))
     for name in ("donor", "acceptor"):
-        for side in ("base", "ensemble"):
+        for side in ("base", "model"):
             found = [
                 table.filter(pl.col("class") == name, pl.col("metric") == "average_precision")[
                     side

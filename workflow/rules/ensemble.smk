@@ -41,7 +41,7 @@ rule evaluate:
             "results/evaluation/comparison.tsv",
             caption="../report/comparison.rst",
             category="Evaluation",
-            labels={"table": "ensemble beside base scores"},
+            labels={"table": "model beside base scores"},
         ),
         corrections="results/evaluation/corrections.tsv",
         predictions="results/evaluation/predictions.parquet",
