@@ -141,7 +141,8 @@ def plan(options: argparse.Namespace) -> None:
         features = out / "features.json"
         screen_features(*files, dataset, config["screen"], features, out / "screen.tsv")
         manifest, genes = out / "manifest.tsv", out / "plan.parquet"
-        plan_batches(*files, features, config, int(memory / factor), manifest, genes)
+        written = (manifest, genes, out / "memory.json")
+        plan_batches(*files, features, config, int(memory / factor), *written)
         table = pl.read_csv(manifest, separator="\t")
     needs = pl.max_horizontal(pl.col("^mem_mb_.*$")) * factor
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True):

@@ -14,7 +14,14 @@ from genebatch.dataset import Features, described, read_groups
 from genebatch.files import InputError, read_json
 from genebatch.partition import deal
 from genebatch.planning import batch_key
-from genebatch.rows import identity_columns, label_codes, row_columns, row_weights, score_columns
+from genebatch.rows import (
+    group_codes,
+    identity_columns,
+    label_codes,
+    row_columns,
+    row_weights,
+    score_columns,
+)
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +83,37 @@ def load_batch(
     rows = pl.concat(frames).join(
         plan.select("group", "fold"), on="group", how="left", maintain_order="left"
     )
-    verify_rows(batch, rows.height, plan)
     matrix = boosting.build_matrix(
         blocks, len(features.names), learner["max_bin"], learner["threads"]
     )
+    return as_batch(f"batch {batch}", matrix, rows, plan, features, dataset, learner)
+
+
+def as_batch(
+    name: str,
+    matrix: xgb.QuantileDMatrix,
+    rows: pl.DataFrame,
+    plan: pl.DataFrame,
+    features: Features,
+    dataset: Mapping[str, Any],
+    learner: Mapping[str, Any],
+) -> Batch:
+    """Put together what training reads: the binned rows and what else is known of them.
+
+    Parameters
+    ----------
+    name
+        What the rows are, for messages.
+    matrix
+        Binned features.
+    rows
+        Identity columns and `fold`, in the same order.
+    plan
+        The lines of the plan of the rows' groups.
+    features, dataset, learner
+        The feature set and parts of the config.
+    """
+    verify_rows(name, rows.height, plan)
     starts: dict[str, np.ndarray | None] = dict.fromkeys(dataset["classes"])
     if learner["start_from"] == "scores":
         starts |= boosting.base_margins(rows, score_columns(dataset["classes"]))
@@ -87,16 +121,16 @@ def load_batch(
     weight = row_weights(rows, learner["use_weights"])
     groups = sorted(plan["group"].to_list())
     key = batch_key(plan, features.digest)
-    log.info("batch %s: %s groups, %s rows", batch, f"{len(groups):,}", f"{rows.height:,}")
+    log.info("%s: %s groups, %s rows", name, f"{len(groups):,}", f"{rows.height:,}")
     return Batch(matrix, rows, codes, weight, starts, groups, features, key)
 
 
-def verify_rows(batch: str, found: int, plan: pl.DataFrame) -> None:
-    """Raise unless a batch has as many rows as were planned."""
+def verify_rows(name: str, found: int, plan: pl.DataFrame) -> None:
+    """Raise unless there are as many rows as were planned."""
     planned = int(plan["rows"].sum())
     if found != planned:
         raise InputError(
-            f"batch {batch} has {found:,} rows but {planned:,} were planned; the data set has "
+            f"{name} has {found:,} rows but {planned:,} were planned; the data set has "
             "changed, run again from analyze_dataset (--forcerun analyze_dataset)"
         )
 
@@ -111,13 +145,14 @@ def stopping_split(
     tuple of numpy.ndarray
         Two (rows,) bool masks.
     """
-    groups, local = np.unique(data.rows["group"].to_numpy()[training], return_inverse=True)
+    rows = data.rows.filter(training)
+    groups, local = rows["group"].unique().sort().to_list(), group_codes(rows)
     counts = np.bincount(
         local * n_classes + data.codes[training], minlength=len(groups) * n_classes
     )
     sizes = np.column_stack([np.bincount(local), counts.reshape(-1, n_classes)])
     share = cv["stop_fraction"]
-    parts = deal(groups.tolist(), sizes, [share, 1 - share], cv["seed"])
+    parts = deal(groups, sizes, [share, 1 - share], cv["seed"])
     stop = np.zeros(len(training), bool)
     stop[np.flatnonzero(training)[parts[local] == 0]] = True
     if not stop.any():

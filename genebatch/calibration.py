@@ -206,15 +206,28 @@ def cross_fit(
 
     The labels of a row's own fold have no part in it.
     """
-    margin, y, weight = _rows(margin, y, weight)
-    fit = CALIBRATORS[method]
-    probability = np.empty(margin.size)
-    for fold in np.unique(folds):
+    probability = np.empty(len(margin))
+    for fold, calibrator in fold_calibrators(method, margin, y, folds, weight).items():
         held_out = folds == fold
-        rest = ~held_out
-        calibrator = fit(margin[rest], y[rest], weight[rest])
         probability[held_out] = calibrator.apply(margin[held_out])
     return probability
+
+
+def fold_calibrators(
+    method: str,
+    margin: np.ndarray,
+    y: np.ndarray,
+    folds: np.ndarray,
+    weight: np.ndarray | None = None,
+) -> dict[int, Calibrator]:
+    """The calibrator of each fold, fitted on the rows of the others."""
+    margin, y, weight = _rows(margin, y, weight)
+    fit = CALIBRATORS[method]
+    found = {}
+    for fold in np.unique(folds).tolist():
+        rest = folds != fold
+        found[fold] = fit(margin[rest], y[rest], weight[rest])
+    return found
 
 
 def _compare(

@@ -186,6 +186,7 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     if config["batching"]["min_genes"] > config["batching"]["max_genes"]:
         yield "'batching.min_genes' is larger than batching.max_genes"
     yield from _overridden(config["learner"])
+    yield from _ensemble_contradictions(config)
     prevalence = config["calibration"]["prevalence"]
     if isinstance(prevalence, dict):
         if set(prevalence) != set(classes):
@@ -197,6 +198,17 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
             "'calibration.prevalence' is 'weights' but dataset.weight is null: name the column of "
             "weights there, or give a share for each of dataset.classes"
         )
+
+
+def _ensemble_contradictions(config: dict[str, Any]) -> Iterator[str]:
+    ensemble, strategy = config["ensemble"], config["batching"]["strategy"]
+    if ensemble["combiner"] == "routed" and strategy != "similarity":
+        yield (
+            f"'ensemble.combiner' is 'routed' but batching.strategy is '{strategy}': set "
+            "batching.strategy: similarity, or choose another combiner"
+        )
+    if ensemble["top_k"] is not None and ensemble["combiner"] != "selected":
+        yield "'ensemble.top_k' needs ensemble.combiner: selected"
 
 
 def _sequence_contradictions(config: dict[str, Any]) -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""The finished model and the base scores on the groups that no batch has seen."""
+"""The finished model, its rivals and the base scores on the groups that no batch has seen."""
 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,109 +14,141 @@ from genebatch.bootstrap import (
     interval,
     positive_groups,
 )
-from genebatch.dataset import described, read_groups
-from genebatch.files import InputError, read_json, write_parquet, write_tsv
+from genebatch.files import read_json, write_parquet, write_tsv
 from genebatch.metrics import CLIP
-from genebatch.model import EnsembleModel, load_model
 from genebatch.planning import read_groups_list
 from genebatch.rows import (
     base_scores,
     group_codes,
-    identity_columns,
     label_codes,
     plain_weights,
     probability_columns,
-    row_columns,
 )
 from genebatch.scoring import corrections, score_table
+from genebatch.systems import FINAL, MEMBER, load_systems, predict_groups, refuse_seen_groups
 
 log = logging.getLogger(__name__)
 
+# What every system is compared with on the same resampled groups, where it is there.
+REFERENCES = ("base", "single")
+# Of the members the best, the median and the worst stand for all, metric by metric.
+RANKS = {"member best": 0.0, "member median": 0.5, "member worst": 1.0}
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
+
+
+class Rows(NamedTuple):
+    """Test rows and what every system says of them.
+
+    Attributes
+    ----------
+    codes
+        (rows,) class of each row.
+    systems
+        Name to (rows, classes) probabilities.
+    classes
+        Labels.
+    weight
+        (rows,) weights, or None.
+    groups
+        (rows,) codes of the groups.
+    """
+
+    codes: np.ndarray
+    systems: dict[str, np.ndarray]
+    classes: list[str]
+    weight: np.ndarray | None
+    groups: np.ndarray
+
+    @property
+    def counted(self) -> list[bool]:
+        """Ways of counting: plain rows, and by weight where there are weights."""
+        return [False] if self.weight is None else [False, True]
+
+
+# Values on resampled groups: (class, metric, weighted) to system to (replicates,).
+Resampled = dict[tuple[str, str, bool], dict[str, np.ndarray]]
+
 
 def evaluate(
-    inputs: Mapping[str, str | Path],
+    inputs: Mapping[str, Any],
     dataset: Mapping[str, Any],
     evaluation: Mapping[str, Any],
     threads: int,
     outputs: Mapping[str, str | Path],
 ) -> None:
-    """Judge a model file on the test groups.
+    """Judge the finished model on the test groups, beside everything that it could have been.
 
-    Holds identity, probabilities and members' probabilities of the test rows, no features.
+    Holds identity columns and the probabilities of every system of the test rows, no features.
 
     Parameters
     ----------
     inputs
-        Paths `model`, `profile`, `genes` and `test_groups`.
+        Paths `model`, `ensemble` (all members), `combiners` (JSON), where they were trained
+        `single` and `distilled`, `profile`, `genes` and `test_groups`.
     dataset, evaluation
         Parts of the config.
     threads
         Threads of the prediction.
     outputs
-        Paths `metrics` (TSV, every metric of model, base scores and members, with and without
-        weights), `comparison` (TSV, model beside base scores, with bootstrap intervals over
-        groups for average precision, log loss and Brier score), `corrections` (TSV, errors of the
-        base scores corrected and made) and `predictions` (Parquet, one line per test row, where
-        `std_{class}` is of the members' probabilities, before a change of prevalence).
+        Paths `metrics` (TSV, every metric of every system, with and without weights), `systems`
+        (TSV, see `compare_systems`), `comparison` (TSV, the model beside base scores, with
+        bootstrap intervals over groups for average precision, log loss and Brier score),
+        `corrections` (TSV, errors of the base scores corrected and made by the model) and
+        `predictions` (Parquet, one line per test row, where `std_{class}` is of the members'
+        probabilities, before a change of prevalence).
 
     Raises
     ------
     InputError
-        If a member of the model was trained on a test group.
+        If a member of a model was trained on a test group.
     """
-    model = load_model(inputs["model"], threads=threads)
+    loaded = load_systems(inputs, threads)
     test_groups = read_groups_list(inputs["test_groups"])
-    refuse_seen_groups(model, test_groups)
+    refuse_seen_groups(loaded, test_groups)
     genes = pl.read_parquet(inputs["genes"]).filter(pl.col("group").is_in(test_groups))
-    rows, members = predict_groups(model, read_json(inputs["profile"]), genes, dataset)
-    log.info("%s rows of %s test groups", f"{rows.height:,}", f"{genes.height:,}")
-    classes = list(model.classes)
-    codes = label_codes(rows["label"], classes, None)
-    systems = {"model": model.combine(members)}
-    systems |= base_scores(rows, classes)
-    for number, member in enumerate(model.members):
-        systems[f"member {member.name}"] = members[:, number]
-    weight = plain_weights(rows)
-    groups = group_codes(rows)
+    found = predict_groups(loaded, read_json(inputs["profile"]), genes, dataset)
+    log.info("%s rows of %s test groups", f"{found.rows.height:,}", f"{genes.height:,}")
+    classes = list(loaded.final.classes)
+    codes = label_codes(found.rows["label"], classes, None)
+    systems = base_scores(found.rows, classes) | found.systems
+    weight, groups = plain_weights(found.rows), group_codes(found.rows)
+    rows = Rows(codes, systems, classes, weight, groups)
     metrics = pl.concat(
         score_table(codes, probability, classes, weight, groups, system)
         for system, probability in systems.items()
     )
-    intervals = _intervals(codes, systems, classes, weight, groups, evaluation)
+    resampled = resample(rows, evaluation)
+    chosen = loaded.final.facts["final"]
+    in_use = loaded.ensemble.combiner["name"] if chosen == "ensemble" else chosen
     write_tsv(outputs["metrics"], metrics)
-    write_tsv(outputs["comparison"], compare(metrics, intervals))
-    write_tsv(outputs["corrections"], _corrections(codes, systems, classes, weight))
-    predicted = probability_columns(classes, systems["model"], members.std(axis=1))
-    write_parquet(outputs["predictions"], rows.hstack(predicted))
+    write_tsv(outputs["systems"], compare_systems(rows, metrics, resampled, in_use))
+    write_tsv(outputs["comparison"], compare(rows, metrics, resampled))
+    write_tsv(outputs["corrections"], _corrections(rows, FINAL))
+    predicted = probability_columns(classes, systems[FINAL], found.deviation)
+    write_parquet(outputs["predictions"], found.rows.hstack(predicted))
 
 
-def refuse_seen_groups(model: EnsembleModel, test_groups: list[str]) -> None:
-    """Raise if any member was trained on any of the groups."""
-    for member in model.members:
-        seen = sorted(set(member.groups) & set(test_groups))
-        if seen:
-            raise InputError(
-                f"member {member.name} was trained on {len(seen)} of the test groups (for example "
-                f"'{seen[0]}'), so an evaluation on them would flatter the model"
-            )
+def resample(rows: Rows, evaluation: Mapping[str, Any]) -> Resampled:
+    """Average precision, log loss and Brier score of all systems but members, on the same draws."""
+    judged = {name: p for name, p in rows.systems.items() if not name.startswith(MEMBER)}
+    found = {}
+    for column, name in enumerate(rows.classes):
+        y = rows.codes == column
+        scores = {system: p[:, column].astype(np.float64) for system, p in judged.items()}
+        clipped = {system: np.clip(score, CLIP, 1 - CLIP) for system, score in scores.items()}
+        losses = {system: -np.log(np.where(y, p, 1 - p)) for system, p in clipped.items()}
+        squares = {system: (score - y) ** 2 for system, score in scores.items()}
+        for weighted in rows.counted:
+            weight = rows.weight if weighted else None
+            draws = (rows.groups, weight, evaluation["n_replicates"], evaluation["seed"])
+            precision = bootstrap_average_precision(y, scores, *draws)
+            found[name, "average_precision", weighted] = precision
+            found[name, "log_loss", weighted] = bootstrap_mean(losses, *draws)
+            found[name, "brier", weighted] = bootstrap_mean(squares, *draws)
+    return found
 
 
-def predict_groups(
-    model: EnsembleModel,
-    profile: Mapping[str, Any],
-    genes: pl.DataFrame,
-    dataset: Mapping[str, Any],
-) -> tuple[pl.DataFrame, np.ndarray]:
-    """Identity columns and members' probabilities, (rows, members, classes), of some groups."""
-    roles, shards = described(profile)
-    rows, members = [], []
-    for frame in read_groups(shards, genes, row_columns(model.features, roles), roles.group):
-        rows.append(identity_columns(frame, roles, dataset))
-        members.append(model.frame_probabilities(frame))
-    return pl.concat(rows), np.concatenate(members)
-
-
-def compare(metrics: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
+def compare(rows: Rows, metrics: pl.DataFrame, resampled: Resampled) -> pl.DataFrame:
     """Every metric of the model beside the base scores.
 
     Returns
@@ -132,71 +164,130 @@ def compare(metrics: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
         system: metrics.filter(pl.col("system") == system).select(
             *keys, pl.col("value").alias(system)
         )
-        for system in ("base", "model")
+        for system in ("base", FINAL)
     }
-    joined = sides["model"].join(sides["base"], on=keys, how="left", maintain_order="left")
+    joined = sides[FINAL].join(sides["base"], on=keys, how="left", maintain_order="left")
     return (
-        joined.select(*keys, "base", "model")
-        .with_columns((pl.col("model") - pl.col("base")).alias("difference"))
-        .join(intervals, on=keys, how="left", maintain_order="left")
+        joined.select(*keys, "base", FINAL)
+        .with_columns((pl.col(FINAL) - pl.col("base")).alias("difference"))
+        .join(_intervals(rows, resampled), on=keys, how="left", maintain_order="left")
     )
 
 
-def _intervals(
-    codes: np.ndarray,
-    systems: Mapping[str, np.ndarray],
-    classes: list[str],
-    weight: np.ndarray | None,
-    groups: np.ndarray,
-    evaluation: Mapping[str, Any],
+def compare_systems(
+    rows: Rows, metrics: pl.DataFrame, resampled: Resampled, in_use: str
 ) -> pl.DataFrame:
+    """Every system on the same rows, with what it gains over the base scores and the single model.
+
+    Returns
+    -------
+    polars.DataFrame
+        One line per system, class, metric and way of counting: `system` (the base scores; the
+        best, median and worst member by this metric; every combiner; the rivals that were
+        trained), `in_use` (whether the finished model is this one), `class`, `metric`, `weighted`,
+        `value`, `reason`; and for average precision, log loss and Brier score `over_base` and
+        `over_single`, the differences, with 95 % intervals over groups as `{name}_low` and
+        `{name}_high`. The metrics `corrected` and `made` count the errors of the base scores that
+        the system corrects and makes, by true class.
+    """
+    keys = ["class", "metric", "weighted"]
+    shown = metrics.filter(~pl.col("system").str.starts_with(MEMBER), pl.col("system") != FINAL)
+    lines = pl.concat([shown, _ranked_members(metrics), *_counts(rows)], how="diagonal")
+    for reference in REFERENCES:
+        if reference not in rows.systems:
+            continue
+        known = shown.filter(pl.col("system") == reference).select(
+            *keys, pl.col("value").alias("reference")
+        )
+        name = f"over_{reference}"
+        gained = _gains(rows, resampled, reference, name)
+        lines = (
+            lines.join(known, on=keys, how="left", maintain_order="left")
+            .with_columns((pl.col("value") - pl.col("reference")).alias(name))
+            .drop("reference")
+            .join(gained, on=["system", *keys], how="left", maintain_order="left")
+        )
+    return lines.with_columns((pl.col("system") == in_use).alias("in_use"))
+
+
+def _ranked_members(metrics: pl.DataFrame) -> pl.DataFrame:
+    """The best, median and worst member of every metric."""
+    members = metrics.filter(pl.col("system").str.starts_with(MEMBER))
+    ranked = []
+    for key, part in members.group_by("class", "metric", "weighted", maintain_order=True):
+        values = part["value"].drop_nulls().sort(descending=key[1] not in LOWER_IS_BETTER)
+        reason = None if len(values) else part["reason"].item(0)
+        for system, share in RANKS.items():
+            # Of an even number the better of the two in the middle, which is a member.
+            value = values[int(share * (len(values) - 1))] if len(values) else None
+            ranked.append((system, *key, value, reason))
+    return pl.DataFrame(ranked, schema=metrics.schema, orient="row")
+
+
+def _counts(rows: Rows) -> list[pl.DataFrame]:
+    """Errors of the base scores that each system corrects and makes, as metrics."""
+    if "base" not in rows.systems:
+        return []
+    found = []
+    for system in rows.systems:
+        if system in ("base", FINAL) or system.startswith(MEMBER):
+            continue
+        table = _corrections(rows, system)
+        for metric in ("corrected", "made"):
+            for weighted in rows.counted:
+                value = pl.col(f"{metric}_weight" if weighted else metric).cast(pl.Float64)
+                found.append(
+                    table.select(
+                        pl.lit(system).alias("system"),
+                        "class",
+                        pl.lit(metric).alias("metric"),
+                        pl.lit(weighted).alias("weighted"),
+                        value.alias("value"),
+                    )
+                )
+    return found
+
+
+def _gains(rows: Rows, resampled: Resampled, reference: str, name: str) -> pl.DataFrame:
+    """Intervals of every system's difference to a reference."""
     lines = []
-    judged = [system for system in ("model", "base") if system in systems]
-    for column, name in enumerate(classes):
-        scores = {system: systems[system][:, column] for system in judged}
-        for weighted in [False] if weight is None else [False, True]:
-            used = weight if weighted else None
-            n_groups = positive_groups(codes == column, groups, used)
-            resampled = _resampled(codes == column, scores, groups, used, evaluation)
-            for metric, values in resampled.items():
-                if "base" in values:
-                    values["difference"] = values["model"] - values["base"]
-                line = {"class": name, "metric": metric, "weighted": weighted, "groups": n_groups}
-                for system in ("base", "model", "difference"):
-                    ends = interval(values[system], n_groups) if system in values else None
-                    line[f"{system}_low"], line[f"{system}_high"] = ends or (None, None)
-                lines.append(line)
-    ends = {
-        f"{s}_{e}": pl.Float64 for s in ("base", "model", "difference") for e in ("low", "high")
-    }
+    for (label, metric, weighted), values in resampled.items():
+        n_groups = _n_groups(rows, label, weighted)
+        for system, drawn in values.items():
+            if system == reference:
+                continue
+            ends = interval(drawn - values[reference], n_groups) or (None, None)
+            lines.append((system, label, metric, weighted, *ends))
+    columns = ["system", "class", "metric", "weighted", f"{name}_low", f"{name}_high"]
+    kinds = {f"{name}_low": pl.Float64, f"{name}_high": pl.Float64}
+    return pl.DataFrame(lines, schema=columns, schema_overrides=kinds, orient="row")
+
+
+def _n_groups(rows: Rows, label: str, weighted: bool) -> int:
+    y = rows.codes == rows.classes.index(label)
+    return positive_groups(y, rows.groups, rows.weight if weighted else None)
+
+
+def _intervals(rows: Rows, resampled: Resampled) -> pl.DataFrame:
+    """Intervals of the model, of the base scores and of their difference."""
+    lines = []
+    for (label, metric, weighted), values in resampled.items():
+        n_groups = _n_groups(rows, label, weighted)
+        line = {"class": label, "metric": metric, "weighted": weighted, "groups": n_groups}
+        known = {system: values[system] for system in ("base", FINAL) if system in values}
+        if "base" in known:
+            known["difference"] = known[FINAL] - known["base"]
+        for side in ("base", FINAL, "difference"):
+            ends = interval(known[side], n_groups) if side in known else None
+            line[f"{side}_low"], line[f"{side}_high"] = ends or (None, None)
+        lines.append(line)
+    ends = {f"{s}_{e}": pl.Float64 for s in ("base", FINAL, "difference") for e in ("low", "high")}
     return pl.DataFrame(lines, schema_overrides=ends)
 
 
-def _resampled(
-    y: np.ndarray,
-    scores: Mapping[str, np.ndarray],
-    groups: np.ndarray,
-    weight: np.ndarray | None,
-    evaluation: Mapping[str, Any],
-) -> dict[str, dict[str, np.ndarray]]:
-    """Metric to system to its values on resampled groups, the same groups for all."""
-    draws = (groups, weight, evaluation["n_replicates"], evaluation["seed"])
-    clipped = {system: np.clip(score, CLIP, 1 - CLIP) for system, score in scores.items()}
-    losses = {system: -np.log(np.where(y, p, 1 - p)) for system, p in clipped.items()}
-    squares = {system: (score - y) ** 2 for system, score in scores.items()}
-    return {
-        "average_precision": bootstrap_average_precision(y, scores, *draws),
-        "log_loss": bootstrap_mean(losses, *draws),
-        "brier": bootstrap_mean(squares, *draws),
-    }
-
-
-def _corrections(
-    codes: np.ndarray,
-    systems: Mapping[str, np.ndarray],
-    classes: list[str],
-    weight: np.ndarray | None,
-) -> pl.DataFrame:
-    if "base" not in systems:
+def _corrections(rows: Rows, system: str) -> pl.DataFrame:
+    if "base" not in rows.systems:
         return pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
-    return corrections(codes, systems["base"], systems["model"], classes, weight)
+    return corrections(
+        rows.codes, rows.systems["base"], rows.systems[system], rows.classes, rows.weight
+    )

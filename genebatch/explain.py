@@ -109,7 +109,7 @@ def draw_sample(
         part = frame[kept]
         rows.append(identity_columns(part, roles, dataset))
         blocks.append(_dense(features.select(part)))
-    verify_rows(batch, sum(met.values()), plan)
+    verify_rows(f"batch {batch}", sum(met.values()), plan)
     joined = pl.concat(rows).join(
         plan.select("group", "fold"), on="group", how="left", maintain_order="left"
     )

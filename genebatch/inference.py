@@ -77,10 +77,9 @@ def predict_frame(model: EnsembleModel, frame: pl.DataFrame, identity: list[str]
     The deviation is of the members' probabilities, before a change of prevalence; the probabilities
     are after it.
     """
-    members = model.frame_probabilities(frame)
-    probability = model.combine(members)
-    label = pl.Series("prediction", np.array(model.classes)[probability.argmax(axis=1)])
-    columns = [label, *probability_columns(model.classes, probability, members.std(axis=1))]
+    found = model.frame_predictions(frame)
+    label = pl.Series("prediction", np.array(model.classes)[found.probability.argmax(axis=1)])
+    columns = [label, *probability_columns(model.classes, found.probability, found.deviation)]
     return pl.DataFrame([*(frame[name] for name in identity), *columns])
 
 

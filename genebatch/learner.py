@@ -105,6 +105,7 @@ def fit_until_stopped(
     stop: np.ndarray,
     margin: np.ndarray | None,
     learner: Mapping[str, Any],
+    target: np.ndarray | None = None,
 ) -> Fit:
     """Boost on the training rows until the log loss of the stopping rows no longer falls.
 
@@ -126,6 +127,9 @@ def fit_until_stopped(
         (rows,) log-odds to start from, or None for zero knowledge.
     learner
         The `learner` part of the config.
+    target
+        (rows,) in [0, 1], what the trees are fitted to where it is not `y`, by which boosting
+        stops all the same.
 
     Raises
     ------
@@ -133,10 +137,11 @@ def fit_until_stopped(
         If all training rows, or all stopping rows, have weight zero.
     """
     _check_weighed(weight, {"train": train, "stop": stop})
-    booster = _start(matrix, y, np.where(train, weight, 0), margin, learner)
+    fitted = y if target is None else target
+    booster = _start(matrix, fitted, np.where(train, weight, 0), margin, learner)
     watch = _Watch(matrix, y, weight, train, stop, learner["early_stopping_rounds"])
     watch.look(booster, 0)
-    if 0 < y[train].sum() < train.sum():
+    if 0 < fitted[train].sum() < train.sum():
         for n_trees in range(1, learner["n_estimators"] + 1):
             booster.update(matrix, n_trees - 1)
             if watch.look(booster, n_trees):
@@ -144,7 +149,7 @@ def fit_until_stopped(
     kept = (
         booster[: watch.best]
         if watch.best
-        else _start(matrix, y, np.where(train, weight, 0), margin, learner)
+        else _start(matrix, fitted, np.where(train, weight, 0), margin, learner)
     )
     return Fit(kept, watch.best, watch.margin, watch.curve(), watch.exhausted)
 
@@ -157,7 +162,7 @@ def fit_trees(
     n_trees: int,
     learner: Mapping[str, Any],
 ) -> xgb.Booster:
-    """Boost a fixed number of trees on all rows of the matrix."""
+    """Boost a fixed number of trees on all rows of the matrix; `y` may be any target in [0, 1]."""
     booster = _start(matrix, y, weight, margin, learner)
     for number in range(n_trees):
         booster.update(matrix, number)

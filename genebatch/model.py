@@ -17,12 +17,13 @@ import polars as pl
 import pyarrow as pa
 import sklearn
 import xgboost as xgb
+from scipy.special import logit
 
-from genebatch import __version__, learner
+from genebatch import __version__, combiners, learner
 from genebatch.calibration import Calibrator
-from genebatch.combiners import COMBINERS
 from genebatch.dataset import Features
 from genebatch.files import InputError, digest, whole
+from genebatch.routing import distances
 from genebatch.tables import read_table
 
 FORMAT = 1
@@ -34,6 +35,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 # What zipfile, json, xgboost (a ValueError) and our own look-ups raise on broken content.
 DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, LookupError, ValueError, TypeError)
 DAMAGED += (AttributeError, RuntimeError)
+
+EQUAL = {"name": "log_odds", "parameters": {}}  # the combiner of models that have none of their own
 
 Table = pl.DataFrame | pa.Table | str | Path  # and pandas.DataFrame, which need not be installed
 
@@ -63,15 +66,34 @@ class Member(NamedTuple):
     class_weight: tuple[float, ...]
     facts: dict[str, Any]
 
-    def probabilities(self, margins: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities of log-odds, both (rows, classes).
+    def log_odds(self, margins: np.ndarray) -> np.ndarray:
+        """Calibrated log-odds of each class against the rest, from raw ones; (rows, classes)."""
+        calibrated = [
+            logit(calibrator.apply(margins[:, column]))
+            for column, calibrator in enumerate(self.calibrators)
+        ]
+        return np.column_stack(calibrated)
 
-        The classes' sigmoids are calibrated one by one and then divided by their sum.
-        """
-        margins = margins.astype(np.float64)
-        for column, calibrator in enumerate(self.calibrators):
-            margins[:, column] = calibrator.apply(margins[:, column])
-        return margins / margins.sum(axis=1, keepdims=True)
+    @property
+    def n_trees(self) -> int:
+        """Trees of all its boosters, which is what a prediction costs."""
+        return sum(booster.num_boosted_rounds() for booster in self.boosters)
+
+
+class Predicted(NamedTuple):
+    """What a model says of rows.
+
+    Attributes
+    ----------
+    probability
+        (rows, classes) float64; rows sum to 1.
+    deviation
+        (rows, classes) standard deviation of the members' probabilities, before a change of
+        prevalence; zero for a model of one member.
+    """
+
+    probability: np.ndarray
+    deviation: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -150,7 +172,9 @@ class EnsembleModel:
         InputError
             Naming the features that the table lacks.
         """
-        return self._collect(table, self.combine, (len(self.classes),))
+        return self._collect(
+            table, lambda frame: self.frame_predictions(frame).probability, (len(self.classes),)
+        )
 
     def predict(self, table: Table) -> np.ndarray:
         """The most probable label of every row, (rows,)."""
@@ -159,32 +183,48 @@ class EnsembleModel:
     def member_proba(self, table: Table) -> np.ndarray:
         """Calibrated probabilities of every member, (rows, members, classes)."""
         shape = (len(self.members), len(self.classes))
-        return self._collect(table, lambda probabilities: probabilities, shape)
+        return self._collect(table, self.frame_probabilities, shape)
 
     def predict_std(self, table: Table) -> np.ndarray:
         """Standard deviation of the members' probabilities, before a change of prevalence.
 
         `predict_proba` is after it: where `prevalence` makes a class rare, its probabilities are
-        smaller than the members' and their deviation is not of the same scale.
+        smaller than the members' and their deviation is not of the same scale. Zero for a model of
+        one member.
 
         Returns
         -------
         numpy.ndarray
             (rows, classes) float64.
         """
-        return self._collect(table, lambda p: p.std(axis=1), (len(self.classes),))
+        return self._collect(
+            table, lambda frame: self.frame_predictions(frame).deviation, (len(self.classes),)
+        )
+
+    def frame_predictions(self, frame: pl.DataFrame) -> Predicted:
+        """Probabilities and their deviation for a frame that fits in memory."""
+        log_odds = self.frame_log_odds(frame)
+        probability = self.combine(log_odds, self.distance(frame))
+        return Predicted(probability, combiners.to_probabilities(log_odds).std(axis=1))
 
     def frame_probabilities(self, frame: pl.DataFrame) -> np.ndarray:
         """Calibrated probabilities of every member for a frame that fits in memory.
+
+        The classes' log-odds become probabilities one by one and are then divided by their sum.
 
         Returns
         -------
         numpy.ndarray
             (rows, members, classes) float64.
         """
-        margins = self.frame_margins(frame)
-        parts = [member.probabilities(margins[:, row]) for row, member in enumerate(self.members)]
-        return np.stack(parts, axis=1)
+        return combiners.to_probabilities(self.frame_log_odds(frame))
+
+    def frame_log_odds(self, frame: pl.DataFrame) -> np.ndarray:
+        """Calibrated log-odds of every member and class, (rows, members, classes) float32."""
+        log_odds = self.frame_margins(frame)
+        for row, member in enumerate(self.members):
+            log_odds[:, row] = member.log_odds(log_odds[:, row])
+        return log_odds
 
     def frame_margins(self, frame: pl.DataFrame) -> np.ndarray:
         """Raw log-odds of every member and class, (rows, members, classes) float32."""
@@ -205,16 +245,39 @@ class EnsembleModel:
         margins = learner.base_margins(frame, self.scores)
         return [margins[name] for name in self.classes]
 
-    def combine(self, probabilities: np.ndarray) -> np.ndarray:
-        """From members' probabilities to the model's, at the prevalence of use.
+    def distance(self, frame: pl.DataFrame) -> np.ndarray | None:
+        """Distance of every row to each member's groups where rows are routed, else None."""
+        if self.combiner["name"] != "routed":
+            return None
+        return distances(frame, self.combiner["parameters"])
 
-        A change of prevalence multiplies each class by the ratio of its share in use to its share
-        in training and divides by the sum (Saerens, Latinne and Decaestecker 2002).
+    def combine(self, log_odds: np.ndarray, distance: np.ndarray | None = None) -> np.ndarray:
+        """From members' log-odds to the model's probabilities, at the prevalence of use.
+
+        Parameters
+        ----------
+        log_odds
+            (rows, members, classes), calibrated.
+        distance
+            (rows, members) as `distance` gives it.
+
+        Returns
+        -------
+        numpy.ndarray
+            (rows, classes) float64; rows sum to 1.
         """
-        combined = COMBINERS[self.combiner["name"]](probabilities, self.combiner["parameters"])
+        name, parameters = self.combiner["name"], self.combiner["parameters"]
+        return self.at_prevalence(combiners.combine(name, parameters, log_odds, distance))
+
+    def at_prevalence(self, probability: np.ndarray) -> np.ndarray:
+        """Probabilities at the prevalence of training as those at the prevalence of use.
+
+        Multiplies each class by the ratio of its share in use to its share in training and divides
+        by the sum (Saerens, Latinne and Decaestecker 2002).
+        """
         if self.prevalence is None:
-            return combined
-        shifted = combined * self._prior_ratio
+            return probability
+        shifted = probability * self._prior_ratio
         return shifted / shifted.sum(axis=1, keepdims=True)
 
     @cached_property
@@ -224,9 +287,7 @@ class EnsembleModel:
         return used / (trained / trained.sum())
 
     def _collect(self, table: Table, reduce: Any, shape: tuple[int, ...]) -> np.ndarray:
-        parts = [
-            reduce(self.frame_probabilities(frame)) for frame in read_table(table, self.columns_in_)
-        ]
+        parts = [reduce(frame) for frame in read_table(table, self.columns_in_)]
         return np.concatenate(parts) if parts else np.empty((0, *shape))
 
     def save(self, path: str | Path) -> None:
@@ -251,7 +312,7 @@ class EnsembleModel:
         Groups count once. `total_positions` is None where members share groups: a member knows
         its rows in all and not by group, so their sum would count shared rows again.
         """
-        singles = [replace(self, members=(member,)) for member in self.members]
+        singles = [replace(self, members=(member,), combiner=EQUAL) for member in self.members]
         genes = {group for member in self.members for group in member.groups}
         shared = sum(len(member.groups) for member in self.members) > len(genes)
         rows = None if shared else sum(member.facts["rows"] for member in self.members)
@@ -343,12 +404,18 @@ def load_model(path: str | Path, *, threads: int = 1, trust: bool = False) -> En
 
 
 def merge(
-    models: Sequence[EnsembleModel],
-    combiner: str,
-    prevalence: Mapping[str, float] | None,
-    facts: Mapping[str, Any],
+    models: Sequence[EnsembleModel], combiner: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> EnsembleModel:
     """One model of all members of several.
+
+    Parameters
+    ----------
+    models
+        Models of batches.
+    combiner
+        Name and parameters of the combiner.
+    facts
+        What the model records of itself.
 
     Raises
     ------
@@ -363,18 +430,39 @@ def merge(
                 f"batch {model.members[0].name} was trained on other features, classes or base "
                 f"scores than {first.members[0].name}; delete its folder and run again"
             )
-    weights = np.sum([member.class_weight for model in models for member in model.members], axis=0)
+    members = tuple(member for model in models for member in model.members)
+    return replace(first, members=members, combiner=dict(combiner), facts=dict(facts))
+
+
+def used_at(model: EnsembleModel, prevalence: Mapping[str, float] | None) -> EnsembleModel:
+    """The model for use at other shares of the classes than those of its training.
+
+    Raises
+    ------
+    InputError
+        If a class had no training rows, so that nothing leads from its share to another.
+    """
+    weights = np.sum([member.class_weight for member in model.members], axis=0)
     if prevalence is not None and not weights.all():
         raise InputError(
             f"calibration.prevalence needs training rows of every class, and '"
-            f"{first.classes[int(np.argmin(weights))]}' has none"
+            f"{model.classes[int(np.argmin(weights))]}' has none"
         )
+    return replace(model, prevalence=dict(prevalence) if prevalence is not None else None)
+
+
+def prune(model: EnsembleModel) -> EnsembleModel:
+    """The model without the members that its combiner gives no weight."""
+    name, parameters = model.combiner["name"], model.combiner["parameters"]
+    weights = combiners.member_weights(name, parameters, len(model.members))
+    if weights is None or weights.all():
+        return model
+    kept = np.flatnonzero(weights).tolist()
+    slim = combiners.without_members(name, parameters, kept)
     return replace(
-        first,
-        members=tuple(member for model in models for member in model.members),
-        combiner={"name": combiner, "parameters": {}},
-        prevalence=dict(prevalence) if prevalence is not None else None,
-        facts=dict(facts),
+        model,
+        members=tuple(model.members[number] for number in kept),
+        combiner={"name": name, "parameters": slim},
     )
 
 
@@ -426,8 +514,9 @@ def _read(archive: zipfile.ZipFile) -> EnsembleModel:
         if hashlib.sha256(data[name]).hexdigest() != facts["sha256"]:
             raise InputError(f"{name} does not have the digest it was saved with")
     classes = tuple(description["classes"])
-    if description["combiner"]["name"] not in COMBINERS:
-        raise InputError(f"unknown combiner {description['combiner']['name']!r}")
+    combiner = description["combiner"]
+    n_members = len(description["members"])
+    combiners.check(combiner["name"], combiner["parameters"], n_members, len(classes))
     return EnsembleModel(
         members=tuple(
             _member(

@@ -10,9 +10,17 @@ import numpy as np
 import polars as pl
 
 from genebatch.dataset import Features
-from genebatch.files import InputError, digest, read_json, write_parquet, write_tsv
+from genebatch.files import InputError, digest, read_json, write_json, write_parquet, write_tsv
 from genebatch.partition import STRATEGIES, deal, folds, hold_out, measures, overlapping
-from genebatch.resources import RULES, Shape, estimate_mb, largest_mb
+from genebatch.resources import (
+    RULES,
+    WHOLE_RULES,
+    Shape,
+    Whole,
+    estimate_mb,
+    estimate_whole_mb,
+    largest_mb,
+)
 from genebatch.tables import read_tsv
 
 log = logging.getLogger(__name__)
@@ -71,6 +79,7 @@ def plan_batches(
     budget_mb: int,
     manifest: str | Path,
     plan: str | Path,
+    memory: str | Path,
 ) -> None:
     """Write the manifest of batches and the role of every group.
 
@@ -85,6 +94,8 @@ def plan_batches(
         `resources.mem_factor`.
     manifest, plan
         Output paths, TSV and Parquet.
+    memory
+        Output path, JSON: what the rules about all batches need, in MB by rule.
     """
     table = pl.read_parquet(genes)
     held_out = read_groups_list(test_groups)
@@ -94,7 +105,22 @@ def plan_batches(
         counts = (f"{count:,}" for count in (row["genes"], row["rows"], need))
         log.info("%s: %s groups, %s rows, %s MB", row["batch"], *counts)
     write_parquet(plan, made.genes)
+    write_json(memory, whole_memory(made, read_json(features), config))
     write_tsv(manifest, made.manifest)
+
+
+def whole_memory(
+    plan: Plan, features: Mapping[str, Any], config: Mapping[str, Any]
+) -> dict[str, int]:
+    """Estimate of each rule about all batches, in MB."""
+    rows = int(plan.genes.filter(~pl.col("test")).unique("group")["rows"].sum())
+    whole = Whole(
+        _shape(features, config)._replace(rows=rows),
+        int(plan.manifest["rows"].max()),
+        plan.manifest.height,
+        config["learner"]["n_estimators"],
+    )
+    return {rule: estimate_whole_mb(rule, whole) for rule in WHOLE_RULES}
 
 
 def make_plan(

@@ -149,9 +149,8 @@ def answers(
         probability, deviation = base.copy(), np.zeros_like(base)
         if rescored.any():
             rows = pl.concat([piece.rows for piece in held if piece.rows is not None])
-            members = model.frame_probabilities(rows)
-            probability[rescored] = model.combine(members)
-            deviation[rescored] = members.std(axis=1)
+            found = model.frame_predictions(rows)
+            probability[rescored], deviation[rescored] = found.probability, found.deviation
         stretches = [(piece.gene, piece.start, len(piece.chosen)) for piece in held]
         yield Answer(stretches, base, probability, deviation, rescored)
 

@@ -128,14 +128,96 @@ RULES: dict[str, Callable[[Shape], float]] = {
 }
 
 
-# Whole-data rules stream; see benchmarks/memory.md. Screening holds `screen.max_rows` rows, and
-# consolidation, evaluation and prediction hold every member's trees.
+class Whole(NamedTuple):
+    """What the memory of a rule about all batches depends on.
+
+    Attributes
+    ----------
+    shape
+        As of a batch that holds all training rows.
+    largest
+        Rows of the largest batch.
+    n_members
+        Batches.
+    n_estimators
+        Most trees of a booster.
+    """
+
+    shape: Shape
+    largest: int
+    n_members: int
+    n_estimators: int
+
+
+# What is known of a training row beside its features while a model of all rows is boosted: identity
+# columns, codes, weights, margins, gradients, losses.
+KNOWN_BYTES = 420
+PAGE_ROWS = 32_768  # rows of a page of a matrix on disk
+PAGES = 4  # held at once: one being read, one in use, XGBoost's read-ahead
+HONEST_BYTES = 80_000_000  # scores that combiners are learned from, at most
+
+
+def _boosters(whole: Whole) -> float:
+    """Trees of all members, full ones: a node takes some 60 bytes."""
+    nodes = 2 ** (min(whole.shape.max_depth, 8) + 1)
+    return whole.n_members * whole.shape.n_classes * whole.n_estimators * nodes * 60.0
+
+
+def _frame(shape: Shape) -> float:
+    """A record batch of 8,192 rows with its matrix for prediction."""
+    features = shape.n_dense + shape.n_counts
+    return 8192 * (features * 4 * 2 + shape.stored * 16)
+
+
+def _out_of_core(whole: Whole) -> float:
+    shape = whole.shape
+    pages = PAGES * min(shape.rows, PAGE_ROWS) * (source_bytes(shape) + matrix_bytes(shape))
+    known = shape.rows * (KNOWN_BYTES + 12 * shape.n_classes)
+    return BASE_MB * MB + pages + known + sketch_bytes(shape) + histogram_bytes(shape)
+
+
+def _distil(whole: Whole) -> float:
+    taught = whole.shape.rows * whole.shape.n_classes * 16
+    return _out_of_core(whole) + taught + 2 * _learned_from(whole) + _boosters(whole)
+
+
+def _learned_from(whole: Whole) -> float:
+    scores = whole.shape.rows * whole.shape.n_classes * whole.n_members * 4
+    return min(scores, HONEST_BYTES)
+
+
+def _cross_batch(whole: Whole) -> float:
+    own = whole.largest * (60 + 16 * whole.shape.n_classes)
+    ahead = whole.n_members * 400_000
+    scores = 8192 * whole.n_members * whole.shape.n_classes * 16
+    return BASE_MB * MB + own + ahead + scores + 2 * _frame(whole.shape) + _boosters(whole)
+
+
+def _combine(whole: Whole) -> float:
+    return BASE_MB * MB + 6 * _learned_from(whole) + _boosters(whole)
+
+
+def _consolidate(whole: Whole) -> float:
+    rows = whole.shape.rows * (160 + 16 * whole.shape.n_classes)
+    return BASE_MB * MB + rows + 3 * _boosters(whole)
+
+
+WHOLE_RULES: dict[str, Callable[[Whole], float]] = {
+    "cross_batch_scores": _cross_batch,
+    "combine_batches": _combine,
+    "train_single": _out_of_core,
+    "distil": _distil,
+    "consolidate": _consolidate,
+}
+
+
+# Other rules on the whole data stream; see benchmarks/memory.md. Screening holds `screen.max_rows`
+# rows, and evaluation and prediction hold every member's trees.
 WHOLE_DATA_MB = {
     "analyze_dataset": 900,
     "choose_test_groups": 500,
     "screen_features": 1400,
     "plan_batches": 500,
-    "consolidate": 1000,
     "evaluate": 1200,
     "predict": 1000,
     "write_report": 1200,
@@ -178,6 +260,11 @@ def estimate_mb(rule: str, shape: Shape) -> int:
         Rounded up to 10 MB, margin included, without `resources.mem_factor`.
     """
     return math.ceil(RULES[rule](shape) * MARGIN / MB / 10) * 10
+
+
+def estimate_whole_mb(rule: str, whole: Whole) -> int:
+    """Peak resident memory that a rule about all batches will need, in MB, as `estimate_mb`."""
+    return math.ceil(WHOLE_RULES[rule](whole) * MARGIN / MB / 10) * 10
 
 
 def largest_mb(shape: Shape) -> int:

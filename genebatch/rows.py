@@ -1,6 +1,6 @@
 """What is known about rows beside their features: identity, class, weight, base scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,12 @@ def identity_columns(frame: pl.DataFrame, roles: Roles, dataset: Mapping[str, An
         columns.append(pl.col(roles.weight).cast(pl.Float64).alias("weight"))
     columns += [pl.col(roles.scores[name]).alias(f"score_{name}") for name in roles.scores]
     return frame.select(columns)
+
+
+def identity_names(columns: Collection[str]) -> list[str]:
+    """Which columns of a table of scores are identity columns, in their order."""
+    known = ("group", "label", "position", "weight")
+    return [name for name in columns if name in known or name.startswith("score_")]
 
 
 def score_columns(classes: list[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The probability from which a row is called as a class, chosen on out-of-fold rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,9 +9,10 @@ import polars as pl
 
 from genebatch.files import InputError
 from genebatch.gene_models import SITES
+from genebatch.honest_rows import score_names
 from genebatch.metrics import last_of_ties, missing_rows
-from genebatch.model import EnsembleModel, Member
-from genebatch.rows import base_scores, label_codes, plain_weights, score_columns
+from genebatch.model import EnsembleModel
+from genebatch.rows import base_scores, identity_names, label_codes, plain_weights
 from genebatch.tables import open_shard, record_batches, table_columns
 
 SCHEMA = {
@@ -49,23 +50,25 @@ class _Rows(NamedTuple):
     weight: np.ndarray | None  # (n,) float64
 
 
-def choose(model: EnsembleModel, out_of_fold: Sequence[str | Path]) -> pl.DataFrame:
-    """Choose the probability threshold of highest F1 of every class on out-of-fold rows.
+def choose(model: EnsembleModel, honest: str | Path, system: str) -> pl.DataFrame:
+    """Choose the probability threshold of highest F1 of every class on training rows.
 
     For the model and, where the data set has base scores, by the same rule on the same rows for
     these as they are: what is judged beside another must not be the only one that is tuned. Every
-    row is scored by boosters that never saw its group, put through the calibrators of its
-    batch and through the model's change of prevalence, so no test group and no fitted row decides
-    anything. A group that several batches share counts once, with the scores of the first member
-    that holds it. Thresholds are chosen for every class, the most common one included: which class
-    is the one nobody looks for is not the model's to know.
+    row has the probability by models of the final one's kind that never saw its group, and it goes
+    through the model's change of prevalence, so no test group and no fitted row decides anything.
+    Thresholds are chosen for every class, the most common one included: which class is the one
+    nobody looks for is not the model's to know.
 
     Parameters
     ----------
     model
-        The model of all batches.
-    out_of_fold
-        The out-of-fold scores of each member's batch, in the order of the members.
+        The final model.
+    honest
+        Parquet with `{system}:{class}`, honest probabilities of training rows, and what the rows
+        are.
+    system
+        Name of its columns.
 
     Returns
     -------
@@ -74,25 +77,20 @@ def choose(model: EnsembleModel, out_of_fold: Sequence[str | Path]) -> pl.DataFr
         have weights, one for the rows by their weights, that is at the prevalence of the genome:
         `system, class, weighted` and the fields of `Threshold`.
 
-    Raises
-    ------
-    InputError
-        If a file is not of its member's groups.
-
     Notes
     -----
     Streams over record batches. Holds the probabilities and the base scores, 4 bytes x rows x
     classes each, with 9 bytes a row of classes and weights; and while one class is sorted another
     60 bytes a row.
     """
-    rows = _read(model, out_of_fold)
+    rows = _read(model, honest, system)
     lines = []
-    for system, probability in rows.probability.items():
+    for name_of_system, probability in rows.probability.items():
         for column, name in enumerate(model.classes):
             y = rows.codes == column
             for weighted in [False] if rows.weight is None else [False, True]:
                 found = best_f1(y, probability[column], rows.weight if weighted else None)
-                lines.append((system, name, weighted, *found))
+                lines.append((name_of_system, name, weighted, *found))
     return pl.DataFrame(lines, schema=SCHEMA, orient="row")
 
 
@@ -191,60 +189,26 @@ def _preferred(kinds: Mapping[str, float | None]) -> float | None:
     return next((option for option in options if option is not None), None)
 
 
-def _read(model: EnsembleModel, paths: Sequence[str | Path]) -> _Rows:
-    """Class, probabilities, base scores and weight of all batches' rows, every group once."""
-    size = sum(_n_rows(path) for path in paths)
-    known = set(table_columns(paths[0]))
-    scores = set(score_columns(list(model.classes)).values())
-    extra = sorted({"weight"} & known | (scores if scores <= known else set()))
-    systems = ("model", "base") if scores <= known else ("model",)
-    codes = np.empty(size, np.int8)
-    probability = {s: np.empty((len(model.classes), size), np.float32) for s in systems}
-    weight = np.empty(size) if "weight" in extra else None
-    seen: set[str] = set()
-    end = 0
-    for member, path in zip(model.members, paths, strict=True):
-        fresh = pl.Series(sorted(set(member.groups) - seen), dtype=pl.String)
-        for frame in _frames(model, member, path, extra):
-            part = frame.filter(pl.col("group").is_in(fresh.implode()))
-            start, end = end, end + part.height
-            codes[start:end] = label_codes(part["label"], model.classes, None)
-            given = {"model": _probabilities(model, member, part)}
-            given |= base_scores(part, model.classes)
-            for system, values in probability.items():
-                values[:, start:end] = given[system].T
-            if weight is not None:
-                weight[start:end] = plain_weights(part)
-        seen |= set(member.groups)
-    probability = {system: values[:, :end] for system, values in probability.items()}
-    return _Rows(codes[:end], probability, None if weight is None else weight[:end])
-
-
-def _frames(model: EnsembleModel, member: Member, path: str | Path, extra: Sequence[str]):
-    """Stream a batch's rows, and raise at their end unless they were those of the member."""
-    columns = ["group", "label", *_margins(model), *extra]
-    met: set[str] = set()
-    for batch in record_batches(path, columns):
-        frame = pl.from_arrow(batch).with_columns(pl.col("group").cast(pl.String))
-        met.update(frame["group"].unique())
-        yield frame
-    if met != set(member.groups):
-        raise InputError(
-            f"{path} does not hold the out-of-fold scores of batch {member.name}: its groups are "
-            "not those that the batch was trained on; run the batch again"
-        )
-
-
-def _probabilities(model: EnsembleModel, member: Member, frame: pl.DataFrame) -> np.ndarray:
-    """What the model would say if this were its only member, (rows, classes)."""
-    margins = frame.select(_margins(model)).to_numpy()
-    return model.combine(member.probabilities(margins)[:, np.newaxis])
-
-
-def _margins(model: EnsembleModel) -> list[str]:
-    return [f"margin_{name}" for name in model.classes]
-
-
-def _n_rows(path: str | Path) -> int:
+def _read(model: EnsembleModel, path: str | Path, system: str) -> _Rows:
+    """Class, probabilities, base scores and weight of the rows of a table of honest scores."""
     with open_shard(path) as file:
-        return file.metadata.num_rows
+        size = file.metadata.num_rows
+    classes = list(model.classes)
+    columns = score_names(system, classes)
+    identity = identity_names(table_columns(path))
+    codes = np.empty(size, np.int8)
+    weight = np.empty(size) if "weight" in identity else None
+    probability: dict[str, np.ndarray] = {}
+    end = 0
+    for batch in record_batches(path, [*identity, *columns]):
+        frame = pl.from_arrow(batch)
+        start, end = end, end + frame.height
+        codes[start:end] = label_codes(frame["label"], classes, None)
+        if weight is not None:
+            weight[start:end] = plain_weights(frame)
+        found = frame.select(columns).to_numpy().astype(np.float64)
+        given = {"model": model.at_prevalence(found)} | base_scores(frame, classes)
+        for name, values in given.items():
+            held = probability.setdefault(name, np.empty((len(classes), size), np.float32))
+            held[:, start:end] = values.T
+    return _Rows(codes, probability, weight)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ from genebatch.batch import Batch, load_batch, stopping_split
 from genebatch.calibration import Calibrator, choose
 from genebatch.files import InputError, write_json, write_parquet, write_tsv
 from genebatch.metrics import METRICS, reliability
-from genebatch.model import EnsembleModel, Member, load_model
+from genebatch.model import EQUAL, EnsembleModel, Member, load_model
 from genebatch.rows import (
     base_scores,
     group_codes,
@@ -32,6 +32,39 @@ log = logging.getLogger(__name__)
 
 IDENTITY = Calibrator("identity", {})
 LOSSES = ("log_loss", "brier", "ece")
+
+
+class CrossValidation(NamedTuple):
+    """Scores of rows by boosters that never saw their group.
+
+    Attributes
+    ----------
+    out_of_fold
+        Identity columns, fold and one log-odds `margin_{class}` a row.
+    folds
+        Trees, losses and verdict of every booster.
+    curves
+        Log loss by trees.
+    members
+        One for each fold.
+    """
+
+    out_of_fold: pl.DataFrame
+    folds: pl.DataFrame
+    curves: pl.DataFrame
+    members: list[Member]
+
+
+class Calibrated(NamedTuple):
+    """A model with calibrators, and what they do to rows that they were not fitted on.
+
+    `probability` is (rows, classes), cross-fitted and divided by its sum over classes; `described`
+    is the JSON of what was tried.
+    """
+
+    model: EnsembleModel
+    probability: np.ndarray
+    described: dict[str, Any]
 
 
 def cross_validate_batch(
@@ -63,32 +96,46 @@ def cross_validate_batch(
         `models` (model file with a member for each fold).
     """
     data = load_batch(inputs, batch, dataset, learner)
-    classes = dataset["classes"]
+    found = cross_validate(data, f"batch {batch}", dataset["classes"], cv, learner)
+    write_parquet(outputs["out_of_fold"], found.out_of_fold)
+    write_tsv(outputs["folds"], found.folds)
+    write_tsv(outputs["metrics"], fold_metrics(found.out_of_fold, dataset["classes"]))
+    write_parquet(outputs["curves"], found.curves)
+    as_model(data, dataset, learner, found.members).save(outputs["models"])
+
+
+def cross_validate(
+    data: Batch, name: str, classes: list[str], cv: Mapping[str, Any], learner: Mapping[str, Any]
+) -> CrossValidation:
+    """Score the rows of a matrix fold by fold; see `cross_validate_batch`.
+
+    `name` says in messages what the rows are.
+    """
     fold = data.rows["fold"].to_numpy()
     margins = np.full((len(fold), len(classes)), np.nan, np.float32)
     lines, curves, members = [], [], []
     for number in range(cv["n_splits"]):
         train, stop = stopping_split(data, fold != number, len(classes), cv)
-        fits = [
-            _fit(data, column, name, train, stop, learner) for column, name in enumerate(classes)
-        ]
         held = fold == number
-        for column, (name, fit) in enumerate(zip(classes, fits, strict=True)):
+        fits = []
+        for column, label in enumerate(classes):
+            where = f"{name}, fold {number}, class {label}"
+            fit = fit_class(data, column, label, train, stop, learner, where)
             margins[held, column] = fit.margin[held]
-            lines.append(_fold_line(data, number, name, column, held, fit, learner))
-            curve = fit.curve.with_columns(
-                pl.lit(number).alias("fold"), pl.lit(name).alias("class")
+            lines.append(_fold_line(data, number, label, column, held, fit, learner))
+            curves.append(
+                fit.curve.with_columns(pl.lit(number).alias("fold"), pl.lit(label).alias("class"))
             )
-            curves.append(curve)
+            fits.append(fit)
         log.info(
-            "batch %s: fold %d/%d, %s rows, trees %s",
-            batch,
+            "%s: fold %d/%d, %s rows, trees %s",
+            name,
             number + 1,
             cv["n_splits"],
             f"{held.sum():,}",
             "/".join(str(fit.n_trees) for fit in fits),
         )
-        seen = sorted(set(data.rows["group"].to_numpy()[~held].tolist()))
+        seen = data.rows.filter(~held)["group"].unique().sort().to_list()
         facts = {"rows": int((~held).sum()), "fold": number}
         weights = _class_weight(data, classes, train | stop)
         boosters = [fit.booster for fit in fits]
@@ -98,11 +145,7 @@ def cross_validate_batch(
     out_of_fold = data.rows.with_columns(
         pl.Series(f"margin_{name}", margins[:, column]) for column, name in enumerate(classes)
     )
-    write_parquet(outputs["out_of_fold"], out_of_fold)
-    write_tsv(outputs["folds"], pl.DataFrame(lines))
-    write_tsv(outputs["metrics"], fold_metrics(out_of_fold, classes))
-    write_parquet(outputs["curves"], pl.concat(curves))
-    _model(data, dataset, learner, members).save(outputs["models"])
+    return CrossValidation(out_of_fold, pl.DataFrame(lines), pl.concat(curves), members)
 
 
 def train_batch(
@@ -127,25 +170,53 @@ def train_batch(
     """
     data = load_batch(inputs, batch, dataset, learner)
     folds = read_tsv(inputs["folds"])
-    boosters, trees = [], {}
-    for column, name in enumerate(dataset["classes"]):
-        trees[name] = round(folds.filter(pl.col("class") == name)["n_trees"].median())
+    member = train_member(data, batch, dataset["classes"], median_trees(folds), learner)
+    as_model(data, dataset, learner, [member]).save(output)
+
+
+def median_trees(folds: pl.DataFrame) -> dict[str, int]:
+    """Median over folds of the number of trees of each class."""
+    medians = folds.group_by("class").agg(pl.col("n_trees").median())
+    return {name: round(median) for name, median in medians.iter_rows()}
+
+
+def train_member(
+    data: Batch,
+    name: str,
+    classes: list[str],
+    trees: Mapping[str, int],
+    learner: Mapping[str, Any],
+    targets: np.ndarray | None = None,
+) -> Member:
+    """Boosters on all rows of a matrix, with given numbers of trees.
+
+    Parameters
+    ----------
+    data
+        The rows.
+    name
+        Name of the member.
+    classes
+        Labels.
+    trees
+        Class to number of trees.
+    learner
+        Part of the config.
+    targets
+        (rows, classes) in [0, 1], what the boosters are fitted to where it is not the labels.
+    """
+    boosters = []
+    for column, label in enumerate(classes):
+        target = data.codes == column if targets is None else targets[:, column]
+        start, n_trees = data.starts[label], trees[label]
         boosters.append(
-            boosting.fit_trees(
-                data.matrix,
-                data.codes == column,
-                data.weight,
-                data.starts[name],
-                trees[name],
-                learner,
-            )
+            boosting.fit_trees(data.matrix, target, data.weight, start, n_trees, learner)
         )
-        log.info("batch %s: class %s, %s trees", batch, name, f"{trees[name]:,}")
-    facts = {"key": data.key, "rows": data.rows.height, "n_trees": trees}
-    facts |= {"seed": learner["seed"], **_class_sums(data, dataset["classes"])}
-    weights = _class_weight(data, dataset["classes"], np.ones(data.rows.height, bool))
-    member = _member(batch, boosters, data.groups, weights, facts)
-    _model(data, dataset, learner, [member]).save(output)
+        log.info("%s: class %s, %s trees", name, label, f"{n_trees:,}")
+    facts = {"key": data.key, "rows": data.rows.height, "n_trees": dict(trees)}
+    facts |= {"seed": learner["seed"], **_class_sums(data, classes)}
+    weights = _class_weight(data, classes, np.ones(data.rows.height, bool))
+    return _member(name, boosters, data.groups, weights, facts)
 
 
 def calibrate_batch(
@@ -172,13 +243,35 @@ def calibrate_batch(
         (the batch's finished model file).
     """
     rows = pl.read_parquet(inputs["out_of_fold"])
-    codes = label_codes(rows["label"], dataset["classes"], None)
+    model = load_model(inputs["model"])
+    found = calibrate(model, rows, calibration["method"], use_weights)
+    write_json(outputs["calibration"], found.described)
+    found.model.save(outputs["model"])
+
+
+def calibrate(
+    model: EnsembleModel, rows: pl.DataFrame, method: str, use_weights: bool
+) -> Calibrated:
+    """Choose the calibrators of a model of one member on its out-of-fold log-odds.
+
+    Parameters
+    ----------
+    model
+        Not yet calibrated.
+    rows
+        Identity columns, `fold` and `margin_{class}`.
+    method
+        `calibration.method`.
+    use_weights
+        `learner.use_weights`.
+    """
+    classes = list(model.classes)
+    codes = label_codes(rows["label"], classes, None)
     weight = row_weights(rows, use_weights)
     choices, raw = [], []
-    for column, name in enumerate(dataset["classes"]):
+    for column, name in enumerate(classes):
         margin = rows[f"margin_{name}"].to_numpy().astype(np.float64)
-        y = codes == column
-        choice = choose(margin, y, rows["fold"].to_numpy(), weight, calibration["method"])
+        choice = choose(margin, codes == column, rows["fold"].to_numpy(), weight, method)
         choices.append(choice)
         raw.append(IDENTITY.apply(margin))
         log.info("class %s: %s", name, choice.calibrator.method)
@@ -192,16 +285,20 @@ def calibrate_batch(
             "before": _worth(codes == column, before[:, column], weight),
             "after": _worth(codes == column, after[:, column], weight),
         }
-        for column, (name, choice) in enumerate(zip(dataset["classes"], choices, strict=True))
+        for column, (name, choice) in enumerate(zip(classes, choices, strict=True))
     }
-    table = score_table(codes, after, dataset["classes"], plain_weights(rows), group_codes(rows))
+    table = score_table(codes, after, classes, plain_weights(rows), group_codes(rows))
     metrics = table.drop("system").to_dicts()
-    write_json(outputs["calibration"], {"classes": described, "out_of_fold_metrics": metrics})
-    model = load_model(inputs["model"])
-    member = model.members[0]
-    facts = member.facts | {"metrics": metrics}
-    finished = member._replace(calibrators=tuple(c.calibrator for c in choices), facts=facts)
-    replace(model, members=(finished,)).save(outputs["model"])
+    (member,) = model.members
+    finished = member._replace(
+        calibrators=tuple(choice.calibrator for choice in choices),
+        facts=member.facts | {"metrics": metrics},
+    )
+    return Calibrated(
+        replace(model, members=(finished,)),
+        after,
+        {"classes": described, "out_of_fold_metrics": metrics},
+    )
 
 
 def _worth(y: np.ndarray, probability: np.ndarray, weight: np.ndarray) -> dict[str, Any]:
@@ -226,23 +323,26 @@ def fold_metrics(rows: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
     return pl.concat(tables)
 
 
-def _fit(
+def fit_class(
     data: Batch,
     column: int,
     name: str,
     train: np.ndarray,
     stop: np.ndarray,
     learner: Mapping[str, Any],
+    where: str,
+    target: np.ndarray | None = None,
 ) -> boosting.Fit:
+    """Boost one class until the stopping rows no longer gain; an error says where."""
+    y, start = data.codes == column, data.starts[name]
     try:
         return boosting.fit_until_stopped(
-            data.matrix, data.codes == column, data.weight, train, stop, data.starts[name], learner
+            data.matrix, y, data.weight, train, stop, start, learner, target
         )
     except InputError as error:
-        fold = data.rows["fold"].to_numpy()[~(train | stop)][0]
         raise InputError(
-            f"batch of {len(data.groups)} groups from '{data.groups[0]}' to '{data.groups[-1]}', "
-            f"fold {fold}, class {name}: {error}"
+            f"{where} ({len(data.groups)} groups from '{data.groups[0]}' to '{data.groups[-1]}'): "
+            f"{error}"
         ) from error
 
 
@@ -318,15 +418,16 @@ def _class_sums(data: Batch, classes: list[str]) -> dict[str, dict[str, float] |
     return sums
 
 
-def _model(
+def as_model(
     data: Batch, dataset: Mapping[str, Any], learner: Mapping[str, Any], members: list[Member]
 ) -> EnsembleModel:
+    """A model of members that were trained on these features."""
     return EnsembleModel(
         members=tuple(members),
         features=data.features,
         classes=tuple(dataset["classes"]),
         scores=dict(dataset["scores"]) if learner["start_from"] == "scores" else None,
-        combiner={"name": "voting", "parameters": {}},
+        combiner=EQUAL,
         prevalence=None,
         columns={key: dataset[key] for key in ("group", "label", "weight", "position")},
         facts={"algorithm": ALGORITHM},

@@ -9,7 +9,20 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch import analysis, consolidation, evaluation, explain, look, planning, screen, training
+from genebatch import (
+    analysis,
+    combining,
+    consolidation,
+    cross_batch,
+    distillation,
+    evaluation,
+    explain,
+    look,
+    planning,
+    screen,
+    single,
+    training,
+)
 from genebatch import config as configuration
 
 CLASSES = ["neither", "donor", "acceptor"]
@@ -75,7 +88,12 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         keys = CONFIG.keys() | self.changes.keys()
-        merged = {key: CONFIG.get(key, {}) | self.changes.get(key, {}) for key in keys}
+        merged = {
+            key: self.changes[key]
+            if key == "final"
+            else CONFIG.get(key, {}) | self.changes.get(key, {})
+            for key in keys
+        }
         merged["dataset"] = merged["dataset"] | {"path": str(self.folder / "data")}
         return configuration.resolve(merged)
 
@@ -121,7 +139,13 @@ class Run:
             *facts, config["dataset"], config["screen"], files["features"], files["screen"]
         )
         planning.plan_batches(
-            *facts, files["features"], config, 8000, files["manifest"], files["plan"]
+            *facts,
+            files["features"],
+            config,
+            8000,
+            files["manifest"],
+            files["plan"],
+            self.folder / "memory.json",
         )
 
     def cross_validate(self, batch: str) -> None:
@@ -153,22 +177,76 @@ class Run:
         self.train(batch)
         self.calibrate(batch)
 
-    def consolidate(self) -> None:
-        files = self.paths()
-        batches = [self.paths(batch) for batch in self.batches]
-        lists = {
-            "models": [paths["model"] for paths in batches],
-            "out_of_fold": [paths["out_of_fold"] for paths in batches],
+    @property
+    def ensemble_files(self) -> dict[str, Path]:
+        """The files of the ensemble stage by their names as inputs and outputs."""
+        folder = self.folder / "ensemble"
+        return {
+            "scores": folder / "cross_batch.parquet",
+            "combined": folder / "combined.parquet",
+            "combiners": folder / "combiners.json",
+            "ensemble": folder / "model.gbm",
         }
+
+    def batch_lists(self) -> dict[str, list[Path]]:
+        batches = [self.paths(batch) for batch in self.batches]
+        return {key: [paths[key] for paths in batches] for key in ("models", "out_of_fold")} | {
+            "models": [paths["model"] for paths in batches]
+        }
+
+    def cross_batch(self) -> Path:
+        config, out = self.config, self.ensemble_files["scores"]
+        inputs = self.paths() | self.batch_lists()
+        parts = (config["dataset"], config["learner"]["use_weights"])
+        cross_batch.cross_batch_scores(inputs, *parts, threads=1, output=out)
+        return out
+
+    def combine(self) -> None:
+        config, files = self.config, self.ensemble_files
+        inputs = self.paths() | self.batch_lists() | {"scores": files["scores"]}
+        parts = (config["ensemble"], config["learner"]["use_weights"])
+        outputs = files | {"model": files["ensemble"]}
+        combining.combine_batches(inputs, *parts, outputs=outputs)
+
+    def rival_files(self, name: str) -> dict[str, Path]:
+        names = ("model.gbm", "honest.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")
+        names += ("calibration.json", "mixes.tsv")
+        return {file.split(".")[0]: self.folder / name / file for file in names}
+
+    def train_single(self) -> dict[str, Path]:
+        config, outputs = self.config, self.rival_files("single")
+        parts = [config[key] for key in ("dataset", "cv", "learner", "calibration")]
+        single.train_single(self.paths(), *parts, outputs=outputs)
+        return outputs
+
+    def distil(self) -> dict[str, Path]:
+        config, outputs = self.config, self.rival_files("distilled")
+        parts = [config[key] for key in ("dataset", "cv", "learner", "calibration", "ensemble")]
+        distillation.distil(self.paths() | self.ensemble_files, *parts, outputs=outputs)
+        return outputs
+
+    def rivals(self) -> dict[str, Path]:
+        """Models and honest probabilities of the rivals that were trained."""
+        found = {}
+        for name in ("single", "distilled"):
+            files = self.rival_files(name)
+            if files["model"].exists():
+                found |= {name: files["model"], f"{name}_honest": files["honest"]}
+        return found
+
+    def consolidate(self) -> None:
+        files, config = self.paths(), self.config
         outputs = {
             "model": files["model"],
             "pickle": files["model"].with_suffix(".pkl"),
             "thresholds": self.folder / "thresholds.tsv",
+            "candidates": self.folder / "candidates.tsv",
         }
         consolidation.consolidate(
-            files | lists,
-            self.config["ensemble"]["combiner"],
-            self.config["calibration"]["prevalence"],
+            files | self.ensemble_files | self.rivals(),
+            config["final"],
+            config["calibration"]["prevalence"],
+            config["evaluation"],
             outputs,
         )
 
@@ -178,14 +256,17 @@ class Run:
         self.plan()
         for batch in self.batches:
             self.finish_batch(batch)
+        self.cross_batch()
+        self.combine()
         self.consolidate()
 
     def evaluate(self) -> dict[str, Path]:
-        names = ("metrics.tsv", "comparison.tsv", "corrections.tsv", "predictions.parquet")
+        names = ("metrics.tsv", "systems.tsv", "comparison.tsv", "corrections.tsv")
+        names += ("predictions.parquet",)
         outputs = {name.split(".")[0]: self.folder / "evaluation" / name for name in names}
         config = self.config
         evaluation.evaluate(
-            self.paths(),
+            self.paths() | self.ensemble_files | self.rivals(),
             config["dataset"],
             config["evaluation"],
             1,

@@ -1,4 +1,5 @@
 import csv
+import json
 import math
 import os
 from functools import lru_cache
@@ -62,6 +63,7 @@ BIGWIG_FILES = [
     for strand in ("plus", "minus")
     if config["call"]["bigwig"]
 ]
+RIVAL_RULES = {"single": "train_single", "distilled": "distil"}
 MADE_SCORES = "results/scores/scores.parquet"
 SCORER_ENVIRONMENT = "spliceai" if SEQUENCE["scorer"] == "spliceai" else "genebatch"
 # What reading and labelling rows depends on; the feature columns are in the batch key.
@@ -167,6 +169,49 @@ def per_batch(pattern):
     return inner
 
 
+def planned(path):
+    """Input function: a file of the plan, once the checkpoint is through."""
+
+    def inner(wildcards):
+        checkpoints.plan_batches.get()
+        return path
+
+    return inner
+
+
+def similar_groups(wildcards):
+    """What rows are routed by, where batches are of similar groups."""
+    if config["batching"]["strategy"] != "similarity":
+        return {}
+    names = {
+        "similarity": "similarity.json",
+        "group_features": "group_features.parquet",
+    }
+    return {key: f"results/dataset/{name}" for key, name in names.items()}
+
+
+def trained_rivals():
+    """The models beside the ensemble that this run trains; a student needs two teachers."""
+    asked = set(config["ensemble"]["rivals"]) | (
+        {config["final"]} - {"ensemble", "best"}
+    )
+    if config["final"] == "best":
+        asked |= {"single", "distilled"} if len(manifest()) > 1 else {"single"}
+    return sorted(asked)
+
+
+def rival_models(wildcards):
+    return {name: f"results/{name}/model.gbm" for name in trained_rivals()}
+
+
+def rivals_of_the_final_model(wildcards):
+    """Every trained rival with its honest probabilities."""
+    honest = {
+        f"{name}_honest": f"results/{name}/honest.parquet" for name in trained_rivals()
+    }
+    return rival_models(wildcards) | honest
+
+
 def batch_key(wildcards):
     """Digest of the rows, folds and features of a batch.
 
@@ -187,6 +232,17 @@ def batch_memory(rule_name):
         return scaled(
             float(manifest()[wildcards.batch][f"mem_mb_{rule_name}"]), attempt
         )
+
+    return inner
+
+
+def planned_memory(rule_name):
+    """Resource function: the plan's estimate of a rule about all batches."""
+
+    def inner(wildcards, attempt):
+        path = str(checkpoints.plan_batches.get().output.memory)
+        with open(path) as stream:
+            return scaled(json.load(stream)[rule_name], attempt)
 
     return inner
 
@@ -261,9 +317,12 @@ plan_config = {
     "dataset": {"classes": config["dataset"]["classes"]},
     "batching": config["batching"],
     "cv": {key: config["cv"][key] for key in ("n_splits", "seed")},
-    "learner": {key: config["learner"][key] for key in ("max_bin", "max_depth")},
+    "learner": {
+        key: config["learner"][key] for key in ("max_bin", "max_depth", "n_estimators")
+    },
     "explain": {"rows": config["explain"]["rows"]},
 }
+combiner_config = without("ensemble", "rivals", "distil_mix")
 # The report prints settings; those that only say where to run would redo it for nothing.
 report_config = {
     key: value for key, value in config.items() if key not in ("predict", "resources")
@@ -285,7 +344,9 @@ def track_results(wildcards):
 def usage_records(wildcards):
     """Memory and time of every job before the report."""
     batch_rules = ("cross_validate", "train", "calibrate", "explain", "diagnose")
-    whole_rules = ("analyze_dataset", "screen_features", "consolidate", "evaluate")
+    whole_rules = ("analyze_dataset", "screen_features", "cross_batch_scores")
+    whole_rules += ("combine_batches", "consolidate", "evaluate")
+    whole_rules += tuple(RIVAL_RULES[name] for name in trained_rivals())
     per_job = expand(
         "results/usage/{name}_batch/{batch}.json",
         name=batch_rules,
@@ -360,14 +421,22 @@ def results_of_the_whole():
     names = {
         "dataset": ["profile.json", "genes.parquet", "test_groups.tsv"],
         "features": ["features.json", "screen.tsv"],
-        "batches": ["manifest.tsv", "genes.parquet"],
+        "batches": ["manifest.tsv", "genes.parquet", "memory.json"],
+        "ensemble": [
+            "cross_batch.parquet",
+            "combined.parquet",
+            "combiners.json",
+            "model.gbm",
+        ],
         "model": [
             "model_multiclass_all_genes.gbm",
             "model_multiclass_all_genes.pkl",
             "thresholds.tsv",
+            "candidates.tsv",
         ],
         "evaluation": [
             "metrics.tsv",
+            "systems.tsv",
             "comparison.tsv",
             "corrections.tsv",
             "predictions.parquet",

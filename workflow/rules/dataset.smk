@@ -87,6 +87,7 @@ checkpoint plan_batches:
             labels={"table": "batches"},
         ),
         genes="results/batches/genes.parquet",
+        memory="results/batches/memory.json",
     log:
         "logs/plan_batches.log",
     conda:

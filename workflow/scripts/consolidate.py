@@ -7,7 +7,8 @@ with job(**declared(snakemake)):
 
     consolidate(
         snakemake.input,
-        snakemake.params.combiner,
+        snakemake.params.final,
         snakemake.params.prevalence,
+        snakemake.params.evaluation,
         outputs=snakemake.output,
     )

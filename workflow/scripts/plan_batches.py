@@ -14,4 +14,5 @@ with job(**declared(snakemake)):
         budget_mb=snakemake.resources.budget_mb,
         manifest=snakemake.output.manifest,
         plan=snakemake.output.genes,
+        memory=snakemake.output.memory,
     )

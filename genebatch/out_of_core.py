@@ -1,0 +1,112 @@
+"""All training rows as one matrix that lies on disk."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import xgboost as xgb
+from scipy import sparse
+
+from genebatch.batch import Batch, as_batch
+from genebatch.dataset import Features, described, read_groups
+from genebatch.files import read_json
+from genebatch.learner import Block
+from genebatch.resources import PAGE_ROWS
+from genebatch.rows import identity_columns, row_columns
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def open_matrix(
+    inputs: Mapping[str, str | Path], dataset: Mapping[str, Any], learner: Mapping[str, Any]
+) -> Iterator[Batch]:
+    """Bin every training row of the plan once, into XGBoost's external-memory matrix.
+
+    Rows are streamed from the shards once for each of XGBoost's passes (rows, sketch, index). The
+    pages lie in `$TMPDIR` and are gone with the block: some 3 kB a row of 100 dense features and
+    1,100 sparse counts. Trees are those that a matrix in memory gives. Holds a few pages, and what
+    is known of rows beside their features, some 150 bytes a row.
+
+    Parameters
+    ----------
+    inputs
+        Paths `profile`, `features` and `plan` (batches/genes.parquet).
+    dataset, learner
+        Parts of the config.
+
+    Yields
+    ------
+    Batch
+        All training rows in the order of the shards; a row of a group that several batches hold
+        stands once. `fold` is that of the first batch that holds its group.
+    """
+    features = Features.from_json(read_json(inputs["features"]))
+    roles, shards = described(read_json(inputs["profile"]))
+    plan = pl.read_parquet(inputs["plan"]).filter(~pl.col("test"))
+    plan = plan.sort("batch").unique("group", keep="first", maintain_order=True)
+    columns = row_columns(features, roles)
+    identity: list[pl.DataFrame] = []
+
+    def frames() -> Iterator[pl.DataFrame]:
+        return read_groups(shards, plan, columns, roles.group)
+
+    def note(frame: pl.DataFrame) -> None:
+        identity.append(identity_columns(frame, roles, dataset))
+
+    with tempfile.TemporaryDirectory(prefix="genebatch-") as folder:
+        pages = _Pages(frames, features, note, str(Path(folder) / "matrix"))
+        matrix = xgb.ExtMemQuantileDMatrix(
+            pages, max_bin=learner["max_bin"], nthread=learner["threads"], missing=np.nan
+        )
+        rows = pl.concat(identity).join(
+            plan.select("group", "fold"), on="group", how="left", maintain_order="left"
+        )
+        data = as_batch("the training data", matrix, rows, plan, features, dataset, learner)
+        yield data
+        # XGBoost closes the files of its pages with the matrix and complains if they are gone.
+        del data, matrix
+
+
+class _Pages(xgb.DataIter):
+    """Feeds feature pages to XGBoost; `note` sees every frame of the first pass."""
+
+    def __init__(
+        self,
+        frames: Callable[[], Iterator[pl.DataFrame]],
+        features: Features,
+        note: Callable[[pl.DataFrame], None],
+        cache: str,
+    ):
+        super().__init__(cache_prefix=cache, release_data=True)
+        self.frames, self.features, self.note = frames, features, note
+        self.coming: Iterator[pl.DataFrame] | None = None
+        self.passes = 0
+
+    def next(self, input_data: Any) -> bool:
+        if self.coming is None:
+            self.coming = self.frames()
+            self.passes += 1
+        blocks: list[Block] = []
+        rows = 0
+        for frame in self.coming:
+            if self.passes == 1:
+                self.note(frame)
+            blocks.append(self.features.select(frame))
+            rows += frame.height
+            if rows >= PAGE_ROWS:
+                break
+        if not blocks:
+            return False
+        stack = sparse.vstack if sparse.issparse(blocks[0]) else np.concatenate
+        page = stack(blocks)
+        input_data(data=page.tocsr() if sparse.issparse(page) else page)
+        return True
+
+    def reset(self) -> None:
+        self.coming = None

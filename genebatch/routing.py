@@ -1,0 +1,74 @@
+"""How near a row lies to the groups that each member was trained on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genebatch.files import read_json
+from genebatch.tables import check_lacking
+
+
+def read_routing(inputs: Mapping[str, Any], members: Sequence[str]) -> dict[str, Any] | None:
+    """What `distances` needs for some batches, or None where batches are not of similar groups.
+
+    `inputs` has paths `similarity` and `group_features` (of the rule `describe_groups`) and `plan`.
+    """
+    if not inputs.get("similarity"):
+        return None
+    described = read_json(inputs["similarity"])
+    features = pl.read_parquet(inputs["group_features"])
+    plan = pl.read_parquet(inputs["plan"], columns=["group", "batch"]).drop_nulls("batch")
+    joined = plan.join(features, on="group")
+    centroids = [
+        joined.filter(pl.col("batch") == member).select(described["columns"]).mean().row(0)
+        for member in members
+    ]
+    routing = {name: described[name] for name in ("columns", "mean", "scale")}
+    return routing | {"centroids": [list(row) for row in centroids]}
+
+
+def standardise(frame: pl.DataFrame, routing: Mapping[str, Any]) -> np.ndarray:
+    """The columns by which groups are told to be alike, (rows, columns) float64.
+
+    Less the mean of the training groups, in units of their standard deviation. A value that is
+    missing or infinite counts as the mean.
+    """
+    check_lacking(routing["columns"], frame.columns)
+    values = frame.select(pl.col(routing["columns"]).cast(pl.Float64)).to_numpy()
+    scaled = (values - np.asarray(routing["mean"])) / np.asarray(routing["scale"])
+    return np.where(np.isfinite(scaled), scaled, 0.0)
+
+
+def distances(frame: pl.DataFrame, routing: Mapping[str, Any]) -> np.ndarray:
+    """Root mean square distance of every row to each member's centroid, (rows, members).
+
+    Parameters
+    ----------
+    frame
+        Rows with the columns of the routing.
+    routing
+        `columns` (names), `mean` and `scale` (one number each) and `centroids` ((members,
+        columns), standardised).
+    """
+    values = standardise(frame, routing)
+    centroids = np.asarray(routing["centroids"], float)
+    squares = [((values - centroid) ** 2).mean(axis=1) for centroid in centroids]
+    return np.sqrt(np.column_stack(squares))
+
+
+def distance_series(
+    frame: pl.DataFrame, routing: Mapping[str, Any], members: Sequence[str]
+) -> list[pl.Series]:
+    """The distances as columns, float32."""
+    found = distances(frame, routing)
+    return [
+        pl.Series(name, found[:, column], dtype=pl.Float32)
+        for column, name in enumerate(distance_names(members))
+    ]
+
+
+def distance_names(members: Sequence[str]) -> list[str]:
+    """Names of the columns that hold the distance of a row to each member's groups."""
+    return [f"distance:{member}" for member in members]
