@@ -13,7 +13,7 @@ from genebatch.combiners import COMBINERS, combine, mean_log_loss, to_probabilit
 from genebatch.files import InputError, write_json, write_tsv
 from genebatch.honest_rows import read_honest, read_scores, score_names
 from genebatch.model import EnsembleModel, load_model
-from genebatch.out_of_core import open_matrix
+from genebatch.out_of_core import load_all
 from genebatch.partition import deal
 from genebatch.single import write_honest
 from genebatch.tables import record_batches
@@ -63,7 +63,7 @@ def distil(
     honest scores; so neither student nor teacher has seen a group that the student is judged on.
     The student that is kept learns from the honest probabilities of the whole ensemble.
 
-    See `out_of_core.open_matrix` for the memory held; the teacher adds 4 bytes x rows x classes.
+    See `out_of_core.load_all` for the memory held; the teacher adds 4 bytes x rows x classes.
 
     Parameters
     ----------
@@ -90,26 +90,17 @@ def distil(
             "final: distilled needs the models of two batches or more, and the plan has one; "
             "lower batching.max_genes or batching.max_rows, or set final: single"
         )
-    with open_matrix(inputs, dataset, learner) as data:
-        parts = _parts(inputs["plan"], names, cv)
-        place = _group_parts(inputs["plan"], parts, data.rows)
-        trials = _trials(data, inputs, teacher, parts, place, ensemble, cv, learner)
-        best = min(trials, key=lambda trial: trial.loss)
-        taught = _taught(inputs["combined"], teacher, data)
-        targets = _mixed(taught, data, best.mix)
-        member = train_member(
-            data, NAME, dataset["classes"], median_trees(best.folds), learner, targets
-        )
-        member = member._replace(facts=member.facts | {"mix": best.mix, "teachers": names})
-        model = as_model(data, dataset, learner, [member])
-        judged = ~np.isnan(best.margins[:, 0])
-        rows = data.rows.with_columns(
-            pl.Series("fold", place[:, 0], dtype=pl.Int32),
-            *(
-                pl.Series(f"margin_{name}", best.margins[:, column])
-                for column, name in enumerate(dataset["classes"])
-            ),
-        ).filter(judged)
+    data = load_all(inputs, dataset, learner)
+    parts = _parts(inputs["plan"], names, cv)
+    place = _group_parts(inputs["plan"], parts, data.rows)
+    trials = _trials(data, inputs, teacher, parts, place, ensemble, cv, learner)
+    best = min(trials, key=lambda trial: trial.loss)
+    targets = _mixed(_taught(inputs["combined"], teacher, data), data, best.mix)
+    trees = median_trees(best.folds)
+    member = train_member(data, NAME, dataset["classes"], trees, learner, targets)
+    member = member._replace(facts=member.facts | {"mix": best.mix, "teachers": names})
+    model = as_model(data, dataset, learner, [member])
+    rows = _judged(best, data, place, dataset["classes"])
     done = calibrate(model, rows, calibration["method"], learner["use_weights"])
     lines = [(trial.mix, trial.loss, trial is best) for trial in trials]
     schema = ["mix", "log_loss", "chosen"]
@@ -117,6 +108,22 @@ def distil(
     write_json(outputs["calibration"], done.described)
     write_honest(outputs["honest"], NAME, rows, done)
     done.model.save(outputs["model"])
+
+
+def _judged(trial: Trial, data: Batch, place: np.ndarray, classes: list[str]) -> pl.DataFrame:
+    """The rows with a score by a student that never saw their group; `fold` is the part left out.
+
+    A group whose batches are in two parts has none: one of them is always among the teachers.
+    """
+    columns = [
+        pl.Series(f"margin_{name}", trial.margins[:, column]) for column, name in enumerate(classes)
+    ]
+    rows = data.rows.with_columns(pl.Series("fold", place[:, 0], dtype=pl.Int32), *columns)
+    held = ~np.isnan(trial.margins[:, 0])
+    left_out = rows.filter(~held)["group"].n_unique()
+    if left_out:
+        log.info("%d groups of batches in two parts are not judged", left_out)
+    return rows.filter(held)
 
 
 def _parts(plan: str | Path, names: Sequence[str], cv: Mapping[str, Any]) -> dict[str, int]:

@@ -207,6 +207,11 @@ def compare_systems(
             .drop("reference")
             .join(gained, on=["system", *keys], how="left", maintain_order="left")
         )
+    order = {
+        system: place for place, system in enumerate(lines["system"].unique(maintain_order=True))
+    }
+    place = pl.col("system").replace_strict(order, return_dtype=pl.Int64)
+    lines = lines.sort(place, maintain_order=True)
     return lines.with_columns((pl.col("system") == in_use).alias("in_use"))
 
 

@@ -1,9 +1,9 @@
 """All training rows as one matrix that lies on disk."""
 
-import logging
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,16 @@ from genebatch.learner import Block
 from genebatch.resources import PAGE_ROWS
 from genebatch.rows import identity_columns, row_columns
 
-log = logging.getLogger(__name__)
 
-
-@contextmanager
-def open_matrix(
+def load_all(
     inputs: Mapping[str, str | Path], dataset: Mapping[str, Any], learner: Mapping[str, Any]
-) -> Iterator[Batch]:
+) -> Batch:
     """Bin every training row of the plan once, into XGBoost's external-memory matrix.
 
     Rows are streamed from the shards once for each of XGBoost's passes (rows, sketch, index). The
-    pages lie in `$TMPDIR` and are gone with the block: some 3 kB a row of 100 dense features and
+    pages lie in `$TMPDIR` as long as the matrix lives: some 3 kB a row of 100 dense features and
     1,100 sparse counts. Trees are those that a matrix in memory gives. Holds a few pages, and what
-    is known of rows beside their features, some 150 bytes a row.
+    is known of rows beside their features, some 400 bytes a row while a booster grows.
 
     Parameters
     ----------
@@ -40,8 +37,8 @@ def open_matrix(
     dataset, learner
         Parts of the config.
 
-    Yields
-    ------
+    Returns
+    -------
     Batch
         All training rows in the order of the shards; a row of a group that several batches hold
         stands once. `fold` is that of the first batch that holds its group.
@@ -59,18 +56,32 @@ def open_matrix(
     def note(frame: pl.DataFrame) -> None:
         identity.append(identity_columns(frame, roles, dataset))
 
-    with tempfile.TemporaryDirectory(prefix="genebatch-") as folder:
+    matrix = _on_disk(frames, features, note, learner)
+    rows = pl.concat(identity).join(
+        plan.select("group", "fold"), on="group", how="left", maintain_order="left"
+    )
+    return as_batch("the training data", matrix, rows, plan, features, dataset, learner)
+
+
+def _on_disk(
+    frames: Callable[[], Iterator[pl.DataFrame]],
+    features: Features,
+    note: Callable[[pl.DataFrame], None],
+    learner: Mapping[str, Any],
+) -> xgb.ExtMemQuantileDMatrix:
+    """The matrix, whose folder of pages goes when it goes."""
+    folder = tempfile.mkdtemp(prefix="genebatch-")
+    try:
         pages = _Pages(frames, features, note, str(Path(folder) / "matrix"))
         matrix = xgb.ExtMemQuantileDMatrix(
             pages, max_bin=learner["max_bin"], nthread=learner["threads"], missing=np.nan
         )
-        rows = pl.concat(identity).join(
-            plan.select("group", "fold"), on="group", how="left", maintain_order="left"
-        )
-        data = as_batch("the training data", matrix, rows, plan, features, dataset, learner)
-        yield data
-        # XGBoost closes the files of its pages with the matrix and complains if they are gone.
-        del data, matrix
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    # Called after XGBoost has closed its files, which complains if they are gone before.
+    weakref.finalize(matrix, shutil.rmtree, folder, ignore_errors=True)
+    return matrix
 
 
 class _Pages(xgb.DataIter):

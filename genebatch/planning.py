@@ -119,6 +119,7 @@ def whole_memory(
         int(plan.manifest["rows"].max()),
         plan.manifest.height,
         config["learner"]["n_estimators"],
+        int(plan.genes.filter("test")["rows"].sum()),
     )
     return {rule: estimate_whole_mb(rule, whole) for rule in WHOLE_RULES}
 

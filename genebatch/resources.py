@@ -141,12 +141,15 @@ class Whole(NamedTuple):
         Batches.
     n_estimators
         Most trees of a booster.
+    test_rows
+        Rows of the test groups.
     """
 
     shape: Shape
     largest: int
     n_members: int
     n_estimators: int
+    test_rows: int
 
 
 # What is known of a training row beside its features while a model of all rows is boosted: identity
@@ -202,23 +205,34 @@ def _consolidate(whole: Whole) -> float:
     return BASE_MB * MB + rows + 3 * _boosters(whole)
 
 
+# Systems that the evaluation draws intervals of: combiners, rivals, the model, the base scores.
+JUDGED = 12
+
+
+def _evaluate(whole: Whole) -> float:
+    classes = whole.shape.n_classes
+    systems = whole.test_rows * classes * 4 * (whole.n_members + JUDGED)
+    drawn = whole.test_rows * JUDGED * 8 * 8
+    return (BASE_MB + 60) * MB + systems + drawn + 2 * _frame(whole.shape) + 4 * _boosters(whole)
+
+
 WHOLE_RULES: dict[str, Callable[[Whole], float]] = {
     "cross_batch_scores": _cross_batch,
     "combine_batches": _combine,
     "train_single": _out_of_core,
     "distil": _distil,
     "consolidate": _consolidate,
+    "evaluate": _evaluate,
 }
 
 
 # Other rules on the whole data stream; see benchmarks/memory.md. Screening holds `screen.max_rows`
-# rows, and evaluation and prediction hold every member's trees.
+# rows, and prediction holds every member's trees.
 WHOLE_DATA_MB = {
     "analyze_dataset": 900,
     "choose_test_groups": 500,
     "screen_features": 1400,
     "plan_batches": 500,
-    "evaluate": 1200,
     "predict": 1000,
     "write_report": 1200,
     "score_genes_light": 600,

@@ -9,7 +9,7 @@ import polars as pl
 
 from genebatch.files import write_json, write_parquet, write_tsv
 from genebatch.honest_rows import score_series
-from genebatch.out_of_core import open_matrix
+from genebatch.out_of_core import load_all
 from genebatch.training import (
     Calibrated,
     as_model,
@@ -38,7 +38,7 @@ def train_single(
     Folds are those of the batches put together, so every row gets a score of boosters that never
     saw its group, on which the calibrators are fitted and by which the model is compared with the
     ensemble. Then all rows, with the median of the folds' numbers of trees. See
-    `out_of_core.open_matrix` for the memory held.
+    `out_of_core.load_all` for the memory held.
 
     Parameters
     ----------
@@ -52,11 +52,11 @@ def train_single(
         shards), `folds`, `metrics` (TSV), `curves` (Parquet) and `calibration` (JSON), all as for
         a batch.
     """
-    with open_matrix(inputs, dataset, learner) as data:
-        found = cross_validate(data, NAME, dataset["classes"], cv, learner)
-        trees = median_trees(found.folds)
-        member = train_member(data, NAME, dataset["classes"], trees, learner)
-        model = as_model(data, dataset, learner, [member])
+    data = load_all(inputs, dataset, learner)
+    found = cross_validate(data, NAME, dataset["classes"], cv, learner)
+    trees = median_trees(found.folds)
+    member = train_member(data, NAME, dataset["classes"], trees, learner)
+    model = as_model(data, dataset, learner, [member])
     done = calibrate(model, found.out_of_fold, calibration["method"], learner["use_weights"])
     write_tsv(outputs["folds"], found.folds)
     write_tsv(outputs["metrics"], fold_metrics(found.out_of_fold, dataset["classes"]))

@@ -192,8 +192,8 @@ rule evaluate:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=whole_memory("evaluate"),
-        needs_mb=whole_memory("evaluate"),
+        mem_mb=planned_memory("evaluate"),
+        needs_mb=planned_memory("evaluate"),
     params:
         algorithm=ALGORITHM,
         dataset=row_config,
