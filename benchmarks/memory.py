@@ -79,7 +79,8 @@ def prepare(folder: Path, settings: dict) -> None:
     first = (out["profile"], out["genes"], out["test_groups"])
     rest = (settings["dataset"], settings["screen"], out["features"], out["screen"])
     screen.screen_features(*first, *rest)
-    planning.plan_batches(*first, out["features"], settings, 100_000, out["manifest"], out["plan"])
+    written = (out["manifest"], out["plan"], folder / "memory.json")
+    planning.plan_batches(*first, out["features"], settings, 100_000, *written)
 
 
 def measure(function, *arguments) -> None:
