@@ -137,6 +137,7 @@ WHOLE_DATA_MB = {
     "plan_batches": 500,
     "consolidate": 1000,
     "evaluate": 1200,
+    "rank_groups": 1200,
     "predict": 1000,
     "write_report": 1200,
     "score_genes_light": 600,

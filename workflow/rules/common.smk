@@ -275,6 +275,13 @@ def built_genes(wildcards):
     return {"table": "results/table/genes.tsv"} if BUILT else {}
 
 
+def group_features(wildcards):
+    """What the groups are like, where the plan describes them."""
+    if config["batching"]["strategy"] != "similarity":
+        return {}
+    return {"features": "results/dataset/group_features.parquet"}
+
+
 def track_results(wildcards):
     """What the report says about complete tracks, where there are any."""
     names = ("comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json")
