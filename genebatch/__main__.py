@@ -69,12 +69,7 @@ def call(options: argparse.Namespace) -> None:
 
 
 def rank_genes(options: argparse.Namespace) -> None:
-    """Rank genes by what more genes like them would gain, from held-out scores of a finished run.
-
-    The genes at the top are not those with the largest loss, but those on which the members of the
-    ensemble differ most, weighed by their rows: which genes a member happened to have decides what
-    it says there. What all members get wrong alike, more genes of the same kind do not mend.
-    """
+    """Rank genes by what more genes like them may gain, on held-out rows of a finished run."""
     from genebatch.gene_ranks import rank_groups
 
     folder = Path(options.results)
@@ -285,12 +280,13 @@ def _add_rank_options(added: argparse.ArgumentParser) -> None:
     added.add_argument(
         "--by",
         metavar="COLUMN",
-        help="column of the TSV, largest first, such as ambiguity, mean_ambiguity, log_loss, "
-        "disagreement, errors or made, each also as weighted_COLUMN; default: ambiguity, weighted "
+        help="column of the TSV, largest first, such as log_loss, mean_log_loss, ambiguity, "
+        "disagreement, errors or made, each also as weighted_COLUMN; default: log_loss, weighted "
         "where rows have weights",
     )
     added.add_argument("--top", type=_positive, default=15, help="genes to show; default: 15")
     added.add_argument("--combiner", help="whose probabilities count; default: the model's")
+    added.epilog = "The manual explains the columns: config/README.md, Which genes to add."
 
 
 def _add_call_options(added: argparse.ArgumentParser) -> None:

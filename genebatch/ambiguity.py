@@ -1,4 +1,4 @@
-"""How much of the members' loss is disagreement, which more training data would remove."""
+"""How much of the members' loss is their disagreement."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -36,11 +36,14 @@ def decompose(margins: Iterable[np.ndarray], codes: np.ndarray) -> Decomposition
     """Split the mean loss of the members into that of their mean and their ambiguity.
 
     Members are trained on different genes of the same kind, so what differs between them is due to
-    the genes that each happened to have. The ambiguity (Krogh and Vedelsby 1995) measures it; for
+    the genes that each happened to have. The ambiguity (Krogh and Vedelsby 1995, Advances in
+    Neural Information Processing Systems 7:231) measures it; for
     the log loss the mean is the geometric one, divided by its sum over classes, which for two
     classes is the mean of the log-odds, and the ambiguity is the mean over members of the
     Kullback-Leibler divergence of the mean from the member (Heskes 1998, Neural Computation
-    10:1425). It does not depend on the label. What all members get wrong alike is not in it.
+    10:1425). It does not depend on the label. What all members get wrong alike is not in it, and
+    more data may lower that too, where regularisation holds all members back
+    (benchmarks/gene_ranks.md).
 
     Parameters
     ----------

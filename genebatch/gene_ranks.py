@@ -1,7 +1,7 @@
 """Which groups would help most if more like them were added."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +17,12 @@ from genebatch.scoring import SUM_TOLERANCE
 
 log = logging.getLogger(__name__)
 
-BY = "ambiguity"  # of the weighted rows where there are weights
+# Of the weighted rows where there are weights; see benchmarks/gene_ranks.md for the choice.
+BY = "log_loss"
 TOP = 15  # groups that are named
 NEIGHBOURS = 10  # groups of a kind, the group itself among them
 ONE_MEMBER = "a single member has no ambiguity and no disagreement"
-COUNTS = ("rows", "errors", "base_errors", "corrected", "made")
+ERRORS = ("base_errors", "corrected", "made")
 
 
 class Ranks(NamedTuple):
@@ -55,7 +56,7 @@ def rank_groups(
     combiner
         Whose probabilities count; by default the model's.
     by
-        Column of the table, largest first; by default the ambiguity.
+        Column of the table, largest first; by default the held-out log loss.
     top
         Number of groups that the figure names.
     """
@@ -97,7 +98,7 @@ def rank(sums: GroupSums, by: str | None = None, features: str | Path | None = N
     near = None if features is None else neighbours(features, sums.table["group"])
     made = [_made(sums, prefix, near) for prefix in prefixes]
     columns = pl.concat([sums.table.select("group", "batch"), *made], how="horizontal")
-    table = columns.with_columns(_reasons(columns, sums))
+    table = columns.with_columns(_reasons(sums))
     chosen = by or prefixes[-1] + BY
     known = [name for name in table.columns if name not in ("group", "batch", "reason")]
     if chosen not in known:
@@ -141,36 +142,52 @@ def _made(sums: GroupSums, prefix: str, near: np.ndarray | None) -> pl.DataFrame
         for name in sums.table.columns
         if name.startswith(prefix) and name not in ("group", "batch")
     }
-    rows, n = known["rows"], sums.table["rows"].to_numpy()
-    found = {"rows": rows} | {f"rows_{c}": known[f"rows_{c}"] for c in classes}
-    found |= {"log_loss": known["log_loss"], "mean_log_loss": _ratio(known["log_loss"], rows)}
-    right = sums.base_off is not None and sums.base_off <= SUM_TOLERANCE
-    found["base_log_loss"] = known["base_log_loss"] if right else None
-    found["gain"] = known["base_log_loss"] - known["log_loss"] if right else None
-    found["member_log_loss"] = known["member_log_loss"]
-    spread = known.get("ambiguity")
-    found["ambiguity"] = spread
-    found["mean_ambiguity"] = None if spread is None else _ratio(spread, rows)
-    found["error_of_ambiguity"] = (
-        None if spread is None else _error_of_sum(spread, known["squares"], n)
-    )
-    found |= {f"ambiguity_{c}": known.get(f"ambiguity_{c}") for c in classes}
-    if near is not None:
-        found["similar_ambiguity"] = (
-            None if spread is None else _ratio(spread[near].sum(axis=1), rows[near].sum(axis=1))
-        )
-    found["disagreement"] = None if spread is None else _ratio(known["disagreement"], rows)
-    found["errors"] = known["errors"]
-    found |= {f"{kind}_{c}": known[f"{kind}_{c}"] for kind in ("missed", "false") for c in classes}
-    found |= {name: known.get(name) for name in ("base_errors", "corrected", "made")}
-    counted = {*COUNTS, *(f"{k}_{c}" for k in ("rows", "missed", "false") for c in classes)}
-    whole = counted if not prefix else set()
+    per_class = {
+        kind: {f"{kind}_{c}": known.get(f"{kind}_{c}") for c in classes}
+        for kind in ("rows", "ambiguity", "missed", "false")
+    }
+    n = sums.table["rows"].to_numpy()
+    found = {"rows": known["rows"], **per_class["rows"], **_losses(known, sums.base_off)}
+    found |= _spread(known, n, near) | per_class["ambiguity"] | {"errors": known["errors"]}
+    found |= per_class["missed"] | per_class["false"] | {name: known.get(name) for name in ERRORS}
+    counted = {"rows", "errors", *ERRORS}
+    counted.update(*(per_class[kind] for kind in ("rows", "missed", "false")))
+    whole = set() if prefix else counted
     return pl.DataFrame(
         [
             _series(f"{prefix}{name}", values, len(n), pl.Int64 if name in whole else pl.Float64)
             for name, values in found.items()
         ]
     )
+
+
+def _losses(
+    known: Mapping[str, np.ndarray], base_off: float | None
+) -> dict[str, np.ndarray | None]:
+    """Losses of the model, of the base scores where these are distributions, and of the members."""
+    found = {"log_loss": known["log_loss"]}
+    found["mean_log_loss"] = _ratio(known["log_loss"], known["rows"])
+    found |= {"base_log_loss": None, "gain": None}
+    if base_off is not None and base_off <= SUM_TOLERANCE:
+        found["base_log_loss"] = known["base_log_loss"]
+        found["gain"] = known["base_log_loss"] - known["log_loss"]
+    return found | {"member_log_loss": known["member_log_loss"]}
+
+
+def _spread(
+    known: Mapping[str, np.ndarray], n: np.ndarray, near: np.ndarray | None
+) -> dict[str, np.ndarray | None]:
+    """How far the members differ, in n rows; nothing of a single one."""
+    names = ["ambiguity", "mean_ambiguity", "error_of_ambiguity", "disagreement"]
+    names += [] if near is None else ["similar_ambiguity"]
+    if "ambiguity" not in known:
+        return dict.fromkeys(names)
+    spread, rows = known["ambiguity"], known["rows"]
+    values = [spread, _ratio(spread, rows), _error_of_sum(spread, known["squares"], n)]
+    values.append(_ratio(known["disagreement"], rows))
+    if near is not None:
+        values.append(_ratio(spread[near].sum(axis=1), rows[near].sum(axis=1)))
+    return dict(zip(names, values, strict=True))
 
 
 def _series(name: str, values: np.ndarray | None, size: int, kind: type) -> pl.Series:
@@ -191,22 +208,21 @@ def _error_of_sum(total: np.ndarray, squares: np.ndarray, n: np.ndarray) -> np.n
     return np.sqrt(_ratio(n * spread, n - 1))
 
 
-def _reasons(table: pl.DataFrame, sums: GroupSums) -> pl.Expr:
+def _reasons(sums: GroupSums) -> pl.Expr:
     """Why values of each line are empty."""
-    parts: Sequence[str] = []
+    cases = []
     if len(sums.layout.members) == 1:
-        parts = [ONE_MEMBER]
+        cases.append(pl.lit(ONE_MEMBER))
+    else:
+        single = pl.lit("a single row has no standard error")
+        cases.append(pl.when(pl.col("rows") == 1).then(single))
     if sums.base_off is None:
-        parts = [*parts, "no base scores"]
+        cases.append(pl.lit("no base scores"))
     elif sums.base_off > SUM_TOLERANCE:
         off = f"the base scores of a row do not sum to 1 (off by up to {sums.base_off:.3g})"
-        parts = [*parts, off]
-    cases = [pl.lit(part) for part in parts]
-    if len(sums.layout.members) > 1:
-        single = "a single row has no standard error"
-        cases.append(pl.when(pl.col("rows") == 1).then(pl.lit(single)))
+        cases.append(pl.lit(off))
     if sums.layout.weighted:
-        weightless = "its rows have weight 0"
-        cases.append(pl.when(pl.col(f"{WEIGHTED}rows") <= 0).then(pl.lit(weightless)))
-    joined = pl.concat_str(cases, separator="; ", ignore_nulls=True) if cases else pl.lit("")
+        weightless = pl.lit("its rows have weight 0")
+        cases.append(pl.when(pl.col(f"{WEIGHTED}rows") <= 0).then(weightless))
+    joined = pl.concat_str(cases, separator="; ", ignore_nulls=True)
     return pl.when(joined != "").then(joined).alias("reason")

@@ -109,8 +109,10 @@ def sum_groups(
 
     Notes
     -----
-    Holds a record batch (up to 8,192 rows and some 50 MB, more with more than 2,600 columns times
-    members) and for each group about 8 bytes x (14 + 4 classes), twice that with weights.
+    Holds a record batch of at most 8,192 rows and some 50 MB, what Arrow reads ahead of a row group
+    of `cross_batch` (three times its bytes, measured), and for each group some 8 bytes x (14 + 4
+    classes), twice that with weights. With 300 members, three classes and weights in 60,000 rows
+    the process peaked at 460 MB with row groups of 5,000 rows and at 1,080 MB with one of 60,000.
     """
     layout = read_layout(cross_batch, combined, combiner)
     members = [f"{m}:{c}" for m in layout.members for c in layout.classes]

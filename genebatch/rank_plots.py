@@ -19,7 +19,7 @@ def draw_ranks(
 ) -> None:
     """Draw ranked groups in three panels.
 
-    The loss of every group over its ambiguity, both logarithmic; for the first groups the loss of
+    The ambiguity of every group over its loss, both logarithmic; for the first groups the loss of
     the members, split into what all share and the ambiguity of the rows of each class; and the
     errors of the base scores that the model corrected and those it made.
 
@@ -53,25 +53,43 @@ def draw_ranks(
 
 
 def _scatter(axes: Axes, lines: pl.DataFrame, first: pl.DataFrame, classes: Sequence[str]) -> None:
-    look.head(axes, "Loss and ambiguity of every group")
+    look.head(axes, "Ambiguity and loss of every group")
     if lines["ambiguity"].null_count() == lines.height:
         look.say(axes, "no ambiguity: a single member")
         return
     step = -(-lines.height // MAX_POINTS)
     shown = pl.concat([first, lines[first.height :].gather_every(step)])
-    x, y = (_positive(shown[name].to_numpy()) for name in ("ambiguity", "log_loss"))
+    x, y = (_positive(shown[name].to_numpy()) for name in ("log_loss", "ambiguity"))
     most = shown.select(f"ambiguity_{name}" for name in classes).to_numpy().argmax(axis=1)
     for number, name in enumerate(classes):
         own = most == number
         style = {"s": 14, "alpha": 0.6, "linewidths": 0, "color": look.colour(number)}
         axes.scatter(x[own], y[own], label=look.short(name), **style)
-    axes.set(xscale="log", yscale="log", xlabel="ambiguity (nats)", ylabel="log loss (nats)")
+    axes.set(xscale="log", yscale="log", xlabel="log loss (nats)", ylabel="ambiguity (nats)")
     whole = [max(x.min(), y.min()), min(x.max(), y.max())]
-    axes.plot(whole, whole, color=look.PALE, linewidth=1.2, linestyle=":", zorder=0)
-    for place, number in enumerate(first["rank"]):
-        offset = {"textcoords": "offset points", "xytext": (3, 3), "fontsize": 7}
-        axes.annotate(str(number), (x[place], y[place]), **offset)
+    style = {"color": look.PALE, "linewidth": 1.2, "linestyle": ":", "zorder": 0}
+    axes.plot(whole, whole, label="loss = ambiguity", **style)
+    _point_out(axes, x[: first.height], y[: first.height])
     look.legend(axes, "class of most ambiguity")
+
+
+def _point_out(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """The rank of each of the first groups, in a column beside the panel that a line leads to."""
+    low, high = np.log(axes.get_ylim())
+    order = np.argsort(y, kind="stable")
+    height = _apart((np.log(y[order]) - low) / (high - low), min(0.034, 1 / len(y)))
+    line = {"arrowstyle": "-", "color": "#999999", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 1}
+    for place, beside in zip(order, height, strict=True):
+        where = {"xytext": (1.02, beside), "textcoords": "axes fraction", "fontsize": 8}
+        text = str(place + 1)
+        axes.annotate(text, (x[place], y[place]), va="center", arrowprops=line, **where)
+
+
+def _apart(places: np.ndarray, gap: float) -> np.ndarray:
+    """Rising places, moved up until they are `gap` apart, and down where that leads above 1."""
+    moved = np.maximum.accumulate(places - gap * np.arange(len(places)))
+    last = 1 - gap * (len(places) - 1)
+    return np.minimum(moved, last) + gap * np.arange(len(places))
 
 
 def _parts(axes: Axes, first: pl.DataFrame, classes: Sequence[str]) -> None:
@@ -116,6 +134,6 @@ def _by_rank(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
-    """Values for a logarithmic axis: what is 0 stands at half the smallest that is not."""
-    above = values[values > 0]
+    """Values for a logarithmic axis; what is 0, or nearly by rounding, stands at its lower end."""
+    above = values[values > 1e-9 * values.max()]
     return np.maximum(values, above.min() / 2 if above.size else 1.0)

@@ -1,4 +1,4 @@
-"""What genebatch.gene_ranks promises: the genes that divide the members come first."""
+"""What genebatch.gene_ranks promises: genes in order of what they cost or divide."""
 
 import numpy as np
 import polars as pl
@@ -23,12 +23,17 @@ def line(table, group):
     return table.row(by_predicate=pl.col("group") == group, named=True)
 
 
-def test_gene_that_divides_the_members_ranks_before_the_one_all_get_wrong(tmp_path):
+def test_gene_that_divides_the_members_ranks_first_by_ambiguity(tmp_path):
+    tables = held_out(ROWS, MEMBERS, weight=WEIGHT, base=BASE)
+    found = ranked(tmp_path, tables, "weighted_ambiguity").table
+    assert found.select("rank", "group").rows() == [(1, "split"), (2, "wrong"), (3, "easy")]
+
+
+def test_gene_that_costs_most_ranks_first_unless_told_otherwise(tmp_path):
+    """`wrong` costs log 10; `split` log 2 and four times log 10/9, less by 1.2."""
     found = ranked(tmp_path, held_out(ROWS, MEMBERS, weight=WEIGHT, base=BASE))
-    assert found.by == "weighted_ambiguity"
-    assert found.table.select("rank", "group").rows() == [(1, "split"), (2, "wrong"), (3, "easy")]
-    by_loss = ranked(tmp_path, held_out(ROWS, MEMBERS), "mean_log_loss").table
-    assert by_loss["group"][0] == "wrong"
+    assert found.by == "weighted_log_loss"
+    assert found.table["group"].to_list() == ["wrong", "split", "easy"]
 
 
 def test_columns_by_hand(tmp_path):
@@ -51,7 +56,7 @@ def test_columns_by_hand(tmp_path):
 
 def test_without_weights_the_rows_count(tmp_path):
     found = ranked(tmp_path, held_out(ROWS, MEMBERS))
-    assert found.by == "ambiguity"
+    assert found.by == "log_loss"
     assert not [name for name in found.table.columns if name.startswith("weighted")]
 
 
@@ -72,7 +77,8 @@ def test_base_scores_that_are_no_distribution_have_errors_and_no_loss(tmp_path):
 
 
 def test_one_member_has_no_ambiguity_and_ranks_by_loss(tmp_path):
-    table = ranked(tmp_path, held_out(ROWS, {"b000": MEMBERS["b000"]}, base=BASE)).table
+    tables = held_out(ROWS, {"b000": MEMBERS["b000"]}, base=BASE)
+    table = ranked(tmp_path, tables, "ambiguity").table
     assert table["group"].to_list() == ["wrong", "easy", "split"]
     assert table["ambiguity"].null_count() == table["disagreement"].null_count() == 3
     assert set(table["reason"]) == {ONE_MEMBER}
@@ -90,10 +96,10 @@ def test_group_without_weight_has_no_weighted_mean(tmp_path):
 def test_ties_stand_by_loss_and_then_by_name(tmp_path):
     rows = [(name, "yes") for name in ("d", "c", "b", "a")]
     tables = held_out(rows, {"b000": [0.9, 0.9, 0.9, 0.5], "b001": [0.9, 0.9, 0.9, 0.5]})
-    assert ranked(tmp_path, tables).table["group"].to_list() == ["a", "b", "c", "d"]
+    assert ranked(tmp_path, tables, "errors").table["group"].to_list() == ["a", "b", "c", "d"]
     order = [2, 0, 3, 1]
     shuffled = [table[order] for table in tables]
-    assert ranked(tmp_path, shuffled).table["group"].to_list() == ["a", "b", "c", "d"]
+    assert ranked(tmp_path, shuffled, "errors").table["group"].to_list() == ["a", "b", "c", "d"]
 
 
 def test_similar_ambiguity_is_of_the_nearest_groups(tmp_path):
@@ -138,12 +144,12 @@ def test_command_writes_table_and_figure_and_prints_the_first(tmp_path, capsys):
     ranks, figure = tmp_path / "ranks.tsv", tmp_path / "ranks.png"
     arguments = ["rank-genes", tmp_path, "-o", ranks, "--figure", figure, "--combiner=log_odds"]
     assert main([str(part) for part in arguments] + ["--top=2"]) == 0
-    assert read_tsv(ranks)["group"].to_list() == ["split", "wrong", "easy"]
+    assert read_tsv(ranks)["group"].to_list() == ["wrong", "split", "easy"]
     assert is_picture(figure)
     said = capsys.readouterr().out
     assert "split" in said
     assert "easy" not in said
-    assert "3 genes by weighted_ambiguity, 2 members" in said
+    assert "3 genes by weighted_log_loss, 2 members" in said
 
 
 def test_command_says_what_makes_a_missing_file(tmp_path, capsys):

@@ -12,7 +12,8 @@ from made_scores import BASE, CLASSES, MEMBERS, ROWS, WEIGHT, held_out, write
 
 def draw(folder, figures, *args, top=2, **kwargs):
     paths = write(folder, held_out(ROWS, *args, **kwargs))
-    ranks = rank(sum_groups(paths["cross_batch"], paths["combined"], "log_odds"))
+    by = "weighted_ambiguity" if "weight" in kwargs else "ambiguity"
+    ranks = rank(sum_groups(paths["cross_batch"], paths["combined"], "log_odds"), by)
     draw_ranks(folder / "ranks.png", ranks.table, CLASSES, ranks.by, top)
     assert is_picture(folder / "ranks.png")
     return figures[-1].axes
@@ -27,10 +28,23 @@ def test_all_groups_are_points_and_the_first_are_named(tmp_path, figures):
     points = np.concatenate([found.get_offsets() for found in scatter.collections])
     assert len(points) == 3
     assert (points > 0).all()
-    assert said(scatter) == ["1", "2"]
+    assert sorted(said(scatter)) == ["1", "2"]
     assert names(parts) == ["split  1", "wrong  2"]
     assert legend(errors) == ["corrected", "made"]
     assert figures[-1].get_suptitle().endswith("sums over held-out weighted rows")
+
+
+def test_ranks_of_points_in_one_place_are_written_apart(tmp_path, figures):
+    rows = [(f"g{number:02d}", "yes") for number in range(12)]
+    members = {"b000": [0.9] * 12, "b001": [0.1] * 12}
+    paths = write(tmp_path, held_out(rows, members))
+    ranks = rank(sum_groups(paths["cross_batch"], paths["combined"], "log_odds"))
+    draw_ranks(tmp_path / "ranks.png", ranks.table, CLASSES, ranks.by, 12)
+    texts = figures[-1].axes[0].texts
+    heights = sorted(text.xyann[1] for text in texts)
+    assert sorted(int(text.get_text()) for text in texts) == list(range(1, 13))
+    assert np.diff(heights) == pytest.approx(0.034)
+    assert 0 <= heights[0] < heights[-1] <= 1
 
 
 def test_bars_are_the_members_loss_and_the_errors(tmp_path, figures):
