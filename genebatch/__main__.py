@@ -1,4 +1,4 @@
-"""The command line: `genebatch call | predict | inspect | verify | simulate | plan | config`."""
+"""The command line: `genebatch call | predict | rank-genes | inspect | verify | simulate | ...`."""
 
 import argparse
 import logging
@@ -6,9 +6,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genebatch import __version__
 from genebatch.files import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ROWS_PER_GENE = 100  # of the example that is a table
 
@@ -62,6 +66,25 @@ def call(options: argparse.Namespace) -> None:
         f"{coverage.positions:,} positions of {coverage.table.height:,} genes, "
         f"{coverage.rescored:,} of them re-scored, in {options.output}"
     )
+
+
+def rank_genes(options: argparse.Namespace) -> None:
+    """Rank genes by what more genes like them may gain, on held-out rows of a finished run."""
+    from genebatch.gene_ranks import rank_groups
+
+    folder = Path(options.results)
+    files = [folder / "ensemble" / f"{name}.parquet" for name in ("cross_batch", "combined")]
+    inputs = {"cross_batch": files[0], "combined": files[1]}
+    inputs["model"] = folder / "ensemble" / "model.gbm"
+    features = folder / "dataset" / "group_features.parquet"
+    inputs |= {"features": features} if features.is_file() else {}
+    outputs = {"ranks": options.output, "figure": options.figure}
+    outputs = {name: path for name, path in outputs.items() if path is not None}
+    ranks = rank_groups(inputs, outputs, options.combiner, options.by, options.top)
+    _print_ranks(ranks.table, ranks.by, options.top)
+    print(f"{ranks.table.height:,} genes by {ranks.by}, {ranks.n_members} members")
+    for path in outputs.values():
+        print(path)
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -163,6 +186,21 @@ def write_config(options: argparse.Namespace) -> None:
     print(render(options.example), end="")
 
 
+def _print_ranks(table: "pl.DataFrame", by: str, top: int) -> None:
+    """Print the first genes with the most telling columns, of weighted rows if `by` is."""
+    import polars as pl
+
+    from genebatch.group_sums import WEIGHTED
+
+    prefix = WEIGHTED if by.startswith(WEIGHTED) else ""
+    names = ("log_loss", "ambiguity", "gain", "corrected", "made")
+    shown = list(dict.fromkeys([by, *(f"{prefix}{name}" for name in names)]))
+    settings = {"tbl_rows": -1, "tbl_cols": -1, "tbl_hide_dataframe_shape": True}
+    settings |= {"tbl_hide_column_data_types": True, "fmt_str_lengths": 40, "tbl_width_chars": 200}
+    with pl.Config(**settings):
+        print(table.head(top).select("rank", "group", "rows", *shown))
+
+
 def _gene_ids(values: Sequence[str]) -> list[str]:
     """Gene ids, of which some are given as a file that lists them."""
     from genebatch.calling import read_ids
@@ -209,6 +247,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("table", help="Parquet or CSV file, folder or glob of Parquet shards")
     added.add_argument("-o", "--output", required=True, help="Parquet file to write")
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")
+    _add_rank_options(command("rank-genes", rank_genes))
     for name, run in (("inspect", inspect), ("verify", verify)):
         command(name, run).add_argument("model", help="model file or results folder")
     added = command("simulate", simulate)
@@ -234,6 +273,22 @@ def _parser() -> argparse.ArgumentParser:
         "--example", action="store_true", help="the built-in example's values, not the defaults"
     )
     return parser
+
+
+def _add_rank_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("results", help="results folder of a finished run")
+    added.add_argument("-o", "--output", help="TSV to write, a line per gene")
+    added.add_argument("--figure", help="PNG to write")
+    added.add_argument(
+        "--by",
+        metavar="COLUMN",
+        help="column of the TSV, largest first, such as log_loss, mean_log_loss, ambiguity, "
+        "disagreement, errors or made, each also as weighted_COLUMN; default: log_loss, weighted "
+        "where rows have weights",
+    )
+    added.add_argument("--top", type=_positive, default=15, help="genes to show; default: 15")
+    added.add_argument("--combiner", help="whose probabilities count; default: the ensemble's")
+    added.epilog = "The manual explains the columns: config/README.md, Which genes to add."
 
 
 def _add_call_options(added: argparse.ArgumentParser) -> None:

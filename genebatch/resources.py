@@ -233,6 +233,7 @@ WHOLE_DATA_MB = {
     "choose_test_groups": 500,
     "screen_features": 1400,
     "plan_batches": 500,
+    "rank_groups": 1200,
     "predict": 1000,
     "write_report": 1200,
     "score_genes_light": 600,

@@ -334,6 +334,13 @@ def built_genes(wildcards):
     return {"table": "results/table/genes.tsv"} if BUILT else {}
 
 
+def group_features(wildcards):
+    """What the groups are like, where the plan describes them."""
+    if config["batching"]["strategy"] != "similarity":
+        return {}
+    return {"features": "results/dataset/group_features.parquet"}
+
+
 def track_results(wildcards):
     """What the report says about complete tracks, where there are any."""
     names = ("comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json")
@@ -345,7 +352,7 @@ def usage_records(wildcards):
     """Memory and time of every job before the report."""
     batch_rules = ("cross_validate", "train", "calibrate", "explain", "diagnose")
     whole_rules = ("analyze_dataset", "screen_features", "cross_batch_scores")
-    whole_rules += ("combine_batches", "consolidate", "evaluate")
+    whole_rules += ("combine_batches", "rank_groups", "consolidate", "evaluate")
     whole_rules += tuple(RIVAL_RULES[name] for name in trained_rivals())
     per_job = expand(
         "results/usage/{name}_batch/{batch}.json",
@@ -427,7 +434,9 @@ def results_of_the_whole():
             "combined.parquet",
             "combiners.json",
             "model.gbm",
+            "ranks.tsv",
         ],
+        "ensemble/figures": ["ranks.png"],
         "model": [
             "model_multiclass_all_genes.gbm",
             "model_multiclass_all_genes.pkl",
