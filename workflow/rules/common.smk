@@ -352,7 +352,13 @@ def usage_records(wildcards):
     """Memory and time of every job before the report."""
     batch_rules = ("cross_validate", "train", "calibrate", "explain", "diagnose")
     whole_rules = ("analyze_dataset", "screen_features", "cross_batch_scores")
-    whole_rules += ("combine_batches", "rank_groups", "consolidate", "evaluate")
+    whole_rules += (
+        "combine_batches",
+        "rank_groups",
+        "consolidate",
+        "estimate",
+        "evaluate",
+    )
     whole_rules += tuple(RIVAL_RULES[name] for name in trained_rivals())
     per_job = expand(
         "results/usage/{name}_batch/{batch}.json",
@@ -434,6 +440,7 @@ def results_of_the_whole():
             "combined.parquet",
             "combiners.json",
             "model.gbm",
+            "estimate.tsv",
             "ranks.tsv",
         ],
         "ensemble/figures": ["ranks.png"],
