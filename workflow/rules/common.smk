@@ -67,7 +67,8 @@ RIVAL_RULES = {"single": "train_single", "distilled": "distil"}
 MADE_SCORES = "results/scores/scores.parquet"
 SCORER_ENVIRONMENT = "spliceai" if SEQUENCE["scorer"] == "spliceai" else "genebatch"
 # What reading and labelling rows depends on; the feature columns are in the batch key.
-ROW_KEYS = ("group", "label", "classes", "null_label", "scores", "weight", "position")
+ROW_KEYS = ("group", "label", "classes", "null_label", "rest_class", "scores", "weight")
+ROW_KEYS += ("position",)
 
 
 def memory_limit_mb():
