@@ -59,9 +59,7 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
         trained = {name: rival(folder, name) for name in ("single", "distilled")}
         given = {name: files["model"] for name, files in trained.items()}
         given |= {f"{name}_honest": files["honest"] for name, files in trained.items()}
-        consolidation.consolidate(
-            inputs | given, "best", None, settings["evaluation"], outputs_of(folder)
-        )
+        consolidation.consolidate(inputs | given, "best", None, outputs_of(folder))
     elif rule == "estimate":
         given = {f"{n}_honest": rival(folder, n)["honest"] for n in ("single", "distilled")}
         estimate.estimate(inputs | given, settings["evaluation"], folder / "estimate.tsv")

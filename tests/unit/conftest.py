@@ -246,7 +246,6 @@ class Run:
             files | self.ensemble_files | self.rivals(),
             config["final"],
             config["calibration"]["prevalence"],
-            config["evaluation"],
             outputs,
         )
 

@@ -154,7 +154,6 @@ rule consolidate:
         fingerprint=data_fingerprint,
         final=config["final"],
         prevalence=config["calibration"]["prevalence"],
-        evaluation=config["evaluation"],
     script:
         "../scripts/consolidate.py"
 
