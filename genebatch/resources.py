@@ -134,6 +134,7 @@ WHOLE_DATA_MB = {
     "analyze_dataset": 900,
     "choose_test_groups": 500,
     "screen_features": 1400,
+    "describe_groups": 900,
     "plan_batches": 500,
     "consolidate": 1000,
     "evaluate": 1200,

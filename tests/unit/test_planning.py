@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from genebatch.coverage import coverage, times_held
 from genebatch.dataset import Features
 from genebatch.files import InputError, write_json
 from genebatch.planning import (
@@ -52,6 +53,10 @@ def make_genes(n_groups=40, rows=100):
             "n_neither": np.full(n_groups, rows - 6, np.uint32),
             "n_donor": np.full(n_groups, 3, np.uint32),
             "n_acceptor": np.full(n_groups, 3, np.uint32),
+            "weight_neither": np.full(n_groups, 5.0 * (rows - 6)),
+            "weight_donor": np.full(n_groups, 3.0),
+            "weight_acceptor": np.full(n_groups, 3.0),
+            "base_log_loss": np.full(n_groups, 2.0),
             "digest": [f"digest of {name}" for name in names],
             "shards": np.ones(n_groups, np.uint32),
             "fact.chrom": [f"chr{number % 4}" for number in range(n_groups)],
@@ -395,13 +400,15 @@ def test_the_files_hold_the_plan(genes, features, config, tmp_path):
         tmp_path / "features.json",
         config(),
         PLENTY,
-        tmp_path / "manifest.tsv",
-        tmp_path / "plan.parquet",
+        {name: tmp_path / name for name in ("manifest", "genes", "coverage", "times_held")},
     )
     plan = make_plan(genes, ["g03"], features, config(), PLENTY)
-    assert pl.read_parquet(tmp_path / "plan.parquet").equals(plan.genes)
-    manifest = pl.read_csv(tmp_path / "manifest.tsv", separator="\t")
-    assert manifest.equals(plan.manifest)
+    assert pl.read_parquet(tmp_path / "genes").equals(plan.genes)
+    assert pl.read_csv(tmp_path / "manifest", separator="\t").equals(plan.manifest)
+    held = coverage(plan.genes, CLASSES)
+    assert pl.read_csv(tmp_path / "coverage", separator="\t").equals(held)
+    times = pl.read_csv(tmp_path / "times_held", separator="\t")
+    assert times.equals(times_held(plan.genes))
 
 
 def test_batches_run_side_by_side_while_memory_and_cores_last():

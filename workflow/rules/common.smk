@@ -48,6 +48,8 @@ wildcard_constraints:
 
 
 BATCH_FILES = "results/batches/{batch}"
+SIMILARITY = config["batching"]["strategy"] == "similarity"
+GROUP_FEATURES = "results/dataset/group_features.parquet"
 BATCH_FIGURES = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
 EVALUATION_FIGURES = ("roc", "pr", "calibration", "members")
 SEQUENCE = config["sequence"]
@@ -236,6 +238,11 @@ def table_fingerprint(wildcards):
     return fingerprint(table_shards(wildcards))
 
 
+def group_features(wildcards):
+    """Features of groups, where groups that are alike share a batch."""
+    return {"group_features": GROUP_FEATURES} if SIMILARITY else {}
+
+
 def kept_plan(wildcards):
     """Digest of the earlier plan that is kept, if any; its content is what matters."""
     keep = config["batching"]["keep"]
@@ -291,6 +298,7 @@ def usage_records(wildcards):
         name=batch_rules,
         batch=sorted(manifest()),
     )
+    whole_rules += ("describe_groups",) if SIMILARITY else ()
     if BUILT:
         whole_rules += ("build_dataset", "evaluate_tracks")
         whole_rules += ("score_genes",) if SEQUENCE["scorer"] else ()
@@ -360,7 +368,7 @@ def results_of_the_whole():
     names = {
         "dataset": ["profile.json", "genes.parquet", "test_groups.tsv"],
         "features": ["features.json", "screen.tsv"],
-        "batches": ["manifest.tsv", "genes.parquet"],
+        "batches": ["manifest.tsv", "genes.parquet", "coverage.tsv", "times_held.tsv"],
         "model": [
             "model_multiclass_all_genes.gbm",
             "model_multiclass_all_genes.pkl",
@@ -375,6 +383,8 @@ def results_of_the_whole():
         "evaluation/figures": [f"{name}.png" for name in EVALUATION_FIGURES],
         "report": ["index.html", "MODEL_CARD.md"],
     }
+    if SIMILARITY:
+        names["dataset"] += ["group_features.parquet", "similarity.json"]
     if BUILT:
         names["table"] = ["genes.tsv"]
         names["tracks"] = [
