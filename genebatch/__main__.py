@@ -77,7 +77,7 @@ def rank_genes(options: argparse.Namespace) -> None:
     inputs = {"cross_batch": files[0], "combined": files[1]}
     inputs["model"] = folder / "ensemble" / "model.gbm"
     features = folder / "dataset" / "group_features.parquet"
-    inputs |= {"features": features} if features.is_file() else {}
+    inputs |= {"group_features": features} if features.is_file() else {}
     outputs = {"ranks": options.output, "figure": options.figure}
     outputs = {name: path for name, path in outputs.items() if path is not None}
     ranks = rank_groups(inputs, outputs, options.combiner, options.by, options.top)
@@ -138,6 +138,7 @@ def plan(options: argparse.Namespace) -> None:
 
     from genebatch import config as configuration
     from genebatch.analysis import analyze_dataset
+    from genebatch.group_features import describe_groups
     from genebatch.planning import choose_test_groups, plan_batches, side_by_side
     from genebatch.resources import process_limit_mb
     from genebatch.screen import screen_features
@@ -163,10 +164,17 @@ def plan(options: argparse.Namespace) -> None:
         choose_test_groups(files[1], config["test"], config["batching"]["keep"], files[2])
         features = out / "features.json"
         screen_features(*files, dataset, config["screen"], features, out / "screen.tsv")
-        manifest, genes = out / "manifest.tsv", out / "plan.parquet"
-        written = (manifest, genes, out / "memory.json")
-        plan_batches(*files, features, config, int(memory / factor), *written)
-        table = pl.read_csv(manifest, separator="\t")
+        described = None
+        if config["batching"]["strategy"] == "similarity":
+            described = out / "group_features.parquet"
+            similar_by = config["batching"]["similar_by"]
+            describe_groups(*files, features, similar_by, described, out / "similarity.json")
+        names = {"manifest": "manifest.tsv", "genes": "plan.parquet"}
+        names |= {"coverage": "coverage.tsv", "times_held": "times_held.tsv"}
+        names |= {"memory": "memory.json"}
+        outputs = {key: out / name for key, name in names.items()}
+        plan_batches(*files, features, config, int(memory / factor), outputs, described)
+        table = pl.read_csv(outputs["manifest"], separator="\t")
     needs = pl.max_horizontal(pl.col("^mem_mb_.*$")) * factor
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True):
         shown = pl.col("^rows_.*$")

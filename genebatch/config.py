@@ -188,6 +188,9 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield "'test.groups' and 'test.column' exclude each other"
     if config["batching"]["min_genes"] > config["batching"]["max_genes"]:
         yield "'batching.min_genes' is larger than batching.max_genes"
+    similarity = config["batching"]["strategy"] == "similarity"
+    if config["batching"]["similar_by"] is not None and not similarity:
+        yield "'batching.similar_by' is set but batching.strategy is not similarity"
     yield from _overridden(config["learner"])
     yield from _ensemble_contradictions(config)
     prevalence = config["calibration"]["prevalence"]

@@ -49,7 +49,7 @@ def rank_groups(
     ----------
     inputs
         Paths `cross_batch` and `combined` (held-out scores of members and combiners), `model` (not
-        read where `combiner` is given), and `features`, if there is a table of what groups are
+        read where `combiner` is given), and `group_features`, if there is a table of what groups are
         like: Parquet, `group` and standardised numbers.
     outputs
         Paths `ranks` (TSV) and `figure` (PNG); what is not named is not written.
@@ -64,7 +64,7 @@ def rank_groups(
         existing(inputs[key])
     combiner = combiner or load_model(inputs["model"]).combiner["name"]
     sums = sum_groups(inputs["cross_batch"], inputs["combined"], combiner)
-    ranks = rank(sums, by, inputs.get("features"))
+    ranks = rank(sums, by, inputs.get("group_features"))
     n_members = len(sums.layout.members)
     log.info("%s groups, %d members, combiner %s", f"{sums.table.height:,}", n_members, combiner)
     if outputs.get("ranks"):

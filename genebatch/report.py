@@ -69,11 +69,11 @@ def write_report(
     Parameters
     ----------
     inputs
-        Paths `profile`, `screen`, `manifest`, `metrics`, `comparison`, `corrections`,
-        `predictions`, `model` and `thresholds`; where there are complete tracks, paths
-        `tracks_comparison`, `tracks_corrections`, `tracks_hybrid`, `tracks_summary` and
-        `tracks_figure`; lists of paths `summaries` (of the batches) and `usage`
-        (`.../{rule}/{batch}.json`, batch `all` for rules on the whole data set).
+        Paths `profile`, `screen`, `manifest`, `coverage`, `times_held`, `metrics`,
+        `comparison`, `corrections`, `predictions`, `model` and `thresholds`; where there are
+        complete tracks, paths `tracks_comparison`, `tracks_corrections`, `tracks_hybrid`,
+        `tracks_summary` and `tracks_figure`; lists of paths `summaries` (of the batches) and
+        `usage` (`.../{rule}/{batch}.json`, batch `all` for rules on the whole data set).
     config
         The resolved config.
     outputs
@@ -92,6 +92,10 @@ def write_report(
         **_evaluation_facts(evaluation),
         **_screen_facts(read_tsv(inputs["screen"])),
         "batches": _batch_lines(inputs["summaries"], inputs["manifest"]),
+        "coverage": read_tsv(inputs["coverage"]).to_dicts(),
+        "times_held": read_tsv(inputs["times_held"])
+        .filter(pl.col("role") == "training")
+        .to_dicts(),
         "profile": profile,
         "config": config,
         "model_weighted": bool(config["dataset"]["weight"] and config["learner"]["use_weights"]),
@@ -253,6 +257,11 @@ def _batch_lines(summaries: Sequence[str | Path], manifest: str | Path) -> list[
         extra = {"genes": groups[summary["batch"]], "means": means, "losses": losses}
         lines.append(summary | extra)
     return lines
+
+
+def _coverage_facts(coverage: str | Path, times_held: str | Path) -> dict[str, Any]:
+    times = read_tsv(times_held).filter(pl.col("role") == "training")
+    return {"coverage": read_tsv(coverage).to_dicts(), "times_held": times.to_dicts()}
 
 
 def _test_choice(test: Mapping[str, Any]) -> str:

@@ -238,6 +238,7 @@ WHOLE_DATA_MB = {
     "analyze_dataset": 900,
     "choose_test_groups": 500,
     "screen_features": 1400,
+    "describe_groups": 900,
     "plan_batches": 500,
     "rank_groups": 1200,
     "predict": 1000,

@@ -17,6 +17,7 @@ from genebatch import (
     distillation,
     evaluation,
     explain,
+    group_features,
     look,
     planning,
     screen,
@@ -103,7 +104,8 @@ class Run:
 
     def paths(self, batch: str = "") -> dict[str, Path]:
         names = ("profile.json", "genes.parquet", "test_groups.tsv", "features.json")
-        names += ("screen.tsv", "manifest.tsv", "plan.parquet", "model.gbm")
+        names += ("screen.tsv", "manifest.tsv", "plan.parquet", "model.gbm", "coverage.tsv")
+        names += ("times_held.tsv", "group_features.parquet", "similarity.json")
         found = {name.split(".")[0]: self.folder / name for name in names}
         if batch:
             names = ("out_of_fold.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")
@@ -138,15 +140,15 @@ class Run:
         screen.screen_features(
             *facts, config["dataset"], config["screen"], files["features"], files["screen"]
         )
-        planning.plan_batches(
-            *facts,
-            files["features"],
-            config,
-            8000,
-            files["manifest"],
-            files["plan"],
-            self.folder / "memory.json",
-        )
+        described = None
+        if config["batching"]["strategy"] == "similarity":
+            described, similarity = files["group_features"], files["similarity"]
+            similar_by = config["batching"]["similar_by"]
+            group_features.describe_groups(
+                *facts, files["features"], similar_by, described, similarity
+            )
+        outputs = files | {"genes": files["plan"], "memory": self.folder / "memory.json"}
+        planning.plan_batches(*facts, files["features"], config, 8000, outputs, described)
 
     def cross_validate(self, batch: str) -> None:
         files, config = self.paths(batch), self.config

@@ -252,6 +252,12 @@ class Data:
         pl.DataFrame(screen).write_csv(self.folder / "screen.tsv", separator="\t")
         manifest = pl.DataFrame({"batch": ["b000"], "genes": [7]})
         manifest.write_csv(self.folder / "manifest.tsv", separator="\t")
+        held = {"batch": ["b000"], "genes": [7], "lent": [2], "rows": [300]}
+        held |= {"rows_per_gene": [33.3], "weight_share": [1.0], "complexity": [0.875]}
+        pl.DataFrame(held).write_csv(self.folder / "coverage.tsv", separator="\t")
+        times = {"role": ["training"] * 3 + ["test"], "batches": [0, 1, 2, 0]}
+        times |= {"groups": [0, 1, 1203, 11], "rows": [0, 100, 200, 300]}
+        pl.DataFrame(times).write_csv(self.folder / "times_held.tsv", separator="\t")
         records = []
         for rule, batch, declared, peak in usage:
             records.append(self.folder / "usage" / rule / f"{batch}.json")
@@ -261,6 +267,8 @@ class Data:
             "profile": self.folder / "profile.json",
             "screen": self.folder / "screen.tsv",
             "manifest": self.folder / "manifest.tsv",
+            "coverage": self.folder / "coverage.tsv",
+            "times_held": self.folder / "times_held.tsv",
             "summaries": [summary],
             "usage": records,
             "model": self.model,

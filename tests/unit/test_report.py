@@ -91,6 +91,14 @@ def test_the_verdict_stands_before_everything_else(written):
     assert page.index("load_model(") < places[0]
 
 
+def test_the_page_says_how_often_groups_are_held(written):
+    _, page, _ = written("ordinary")
+    text = Page(page).text
+    phrase = "0 training groups are held by no batch, 1 training group is held by one batch, "
+    assert phrase + "1,203 training groups are held by two batches." in text
+    assert "b000 7 2 300 33.3 100.0 % 87.5 %" in text
+
+
 @pytest.mark.parametrize("key", ["ordinary", "bare"])
 def test_the_page_has_every_value_of_the_comparison(key, written):
     data, page, _ = written("ordinary") if key == "ordinary" else bare(written)

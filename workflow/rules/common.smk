@@ -49,6 +49,8 @@ wildcard_constraints:
 
 
 BATCH_FILES = "results/batches/{batch}"
+SIMILARITY = config["batching"]["strategy"] == "similarity"
+GROUP_FEATURES = "results/dataset/group_features.parquet"
 BATCH_FIGURES = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
 EVALUATION_FIGURES = ("roc", "pr", "calibration", "members")
 SEQUENCE = config["sequence"]
@@ -182,7 +184,7 @@ def planned(path):
 
 def similar_groups(wildcards):
     """What rows are routed by, where batches are of similar groups."""
-    if config["batching"]["strategy"] != "similarity":
+    if not SIMILARITY:
         return {}
     names = {
         "similarity": "similarity.json",
@@ -293,6 +295,11 @@ def table_fingerprint(wildcards):
     return fingerprint(table_shards(wildcards))
 
 
+def group_features(wildcards):
+    """Features of groups, where groups that are alike share a batch."""
+    return {"group_features": GROUP_FEATURES} if SIMILARITY else {}
+
+
 def kept_plan(wildcards):
     """Digest of the earlier plan that is kept, if any; its content is what matters."""
     keep = config["batching"]["keep"]
@@ -335,13 +342,6 @@ def built_genes(wildcards):
     return {"table": "results/table/genes.tsv"} if BUILT else {}
 
 
-def group_features(wildcards):
-    """What the groups are like, where the plan describes them."""
-    if config["batching"]["strategy"] != "similarity":
-        return {}
-    return {"features": "results/dataset/group_features.parquet"}
-
-
 def track_results(wildcards):
     """What the report says about complete tracks, where there are any."""
     names = ("comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json")
@@ -366,6 +366,7 @@ def usage_records(wildcards):
         name=batch_rules,
         batch=sorted(manifest()),
     )
+    whole_rules += ("describe_groups",) if SIMILARITY else ()
     if BUILT:
         whole_rules += ("build_dataset", "evaluate_tracks")
         whole_rules += ("score_genes",) if SEQUENCE["scorer"] else ()
@@ -435,7 +436,13 @@ def results_of_the_whole():
     names = {
         "dataset": ["profile.json", "genes.parquet", "test_groups.tsv"],
         "features": ["features.json", "screen.tsv"],
-        "batches": ["manifest.tsv", "genes.parquet", "memory.json"],
+        "batches": [
+            "manifest.tsv",
+            "genes.parquet",
+            "coverage.tsv",
+            "times_held.tsv",
+            "memory.json",
+        ],
         "ensemble": [
             "cross_batch.parquet",
             "combined.parquet",
@@ -461,6 +468,8 @@ def results_of_the_whole():
         "evaluation/figures": [f"{name}.png" for name in EVALUATION_FIGURES],
         "report": ["index.html", "MODEL_CARD.md"],
     }
+    if SIMILARITY:
+        names["dataset"] += ["group_features.parquet", "similarity.json"]
     if BUILT:
         names["table"] = ["genes.tsv"]
         names["tracks"] = [

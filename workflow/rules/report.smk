@@ -4,6 +4,8 @@ rule write_report:
         profile="results/dataset/profile.json",
         screen="results/features/screen.tsv",
         manifest=ancient("results/batches/manifest.tsv"),
+        coverage=ancient("results/batches/coverage.tsv"),
+        times_held=ancient("results/batches/times_held.tsv"),
         summaries=per_batch(f"{BATCH_FILES}/summary.json"),
         usage=usage_records,
         metrics="results/evaluation/metrics.tsv",
