@@ -49,8 +49,8 @@ def rank_groups(
     ----------
     inputs
         Paths `cross_batch` and `combined` (held-out scores of members and combiners), `model` (not
-        read where `combiner` is given), and `group_features`, if there is a table of what groups are
-        like: Parquet, `group` and standardised numbers.
+        read where `combiner` is given), and `group_features`, if there is a table of what groups
+        are like: Parquet, `group` and standardised numbers.
     outputs
         Paths `ranks` (TSV) and `figure` (PNG); what is not named is not written.
     combiner
