@@ -57,7 +57,7 @@ def written(tmp_path_factory):
     return write
 
 
-FIGURES = ("roc", "pr", "calibration", "members")
+FIGURES = ("roc", "pr", "calibration", "members", "weights")
 
 
 def bare(written):
