@@ -22,14 +22,8 @@ from genebatch.model import MODEL_JSON, EnsembleModel, load_model
 from genebatch.plots import Reliability, Scored
 from genebatch.resources import read_usage
 from genebatch.rows import base_scores, label_codes, plain_weights
-from genebatch.system_report import (
-    Systems,
-    choice,
-    class_systems,
-    delivered_name,
-    overall_lines,
-    unit_text,
-)
+from genebatch.system_report import choice, class_systems, delivered_name, unit_text
+from genebatch.system_tables import Systems, overall_lines
 from genebatch.systems import MEMBER
 from genebatch.tables import read_tsv
 from genebatch.track_report import threshold_lines, track_facts
