@@ -158,7 +158,7 @@ class Data:
             [fold, *(pl.Series(f"margin_{n}", margins[:, i]) for i, n in enumerate(self.classes))]
         )
         rows.write_parquet(paths["out_of_fold"])
-        fold_metrics(rows, self.classes).write_csv(paths["metrics"], separator="\t")
+        fold_metrics(rows, self.config["dataset"]).write_csv(paths["metrics"], separator="\t")
         outputs = {"calibration": paths["calibration"], "model": self.folder / "batch.gbm"}
         whole = load_model(self.model)
         raw = self.folder / "uncalibrated.gbm"
