@@ -14,6 +14,8 @@ from genebatch.files import InputError
 if TYPE_CHECKING:
     import polars as pl
 
+    from genebatch.model import EnsembleModel
+
 ROWS_PER_GENE = 100  # of the example that is a table
 
 
@@ -92,19 +94,43 @@ def inspect(options: argparse.Namespace) -> None:
     from genebatch.model import load_model
 
     model = load_model(options.model)
-    print(f"{len(model.members)} members, combined by {model.combiner['name']}")
+    final = model.facts.get("final")  # a batch's own model is no final one
+    print(f"final model: {final}" if final else "not a final model")
+    trees = sum(member.n_trees for member in model.members)
+    count = len(model.members)
+    batches = len(model.facts["batches"]) if final == "ensemble" else count
+    others = f" of {batches} batches, the others without weight" * (batches > count)
+    print(f"{count} member{'s' * (count > 1)}{others}, {trees:,} trees in all")
+    print(f"combiner: {_combiner_text(model)}")
     print(f"classes: {', '.join(model.classes)}")
     counts = model.n_features_in_ - model.features.n_dense
     print(f"features: {model.n_features_in_}, of which {counts} are counts (absent means zero)")
     start = "zero" if model.scores is None else ", ".join(model.scores.values())
     print(f"boosters start from: {start}")
-    for member in model.members:
+    weights = model.combiner["parameters"].get("weights")
+    for number, member in enumerate(model.members):
         trees = "/".join(str(booster.num_boosted_rounds()) for booster in member.boosters)
         methods = "/".join(calibrator.method for calibrator in member.calibrators)
+        shares = weights and "/".join(f"{of_class[number]:.3g}" for of_class in weights)
         print(
             f"  {member.name}: {len(member.groups):,} groups, {member.facts['rows']:,} rows, "
-            f"trees {trees}, calibrators {methods}"
+            f"trees {trees}, calibrators {methods}{f', weights {shares}' if shares else ''}"
         )
+
+
+def _combiner_text(model: "EnsembleModel") -> str:
+    """The combiner with what it adds to or takes from the weights that members have."""
+    name, parameters = model.combiner["name"], model.combiner["parameters"]
+    if len(model.members) == 1 and not parameters:
+        return "none, since there is one member"
+    if name == "routed":
+        reach = parameters["reach"]
+        near = "all equal" if reach is None else f"by nearness of a row, reach {reach:.3g}"
+        return f"routed, members weighted {near}"
+    if "weights" not in parameters:
+        return f"{name}, every member {1 / len(model.members):.3g}"
+    added = "/".join(f"{value:.3g}" for value in parameters["intercept"])
+    return f"{name}, intercepts {added}"
 
 
 def verify(options: argparse.Namespace) -> None:
@@ -240,7 +266,9 @@ def _positive(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("genebatch", description="Train and use batch ensembles.")
+    parser = argparse.ArgumentParser(
+        "genebatch", description="Train a model from batches of groups, and use it."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 

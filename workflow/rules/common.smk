@@ -52,7 +52,7 @@ BATCH_FILES = "results/batches/{batch}"
 SIMILARITY = config["batching"]["strategy"] == "similarity"
 GROUP_FEATURES = "results/dataset/group_features.parquet"
 BATCH_FIGURES = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
-EVALUATION_FIGURES = ("roc", "pr", "calibration", "members")
+EVALUATION_FIGURES = ("roc", "pr", "calibration", "members", "weights")
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
 BUILT_SHARDS = [
@@ -399,7 +399,8 @@ def print_closing_words():
     """Say where the model is and how it did, if the evaluation is of that model."""
     comparison = "results/evaluation/comparison.tsv"
     model = "results/model/model_multiclass_all_genes.gbm"
-    older = (model, "results/dataset/test_groups.tsv")
+    candidates = "results/model/candidates.tsv"
+    older = (model, candidates, "results/dataset/test_groups.tsv")
     if all(os.path.exists(path) for path in (comparison, *older)):
         if os.path.getmtime(comparison) >= max(
             os.path.getmtime(path) for path in older
@@ -407,7 +408,7 @@ def print_closing_words():
             from genebatch.summary import closing_words
 
             tracks = "results/tracks/comparison.tsv" if BUILT else None
-            print(closing_words(comparison, model, tracks))
+            print(closing_words(comparison, candidates, model, tracks))
 
 
 BATCH_RESULTS = [

@@ -9,10 +9,13 @@ rule write_report:
         summaries=per_batch(f"{BATCH_FILES}/summary.json"),
         usage=usage_records,
         metrics="results/evaluation/metrics.tsv",
+        systems="results/evaluation/systems.tsv",
         comparison="results/evaluation/comparison.tsv",
         corrections="results/evaluation/corrections.tsv",
         predictions="results/evaluation/predictions.parquet",
         model="results/model/model_multiclass_all_genes.gbm",
+        candidates="results/model/candidates.tsv",
+        combiners="results/ensemble/combiners.json",
         thresholds="results/model/thresholds.tsv",
     output:
         page=report(
@@ -26,6 +29,7 @@ rule write_report:
         pr=evaluation_figure("pr"),
         calibration=evaluation_figure("calibration"),
         members=evaluation_figure("members"),
+        weights=evaluation_figure("weights"),
     log:
         "logs/write_report.log",
     conda:
