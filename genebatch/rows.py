@@ -60,8 +60,8 @@ def probability_columns(
 
 
 def normalised(probabilities: np.ndarray) -> np.ndarray:
-    """Rows divided by their sum."""
-    return probabilities / probabilities.sum(axis=1, keepdims=True)
+    """Probabilities divided by their sum over classes, which are the last axis."""
+    return probabilities / probabilities.sum(axis=-1, keepdims=True)
 
 
 def label_codes(labels: pl.Series, classes: Sequence[str], null_label: str | None) -> np.ndarray:
