@@ -1,5 +1,7 @@
 """A small data set with awkward names, and everything that a run writes about it."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 from scipy.special import logit
@@ -8,10 +10,10 @@ from genebatch.calibration import identity
 from genebatch.config import resolve
 from genebatch.dataset import Features
 from genebatch.diagnosis import diagnose_batch
-from genebatch.evaluation import compare
+from genebatch.evaluation import Rows, compare, resample
 from genebatch.files import write_json
 from genebatch.learner import build_matrix, fit_trees
-from genebatch.model import EnsembleModel, Member
+from genebatch.model import EnsembleModel, Member, load_model
 from genebatch.rows import group_codes
 from genebatch.scoring import corrections, score_table
 from genebatch.training import calibrate_batch, fold_metrics
@@ -128,7 +130,9 @@ class Data:
         rows.write_parquet(paths["out_of_fold"])
         fold_metrics(rows, self.classes).write_csv(paths["metrics"], separator="\t")
         outputs = {"calibration": paths["calibration"], "model": self.folder / "batch.gbm"}
-        single = {"out_of_fold": paths["out_of_fold"], "model": self.model}
+        model = load_model(self.model)
+        replace(model, members=model.members[:1]).save(self.folder / "raw.gbm")
+        single = {"out_of_fold": paths["out_of_fold"], "model": self.folder / "raw.gbm"}
         dataset = self.config["dataset"]
         calibrate_batch(single, dataset, self.config["calibration"], self.weight, outputs)
         lines, curves = [], []
@@ -191,6 +195,8 @@ class Data:
             f"{s}_{e}": pl.Float64 for s in ("base", "model", "difference") for e in ("low", "high")
         }
         table = pl.DataFrame(lines, schema_overrides=ends, infer_schema_length=None)
+        comparison = self._compared(systems, metrics, weight).drop("groups", *ends)
+        comparison = comparison.join(table, on=["class", "metric", "weighted"], how="left")
         changed = pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
         if self.base:
             changed = corrections(self.codes, self.scores, self.probability, self.classes, weight)
@@ -198,7 +204,7 @@ class Data:
         paths["corrections"] = self.folder / "corrections.tsv"
         for key, written in {
             "metrics": metrics,
-            "comparison": compare(metrics, table),
+            "comparison": comparison,
             "corrections": changed,
         }.items():
             written.write_csv(paths[key], separator="\t")
@@ -207,6 +213,11 @@ class Data:
         probabilities = [pl.Series(f"probability_{n}", self.probability[:, i]) for i, n in columns]
         self.rows.hstack(probabilities).write_parquet(paths["predictions"])
         return paths
+
+    def _compared(self, systems, metrics, weight):
+        """What an evaluation compares, with the intervals that its draws give."""
+        rows = Rows(self.codes, systems, list(self.classes), weight, group_codes(self.rows))
+        return compare(rows, metrics, resample(rows, {"n_replicates": 20, "seed": 0}))
 
     def thresholds(self):
         path = self.folder / "thresholds.tsv"
