@@ -104,7 +104,7 @@ def evaluate(
     """
     loaded = load_systems(inputs, threads)
     test_groups = read_groups_list(inputs["test_groups"])
-    refuse_seen_groups(loaded, test_groups)
+    refuse_seen_groups(loaded.models, test_groups)
     genes = pl.read_parquet(inputs["genes"]).filter(pl.col("group").is_in(test_groups))
     found = predict_groups(loaded, read_json(inputs["profile"]), genes, dataset)
     log.info("%s rows of %s test groups", f"{found.rows.height:,}", f"{genes.height:,}")

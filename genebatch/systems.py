@@ -56,6 +56,11 @@ class Systems(NamedTuple):
     combiners: dict[str, dict[str, Any]]
     rivals: dict[str, EnsembleModel]
 
+    @property
+    def models(self) -> dict[str, EnsembleModel]:
+        """Every model by what messages call it."""
+        return {"the model": self.final, "the ensemble": self.ensemble, **self.rivals}
+
     def predict(self, frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Probabilities of every system, and the final model's deviation."""
         final = self.final.frame_predictions(frame)
@@ -92,9 +97,8 @@ def load_systems(inputs: Mapping[str, Any], threads: int) -> Systems:
     return Systems(final, ensemble, known["combiners"], rivals)
 
 
-def refuse_seen_groups(systems: Systems, test_groups: list[str]) -> None:
-    """Raise if any model was trained on any of the groups."""
-    models = {"the model": systems.final, "the ensemble": systems.ensemble, **systems.rivals}
+def refuse_seen_groups(models: Mapping[str, EnsembleModel], test_groups: list[str]) -> None:
+    """Raise if any of the models, given by what messages call them, was trained on the groups."""
     for name, model in models.items():
         for member in model.members:
             seen = sorted(set(member.groups) & set(test_groups))

@@ -17,13 +17,13 @@ from genebatch.bootstrap import (
     why_no_interval,
 )
 from genebatch.calling import feature_spec
-from genebatch.evaluation import refuse_seen_groups
 from genebatch.files import write_json, write_tsv
 from genebatch.gene_models import SITES, Gene, foreign_sites, read_gene_models, select_genes
 from genebatch.gene_plan import genes_of_groups, label_sites, read_gene_groups
 from genebatch.metrics import METRICS, THRESHOLD
 from genebatch.model import load_model
 from genebatch.planning import read_groups_list
+from genebatch.systems import refuse_seen_groups
 from genebatch.thresholds import base_call_thresholds, call_thresholds
 from genebatch.track_counts import LOSSES, Counter, Tracks
 from genebatch.track_plots import precision_recall
@@ -84,7 +84,7 @@ def evaluate_tracks(
         one of every test gene.
     """
     model = load_model(inputs["model"])
-    refuse_seen_groups(model, read_groups_list(inputs["test_groups"]))
+    refuse_seen_groups({"the model": model}, read_groups_list(inputs["test_groups"]))
     limits = {"thresholds": call_thresholds(model), "base_thresholds": base_call_thresholds(model)}
     score_floor = feature_spec(model, inputs["model"]).floor
     known = read_gene_models(inputs["genes"], transcripts)

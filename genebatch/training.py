@@ -177,7 +177,7 @@ def train_batch(
 
 def median_trees(folds: pl.DataFrame) -> dict[str, int]:
     """Median over folds of the number of trees of each class."""
-    medians = folds.group_by("class").agg(pl.col("n_trees").median())
+    medians = folds.group_by("class", maintain_order=True).agg(pl.col("n_trees").median())
     return {name: round(median) for name, median in medians.iter_rows()}
 
 

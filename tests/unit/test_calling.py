@@ -137,13 +137,13 @@ def test_files_do_not_depend_on_how_positions_are_gathered(
 
 def test_few_rows_of_many_genes_go_through_the_model_at_once(made, tmp_path, monkeypatch):
     asked = []
-    ask = EnsembleModel.frame_probabilities
+    ask = EnsembleModel.frame_predictions
 
     def watched(self, frame):
         asked.append(frame.height)
         return ask(self, frame)
 
-    monkeypatch.setattr(EnsembleModel, "frame_probabilities", watched)
+    monkeypatch.setattr(EnsembleModel, "frame_predictions", watched)
     coverage = call(*made.files, tmp_path, band=(0.02, 0.3))
     assert asked == [coverage.rescored]
 

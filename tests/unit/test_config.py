@@ -53,6 +53,13 @@ def genome_with(**changes):
     return given
 
 
+def at(filled, path):
+    """The value at a dotted path."""
+    for name in path.split("."):
+        filled = filled[name]
+    return filled
+
+
 def enum(section, key):
     return config.load_schema()["properties"][section]["properties"][key]["enum"]
 
@@ -65,9 +72,8 @@ def test_the_reference_configuration_is_the_rendered_schema():
 def test_the_printed_configuration_holds_the_defaults():
     printed = yaml.safe_load(config.render())
     for path, child, required in leaves(config.load_schema()):
-        section, key = path.split(".")
         wanted = child["examples"][0] if required else child["default"]
-        assert printed[section][key] == wanted, path
+        assert at(printed, path) == wanted, path
 
 
 def test_later_files_are_merged_over_earlier_ones(tmp_path):
@@ -83,8 +89,7 @@ def test_the_reference_configuration_has_every_key_and_is_valid():
     reference = yaml.safe_load(config.render(example=True))
     assert config.resolve(reference) == reference
     for path, _, _ in leaves(config.load_schema()):
-        section, key = path.split(".")
-        assert key in reference[section], path
+        at(reference, path)
 
 
 def test_every_key_has_a_description_and_a_default_or_is_required():
@@ -96,8 +101,9 @@ def test_every_key_has_a_description_and_a_default_or_is_required():
 
 def test_no_section_takes_unknown_keys():
     schema = config.load_schema()
-    for name, section in {"": schema, **schema["properties"]}.items():
-        assert section["additionalProperties"] is False, name
+    assert schema["additionalProperties"] is False
+    for name, section in schema["properties"].items():
+        assert "properties" not in section or section["additionalProperties"] is False, name
 
 
 @pytest.mark.parametrize(
@@ -115,9 +121,8 @@ def test_the_schema_offers_what_the_library_has(section, key, known):
 def test_defaults_come_from_the_schema_alone():
     filled = config.resolve(MINIMAL)
     for path, child, required in leaves(config.load_schema()):
-        section, key = path.split(".")
         if not required and path != "learner.start_from":
-            assert filled[section][key] == child["default"], path
+            assert at(filled, path) == child["default"], path
 
 
 def test_resolving_leaves_its_input_alone_and_shares_no_default():
@@ -177,6 +182,16 @@ def test_resolving_twice_changes_nothing():
         ({"calibration__prevalence": "weights"}, "'weights' but dataset.weight is null"),
         ({"calibration__prevalence": "genome"}, "'calibration.prevalence' is 'genome'"),
         ({"calibration__prevalence": {"yes": 1.5, "no": 0.5}}, "'calibration.prevalence.yes'"),
+        (
+            {"ensemble__combiner": "routed"},
+            "'ensemble.combiner' is 'routed' but batching.strategy is",
+        ),
+        ({"ensemble__combiner": "oracle"}, "'ensemble.combiner' is 'oracle'"),
+        ({"ensemble__top_k": 3}, "'ensemble.top_k' needs ensemble.combiner: selected"),
+        ({"ensemble__combiner": "selected", "ensemble__top_k": 0}, "'ensemble.top_k' is 0"),
+        ({"ensemble__rivals": ["double"]}, "'ensemble.rivals.0' is 'double'"),
+        ({"ensemble__distil_mix": [0.0]}, "'ensemble.distil_mix.0' is 0.0"),
+        ({"final": "worst"}, "'final' is 'worst'"),
     ],
 )
 def test_a_mistake_is_named_by_its_key(changes, message):
@@ -206,6 +221,11 @@ def test_keys_that_yaml_reads_as_something_else_are_named_too():
         config.resolve(with_keys() | {True: 1, "extra": 2})
     assert "unknown key 'True'" in str(caught.value)
     assert "unknown key 'extra'" in str(caught.value)
+
+
+def test_top_k_goes_with_selected():
+    filled = config.resolve(with_keys(ensemble__combiner="selected", ensemble__top_k=3))
+    assert filled["ensemble"]["top_k"] == 3
 
 
 def test_a_prevalence_that_sums_to_one_is_taken():

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from scipy.special import expit, logit
 
 from genebatch import EnsembleModel, load_model, tables
 from genebatch.dataset import Features
 from genebatch.files import InputError
-from genebatch.model import FORMAT, merge
+from genebatch.model import EQUAL, FORMAT, merge, prune, used_at
 
 CLASSES = ["neither", "donor", "acceptor"]
 DATA = Path(__file__).parents[1] / "data"
+VOTING = {"name": "voting", "parameters": {}}
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +158,9 @@ def test_one_batch_and_all_of_them_have_the_same_interface(request, kind, toy_ro
     assert isinstance(given, EnsembleModel)
     assert members.shape == (toy_rows.height, len(given.members), 3)
     np.testing.assert_allclose(members.sum(axis=2), 1)
-    np.testing.assert_allclose(members.mean(axis=1), given.predict_proba(toy_rows), rtol=1e-12)
+    mean = expit(given.frame_log_odds(toy_rows).mean(axis=1, dtype=float))
+    expected = mean / mean.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(given.predict_proba(toy_rows), expected, rtol=1e-9)
     np.testing.assert_allclose(members.std(axis=1), given.predict_std(toy_rows), atol=1e-12)
 
 
@@ -185,8 +189,12 @@ def test_change_of_prevalence_multiplies_the_odds(single):
     member = single.members[0]._replace(class_weight=(8.0, 1.0, 1.0))
     used = {"neither": 0.4, "donor": 0.5, "acceptor": 0.1}
     moved = replace(single, members=(member,), prevalence=used)
-    probability = np.array([[[0.5, 0.25, 0.25]]])
-    np.testing.assert_allclose(moved.combine(probability), [[0.25 / 1.75, 1.25 / 1.75, 1 / 7]])
+    probability = np.array([[0.5, 0.25, 0.25]])
+    expected = [[0.25 / 1.75, 1.25 / 1.75, 1 / 7]]
+    np.testing.assert_allclose(moved.at_prevalence(probability), expected)
+    # Before it one member's log-odds become probabilities; 1/2 and twice 1/4 sum to 1 already.
+    log_odds = logit(probability)[:, None].astype(np.float32)
+    np.testing.assert_allclose(moved.combine(log_odds), expected, rtol=1e-6)
 
 
 def test_prevalence_of_training_changes_nothing(model, toy_rows):
@@ -212,6 +220,7 @@ def test_old_model_file_still_says_what_it_said(old):
     model, rows = load_model(path), pl.DataFrame(said["rows"], infer_schema_length=None)
     np.testing.assert_allclose(model.predict_proba(rows), said["probabilities"], rtol=1e-5)
     np.testing.assert_allclose(model.member_proba(rows), said["members"], rtol=1e-5)
+    assert model.combiner == VOTING
     methods = {c.method for member in model.members for c in member.calibrators}
     assert methods == {"identity", "sigmoid", "isotonic", "beta"}
 
@@ -417,7 +426,7 @@ def test_pickle_has_the_documented_keys(pickled, model, toy, toy_rows):
     content = pickle.loads(pickled.read_bytes())
     assert content["type"] == "AllGenesBatchEnsemble"
     assert content["batch_count"] == len(content["batch_models"]) == 2
-    assert content["combination_method"] == "voting"
+    assert content["combination_method"] == "log_odds"
     assert content["feature_names"] == list(model.features.names)
     plan = pl.read_parquet(toy.folder / "plan.parquet").filter(~pl.col("test"))
     assert content["unique_genes"] == content["total_genes"] == plan.height
@@ -453,9 +462,9 @@ def test_pickle_of_something_else_is_refused(tmp_path):
 
 def test_merged_model_has_the_members_of_all(single, toy, toy_rows):
     other = load_model(toy.paths("b001")["model"])
-    both = merge([single, other], "voting", None, {"note": 1})
+    both = merge([single, other], VOTING, {"note": 1})
     assert [member.name for member in both.members] == ["b000", "b001"]
-    assert both.facts == {"note": 1}
+    assert (both.facts, both.combiner) == ({"note": 1}, VOTING)
     expected = (single.predict_proba(toy_rows) + other.predict_proba(toy_rows)) / 2
     np.testing.assert_allclose(both.predict_proba(toy_rows), expected, rtol=1e-12)
 
@@ -470,4 +479,51 @@ def test_merged_model_has_the_members_of_all(single, toy, toy_rows):
 )
 def test_merge_refuses_models_that_differ(single, other):
     with pytest.raises(InputError, match="other features, classes or base scores"):
-        merge([single, replace(single, **other)], "voting", None, {})
+        merge([single, replace(single, **other)], EQUAL, {})
+
+
+# Use at other shares
+
+
+def test_model_used_at_other_shares_keeps_them(model):
+    shares = {"neither": 0.9, "donor": 0.05, "acceptor": 0.05}
+    assert used_at(model, shares).prevalence == shares
+    assert used_at(used_at(model, shares), None).prevalence is None
+
+
+def test_class_without_training_rows_has_no_way_to_another_share(single):
+    member = single.members[0]._replace(class_weight=(8.0, 0.0, 1.0))
+    without = replace(single, members=(member,))
+    assert used_at(without, None).prevalence is None
+    with pytest.raises(InputError, match=r"calibration\.prevalence needs .* 'donor' has none"):
+        used_at(without, dict.fromkeys(CLASSES, 1 / 3))
+
+
+# Members without weight
+
+
+def weighed(model, *rows):
+    parameters = {"weights": [list(row) for row in rows], "intercept": [0.1, 0.0, -0.1]}
+    return replace(model, combiner={"name": "stacked", "parameters": parameters})
+
+
+def test_pruned_model_says_exactly_what_the_whole_one_said(model, toy_rows):
+    given = weighed(model, (0.0, 0.9), (0.0, 1.1), (0.0, 0.7))
+    pruned = prune(given)
+    assert [member.name for member in pruned.members] == ["b001"]
+    np.testing.assert_array_equal(pruned.predict_proba(toy_rows), given.predict_proba(toy_rows))
+
+
+def test_member_of_use_to_one_class_stays(model):
+    given = weighed(model, (0.0, 0.9), (0.2, 0.9), (0.0, 0.9))
+    assert prune(given) is given
+
+
+@pytest.mark.parametrize("combiner", [EQUAL, VOTING])
+def test_equal_weights_prune_nothing(model, combiner):
+    assert len(prune(replace(model, combiner=combiner)).members) == 2
+
+
+def test_trees_of_a_member_are_those_of_all_its_boosters(model):
+    for member in model.members:
+        assert member.n_trees == sum(member.facts["n_trees"].values()) > 0

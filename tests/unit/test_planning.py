@@ -6,15 +6,16 @@ import pytest
 
 from genebatch.coverage import coverage, times_held
 from genebatch.dataset import Features
-from genebatch.files import InputError, write_json
+from genebatch.files import InputError, read_json, write_json
 from genebatch.planning import (
     choose_test_groups,
     make_plan,
     plan_batches,
     read_groups_list,
     side_by_side,
+    whole_memory,
 )
-from genebatch.resources import RULES, Shape, estimate_mb
+from genebatch.resources import RULES, WHOLE_RULES, Shape, estimate_mb
 from genebatch.strategies import STRATEGIES
 
 CLASSES = ["neither", "donor", "acceptor"]
@@ -515,15 +516,38 @@ def test_the_files_hold_the_plan(genes, features, config, tmp_path):
         tmp_path / "features.json",
         config(),
         PLENTY,
-        {name: tmp_path / name for name in ("manifest", "genes", "coverage", "times_held")},
+        {
+            name: tmp_path / name
+            for name in ("manifest", "genes", "coverage", "times_held", "memory")
+        },
     )
     plan = make_plan(genes, ["g03"], features, config(), PLENTY)
+    assert read_json(tmp_path / "memory") == whole_memory(plan, features, config())
     assert pl.read_parquet(tmp_path / "genes").equals(plan.genes)
     assert pl.read_csv(tmp_path / "manifest", separator="\t").equals(plan.manifest)
     held = coverage(plan.genes, CLASSES)
     assert pl.read_csv(tmp_path / "coverage", separator="\t").equals(held)
     times = pl.read_csv(tmp_path / "times_held", separator="\t")
     assert times.equals(times_held(plan.genes))
+
+
+def test_rules_about_all_batches_need_more_for_more_rows_and_batches(features, config):
+    few, many = (make_genes(n_groups, rows=2000) for n_groups in (40, 400))
+    needs = [
+        whole_memory(make_plan(genes, [], features, config(), PLENTY), features, config())
+        for genes in (few, many)
+    ]
+    assert needs[0].keys() == needs[1].keys() == WHOLE_RULES.keys()
+    assert all(needs[1][rule] > needs[0][rule] > 0 for rule in WHOLE_RULES)
+
+
+def test_rows_that_batches_share_are_counted_once_where_they_stand_once(genes, features, config):
+    apart, shared = (config(batching={"overlap": share}) for share in (0.0, 0.5))
+    first, second = (
+        whole_memory(make_plan(genes, [], features, given, PLENTY), features, given)
+        for given in (apart, shared)
+    )
+    assert second["train_single"] == first["train_single"]
 
 
 def test_batches_run_side_by_side_while_memory_and_cores_last():

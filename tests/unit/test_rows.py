@@ -1,8 +1,9 @@
 """What genebatch.rows promises."""
 
+import numpy as np
 import polars as pl
 
-from genebatch.rows import base_scores, group_codes, label_codes
+from genebatch.rows import base_scores, group_codes, label_codes, normalised
 
 
 def test_labels_become_class_numbers():
@@ -23,3 +24,10 @@ def test_base_scores_are_columns_of_classes_as_given():
 
 def test_without_base_scores_there_is_no_base_system():
     assert base_scores(pl.DataFrame({"label": ["yes"]}), ["yes", "no"]) == {}
+
+
+def test_probabilities_of_several_members_sum_to_one_over_classes():
+    members = np.array([[[0.2, 0.2], [0.3, 0.1]], [[0.1, 0.4], [0.5, 0.5]]])
+    expected = [[[0.5, 0.5], [0.75, 0.25]], [[0.2, 0.8], [0.5, 0.5]]]
+    np.testing.assert_allclose(normalised(members), expected)
+    np.testing.assert_allclose(normalised(members[:, 0]), np.array(expected)[:, 0])

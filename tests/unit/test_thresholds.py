@@ -1,4 +1,4 @@
-"""What genebatch.thresholds promises: the best F1 on rows that no booster was fitted on."""
+"""What genebatch.thresholds promises: the best F1 on rows of groups that no booster saw."""
 
 from dataclasses import replace
 
@@ -22,7 +22,6 @@ from genebatch.thresholds import (
     choose,
     threshold_facts,
 )
-from genebatch.training import IDENTITY
 from made_calls import THRESHOLDS
 
 CLASSES = ["neither", "donor", "acceptor"]
@@ -34,8 +33,8 @@ def model(toy):
 
 
 @pytest.fixture(scope="module")
-def paths(toy):
-    return [toy.paths(batch)["out_of_fold"] for batch in toy.batches]
+def honest(toy):
+    return toy.ensemble_files["combined"]
 
 
 def lines(table, name):
@@ -130,35 +129,44 @@ def test_no_threshold_is_better_and_none_as_good_is_higher(rows):
 # All classes of a model
 
 
-def test_thresholds_are_of_the_probabilities_that_the_model_would_give(model, paths):
-    parts = []
-    for member, path in zip(model.members, paths, strict=True):
-        rows = pl.read_parquet(path)
-        margins = rows.select(f"margin_{name}" for name in CLASSES).to_numpy().astype(float)
-        raw = [c.apply(margins[:, k]) for k, c in enumerate(member.calibrators)]
-        probability = np.column_stack(raw) / np.sum(raw, axis=0)[:, None]
-        parts.append((rows, probability))
-    rows = pl.concat(part[0] for part in parts)
-    probability = np.concatenate([part[1] for part in parts])
+def made(folder, rows, probability=None, name="honest.parquet"):
+    """A file of honest probabilities of the system "made"; even ones where none are given."""
+    if probability is None:
+        probability = np.full((rows.height, 3), 1 / 3)
+    columns = [pl.Series(f"made:{c}", probability[:, i]) for i, c in enumerate(CLASSES)]
+    rows.hstack(columns).write_parquet(folder / name)
+    return folder / name
+
+
+def test_thresholds_are_of_the_honest_probabilities(model, honest):
+    rows = pl.read_parquet(honest)
     codes = label_codes(rows["label"], CLASSES, None)
-    table = choose(model, paths).filter(pl.col("system") == "model")
+    table = choose(model, honest, "log_odds").filter(pl.col("system") == "model")
     assert table["rows"].to_list() == [rows.height] * 6
     assert table["weighted"].to_list() == [False, True] * 3
     for line in table.iter_rows(named=True):
-        column = CLASSES.index(line["class"])
-        y, weight = codes == column, rows["weight"].to_numpy() if line["weighted"] else None
-        called = probability[:, column] >= line["threshold"]
+        probability = rows[f"log_odds:{line['class']}"].to_numpy()
+        y = codes == CLASSES.index(line["class"])
+        weight = rows["weight"].to_numpy() if line["weighted"] else None
+        called = probability >= line["threshold"]
         assert called.sum() == line["called"]
         assert f1_score(y, called, sample_weight=weight) == pytest.approx(line["f1"])
-        cuts = np.quantile(probability[:, column], np.linspace(0, 1, 33))
-        others = [f1_score(y, probability[:, column] >= c, sample_weight=weight) for c in cuts]
+        cuts = np.quantile(probability, np.linspace(0, 1, 33))
+        others = [f1_score(y, probability >= c, sample_weight=weight) for c in cuts]
         assert line["f1"] >= max(others) - 1e-9
 
 
-def test_base_scores_have_thresholds_of_their_own_on_the_same_rows(model, paths):
-    rows = pl.concat(pl.read_parquet(path) for path in paths)
+def test_thresholds_are_of_the_system_that_is_asked_for(model, honest):
+    tables = [choose(model, honest, system) for system in ("log_odds", "weighted")]
+    found, other = (table.filter(pl.col("system") == "model") for table in tables)
+    assert not found["threshold"].equals(other["threshold"])
+    assert tables[0].filter(system="base").equals(tables[1].filter(system="base"))
+
+
+def test_base_scores_have_thresholds_of_their_own_on_the_same_rows(model, honest):
+    rows = pl.read_parquet(honest)
     codes = label_codes(rows["label"], CLASSES, None)
-    table = choose(model, paths)
+    table = choose(model, honest, "log_odds")
     assert table["system"].to_list() == ["model"] * 6 + ["base"] * 6
     assert table["rows"].to_list() == [rows.height] * 12
     for line in table.filter(pl.col("system") == "base").iter_rows(named=True):
@@ -171,26 +179,20 @@ def test_base_scores_have_thresholds_of_their_own_on_the_same_rows(model, paths)
     assert facts["base_thresholds"] == by_class(table, "base") != facts["thresholds"]
 
 
-def test_base_scores_are_taken_as_they_are_and_counted_once(model, tmp_path):
+def test_base_scores_are_taken_as_they_are(model, tmp_path):
     # Base scores: from 0.4 on three of four calls are donors, F1 = 6/7; from 0.8 on two of two,
-    # F1 = 4/5. Neither calibrators nor the prevalence of use move them.
+    # F1 = 4/5. The prevalence of use does not move them.
     rows = pl.DataFrame(
         {
             "group": ["g"] * 5,
             "label": ["donor", "donor", "neither", "donor", "neither"],
-            **{f"margin_{name}": [0.0] * 5 for name in CLASSES},
             "score_donor": [0.9, 0.8, 0.6, 0.4, 0.1],
             "score_neither": [0.05, 0.15, 0.35, 0.55, 0.85],
             "score_acceptor": [0.05] * 5,
         }
     )
-    paths = [tmp_path / "first.parquet", tmp_path / "second.parquet"]
-    rows.write_parquet(paths[0])
-    # A second batch with the same group: its rows do not count again.
-    rows.with_columns(score_donor=pl.lit(0.5)).write_parquet(paths[1])
-    members = tuple(member._replace(groups=("g",)) for member in model.members)
     share = {"neither": 0.9, "donor": 0.05, "acceptor": 0.05}
-    table = choose(replace(model, members=members, prevalence=share), paths)
+    table = choose(replace(model, prevalence=share), made(tmp_path, rows), "made")
     line = table.row(
         by_predicate=(pl.col("system") == "base") & (pl.col("class") == "donor"), named=True
     )
@@ -198,12 +200,11 @@ def test_base_scores_are_taken_as_they_are_and_counted_once(model, tmp_path):
     assert (line["precision"], line["recall"], line["called"], line["rows"]) == (0.75, 1.0, 4, 5)
 
 
-def test_without_base_scores_there_are_none_of_their_thresholds(model, paths, tmp_path):
-    plain = [tmp_path / f"{number}.parquet" for number in range(2)]
-    for source, path in zip(paths, plain, strict=True):
-        pl.read_parquet(source).drop("^score_.*$").write_parquet(path)
-    table = choose(model, plain)
-    assert table.equals(choose(model, paths).filter(pl.col("system") == "model"))
+def test_without_base_scores_there_are_none_of_their_thresholds(model, honest, tmp_path):
+    plain = tmp_path / "plain.parquet"
+    pl.read_parquet(honest).drop("^score_.*$").write_parquet(plain)
+    table = choose(model, plain, "log_odds")
+    assert table.equals(choose(model, honest, "log_odds").filter(pl.col("system") == "model"))
     assert threshold_facts(table) == {"thresholds": by_class(table)}
 
 
@@ -214,18 +215,14 @@ def test_change_of_prevalence_moves_the_thresholds_and_calls_the_same_rows(model
         {
             "group": ["g"] * 6,
             "label": ["donor", "donor", "neither", "donor", "neither", "neither"],
-            "margin_neither": -margin,
-            "margin_donor": margin,
-            "margin_acceptor": np.full(6, -40.0),
         }
     )
-    rows.write_parquet(tmp_path / "rows.parquet")
+    path = made(tmp_path, rows, np.column_stack([expit(-margin), expit(margin), np.zeros(6)]))
     member = model.members[0]._replace(groups=("g",), class_weight=(2.0, 1.0, 1e-6))
-    member = member._replace(calibrators=(IDENTITY,) * 3)
     share = {"neither": 0.9, "donor": 0.1, "acceptor": 5e-7}
     plain = replace(model, members=(member,))
     before, after = (
-        choose(m, [tmp_path / "rows.parquet"]).row(1, named=True)
+        choose(m, path, "made").row(1, named=True)
         for m in (plain, replace(plain, prevalence=share))
     )
     assert before["called"] == after["called"] == 4
@@ -235,52 +232,33 @@ def test_change_of_prevalence_moves_the_thresholds_and_calls_the_same_rows(model
     assert after["threshold"] == pytest.approx(np.mean(shifted))
 
 
-def test_pieces_of_the_files_change_nothing(model, paths, monkeypatch):
-    whole = choose(model, paths)
+def test_pieces_of_the_file_change_nothing(model, honest, monkeypatch):
+    whole = choose(model, honest, "log_odds")
     monkeypatch.setattr(tables, "BATCH_ROWS", 7)
-    assert choose(model, paths).equals(whole)
+    assert choose(model, honest, "log_odds").equals(whole)
 
 
-def test_group_of_two_batches_counts_once_with_the_first_ones_scores(model, paths, tmp_path):
-    first, second = (pl.read_parquet(path) for path in paths)
-    lent = model.members[0].groups[:3]
-    shared = first.filter(pl.col("group").is_in(lent))
-    wrong = shared.with_columns(pl.col("^margin_.*$") * 0 + 9)
-    pl.concat([wrong, second]).write_parquet(tmp_path / "second.parquet")
-    member = model.members[1]._replace(groups=(*model.members[1].groups, *lent))
-    overlapping = replace(model, members=(model.members[0], member))
-    found = choose(overlapping, [paths[0], tmp_path / "second.parquet"])
-    assert found.equals(choose(model, paths))
-
-
-def test_table_without_weights_has_no_weighted_lines(model, paths, tmp_path):
-    plain = [tmp_path / f"{number}.parquet" for number in range(2)]
-    for source, path in zip(paths, plain, strict=True):
-        pl.read_parquet(source).drop("weight").write_parquet(path)
-    table = choose(model, plain)
+def test_table_without_weights_has_no_weighted_lines(model, honest, tmp_path):
+    plain = tmp_path / "plain.parquet"
+    pl.read_parquet(honest).drop("weight").write_parquet(plain)
+    table = choose(model, plain, "log_odds")
     assert table["weighted"].to_list() == [False] * 6
-    weighted = choose(model, paths)
+    weighted = choose(model, honest, "log_odds")
     assert by_class(table) == {
         name: {"rows": lines(weighted, name)["rows"], "weighted": None} for name in CLASSES
     }
 
 
-def test_class_without_rows_has_no_threshold(model, paths, tmp_path):
-    made = [tmp_path / f"{number}.parquet" for number in range(2)]
-    for source, path in zip(paths, made, strict=True):
-        label = pl.col("label").replace("acceptor", "neither")
-        pl.read_parquet(source).with_columns(label).write_parquet(path)
-    table = choose(model, made).filter(pl.col("class") == "acceptor")
+def test_class_without_rows_has_no_threshold(model, honest, tmp_path):
+    label = pl.col("label").replace("acceptor", "neither")
+    pl.read_parquet(honest).with_columns(label).write_parquet(tmp_path / "made.parquet")
+    table = choose(model, tmp_path / "made.parquet", "log_odds")
+    table = table.filter(pl.col("class") == "acceptor")
     assert (
         table["reason"].to_list()
         == ["no positive rows", "no positive rows with a weight above zero"] * 2
     )
     assert by_class(table) == {"acceptor": {"rows": None, "weighted": None}}
-
-
-def test_scores_of_another_batch_are_refused(model, paths):
-    with pytest.raises(InputError, match="out-of-fold scores of batch b000"):
-        choose(model, paths[::-1])
 
 
 # What a caller takes of it

@@ -193,6 +193,12 @@ def test_trees_are_the_median_over_folds(new_run, tmp_path, toy):
     assert [booster.num_boosted_rounds() for booster in member.boosters] == [4, 0, 7]
 
 
+def test_median_trees_stand_in_the_order_of_the_classes():
+    names = [f"class {number}" for number in range(40)]
+    folds = pl.DataFrame({"class": names * 3, "n_trees": [4] * 40 + [9] * 40 + [1] * 40})
+    assert list(training.median_trees(folds).items()) == [(name, 4) for name in names]
+
+
 def test_member_knows_its_groups_rows_and_class_weights(toy, out_of_fold):
     member = load_model(toy.folder / "b000" / "raw.gbm").members[0]
     assert member.name == "b000"
@@ -343,10 +349,10 @@ def test_stopping_groups_without_weight_are_named_with_their_fold(batch):
         stop = (fold != 1) & (batch.rows["group"] == batch.groups[1]).to_numpy()
     train = (fold != 1) & ~stop
     light = batch._replace(weight=np.where(stop, 0.0, batch.weight))
-    with pytest.raises(
-        InputError, match=r"batch of \d+ groups from .* fold 1, class donor: .*stop"
-    ):
-        training._fit(light, 1, "donor", train, stop, {})
+    where = "batch b000, fold 1, class donor"
+    message = r"batch b000, fold 1, class donor \(\d+ groups from '.*' to '.*'\): .*stop"
+    with pytest.raises(InputError, match=message):
+        training.fit_class(light, 1, "donor", train, stop, {}, where)
 
 
 # Calibration
