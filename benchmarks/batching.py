@@ -55,14 +55,14 @@ DEALS = {  # name: strategy, overlap
 }
 SYSTEMS = [BASE, ONE, *DEALS, ROUTED]
 
-# Read off the tables below once they were made.
+# Read off the tables once they were made.
 SEEN = """## What this says
 
 - No strategy beats `balanced` on both bases. `size` and `adaptive` cannot be told from it on mouse;
   on mane `adaptive` gains .0005 [.0002, .0008] for acceptors and nothing certain for donors.
 - `similarity` is worse than `balanced` for both classes on both bases, and weighing the members by
-  nearness wins back a part of that only: a batch of genes that are alike is a smaller share of what
-  there is to learn.
+  nearness wins back at most a part of that: a batch of genes that are alike is a smaller share of
+  what there is to learn.
 - An overlap of .2 helps a little in all four cases (log loss: certain in three), but then every
   batch has a fifth more rows: it is larger batches that help.
 - One model on all rows is better than any deal into six batches (log loss: certain in all four
@@ -124,7 +124,8 @@ def section(base: str, human: Path, folder: Path) -> str:
         for channel in CHANNELS:
             lines += judged(data, margins, channel, judge)
         lines.append("")
-    lines += ["What the batches are like, means over folds and draws:\n"]
+    lines += ["What the batches are like, means over folds and draws (only `size` goes below"]
+    lines += ["`batching.min_genes`, 20, which a plan would refuse):\n"]
     lines += ["| batches | largest by mean batch, rows | most by fewest groups |", "|---|---|---|"]
     for name in DEALS:
         deals = [dealt for run in runs for dealt in run[1][name]]
