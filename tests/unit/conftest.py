@@ -190,6 +190,12 @@ class Run:
             "ensemble": folder / "model.gbm",
         }
 
+    def plan_files(self) -> dict[str, Path]:
+        """Files before the batches; those of similar groups only where batches are of such."""
+        similar = self.config["batching"]["strategy"] == "similarity"
+        left_out = () if similar else ("similarity", "group_features")
+        return {key: path for key, path in self.paths().items() if key not in left_out}
+
     def batch_lists(self) -> dict[str, list[Path]]:
         batches = [self.paths(batch) for batch in self.batches]
         return {key: [paths[key] for paths in batches] for key in ("models", "out_of_fold")} | {
@@ -198,14 +204,14 @@ class Run:
 
     def cross_batch(self) -> Path:
         config, out = self.config, self.ensemble_files["scores"]
-        inputs = self.paths() | self.batch_lists()
+        inputs = self.plan_files() | self.batch_lists()
         parts = (config["dataset"], config["learner"]["use_weights"])
         cross_batch.cross_batch_scores(inputs, *parts, threads=1, output=out)
         return out
 
     def combine(self) -> None:
         config, files = self.config, self.ensemble_files
-        inputs = self.paths() | self.batch_lists() | {"scores": files["scores"]}
+        inputs = self.plan_files() | self.batch_lists() | {"scores": files["scores"]}
         parts = (config["ensemble"], config["learner"]["use_weights"])
         outputs = files | {"model": files["ensemble"]}
         combining.combine_batches(inputs, *parts, outputs=outputs)
