@@ -87,6 +87,9 @@ def compare_candidates(candidates: Sequence[Candidate], final: str) -> pl.DataFr
     -----
     Holds 8 bytes a row and candidate.
     """
+    names = [candidate.name for candidate in candidates]
+    if final != "best" and final not in names:
+        raise InputError(f"final: {final} is not among the models given: {', '.join(names)}")
     losses, groups, weight = _losses(candidates)
     means = {name: float(np.average(loss, weights=weight)) for name, loss in losses.items()}
     lead = min(means, key=means.get)
