@@ -113,6 +113,8 @@ def _sentences(systems: Systems, table: SystemTable) -> list[str]:
         for reference, text in systems.references.items()
         if reference != systems.in_use
     ]
+    if systems.final == "ensemble":
+        return found  # which says already where it loses
     ensemble = next(line for line in table.lines if line.is_ensemble)
     lost = [
         f"{text} in {_list(metrics)}"

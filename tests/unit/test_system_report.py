@@ -62,11 +62,12 @@ def test_a_rise_of_precision_is_better_and_a_rise_of_loss_is_worse():
 
 def test_the_ensemble_that_loses_is_said_to_lose_also_where_another_model_is_delivered():
     lost = {"log_loss": {"over_single": ABOVE}, "average_precision": {"over_single": BELOW}}
-    for final in ("ensemble", "single"):
-        text = said(final=final, stacked=lost)
-        assert "The ensemble (stacked) loses to the single model in average precision" in text
-        assert "log loss (+0.0200, +0.0100 to +0.0300)." in text
-    assert "The ensemble (stacked) is nowhere worse than" in said()
+    text = said(final="single", stacked=lost)
+    assert "The ensemble (stacked) loses to the single model in average precision" in text
+    assert "log loss (+0.0200, +0.0100 to +0.0300)." in text
+    text = said(stacked=lost)
+    assert "The delivered model is worse than the single model in average precision" in text
+    assert "The ensemble (stacked) is nowhere worse than" in said(final="single")
 
 
 def test_the_single_model_is_not_compared_with_itself():
