@@ -22,7 +22,7 @@ from genebatch.model import MODEL_JSON, EnsembleModel, load_model
 from genebatch.plots import Reliability, Scored
 from genebatch.resources import read_usage
 from genebatch.rows import base_scores, label_codes, plain_weights
-from genebatch.system_report import choice, class_systems, delivered_name, unit_text
+from genebatch.system_report import choice, class_systems, delivered_name, estimates, unit_text
 from genebatch.system_tables import Systems, overall_lines
 from genebatch.systems import MEMBER
 from genebatch.tables import read_tsv
@@ -74,8 +74,8 @@ def write_report(
     ----------
     inputs
         Paths `profile`, `screen`, `manifest`, `coverage`, `times_held`, `metrics`, `systems`,
-        `comparison`, `corrections`, `predictions`, `model`, `candidates`, `combiners` and
-        `thresholds`; where there are
+        `comparison`, `corrections`, `predictions`, `model`, `candidates`, `combiners`,
+        `estimate` and `thresholds`; where there are
         complete tracks, paths `tracks_comparison`, `tracks_corrections`, `tracks_hybrid`,
         `tracks_summary` and `tracks_figure`; lists of paths `summaries` (of the batches) and
         `usage` (`.../{rule}/{batch}.json`, batch `all` for rules on the whole data set).
@@ -105,6 +105,11 @@ def write_report(
         **_evaluation_facts(evaluation),
         **_system_facts(systems, evaluation, n_batches),
         "choice": choice(read_tsv(inputs["candidates"]), config["final"]),
+        "estimates": estimates(
+            read_tsv(inputs["estimate"]),
+            combiner if final == "ensemble" else final,
+            evaluation.weighted,
+        ),
         "routed": combiners["combiners"].get("routed"),
         **_screen_facts(read_tsv(inputs["screen"])),
         "batches": _batch_lines(inputs["summaries"], inputs["manifest"]),

@@ -34,6 +34,53 @@ class Choice(NamedTuple):
     lines: list[dict[str, Any]]
 
 
+class Estimate(NamedTuple):
+    """The delivered model of its kind on all training rows, one class."""
+
+    name: str
+    precision: tuple[Cell, Cell]
+    loss: tuple[Cell, Cell]
+    difference: Cell
+    low: Cell
+    high: Cell
+
+
+def estimates(table: pl.DataFrame, system: str, weighted: bool) -> list[Estimate]:
+    """Average precision and log loss on all training rows, base scores beside the model.
+
+    Parameters
+    ----------
+    table
+        `ensemble/estimate.tsv`.
+    system
+        The combiner in use, or the rival that is delivered.
+    weighted
+        Whether rows count by their weights.
+    """
+    found = []
+    rows = {
+        (row["system"], row["class"], row["metric"]): row
+        for row in table.filter(pl.col("weighted") == weighted).to_dicts()
+    }
+    nothing = {"value": None, "reason": "no base scores"}
+    for name in table["class"].unique(maintain_order=True).to_list():
+        if name == "all":
+            continue
+        sides = {
+            metric: [
+                cell(row["value"], row["reason"])
+                for row in (rows.get((side, name, metric), nothing) for side in ("base", system))
+            ]
+            for metric in ("average_precision", "log_loss")
+        }
+        gain = rows[system, name, "log_loss"]
+        ends = [gain.get(f"over_base{end}") for end in ("", "_low", "_high")]
+        difference, low, high = (cell(end, "no base scores or too few groups") for end in ends)
+        precision, loss = (tuple(sides[metric]) for metric in ("average_precision", "log_loss"))
+        found.append(Estimate(name, precision, loss, difference, low, high))
+    return found
+
+
 def delivered_name(final: str, combiner: str) -> str:
     """The delivered model in a sentence."""
     return f"the ensemble ({combiner})" if final == "ensemble" else f"the {NAMES[final]}"

@@ -237,12 +237,16 @@ class Data:
         changed = pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
         if self.base:
             changed = corrections(self.codes, self.scores, self.probability, self.classes, weight)
-        paths = {key: self.folder / f"e_{key}.tsv" for key in ("metrics", "comparison", "systems")}
+        paths = {
+            key: self.folder / f"e_{key}.tsv"
+            for key in ("metrics", "comparison", "systems", "estimate")
+        }
         paths["corrections"] = self.folder / "corrections.tsv"
         for key, written in {
             "metrics": metrics,
             "comparison": self._compared(judged, metrics, resampled, table),
             "systems": known,
+            "estimate": known,
             "corrections": changed,
         }.items():
             written.write_csv(paths[key], separator="\t")

@@ -31,3 +31,18 @@ def test_probabilities_of_several_members_sum_to_one_over_classes():
     expected = [[[0.5, 0.5], [0.75, 0.25]], [[0.2, 0.8], [0.5, 0.5]]]
     np.testing.assert_allclose(normalised(members), expected)
     np.testing.assert_allclose(normalised(members[:, 0]), np.array(expected)[:, 0])
+
+
+def test_class_of_the_rest_gets_what_the_others_leave():
+    found = normalised(np.array([[0.9, 0.25, 0.5], [0.2, 0.8, 0.8]]), rest=0)
+    np.testing.assert_allclose(found[0], [0.25, 0.25, 0.5])
+    np.testing.assert_allclose(found[1], [0, 0.5, 0.5], atol=1e-8)
+    assert found.min() > 0
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+def test_the_rest_may_be_any_class_behind_any_axes():
+    raw = np.random.default_rng(0).uniform(0.01, 0.4, (4, 3, 3))
+    found = normalised(raw, rest=2)
+    np.testing.assert_array_equal(found[..., :2], raw[..., :2])
+    np.testing.assert_allclose(found.sum(axis=-1), 1)

@@ -15,6 +15,7 @@ rule write_report:
         predictions="results/evaluation/predictions.parquet",
         model="results/model/model_multiclass_all_genes.gbm",
         candidates="results/model/candidates.tsv",
+        estimate="results/ensemble/estimate.tsv",
         combiners="results/ensemble/combiners.json",
         thresholds="results/model/thresholds.tsv",
     output:
