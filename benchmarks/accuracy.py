@@ -41,6 +41,11 @@ REFERENCE = {
     "max_bin": 256,
     "early_stopping_rounds": 30,
 }
+# A third of the time; what is tried with these is compared with the reference with these.
+QUICK = {"learning_rate": 0.1, "max_bin": 64, "early_stopping_rounds": 20}
+
+NOTES = """
+"""
 
 # Weight of a row in training, from its weight and the larger of its two base log-odds.
 Weigh = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -78,9 +83,13 @@ VARIANTS = {
     "min_child_weight 0.5": learner(min_child_weight=0.5),
     "min_child_weight 10": learner(min_child_weight=10),
     "min_child_weight 50": learner(min_child_weight=50),
+    "lambda 0.1": learner(lambda_=0.1),
     "lambda 0.5": learner(lambda_=0.5),
+    "lambda 1": learner(lambda_=1),
     "lambda 10": learner(lambda_=10),
     "lambda 50": learner(lambda_=50),
+    "min_child_weight 0.5, lambda 0.5": learner(min_child_weight=0.5, lambda_=0.5),
+    "min_child_weight 0.1, lambda 0.1": learner(min_child_weight=0.1, lambda_=0.1),
     "gamma 2": learner(params={"gamma": 2}),
     "learning rate 0.1": learner(learning_rate=0.1),
     "learning rate 0.03": learner(learning_rate=0.03),
@@ -121,12 +130,14 @@ class Run(NamedTuple):
     variant: str
     members: int
     seed: int
+    quick: bool
 
     @property
     def path(self) -> Path:
         """Where the scores of the other classes are kept."""
         name = re.sub(r"[^a-z0-9.]+", "-", self.variant.lower()).strip("-")
-        return KEPT / f"{self.base}_{name}_{self.members}_{self.seed}.npz"
+        speed = "_quick" if self.quick else ""
+        return KEPT / f"{self.base}_{name}_{self.members}_{self.seed}{speed}.npz"
 
     @property
     def neither(self) -> Path:
@@ -140,13 +151,15 @@ def main() -> None:
     parser.add_argument("--bases", nargs="*", default=BASES)
     parser.add_argument("--members", nargs="*", type=int, default=[1])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    parser.add_argument("--quick", action="store_true", help="faster settings for a first look")
     parser.add_argument("--no-report", dest="report", action="store_false")
     parser.add_argument("--neither", action="store_true", help="train the third class as well")
     given = parser.parse_args()
     human = human_folder()
     KEPT.mkdir(parents=True, exist_ok=True)
     wanted = [name for name in VARIANTS if re.search(given.only, name)]
-    runs = [Run(*run) for run in product(given.bases, wanted, given.members, given.seeds)]
+    chosen = product(given.bases, wanted, given.members, given.seeds, [given.quick])
+    runs = [Run(*run) for run in chosen]
     for base in given.bases:
         parts = [(run, run.path, CHANNELS) for run in runs if run.base == base]
         if given.neither:
@@ -157,9 +170,14 @@ def main() -> None:
         for run, path, classes in missing:
             carry_out(run, rows, path, classes)
     if given.report:
-        everything = [Run(*run) for run in product(BASES, VARIANTS, (1, 4, 14), range(9))]
-        described = ", ".join(f"{name} {value}" for name, value in REFERENCE.items())
-        write_report(human, [run for run in everything if run.path.exists()], VARIANTS, described)
+        possible = product(BASES, VARIANTS, (1, 4, 14), range(9), (False, True))
+        everything = [Run(*run) for run in possible]
+        text = {"notes": NOTES, "reference": in_words(REFERENCE), "quick": in_words(QUICK)}
+        write_report(human, [run for run in everything if run.path.exists()], VARIANTS, text)
+
+
+def in_words(given: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in given.items())
 
 
 def needed_words(runs: list[Run]) -> tuple[int, ...]:
@@ -245,7 +263,8 @@ def settings(variant: Variant, run: Run) -> dict[str, Any]:
     """The `learner` part of the config."""
     described = load_schema()["properties"]["learner"]["properties"]
     defaults = {name: child.get("default") for name, child in described.items()}
-    return defaults | REFERENCE | {"seed": run.seed} | variant.learner
+    given = REFERENCE | (QUICK if run.quick else {})
+    return defaults | given | {"seed": run.seed} | variant.learner
 
 
 def fit_member(

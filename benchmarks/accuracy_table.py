@@ -1,6 +1,7 @@
 """The tables of benchmarks/accuracy.md, from the kept runs."""
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,26 +16,30 @@ REFERENCE, BASE, REPLICATES, TEN_THOUSAND = "reference", "base scores", 300, 1e4
 FIGURES = [
     title for name in CHANNELS for title in (f"{name} AP", "- base", "- reference", "loss, %")
 ]
-BESIDE_NOTES = Path(__file__).with_name("accuracy_notes.md")
 
 HEAD = f"""# The learner's settings
 
-Made by `python benchmarks/accuracy.py`. Real human genes, out-of-fold scores of {N_SPLITS} folds of
-whole clusters of genes, everything weighted to the prevalence of the genome; one booster per class
-from the base log-odds, stopped by an eighth of the training clusters. One setting is changed at a
-time. `reference` is: {{reference}}; full weights, columns around the position and of the
-landscape, no words.
+Made by `python benchmarks/accuracy.py` (with `--members`, `--seeds`, `--quick` and `--neither`; it
+adds to what it has). Real human genes, out-of-fold scores of {N_SPLITS} folds of whole clusters of
+genes, everything weighted to the prevalence of the genome; one booster per class, from the base
+log-odds unless said otherwise, stopped by an eighth of the training clusters.
+{{notes}}
+## How to read the tables
 
-Columns: `AP` average precision; `- base` its gain over the base scores; `- reference` over the
-reference with the same folds, seeds and number of members; both in 1/10,000 with 95 % intervals
-({REPLICATES} draws of clusters, the same for all). `loss` is the change of the log loss against the
-reference, in per cent, each calibrated by a map that is fitted on the other folds and kept where it
-helps (`calibration.method: auto`). Where there are several seeds (of folds, members and draws) the
-figures are means over them. Intervals say which clusters were met, not what another seed would
-give: the same settings with another seed move a single model's AP by up to 10/10,000.
+One setting is changed at a time. `reference` is {{reference}}; full weights, columns around the
+position and of the landscape, no words. The quick settings are {{quick}}; there each change is
+compared with the reference at the same quick settings.
 
-Members: 1 is a boosters' pair trained on all training clusters of a fold; 4 and 14 are the mean of
-log-odds of models of disjoint clusters, about 19,000 and 5,400 rows each.
+`AP` is average precision; `- base` its gain over the base scores; `- reference` over the reference
+with the same folds, seeds, members and speed; all in 1/10,000 with 95 % intervals ({REPLICATES}
+draws of clusters, the same for all). `loss, %` is the change of the log loss against the reference,
+each calibrated by a map that is fitted on the other folds and kept where it helps
+(`calibration.method: auto`). Where there are several seeds (of folds, members and draws) the
+figures are means over them. Intervals tell how much other clusters would change a figure, not
+another seed: the same settings with other folds and draws moved AP by up to 18/10,000.
+
+Members: 1 is trained on all training clusters of a fold; 4 and 14 are the mean of the log-odds of
+models of disjoint clusters, about 19,000 and 5,400 rows each.
 """
 
 
@@ -48,25 +53,26 @@ class Judged(NamedTuple):
     loss: dict[tuple[str, Any, str], tuple[float, np.ndarray]]
 
 
-def write_report(human: Path, runs: list[Any], variants: Iterable[str], reference: str) -> None:
-    """Write benchmarks/accuracy.md from the kept runs."""
-    parts = [HEAD.format(reference=reference)]
-    if BESIDE_NOTES.exists():
-        parts.append(BESIDE_NOTES.read_text())
+def write_report(
+    human: Path, runs: list[Any], variants: Iterable[str], text: Mapping[str, str]
+) -> None:
+    """Write benchmarks/accuracy.md from the kept runs, with `notes` and settings in words."""
+    parts = [HEAD.format(**text)]
     for base in BASES:
-        found = {run: np.load(run.path) for run in runs if run.base == base}
+        found = {run: dict(np.load(run.path)) for run in runs if run.base == base}
         if not found:
             continue
         rows = read_rows(human, base)
         everywhere = judge(rows, found, np.ones(len(rows.weight), bool))
         parts += [base_line(base, everywhere)]
-        for members in (1, 4, 14):
-            parts.append(settings_table(base, everywhere, members, variants))
-        parts.append(mean_table(base, everywhere, variants))
-        inside = {run: kept for run, kept in found.items() if len(same(found, run)) > 1}
+        for quick, members in product((False, True), (1, 4, 14)):
+            parts.append(settings_table(base, everywhere, members, quick, variants))
+        parts.append(mean_table(base, everywhere))
+        repeated = {run.variant for run in found if len(same(found, run)) > 1}
+        inside = {run: kept for run, kept in found.items() if run.variant in repeated}
         if inside:
             judged = judge(rows, inside, rows.to_end() >= END)
-            parts.append(inside_table(base, judged, variants))
+            parts.append(inside_table(base, judged))
         parts.append(sums_table(base, rows, found))
     Path(__file__).with_name("accuracy.md").write_text("\n".join(parts))
 
@@ -78,6 +84,14 @@ def heading(*titles: str) -> list[str]:
 def same(runs: Iterable[Any], run: Any) -> list[Any]:
     """Runs that differ in nothing but the seed."""
     return [other for other in runs if other._replace(seed=run.seed) == run]
+
+
+def by_seed(runs: Iterable[Any]) -> list[tuple[str, list[Any]]]:
+    """Runs that differ in nothing but the seed, with a title."""
+    result: dict[Any, list[Any]] = {}
+    for run in runs:
+        result.setdefault(run._replace(seed=0), []).append(run)
+    return [(f"{run.variant}{' (quick)' * run.quick}", alike) for run, alike in result.items()]
 
 
 def judge(rows: Rows, found: Mapping[Any, Any], used: np.ndarray) -> Judged:
@@ -114,12 +128,15 @@ def base_line(base: str, judged: Judged) -> str:
     return f"## {base}\n\nBase scores: {'; '.join(values)}.\n"
 
 
-def settings_table(base: str, judged: Judged, members: int, variants: Iterable[str]) -> str:
+def settings_table(
+    base: str, judged: Judged, members: int, quick: bool, variants: Iterable[str]
+) -> str:
     """One line per variant that was trained with so many members."""
-    lines = [f"### {base}, {members} member{'s' if members > 1 else ''}\n"]
+    speed = ", quick settings" if quick else ""
+    lines = [f"### {base}, {members} member{'s' if members > 1 else ''}{speed}\n"]
     lines += heading("change", "seeds", "trees", *FIGURES)
     for variant in variants:
-        runs = [r for r in judged.runs if (r.variant, r.members) == (variant, members)]
+        runs = [run for run in judged.runs if run[1:3] + run[4:] == (variant, members, quick)]
         if runs:
             trees = np.median(np.concatenate([judged.runs[run]["trees"] for run in runs]))
             cells = [cell for name in CHANNELS for cell in cells_of(judged, name, runs)]
@@ -158,37 +175,34 @@ def difference(value: float, drawn: np.ndarray, other: float, others: np.ndarray
     return f"{TEN_THOUSAND * (value - other):+.0f} [{low:+.0f}, {high:+.0f}]"
 
 
-def mean_table(base: str, judged: Judged, variants: Iterable[str]) -> str:
+def mean_table(base: str, judged: Judged) -> str:
     """Mean of log-odds against mean of probabilities, and both against one model."""
     lines = [f"### {base}, how members are averaged\n"]
     means = ("mean of log-odds", "mean of probabilities", "difference", "log-odds - one model")
     lines += heading("change", "members", "class", *means)
-    for variant in variants:
-        for members in (4, 14):
-            runs = [r for r in judged.runs if (r.variant, r.members) == (variant, members)]
-            for name in CHANNELS if runs else ():
-                one = mean(judged.precision, name, runs)
-                two = mean(judged.precision, name, runs, "voting")
-                single = [run._replace(members=1) for run in runs]
-                known = all(run in judged.runs for run in single)
-                against = difference(*one, *mean(judged.precision, name, single)) if known else ""
-                lines.append(
-                    f"| {variant} | {members} | {name} | {one[0]:.4f} | {two[0]:.4f} | "
-                    f"{difference(*one, *two)} | {against} |"
-                )
+    for title, runs in by_seed(judged.runs):
+        if runs[0].members == 1:
+            continue
+        for name in CHANNELS:
+            one = mean(judged.precision, name, runs)
+            two = mean(judged.precision, name, runs, "voting")
+            single = [run._replace(members=1) for run in runs]
+            known = all(run in judged.runs for run in single)
+            against = difference(*one, *mean(judged.precision, name, single)) if known else ""
+            lines.append(
+                f"| {title} | {runs[0].members} | {name} | {one[0]:.4f} | {two[0]:.4f} | "
+                f"{difference(*one, *two)} | {against} |"
+            )
     return "\n".join(lines) + "\n" if len(lines) > 3 else ""
 
 
-def inside_table(base: str, judged: Judged, variants: Iterable[str]) -> str:
+def inside_table(base: str, judged: Judged) -> str:
     """Variants with several seeds, on the rows that are not near an end of their gene."""
     lines = [f"### {base}, {END:,} nt and more from the gene's ends\n"]
     lines += heading("change", "members", *FIGURES)
-    for variant in variants:
-        for members in (1, 4, 14):
-            runs = [r for r in judged.runs if (r.variant, r.members) == (variant, members)]
-            if runs:
-                cells = [cell for name in CHANNELS for cell in cells_of(judged, name, runs)]
-                lines.append(f"| {variant} | {members} | {' | '.join(cells)} |")
+    for title, runs in by_seed(judged.runs):
+        cells = [cell for name in CHANNELS for cell in cells_of(judged, name, runs)]
+        lines.append(f"| {title} | {runs[0].members} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -229,14 +243,11 @@ def sums_table(base: str, rows: Rows, found: Mapping[Any, Any]) -> str:
     lines += ["Average precision and log loss (not calibrated), differences to each class alone.\n"]
     sites = [title for name in CHANNELS for title in (f"{name} AP", "- alone", "loss, %")]
     lines += heading("change", "members", "way", *sites, "neither AP", "loss, %")
-    groups: dict[tuple[str, int], list[Any]] = {}
-    for run in found:
-        if run.neither.exists():
-            groups.setdefault((run.variant, run.members), []).append(run)
-    for (variant, members), runs in groups.items():
+    known = [run for run in found if run.neither.exists()]
+    for title, runs in by_seed(known):
         for way, cells in sums_cells(rows, [margins_of(run, found[run]) for run in runs]).items():
-            lines.append(f"| {variant} | {members} | {way} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n" if groups else ""
+            lines.append(f"| {title} | {runs[0].members} | {way} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n" if known else ""
 
 
 def margins_of(run: Any, kept: Any) -> np.ndarray:
