@@ -6,32 +6,31 @@ benchmarks/features.md.
     OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 .venv/bin/python benchmarks/features.py
 """
 
-import json
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import polars as pl
-from sklearn.model_selection import GroupKFold
+from real_rows import (
+    BASES,
+    END,
+    LANDSCAPE,
+    N_SPLITS,
+    Rows,
+    average_precision,
+    human_folder,
+    read_rows,
+    splits,
+)
 
 from genebatch import learner as boosting
-from genebatch import score_features
 from genebatch.bootstrap import bootstrap_average_precision, interval, positive_groups
 from genebatch.config import load_schema
-from genebatch.landscape import CHANNELS, GROUPS, Landscape
-from genebatch.metrics import METRICS
+from genebatch.landscape import CHANNELS
 
-BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
-BASES = ("mouse", "mane")
-N_SPLITS, STOP_SHARE, SEED, REPLICATES = 5, 1 / 8, 0, 500
+STOP_SHARE, SEED, REPLICATES = 1 / 8, 0, 500
 ALONE = "base scores alone"
-END = 1_000  # nt; rows nearer to an end of their gene are also judged apart
 PLACES = {"all rows": 0, f"{END:,} nt and more from the gene's ends": END}
-SPAN = ("distance_to_start", "distance_to_end")  # for comparison only
-LANDSCAPE = ("maximum", "nearest", "gene")
 VARIANTS = {
     "columns around the position": (),
     "+ span": ("span",),
@@ -85,25 +84,8 @@ than the base scores alone.
 """
 
 
-class Rows(NamedTuple):
-    """The rows of one base model's table, gene after gene."""
-
-    labels: np.ndarray
-    weight: np.ndarray
-    clusters: np.ndarray
-    base: dict[str, np.ndarray]  # log-odds of the base scores by class
-    around: dict[str, np.ndarray]  # columns from the scores and the sequence at the position
-    groups: dict[str, dict[str, np.ndarray]]  # columns of the landscape, and of the gene's span
-
-    def to_end(self) -> np.ndarray:
-        """Distance in nt to the nearer end of the gene."""
-        return np.minimum(*self.groups["span"].values())
-
-
 def main() -> None:
-    human = Path(os.environ.get("GENEBATCH_REAL_DATA", BESIDE)) / "human"
-    if not human.is_dir():
-        sys.exit(f"no real data in {human}; set GENEBATCH_REAL_DATA")
+    human = human_folder()
     learner = {
         name: child.get("default")
         for name, child in load_schema()["properties"]["learner"]["properties"].items()
@@ -124,49 +106,6 @@ this is where the landscape gains most. The lines with `span` give the boosters 
 both ends, which the other lines do not have; the second table leaves the rows near an end out.
 """
     Path(__file__).with_suffix(".md").write_text("\n".join([text, *tables, TRIED]))
-
-
-def read_rows(human: Path, base: str) -> Rows:
-    """Rows of one base model with the landscape of every gene."""
-    known = json.loads((human / "columns.json").read_text())
-    made_here = {name for family in score_features.COLUMNS.values() for name in family}
-    made_here |= {"gc_content", "sequence_complexity"}
-    around = [name for name in known["features"] if name in made_here]
-    frame = pl.read_parquet(
-        human / base / "*.parquet", columns=[*known["meta"], "gene_length", *SPAN, *around]
-    )
-    tracks = pl.read_parquet(human / "raw" / f"base_scores_{base}.dev.parquet")
-    tracks = tracks.with_columns(pl.col("gene_id").cast(pl.String)).partition_by(
-        "gene_id", as_dict=True
-    )
-    genes = frame.with_columns(pl.col("gene_id").cast(pl.String)).partition_by(
-        "gene_id", as_dict=True, maintain_order=True
-    )
-    parts = [landscape(tracks[gene], rows) for gene, rows in genes.items()]
-    made = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    groups = {group: {name: made[name] for name in names} for group, names in GROUPS.items()}
-    frame = pl.concat(genes.values())
-    return Rows(
-        frame["splice_type"].to_numpy(),
-        frame["sample_weight"].to_numpy().astype(np.float64),
-        frame["cluster_id"].to_numpy(),
-        {name: log_odds(frame[f"{name}_score"].to_numpy()) for name in CHANNELS},
-        {name: frame[name].to_numpy() for name in around},
-        groups | {"span": {name: frame[name].to_numpy() for name in SPAN}},
-    )
-
-
-def log_odds(score: np.ndarray) -> np.ndarray:
-    clipped = np.clip(score.astype(np.float64), boosting.SCORE_FLOOR, boosting.SCORE_CEILING)
-    return (np.log(clipped) - np.log1p(-clipped)).astype(np.float32)
-
-
-def landscape(track: pl.DataFrame, rows: pl.DataFrame) -> dict[str, np.ndarray]:
-    """Landscape columns of the rows of one gene."""
-    scores = np.zeros((2, int(rows["gene_length"].item(0))), np.float32)
-    scores[:, track["position"].to_numpy()] = track.select(CHANNELS).to_numpy().T
-    positions = rows["position"].to_numpy()
-    return Landscape.collect([scores], scores.shape[1]).features(positions, scores[:, positions])
 
 
 def table(base: str, rows: Rows, learner: Mapping[str, Any]) -> str:
@@ -208,14 +147,11 @@ def out_of_fold(
 def folds(clusters: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Masks of the rows that train, that stop the boosters and that are judged."""
     rng = np.random.default_rng(SEED)
-    splits = GroupKFold(N_SPLITS, shuffle=True, random_state=SEED)
-    for rest, _ in splits.split(clusters, groups=clusters):
-        names = np.unique(clusters[rest])
+    for held in splits(clusters, SEED):
+        names = np.unique(clusters[~held])
         stopping = rng.choice(names, int(names.size * STOP_SHARE), replace=False)
         stop = np.isin(clusters, stopping)
-        kept = np.zeros(clusters.size, bool)
-        kept[rest] = True
-        yield kept & ~stop, stop, ~kept
+        yield ~held & ~stop, stop, held
 
 
 def cell(rows: Rows, margin: np.ndarray, channel: str, judged: np.ndarray) -> str:
@@ -230,12 +166,6 @@ def cell(rows: Rows, margin: np.ndarray, channel: str, judged: np.ndarray) -> st
     drawn = bootstrap_average_precision(y, scores, clusters, weight, REPLICATES, seed=SEED)
     low, high = interval(drawn["new"] - drawn["base"], positive_groups(y, clusters))
     return f"{precision['new']:.4f} ({gain:+.4f} [{low:+.4f}, {high:+.4f}])"
-
-
-def average_precision(y: np.ndarray, margin: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted average precision of log-odds; the metric asks for probabilities."""
-    probability = 1 / (1 + np.exp(-margin.astype(np.float64)))
-    return METRICS["average_precision"](y, probability, weight).value
 
 
 if __name__ == "__main__":
