@@ -96,6 +96,7 @@ def run(folder: Path, table: Path, kind: str, n_batches: int) -> None:
             "group": "cluster_id",
             "label": "splice_type",
             "classes": CLASSES,
+            "rest_class": "neither",
             "scores": {name: f"{name}_score" for name in CLASSES},
             "weight": "sample_weight",
             "metadata": METADATA,

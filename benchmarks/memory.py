@@ -79,8 +79,10 @@ def prepare(folder: Path, settings: dict) -> None:
     first = (out["profile"], out["genes"], out["test_groups"])
     rest = (settings["dataset"], settings["screen"], out["features"], out["screen"])
     screen.screen_features(*first, *rest)
-    written = (out["manifest"], out["plan"], folder / "memory.json")
-    planning.plan_batches(*first, out["features"], settings, 100_000, *written)
+    outputs = {"manifest": out["manifest"], "genes": out["plan"]}
+    outputs |= {"memory": folder / "memory.json"}
+    outputs |= {name: folder / f"{name}.tsv" for name in ("coverage", "times_held")}
+    planning.plan_batches(*first, out["features"], settings, 100_000, outputs)
 
 
 def measure(function, *arguments) -> None:

@@ -25,7 +25,7 @@ POINTS = [
     (800_000, 20, 0, 0.0, 14),
 ]
 RULES = ("cross_batch_scores", "combine_batches", "train_single", "distil", "consolidate")
-RULES += ("evaluate",)
+RULES += ("estimate", "evaluate")
 
 
 def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
@@ -36,6 +36,7 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
         consolidation,
         cross_batch,
         distillation,
+        estimate,
         evaluation,
         resources,
         single,
@@ -58,9 +59,10 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
         trained = {name: rival(folder, name) for name in ("single", "distilled")}
         given = {name: files["model"] for name, files in trained.items()}
         given |= {f"{name}_honest": files["honest"] for name, files in trained.items()}
-        consolidation.consolidate(
-            inputs | given, "best", None, settings["evaluation"], outputs_of(folder)
-        )
+        consolidation.consolidate(inputs | given, "best", None, outputs_of(folder))
+    elif rule == "estimate":
+        given = {f"{n}_honest": rival(folder, n)["honest"] for n in ("single", "distilled")}
+        estimate.estimate(inputs | given, settings["evaluation"], folder / "estimate.tsv")
     else:
         given = {name: rival(folder, name)["model"] for name in ("single", "distilled")}
         outputs = {name: str(folder / f"evaluation-{name}") for name in EVALUATION}

@@ -1,4 +1,4 @@
-"""The command line: `genebatch call | predict | inspect | verify | simulate | plan | config`."""
+"""The command line: `genebatch call | predict | rank-genes | inspect | verify | simulate | ...`."""
 
 import argparse
 import logging
@@ -6,9 +6,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genebatch import __version__
 from genebatch.files import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from genebatch.model import EnsembleModel
 
 ROWS_PER_GENE = 100  # of the example that is a table
 
@@ -64,24 +70,67 @@ def call(options: argparse.Namespace) -> None:
     )
 
 
+def rank_genes(options: argparse.Namespace) -> None:
+    """Rank genes by what more genes like them may gain, on held-out rows of a finished run."""
+    from genebatch.gene_ranks import rank_groups
+
+    folder = Path(options.results)
+    files = [folder / "ensemble" / f"{name}.parquet" for name in ("cross_batch", "combined")]
+    inputs = {"cross_batch": files[0], "combined": files[1]}
+    inputs["model"] = folder / "ensemble" / "model.gbm"
+    features = folder / "dataset" / "group_features.parquet"
+    inputs |= {"group_features": features} if features.is_file() else {}
+    outputs = {"ranks": options.output, "figure": options.figure}
+    outputs = {name: path for name, path in outputs.items() if path is not None}
+    ranks = rank_groups(inputs, outputs, options.combiner, options.by, options.top)
+    _print_ranks(ranks.table, ranks.by, options.top)
+    print(f"{ranks.table.height:,} genes by {ranks.by}, {ranks.n_members} members")
+    for path in outputs.values():
+        print(path)
+
+
 def inspect(options: argparse.Namespace) -> None:
     """Say what is in a model file."""
     from genebatch.model import load_model
 
     model = load_model(options.model)
-    print(f"{len(model.members)} members, combined by {model.combiner['name']}")
+    final = model.facts.get("final")  # a batch's own model is no final one
+    print(f"final model: {final}" if final else "not a final model")
+    trees = sum(member.n_trees for member in model.members)
+    count = len(model.members)
+    batches = len(model.facts["batches"]) if final == "ensemble" else count
+    others = f" of {batches} batches, the others without weight" * (batches > count)
+    print(f"{count} member{'s' * (count > 1)}{others}, {trees:,} trees in all")
+    print(f"combiner: {_combiner_text(model)}")
     print(f"classes: {', '.join(model.classes)}")
     counts = model.n_features_in_ - model.features.n_dense
     print(f"features: {model.n_features_in_}, of which {counts} are counts (absent means zero)")
     start = "zero" if model.scores is None else ", ".join(model.scores.values())
     print(f"boosters start from: {start}")
-    for member in model.members:
+    weights = model.combiner["parameters"].get("weights")
+    for number, member in enumerate(model.members):
         trees = "/".join(str(booster.num_boosted_rounds()) for booster in member.boosters)
         methods = "/".join(calibrator.method for calibrator in member.calibrators)
+        shares = weights and "/".join(f"{of_class[number]:.3g}" for of_class in weights)
         print(
             f"  {member.name}: {len(member.groups):,} groups, {member.facts['rows']:,} rows, "
-            f"trees {trees}, calibrators {methods}"
+            f"trees {trees}, calibrators {methods}{f', weights {shares}' if shares else ''}"
         )
+
+
+def _combiner_text(model: "EnsembleModel") -> str:
+    """The combiner with what it adds to or takes from the weights that members have."""
+    name, parameters = model.combiner["name"], model.combiner["parameters"]
+    if len(model.members) == 1 and not parameters:
+        return "none, since there is one member"
+    if name == "routed":
+        reach = parameters["reach"]
+        near = "all equal" if reach is None else f"by nearness of a row, reach {reach:.3g}"
+        return f"routed, members weighted {near}"
+    if "weights" not in parameters:
+        return f"{name}, every member {1 / len(model.members):.3g}"
+    added = "/".join(f"{value:.3g}" for value in parameters["intercept"])
+    return f"{name}, intercepts {added}"
 
 
 def verify(options: argparse.Namespace) -> None:
@@ -115,6 +164,7 @@ def plan(options: argparse.Namespace) -> None:
 
     from genebatch import config as configuration
     from genebatch.analysis import analyze_dataset
+    from genebatch.group_features import describe_groups
     from genebatch.planning import choose_test_groups, plan_batches, side_by_side
     from genebatch.resources import process_limit_mb
     from genebatch.screen import screen_features
@@ -140,10 +190,17 @@ def plan(options: argparse.Namespace) -> None:
         choose_test_groups(files[1], config["test"], config["batching"]["keep"], files[2])
         features = out / "features.json"
         screen_features(*files, dataset, config["screen"], features, out / "screen.tsv")
-        manifest, genes = out / "manifest.tsv", out / "plan.parquet"
-        written = (manifest, genes, out / "memory.json")
-        plan_batches(*files, features, config, int(memory / factor), *written)
-        table = pl.read_csv(manifest, separator="\t")
+        described = None
+        if config["batching"]["strategy"] == "similarity":
+            described = out / "group_features.parquet"
+            similar_by = config["batching"]["similar_by"]
+            describe_groups(*files, features, similar_by, described, out / "similarity.json")
+        names = {"manifest": "manifest.tsv", "genes": "plan.parquet"}
+        names |= {"coverage": "coverage.tsv", "times_held": "times_held.tsv"}
+        names |= {"memory": "memory.json"}
+        outputs = {key: out / name for key, name in names.items()}
+        plan_batches(*files, features, config, int(memory / factor), outputs, described)
+        table = pl.read_csv(outputs["manifest"], separator="\t")
     needs = pl.max_horizontal(pl.col("^mem_mb_.*$")) * factor
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True):
         shown = pl.col("^rows_.*$")
@@ -161,6 +218,21 @@ def write_config(options: argparse.Namespace) -> None:
     from genebatch.config import render
 
     print(render(options.example), end="")
+
+
+def _print_ranks(table: "pl.DataFrame", by: str, top: int) -> None:
+    """Print the first genes with the most telling columns, of weighted rows if `by` is."""
+    import polars as pl
+
+    from genebatch.group_sums import WEIGHTED
+
+    prefix = WEIGHTED if by.startswith(WEIGHTED) else ""
+    names = ("log_loss", "ambiguity", "gain", "corrected", "made")
+    shown = list(dict.fromkeys([by, *(f"{prefix}{name}" for name in names)]))
+    settings = {"tbl_rows": -1, "tbl_cols": -1, "tbl_hide_dataframe_shape": True}
+    settings |= {"tbl_hide_column_data_types": True, "fmt_str_lengths": 40, "tbl_width_chars": 200}
+    with pl.Config(**settings):
+        print(table.head(top).select("rank", "group", "rows", *shown))
 
 
 def _gene_ids(values: Sequence[str]) -> list[str]:
@@ -194,7 +266,9 @@ def _positive(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("genebatch", description="Train and use batch ensembles.")
+    parser = argparse.ArgumentParser(
+        "genebatch", description="Train a model from batches of groups, and use it."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
@@ -209,6 +283,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("table", help="Parquet or CSV file, folder or glob of Parquet shards")
     added.add_argument("-o", "--output", required=True, help="Parquet file to write")
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")
+    _add_rank_options(command("rank-genes", rank_genes))
     for name, run in (("inspect", inspect), ("verify", verify)):
         command(name, run).add_argument("model", help="model file or results folder")
     added = command("simulate", simulate)
@@ -234,6 +309,22 @@ def _parser() -> argparse.ArgumentParser:
         "--example", action="store_true", help="the built-in example's values, not the defaults"
     )
     return parser
+
+
+def _add_rank_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("results", help="results folder of a finished run")
+    added.add_argument("-o", "--output", help="TSV to write, a line per gene")
+    added.add_argument("--figure", help="PNG to write")
+    added.add_argument(
+        "--by",
+        metavar="COLUMN",
+        help="column of the TSV, largest first, such as log_loss, mean_log_loss, ambiguity, "
+        "disagreement, errors or made, each also as weighted_COLUMN; default: log_loss, weighted "
+        "where rows have weights",
+    )
+    added.add_argument("--top", type=_positive, default=15, help="genes to show; default: 15")
+    added.add_argument("--combiner", help="whose probabilities count; default: the ensemble's")
+    added.epilog = "The manual explains the columns: config/README.md, Which genes to add."
 
 
 def _add_call_options(added: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,9 @@ from genebatch.model import EnsembleModel
 from genebatch.rows import group_codes, identity_names, label_codes, plain_weights
 from genebatch.tables import record_batches, table_columns
 
+# Draws of groups by which candidates are told apart; the choice of a model does not hang on how its
+# evaluation is drawn.
+REPLICATES = 1_000
 KEPT = ("group", "label", "weight")
 SCHEMA = {
     "candidate": pl.String,
@@ -58,9 +61,7 @@ class Candidate(NamedTuple):
         return sum(member.n_trees for member in self.model.members)
 
 
-def compare_candidates(
-    candidates: Sequence[Candidate], final: str, evaluation: Mapping[str, Any]
-) -> pl.DataFrame:
+def compare_candidates(candidates: Sequence[Candidate], final: str) -> pl.DataFrame:
     """Held-out log loss of the candidates, and which of them becomes the final model.
 
     Judged on the training rows that every candidate has honest probabilities of, by weights where
@@ -74,8 +75,6 @@ def compare_candidates(
         At least one, of the same classes.
     final
         The candidate to take, or `best`.
-    evaluation
-        Part of the config; draws of groups for the intervals.
 
     Returns
     -------
@@ -88,6 +87,9 @@ def compare_candidates(
     -----
     Holds 8 bytes a row and candidate.
     """
+    names = [candidate.name for candidate in candidates]
+    if final != "best" and final not in names:
+        raise InputError(f"final: {final} is not among the models given: {', '.join(names)}")
     losses, groups, weight = _losses(candidates)
     means = {name: float(np.average(loss, weights=weight)) for name, loss in losses.items()}
     lead = min(means, key=means.get)
@@ -96,8 +98,7 @@ def compare_candidates(
         {name: loss - losses[lead] for name, loss in losses.items()},
         groups,
         weight,
-        evaluation["n_replicates"],
-        evaluation["seed"],
+        REPLICATES,
     )
     ends = {
         name: None if name == lead else interval(values, n_groups) for name, values in drawn.items()

@@ -52,6 +52,8 @@ class Honest(NamedTuple):
     distance
         (rows, members) distance of a row to each member's groups, or None where rows are not
         routed.
+    rest
+        The class of what is none of the others, see `rows.normalised`.
     """
 
     log_odds: np.ndarray
@@ -60,10 +62,12 @@ class Honest(NamedTuple):
     folds: np.ndarray
     reference: np.ndarray | None
     distance: np.ndarray | None
+    rest: int | None = None
 
     def take(self, rows: np.ndarray) -> "Honest":
         """The rows of a mask or of an index."""
-        return Honest(*(None if part is None else part[rows] for part in self))
+        *parts, rest = self
+        return Honest(*(None if part is None else part[rows] for part in parts), rest)
 
     def of_members(self, members: list[int]) -> "Honest":
         """The scores of some members."""
@@ -74,17 +78,18 @@ class Honest(NamedTuple):
 class Combiner(NamedTuple):
     """One way to combine: `fit(honest, options)` learns what `apply` needs.
 
-    `apply(parameters, log_odds, distance)` gives probabilities, (rows, classes), that sum to 1;
-    `log_odds` is (rows, members, classes) and `distance` (rows, members) or None.
+    `apply(parameters, log_odds, distance, rest)` gives probabilities, (rows, classes), that sum to
+    1; `log_odds` is (rows, members, classes), `distance` (rows, members) or None, and `rest` as in
+    `rows.normalised`.
     """
 
     fit: Callable[[Honest, Mapping[str, Any]], Parameters]
-    apply: Callable[[Parameters, np.ndarray, np.ndarray | None], np.ndarray]
+    apply: Callable[[Parameters, np.ndarray, np.ndarray | None, int | None], np.ndarray]
 
 
-def to_probabilities(log_odds: np.ndarray) -> np.ndarray:
-    """Log-odds of each class against the rest as probabilities that sum to 1 over the last axis."""
-    return normalised(expit(log_odds.astype(np.float64)))
+def to_probabilities(log_odds: np.ndarray, rest: int | None = None) -> np.ndarray:
+    """Log-odds of each class against all others as probabilities that sum to 1."""
+    return normalised(expit(log_odds.astype(np.float64)), rest)
 
 
 def mean_log_loss(probability: np.ndarray, codes: np.ndarray, weight: np.ndarray) -> float:
@@ -99,10 +104,14 @@ def log_losses(probability: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 
 def combine(
-    name: str, parameters: Parameters, log_odds: np.ndarray, distance: np.ndarray | None = None
+    name: str,
+    parameters: Parameters,
+    log_odds: np.ndarray,
+    distance: np.ndarray | None = None,
+    rest: int | None = None,
 ) -> np.ndarray:
     """Apply a combiner; see `Combiner`."""
-    return COMBINERS[name].apply(parameters, log_odds, distance)
+    return COMBINERS[name].apply(parameters, log_odds, distance, rest)
 
 
 def member_weights(name: str, parameters: Parameters, n_members: int) -> np.ndarray | None:
@@ -144,35 +153,45 @@ def check(name: Any, parameters: Any, n_members: int, n_classes: int) -> None:
             )
 
 
-def voting(log_odds: np.ndarray) -> np.ndarray:
+def voting(log_odds: np.ndarray, rest: int | None = None) -> np.ndarray:
     """Plain mean of the members' probabilities."""
     total = np.zeros((len(log_odds), log_odds.shape[2]))
     for member in range(log_odds.shape[1]):
-        total += to_probabilities(log_odds[:, member])
+        total += to_probabilities(log_odds[:, member], rest)
     return total / log_odds.shape[1]
 
 
-def linear(parameters: Parameters, log_odds: np.ndarray) -> np.ndarray:
+def mean(log_odds: np.ndarray, rest: int | None = None) -> np.ndarray:
+    """Mean of the members' log-odds, as probabilities."""
+    return to_probabilities(log_odds.mean(axis=1, dtype=np.float64), rest)
+
+
+def linear(parameters: Parameters, log_odds: np.ndarray, rest: int | None = None) -> np.ndarray:
     """Weighted sum of the members' log-odds, by class, plus an intercept."""
     weights = np.asarray(parameters["weights"], float)
     total = np.einsum("nmc,cm->nc", log_odds, weights.astype(np.float32), dtype=np.float64)
-    return to_probabilities(total + np.asarray(parameters["intercept"], float))
+    return to_probabilities(total + np.asarray(parameters["intercept"], float), rest)
 
 
-def routed(parameters: Parameters, log_odds: np.ndarray, distance: np.ndarray | None) -> np.ndarray:
+def routed(
+    parameters: Parameters,
+    log_odds: np.ndarray,
+    distance: np.ndarray | None,
+    rest: int | None = None,
+) -> np.ndarray:
     """Mean of the log-odds, members with near groups counting more.
 
     A member at distance d of a row has weight exp(-(d / reach)^2 / 2); without a reach all are
     equal.
     """
     if parameters["reach"] is None:
-        return to_probabilities(log_odds.mean(axis=1, dtype=np.float64))
+        return mean(log_odds, rest)
     if distance is None:
         raise ValueError("a routed model needs the distance of every row to its members")
     exponent = -((distance / parameters["reach"]) ** 2) / 2
     share = np.exp(exponent - exponent.max(axis=1, keepdims=True))
     share /= share.sum(axis=1, keepdims=True)
-    return to_probabilities(np.einsum("nmc,nm->nc", log_odds, share, dtype=np.float64))
+    return to_probabilities(np.einsum("nmc,nm->nc", log_odds, share, dtype=np.float64), rest)
 
 
 def fit_weighted(honest: Honest, options: Mapping[str, Any]) -> Parameters:
@@ -250,7 +269,9 @@ def fit_routed(honest: Honest, options: Mapping[str, Any]) -> Parameters:
     reaches = [None, *(factor * median for factor in REACHES if median > 0)]
     losses = [
         mean_log_loss(
-            routed({"reach": reach}, honest.log_odds, honest.distance), honest.codes, honest.weight
+            routed({"reach": reach}, honest.log_odds, honest.distance, honest.rest),
+            honest.codes,
+            honest.weight,
         )
         for reach in reaches
     ]
@@ -258,16 +279,13 @@ def fit_routed(honest: Honest, options: Mapping[str, Any]) -> Parameters:
 
 
 COMBINERS: dict[str, Combiner] = {
-    "voting": Combiner(lambda honest, options: {}, lambda p, z, d: voting(z)),
-    "log_odds": Combiner(
-        lambda honest, options: {},
-        lambda p, z, d: to_probabilities(z.mean(axis=1, dtype=np.float64)),
-    ),
-    "weighted": Combiner(fit_weighted, lambda p, z, d: linear(p, z)),
-    "selected": Combiner(fit_selected, lambda p, z, d: linear(p, z)),
-    "stacked": Combiner(fit_stacked, lambda p, z, d: linear(p, z)),
+    "voting": Combiner(lambda honest, options: {}, lambda p, z, d, rest: voting(z, rest)),
+    "log_odds": Combiner(lambda honest, options: {}, lambda p, z, d, rest: mean(z, rest)),
+    "weighted": Combiner(fit_weighted, lambda p, z, d, rest: linear(p, z, rest)),
+    "selected": Combiner(fit_selected, lambda p, z, d, rest: linear(p, z, rest)),
+    "stacked": Combiner(fit_stacked, lambda p, z, d, rest: linear(p, z, rest)),
     "routed": Combiner(fit_routed, routed),
-    "hierarchical": Combiner(fit_hierarchical, lambda p, z, d: linear(p, z)),
+    "hierarchical": Combiner(fit_hierarchical, lambda p, z, d, rest: linear(p, z, rest)),
 }
 
 
@@ -276,7 +294,8 @@ def _loss(y: np.ndarray, margin: np.ndarray, weight: np.ndarray) -> float:
 
 
 def _multiclass(honest: Honest, log_odds: np.ndarray) -> float:
-    return mean_log_loss(to_probabilities(log_odds), honest.codes, honest.weight)
+    probability = to_probabilities(log_odds, honest.rest)
+    return mean_log_loss(probability, honest.codes, honest.weight)
 
 
 def _reference(honest: Honest, column: int) -> np.ndarray:

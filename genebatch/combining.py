@@ -92,7 +92,9 @@ def _write_combined(
                 near = None if scores.distance is None else scores.distance[rows]
                 # Of a fold without rows in the sample nothing was learned in the first place.
                 for place, (name, parameters) in enumerate(by_fold.get(number, whole_fit).items()):
-                    found[rows, place] = combine(name, parameters, scores.log_odds[rows], near)
+                    found[rows, place] = combine(
+                        name, parameters, scores.log_odds[rows], near, model.rest
+                    )
             table = scores.rows.hstack(score_series(whole_fit, model.classes, found)).to_arrow()
             if writer is None:
                 writer = closing.enter_context(pq.ParquetWriter(temporary, table.schema))

@@ -32,6 +32,7 @@ BUILT_TABLE = {
     "label": "splice_type",
     "classes": ["neither", "donor", "acceptor"],
     "null_label": None,
+    "rest_class": "neither",
     "scores": {name: f"{name}_score" for name in ("neither", "donor", "acceptor")},
     "weight": "sample_weight",
     "position": "row",
@@ -167,6 +168,8 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     classes = dataset["classes"]
     if dataset["null_label"] is not None and dataset["null_label"] not in classes:
         yield f"'dataset.null_label' is {dataset['null_label']!r}, not one of dataset.classes"
+    if dataset["rest_class"] is not None and dataset["rest_class"] not in classes:
+        yield f"'dataset.rest_class' is {dataset['rest_class']!r}, not one of dataset.classes"
     single = [dataset[key] for key in ("group", "label", "weight", "position") if dataset[key]]
     columns = [*single, *(dataset["scores"] or {}).values()]
     for column in sorted({column for column in columns if columns.count(column) > 1}):
@@ -185,6 +188,9 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield "'test.groups' and 'test.column' exclude each other"
     if config["batching"]["min_genes"] > config["batching"]["max_genes"]:
         yield "'batching.min_genes' is larger than batching.max_genes"
+    similarity = config["batching"]["strategy"] == "similarity"
+    if config["batching"]["similar_by"] is not None and not similarity:
+        yield "'batching.similar_by' is set but batching.strategy is not similarity"
     yield from _overridden(config["learner"])
     yield from _ensemble_contradictions(config)
     prevalence = config["calibration"]["prevalence"]

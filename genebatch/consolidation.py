@@ -25,7 +25,6 @@ def consolidate(
     inputs: Mapping[str, Any],
     final: str,
     prevalence: Mapping[str, float] | str | None,
-    evaluation: Mapping[str, Any],
     outputs: Mapping[str, str | Path],
 ) -> None:
     """Write the final model, as a model file and as the pickle of older workflows.
@@ -42,7 +41,7 @@ def consolidate(
         and `profile` (of the data set, whose digest the model records); where they were trained
         `single`, `single_honest`, `distilled` and `distilled_honest`; for a built table also
         `table` (its genes), from which the model knows the genes it was trained on.
-    final, prevalence, evaluation
+    final, prevalence
         From the config.
     outputs
         Paths `model`, `pickle`, `thresholds` (TSV) and `candidates` (TSV, see
@@ -56,7 +55,7 @@ def consolidate(
         if inputs.get(name):
             model = load_model(inputs[name])
             candidates.append(Candidate(name, model, inputs[f"{name}_honest"], name))
-    compared = compare_candidates(candidates, final, evaluation)
+    compared = compare_candidates(candidates, final)
     chosen = next(each for each in candidates if each.name == _chosen(compared))
     shares = weighted_shares(ensemble) if prevalence == WEIGHTS else prevalence
     model = used_at(chosen.model, shares)

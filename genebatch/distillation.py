@@ -178,15 +178,15 @@ def _trials(
             mix,
             margins[mix],
             pl.DataFrame(lines[mix], schema=["class", "n_trees"], orient="row"),
-            _loss(margins[mix], data),
+            _loss(margins[mix], data, teacher.rest),
         )
         for mix in mixes
     ]
 
 
-def _loss(margins: np.ndarray, data: Batch) -> float:
+def _loss(margins: np.ndarray, data: Batch, rest: int | None) -> float:
     judged = ~np.isnan(margins[:, 0])
-    probability = to_probabilities(margins[judged])
+    probability = to_probabilities(margins[judged], rest)
     return mean_log_loss(probability, data.codes[judged], data.weight[judged])
 
 
@@ -219,7 +219,7 @@ def _teach(
         rows = np.flatnonzero(training[start:end])
         near = None if scores.distance is None else scores.distance[np.ix_(rows, outside)]
         said = scores.log_odds[np.ix_(rows, outside)]
-        taught[start + rows] = combine(name, parameters, said, near)
+        taught[start + rows] = combine(name, parameters, said, near, teacher.rest)
         start = end
     return taught
 

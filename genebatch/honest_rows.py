@@ -108,8 +108,9 @@ def read_honest(
         rows = scores.rows["group"].is_in(kept.implode()).to_numpy()
         if rows.any():
             parts.append(_honest(scores, model, use_weights).take(rows))
-    joined = zip(*parts, strict=True)
-    return Honest(*(None if part[0] is None else np.concatenate(part) for part in joined))
+    *joined, _ = zip(*parts, strict=True)
+    arrays = (None if part[0] is None else np.concatenate(part) for part in joined)
+    return Honest(*arrays, model.rest)
 
 
 def _honest(scores: Scores, model: EnsembleModel, use_weights: bool) -> Honest:
@@ -124,6 +125,7 @@ def _honest(scores: Scores, model: EnsembleModel, use_weights: bool) -> Honest:
         scores.rows["fold"].to_numpy(),
         reference,
         scores.distance,
+        model.rest,
     )
 
 

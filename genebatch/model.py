@@ -121,6 +121,8 @@ class EnsembleModel:
         Data digest, missing batches and whatever else the training recorded.
     threads
         Threads of a prediction.
+    rest_class
+        The class of what is none of the others, or None.
     """
 
     members: tuple[Member, ...]
@@ -132,6 +134,12 @@ class EnsembleModel:
     columns: dict[str, str | None]
     facts: dict[str, Any]
     threads: int = 1
+    rest_class: str | None = None
+
+    @property
+    def rest(self) -> int | None:
+        """Place of `rest_class` among the classes, see `rows.normalised`."""
+        return None if self.rest_class is None else self.classes.index(self.rest_class)
 
     @cached_property
     def classes_(self) -> np.ndarray:
@@ -205,19 +213,21 @@ class EnsembleModel:
         """Probabilities and their deviation for a frame that fits in memory."""
         log_odds = self.frame_log_odds(frame)
         probability = self.combine(log_odds, self.distance(frame))
-        return Predicted(probability, combiners.to_probabilities(log_odds).std(axis=1))
+        members = combiners.to_probabilities(log_odds, self.rest)
+        return Predicted(probability, members.std(axis=1))
 
     def frame_probabilities(self, frame: pl.DataFrame) -> np.ndarray:
         """Calibrated probabilities of every member for a frame that fits in memory.
 
-        The classes' log-odds become probabilities one by one and are then divided by their sum.
+        The classes' log-odds become probabilities one by one, which `rows.normalised` makes sum
+        to 1.
 
         Returns
         -------
         numpy.ndarray
             (rows, members, classes) float64.
         """
-        return combiners.to_probabilities(self.frame_log_odds(frame))
+        return combiners.to_probabilities(self.frame_log_odds(frame), self.rest)
 
     def frame_log_odds(self, frame: pl.DataFrame) -> np.ndarray:
         """Calibrated log-odds of every member and class, (rows, members, classes) float32."""
@@ -267,7 +277,8 @@ class EnsembleModel:
             (rows, classes) float64; rows sum to 1.
         """
         name, parameters = self.combiner["name"], self.combiner["parameters"]
-        return self.at_prevalence(combiners.combine(name, parameters, log_odds, distance))
+        found = combiners.combine(name, parameters, log_odds, distance, self.rest)
+        return self.at_prevalence(found)
 
     def at_prevalence(self, probability: np.ndarray) -> np.ndarray:
         """Probabilities at the prevalence of training as those at the prevalence of use.
@@ -357,6 +368,7 @@ class EnsembleModel:
             "classes": list(self.classes),
             "features": self.features.to_json(),
             "scores": self.scores,
+            "rest_class": self.rest_class,
             "combiner": self.combiner,
             "prevalence": self.prevalence,
             "columns": self.columns,
@@ -424,8 +436,8 @@ def merge(
     """
     first = models[0]
     for model in models[1:]:
-        same = (model.features, model.classes, model.scores)
-        if same != (first.features, first.classes, first.scores):
+        same = (model.features, model.classes, model.scores, model.rest_class)
+        if same != (first.features, first.classes, first.scores, first.rest_class):
             raise InputError(
                 f"batch {model.members[0].name} was trained on other features, classes or base "
                 f"scores than {first.members[0].name}; delete its folder and run again"
@@ -535,6 +547,7 @@ def _read(archive: zipfile.ZipFile) -> EnsembleModel:
         prevalence=description["prevalence"],
         columns=description["columns"],
         facts=description["facts"],
+        rest_class=description.get("rest_class"),  # files before it divide by the sum
     )
 
 

@@ -1,8 +1,7 @@
 """Dealing whole groups into parts: test groups, batches, folds and stopping groups."""
 
 import hashlib
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +52,7 @@ def deal(
     scale = np.where(total > 0, total, 1)
     parts_sizes, held = sizes / scale, held / scale
     room = np.full(len(wanted), np.inf if max_groups is None else max_groups)
-    ties = np.array([_hash(name, seed) for name in names])
+    ties = np.array([hashed(name, seed) for name in names])
     order = np.lexsort((ties, -parts_sizes.max(axis=1))) if len(names) else np.empty(0, int)
     parts = np.empty(len(names), int)
     for group in order:
@@ -121,48 +120,6 @@ def hold_out(genes: pl.DataFrame, test: Mapping[str, Any]) -> pl.Series:
     return chosen.alias("test")
 
 
-def balanced(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) -> np.ndarray:
-    """Batches with equal rows, equal rows of every class and equal numbers of groups."""
-    return deal(
-        genes["group"].to_list(),
-        measures(genes),
-        np.ones(n_batches),
-        batching["seed"],
-        max_groups=max(batching["max_genes"], math.ceil(genes.height / n_batches)),
-    )
-
-
-def by_size(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) -> np.ndarray:
-    """Batches of consecutive group sizes, smallest groups first.
-
-    A batch is full at `max_genes` groups, at `max_rows` rows or at an equal share of the rows that
-    are left, whichever comes first, so the first batches hold many small groups and the last few
-    large ones. Without `max_rows` there are at most `n_batches`, or what `max_genes` asks for.
-    """
-    most_rows = batching["max_rows"] or math.inf
-    ties = np.array([_hash(name, batching["seed"]) for name in genes["group"]])
-    rows = genes["rows"].to_numpy().astype(int)
-    order = np.lexsort((ties, rows))
-    parts = np.empty(genes.height, int)
-    start = batch = 0
-    while start < len(order):
-        coming = rows[order[start:]]
-        batches_left = max(n_batches - batch, math.ceil(len(coming) / batching["max_genes"]))
-        held = np.cumsum(coming)
-        # A group that lies across the end of the share goes where its larger part lies.
-        fitting = (held - coming / 2 <= held[-1] / batches_left) & (held <= most_rows)
-        end = start + max(min(int(fitting.sum()), batching["max_genes"]), 1)
-        parts[order[start:end]] = batch
-        start, batch = end, batch + 1
-    return parts
-
-
-STRATEGIES: dict[str, Callable[[pl.DataFrame, int, Mapping[str, Any]], np.ndarray]] = {
-    "balanced": balanced,
-    "size": by_size,
-}
-
-
 def overlapping(
     genes: pl.DataFrame, batches: np.ndarray, overlap: float, seed: int
 ) -> list[np.ndarray]:
@@ -182,7 +139,7 @@ def overlapping(
     names = genes["group"].to_list()
     lent = []
     for members in own:
-        order = sorted(members, key=lambda row: _hash(names[row], seed + 1))
+        order = sorted(members, key=lambda row: hashed(names[row], seed + 1))
         lent.append(np.array(order[: round(overlap * len(members))], int))
     return [np.sort(np.concatenate([own[b], lent[b - 1]])) for b in range(n_batches)]
 
@@ -203,5 +160,6 @@ def folds(genes: pl.DataFrame, n_splits: int, seed: int) -> np.ndarray:
     return deal(genes["group"].to_list(), measures(genes), np.ones(n_splits), seed)
 
 
-def _hash(name: str, seed: int) -> int:
+def hashed(name: str, seed: int) -> int:
+    """A number that decides among equals, by name and seed alone."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:7], "big")

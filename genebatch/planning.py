@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from genebatch.coverage import check_coverage, coverage, times_held
 from genebatch.dataset import Features
 from genebatch.files import InputError, digest, read_json, write_json, write_parquet, write_tsv
-from genebatch.partition import STRATEGIES, deal, folds, hold_out, measures, overlapping
+from genebatch.kept_plan import extended_test_groups, kept_folds, kept_members, read_plan
+from genebatch.partition import folds, hold_out, overlapping
 from genebatch.resources import (
     RULES,
     WHOLE_RULES,
@@ -21,6 +23,7 @@ from genebatch.resources import (
     estimate_whole_mb,
     largest_mb,
 )
+from genebatch.strategies import SIMILAR, STRATEGIES
 from genebatch.tables import read_tsv
 
 log = logging.getLogger(__name__)
@@ -34,8 +37,8 @@ class Plan(NamedTuple):
     manifest
         One row per batch: `batch`, `key`, `genes`, `rows`, `rows_{class}` and `mem_mb_{rule}`.
     genes
-        One row per group and batch: the per-group table with `batch` (null for test groups),
-        `fold` (null for test groups) and `test`.
+        One row per group and batch: the per-group table with `batch`, `fold` and `lent` (whether
+        the batch borrows the group of another), null for test groups, and `test`.
     """
 
     manifest: pl.DataFrame
@@ -59,9 +62,9 @@ def choose_test_groups(
         TSV with the column `group`.
     """
     table = pl.read_parquet(genes)
-    earlier = _read_plan(keep)
+    earlier = read_plan(keep)
     if earlier is not None and test["groups"] is None and test["column"] is None:
-        chosen = _extended_test_groups(table, earlier, test)
+        chosen = extended_test_groups(table, earlier, test)
     else:
         chosen = hold_out(table, test)
     write_tsv(out, table.filter(chosen).select("group"))
@@ -77,11 +80,10 @@ def plan_batches(
     features: str | Path,
     config: Mapping[str, Any],
     budget_mb: int,
-    manifest: str | Path,
-    plan: str | Path,
-    memory: str | Path,
+    outputs: Mapping[str, str | Path],
+    group_features: str | Path | None = None,
 ) -> None:
-    """Write the manifest of batches and the role of every group.
+    """Write the manifest of batches, the role of every group, and what the plan covers.
 
     Parameters
     ----------
@@ -92,21 +94,25 @@ def plan_batches(
     budget_mb
         What the largest rule of a batch may need, in MB: the memory limit divided by
         `resources.mem_factor`.
-    manifest, plan
-        Output paths, TSV and Parquet.
-    memory
-        Output path, JSON: what the rules about all batches need, in MB by rule.
+    outputs
+        Paths `manifest` (TSV), `genes` (Parquet), `coverage` and `times_held` (TSV), and `memory`
+        (JSON: what the rules about all batches need, in MB by rule).
+    group_features
+        What `group_features.describe_groups` wrote; for the strategy `similarity`.
     """
     table = pl.read_parquet(genes)
     held_out = read_groups_list(test_groups)
-    made = make_plan(table, held_out, read_json(features), config, budget_mb)
+    described = None if group_features is None else pl.read_parquet(group_features)
+    made = make_plan(table, held_out, read_json(features), config, budget_mb, described)
     for row in made.manifest.iter_rows(named=True):
         need = max(row[f"mem_mb_{rule}"] for rule in RULES)
         counts = (f"{count:,}" for count in (row["genes"], row["rows"], need))
         log.info("%s: %s groups, %s rows, %s MB", row["batch"], *counts)
-    write_parquet(plan, made.genes)
-    write_json(memory, whole_memory(made, read_json(features), config))
-    write_tsv(manifest, made.manifest)
+    write_parquet(outputs["genes"], made.genes)
+    write_tsv(outputs["coverage"], coverage(made.genes, config["dataset"]["classes"]))
+    write_tsv(outputs["times_held"], times_held(made.genes))
+    write_json(outputs["memory"], whole_memory(made, read_json(features), config))
+    write_tsv(outputs["manifest"], made.manifest)
 
 
 def whole_memory(
@@ -130,8 +136,12 @@ def make_plan(
     features: Mapping[str, Any],
     config: Mapping[str, Any],
     budget_mb: int,
+    group_features: pl.DataFrame | None = None,
 ) -> Plan:
     """Deal the training groups into batches that fit, and check the plan.
+
+    `group_features` has the standardised features of each training group, for the strategy
+    `similarity`.
 
     Raises
     ------
@@ -141,27 +151,33 @@ def make_plan(
     training = genes.filter(~pl.col("group").is_in(test_groups)).sort("group")
     shape = _shape(features, config)
     _check_groups(training, shape, config, budget_mb)
-    earlier = _read_plan(config["batching"]["keep"])
+    earlier = read_plan(config["batching"]["keep"])
     if earlier is not None:
-        members = _kept_members(training, earlier)
+        members, owner = kept_members(training, earlier, config["batching"]["overlap"])
     else:
-        members = _fitting_members(training, shape, config, budget_mb)
+        described = _with_group_features(training, config["batching"]["strategy"], group_features)
+        members, owner = _fitting_members(described, shape, config, budget_mb)
     assigned, rows = [], []
     for batch in sorted(members):
         part = training[members[batch]]
         _check_batch(part, batch, config)
         fold = _folds(part, batch, earlier, config["cv"])
+        lent = owner[members[batch]] != batch
         part = part.with_columns(
-            pl.lit(batch).alias("batch"), pl.Series("fold", fold, dtype=pl.Int32)
+            pl.lit(batch).alias("batch"),
+            pl.Series("fold", fold, dtype=pl.Int32),
+            pl.Series("lent", lent, dtype=pl.Boolean),
         )
         _check_fit(part, batch, shape, budget_mb)
         assigned.append(part)
         rows.append(_manifest_row(part, batch, shape, features, config))
     test = genes.filter(pl.col("group").is_in(test_groups)).with_columns(
-        pl.lit(None, pl.String).alias("batch"), pl.lit(None, pl.Int32).alias("fold")
+        pl.lit(None, pl.String).alias("batch"),
+        pl.lit(None, pl.Int32).alias("fold"),
+        pl.lit(None, pl.Boolean).alias("lent"),
     )
     everything = pl.concat([*assigned, test]).with_columns(pl.col("batch").is_null().alias("test"))
-    _check_coverage(everything, genes)
+    check_coverage(everything, genes, test_groups)
     return Plan(pl.DataFrame(rows), everything)
 
 
@@ -233,10 +249,34 @@ def _check_groups(
         )
 
 
+def _with_group_features(
+    training: pl.DataFrame, strategy: str, group_features: pl.DataFrame | None
+) -> pl.DataFrame:
+    """The per-group table as the strategy `similarity` wants it; unchanged for the others."""
+    if strategy != "similarity":
+        return training
+    if group_features is None:
+        raise ValueError("batching.strategy similarity needs the features of groups")
+    columns = group_features.select("group", pl.exclude("group").name.prefix(SIMILAR))
+    joined = training.join(columns, on="group", how="left", maintain_order="left")
+    lacking = training.join(columns, on="group", how="anti")["group"]
+    if len(lacking):
+        raise InputError(
+            f"training group '{lacking[0]}' (of {len(lacking):,}) has no features in "
+            "results/dataset/group_features.parquet, which is of other groups; run again from "
+            "describe_groups (--forcerun describe_groups)"
+        )
+    return joined
+
+
 def _fitting_members(
     training: pl.DataFrame, shape: Shape, config: Mapping[str, Any], budget_mb: int
-) -> dict[str, np.ndarray]:
-    """Deal into the fewest batches that keep to max_genes, max_rows and the memory limit."""
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Deal into the fewest batches that keep to max_genes, max_rows and the memory limit.
+
+    Gives the row numbers of each batch and the batch that each group belongs to; another batch
+    that holds it borrows it.
+    """
     batching = config["batching"]
     total = int(training["rows"].sum())
     most_batches = max(training.height // max(batching["min_genes"], 1), 1)
@@ -248,14 +288,18 @@ def _fitting_members(
         batches = STRATEGIES[batching["strategy"]](training, n_batches, batching)
         parts = overlapping(training, batches, batching["overlap"], batching["seed"])
         largest = max(int(rows[part].sum()) for part in parts)
+        most = int(np.bincount(batches).max())
         need = _needed(shape, largest)
-        if need > budget_mb:
+        if most > batching["max_genes"]:
+            reason = f"a batch has {most:,} groups, batching.max_genes={batching['max_genes']}"
+        elif need > budget_mb:
             reason = f"a batch of {largest:,} rows needs {need} MB of the {budget_mb} MB allowed"
         elif batching["max_rows"] is not None and largest > batching["max_rows"]:
             reason = f"a batch has {largest:,} rows, batching.max_rows={batching['max_rows']}"
         else:
             width = max(3, len(str(len(parts) - 1)))
-            return {f"b{number:0{width}d}": part for number, part in enumerate(parts)}
+            names = np.array([f"b{number:0{width}d}" for number in range(len(parts))], object)
+            return dict(zip(names, parts, strict=True)), names[batches]
     if not reason:
         key = "max_genes" if wanted == for_genes else "max_rows"
         reason = (
@@ -268,61 +312,12 @@ def _fitting_members(
     )
 
 
-def _kept_members(training: pl.DataFrame, earlier: pl.DataFrame) -> dict[str, np.ndarray]:
-    """Members of the earlier plan's batches; new groups join the batch with most room."""
-    batches = sorted(earlier["batch"].drop_nulls().unique().to_list())
-    rows = {name: row for row, name in enumerate(training["group"])}
-    held: dict[str, list[int]] = {batch: [] for batch in batches}
-    for group, batch in earlier.filter(~pl.col("test")).select("group", "batch").iter_rows():
-        if group in rows:
-            held[batch].append(rows[group])
-    known = {group for groups in held.values() for group in groups}
-    new = np.array([row for row in rows.values() if row not in known], int)
-    sizes = measures(training)
-    loads = np.array([sizes[held[batch]].sum(axis=0) for batch in batches])
-    names = training["group"].gather(new).to_list()
-    parts = deal(names, sizes[new], np.ones(len(batches)), seed=0, loads=loads)
-    for row, part in zip(new.tolist(), parts.tolist(), strict=True):
-        held[batches[part]].append(row)
-    return {batch: np.sort(np.array(members, int)) for batch, members in held.items() if members}
-
-
-def _extended_test_groups(
-    table: pl.DataFrame, earlier: pl.DataFrame, test: Mapping[str, Any]
-) -> pl.Series:
-    """Test groups of the earlier plan, and a share of the new groups."""
-    was_test = table["group"].is_in(earlier.filter("test")["group"].implode())
-    new = ~table["group"].is_in(earlier["group"].implode())
-    sizes = measures(table)
-    loads = [
-        sizes[was_test.to_numpy()].sum(axis=0),
-        sizes[(~was_test & ~new).to_numpy()].sum(axis=0),
-    ]
-    names = table.filter(new)["group"].to_list()
-    shares = [test["fraction"], 1 - test["fraction"]]
-    parts = deal(names, sizes[new.to_numpy()], shares, test["seed"], loads=np.array(loads))
-    chosen = was_test.to_numpy().copy()
-    chosen[np.flatnonzero(new.to_numpy())[parts == 0]] = True
-    return pl.Series("test", chosen)
-
-
 def _folds(
     part: pl.DataFrame, batch: str, earlier: pl.DataFrame | None, cv: Mapping[str, Any]
 ) -> np.ndarray:
     if earlier is None:
         return folds(part, cv["n_splits"], cv["seed"])
-    known = dict(earlier.filter(pl.col("batch") == batch).select("group", "fold").iter_rows())
-    if known and max(known.values()) + 1 != cv["n_splits"]:
-        raise InputError(
-            f"batching.keep holds {max(known.values()) + 1} folds but cv.n_splits is "
-            f"{cv['n_splits']}; make the two agree or set batching.keep: null"
-        )
-    fold = np.array([known.get(name, -1) for name in part["group"]])
-    sizes, new = measures(part), np.flatnonzero(fold < 0)
-    loads = np.array([sizes[fold == number].sum(axis=0) for number in range(cv["n_splits"])])
-    names = part["group"].gather(new).to_list()
-    fold[new] = deal(names, sizes[new], np.ones(cv["n_splits"]), cv["seed"], loads=loads)
-    return fold
+    return kept_folds(part, batch, earlier, cv)
 
 
 def _check_batch(part: pl.DataFrame, batch: str, config: Mapping[str, Any]) -> None:
@@ -352,14 +347,6 @@ def _check_fit(part: pl.DataFrame, batch: str, shape: Shape, budget_mb: int) -> 
         )
 
 
-def _check_coverage(everything: pl.DataFrame, genes: pl.DataFrame) -> None:
-    both = set(everything.filter("test")["group"]) & set(
-        everything.filter(~pl.col("test"))["group"]
-    )
-    if both or set(everything["group"]) != set(genes["group"]):
-        raise RuntimeError("a group has no place, or two, in the plan")
-
-
 def _manifest_row(
     part: pl.DataFrame,
     batch: str,
@@ -376,14 +363,3 @@ def _manifest_row(
         | {f"rows_{name}": int(part[f"n_{name}"].sum()) for name in classes}
         | {f"mem_mb_{rule}": estimate_mb(rule, held) for rule in RULES}
     )
-
-
-def _read_plan(path: str | None) -> pl.DataFrame | None:
-    if path is None:
-        return None
-    try:
-        return pl.read_parquet(path, columns=["group", "batch", "fold", "test"])
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(
-            f"batching.keep: {path} is no batches/genes.parquet of an earlier plan ({error})"
-        ) from error

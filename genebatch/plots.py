@@ -1,4 +1,4 @@
-"""Figures of scored rows, of members and of jobs; each takes tables and writes one PNG."""
+"""Figures of scored rows and of jobs; each takes tables and writes one PNG."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -157,48 +157,6 @@ def calibration(
             look.legend(axes)
 
 
-def members(
-    path: str | Path,
-    metrics: pl.DataFrame,
-    comparison: pl.DataFrame,
-    classes: Sequence[str],
-    title: str,
-) -> None:
-    """Draw the average precision of every member, the model and the base scores.
-
-    Parameters
-    ----------
-    path
-        The PNG.
-    metrics, comparison
-        What `genebatch.evaluation.evaluate` writes.
-    classes, title
-        Names of the classes; title of the figure.
-    """
-    scores = metrics.filter(pl.col("metric") == "average_precision")
-    intervals = comparison.filter(pl.col("metric") == "average_precision")
-    systems = scores["system"].unique(maintain_order=True).to_list()
-    order = ["base", "model", *(name for name in systems if name not in ("base", "model"))]
-    order = [name for name in order if name in systems]
-    size = (3.9, 1.6 + 0.24 * len(order))
-    with look.panels(path, len(classes), title, size=size) as panels:
-        for number, (name, axes) in enumerate(zip(classes, panels, strict=True)):
-            look.head(axes, name)
-            own = scores.filter(pl.col("class") == name)
-            if own["value"].is_null().all():
-                look.say(axes, own["reason"][0])
-                continue
-            _member_marks(axes, own, order, look.colour(number))
-            _interval_bars(
-                axes, intervals.filter(pl.col("class") == name), order, look.colour(number)
-            )
-            axes.set(yticks=range(len(order)), yticklabels=[look.short(item) for item in order])
-            axes.set(ylim=(len(order) - 0.4, -0.6), xlabel="average precision")
-            axes.locator_params(axis="x", nbins=5)
-            if own["weighted"].any():
-                look.legend(axes)
-
-
 def memory(path: str | Path, usage: Sequence[Mapping[str, object]], title: str) -> None:
     """Draw the measured peak of every job against its estimate, by rule.
 
@@ -272,33 +230,3 @@ def _lowest_bin(table: pl.DataFrame) -> str:
     share = 100 * lowest["weight"] / table["weight"].sum()
     predicted, observed = (format_value(lowest[k]) for k in ("mean_probability", "observed"))
     return f"lowest bin ({share:.3g} % of all):\n{predicted} predicted, {observed} observed"
-
-
-def _member_marks(axes: Axes, table: pl.DataFrame, order: Sequence[str], colour: str) -> None:
-    """Filled marks where weighted, or where there are no weights; hollow ones count rows."""
-    weights = table["weighted"].any()
-    for system, weighted, value in table.select("system", "weighted", "value").iter_rows():
-        if value is None:
-            continue
-        main = weighted or not weights
-        edge = look.GREY if system == "base" else colour
-        height = order.index(system) + (0.0 if not weights else -0.14 if main else 0.14)
-        marker = "o" if system in ("base", "model") else "D"
-        face = edge if main else "white"
-        axes.scatter(value, height, s=26, marker=marker, facecolor=face, edgecolor=edge, zorder=3)
-    if weights:
-        axes.scatter([], [], s=26, color=colour, label="weighted")
-        axes.scatter([], [], s=26, facecolor="white", edgecolor=colour, label="rows")
-
-
-def _interval_bars(axes: Axes, table: pl.DataFrame, order: Sequence[str], colour: str) -> None:
-    weights = table["weighted"].any()
-    for line in table.iter_rows(named=True):
-        for system in ("base", "model"):
-            low, high = line[f"{system}_low"], line[f"{system}_high"]
-            if system not in order or low is None:
-                continue
-            main = line["weighted"] or not weights
-            height = order.index(system) + (0.0 if not weights else -0.14 if main else 0.14)
-            edge = look.GREY if system == "base" else colour
-            axes.hlines(height, low, high, color=edge, linewidth=1.6 if main else THIN)

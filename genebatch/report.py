@@ -15,13 +15,16 @@ from typing import Any, NamedTuple
 import jinja2
 import polars as pl
 
-from genebatch import plots
+from genebatch import plots, system_plots
 from genebatch.files import read_json, write_text
 from genebatch.metrics import COUNTS_ROWS, METRICS, reliability
 from genebatch.model import MODEL_JSON, EnsembleModel, load_model
 from genebatch.plots import Reliability, Scored
 from genebatch.resources import read_usage
 from genebatch.rows import base_scores, label_codes, plain_weights
+from genebatch.system_report import choice, class_systems, delivered_name, unit_text
+from genebatch.system_tables import Systems, overall_lines
+from genebatch.systems import MEMBER
 from genebatch.tables import read_tsv
 from genebatch.track_report import threshold_lines, track_facts
 from genebatch.verdicts import (
@@ -42,7 +45,8 @@ FIGURES = {
     "pr": "Precision and recall on test groups",
     "roc": "ROC on test groups",
     "calibration": "Calibration on test groups",
-    "members": "Average precision of members, model and base scores",
+    "members": "Average precision of base scores, combiners, rivals and members",
+    "weights": "Weights that the combiners learned",
 }
 
 
@@ -69,29 +73,45 @@ def write_report(
     Parameters
     ----------
     inputs
-        Paths `profile`, `screen`, `manifest`, `metrics`, `comparison`, `corrections`,
-        `predictions`, `model` and `thresholds`; where there are complete tracks, paths
-        `tracks_comparison`, `tracks_corrections`, `tracks_hybrid`, `tracks_summary` and
-        `tracks_figure`; lists of paths `summaries` (of the batches) and `usage`
-        (`.../{rule}/{batch}.json`, batch `all` for rules on the whole data set).
+        Paths `profile`, `screen`, `manifest`, `coverage`, `times_held`, `metrics`, `systems`,
+        `comparison`, `corrections`, `predictions`, `model`, `candidates`, `combiners` and
+        `thresholds`; where there are
+        complete tracks, paths `tracks_comparison`, `tracks_corrections`, `tracks_hybrid`,
+        `tracks_summary` and `tracks_figure`; lists of paths `summaries` (of the batches) and
+        `usage` (`.../{rule}/{batch}.json`, batch `all` for rules on the whole data set).
     config
         The resolved config.
     outputs
         Paths `page` (one HTML file that needs no other), `card` (Markdown) and PNG paths `roc`,
-        `pr`, `calibration` and `members`.
+        `pr`, `calibration`, `members` and `weights`.
     """
     model = load_model(inputs["model"])
     evaluation = read_evaluation(inputs, model)
     profile = read_json(inputs["profile"])
     usage = read_usage([str(path) for path in inputs["usage"]])
+    combiners = read_json(inputs["combiners"])
+    final, combiner = model.facts["final"], config["ensemble"]["combiner"]
+    systems = Systems(read_tsv(inputs["systems"]), combiner, final)
+    n_batches = len(combiners["members"])
+    left_out = n_batches - len(model.members) if final == "ensemble" else 0
     _draw_evaluation(evaluation, outputs)
+    _draw_systems(evaluation, systems, combiners, outputs)
     facts = {
         **_model_facts(model, inputs["model"]),
+        "n_batches": n_batches,
+        "left_out": left_out,
         # Members may share groups (batching.overlap), so their own rows do not add up.
-        "model_rows": profile["rows"] - evaluation.rows.height,
+        "model_rows": None if left_out else profile["rows"] - evaluation.rows.height,
         **_evaluation_facts(evaluation),
+        **_system_facts(systems, evaluation, n_batches),
+        "choice": choice(read_tsv(inputs["candidates"]), config["final"]),
+        "routed": combiners["combiners"].get("routed"),
         **_screen_facts(read_tsv(inputs["screen"])),
         "batches": _batch_lines(inputs["summaries"], inputs["manifest"]),
+        "coverage": read_tsv(inputs["coverage"]).to_dicts(),
+        "times_held": read_tsv(inputs["times_held"])
+        .filter(pl.col("role") == "training")
+        .to_dicts(),
         "profile": profile,
         "config": config,
         "model_weighted": bool(config["dataset"]["weight"] and config["learner"]["use_weights"]),
@@ -147,8 +167,36 @@ def _draw_evaluation(evaluation: Evaluation, outputs: Mapping[str, str | Path]) 
     lines = {name: _reliabilities(scored, number) for number, name in enumerate(classes)}
     how = "weighted" if evaluation.weighted else "by rows"
     plots.calibration(outputs["calibration"], lines, classes, f"Calibration of {size}, {how}")
-    title = f"Average precision on {size}, with 95 % intervals over groups"
-    plots.members(outputs["members"], evaluation.metrics, evaluation.comparison, classes, title)
+
+
+def _draw_systems(
+    evaluation: Evaluation,
+    systems: Systems,
+    combiners: Mapping[str, Any],
+    outputs: Mapping[str, str | Path],
+) -> None:
+    size = f"{evaluation.rows['group'].n_unique():,} test groups"
+    title = f"{'Weighted average' if evaluation.weighted else 'Average'} precision on {size}"
+    if systems.references:
+        against = next(iter(systems.references.values()))
+        title += f"; bars: 95 % interval of the difference to {against}"
+    tables = (evaluation.metrics, systems.table)
+    system_plots.members(outputs["members"], *tables, evaluation.classes, title)
+    equal = f"{1 / len(combiners['members']):.3g}"
+    title = f"Weights of {len(combiners['members'])} members; equal shares are {equal}"
+    system_plots.weights(outputs["weights"], combiners, evaluation.classes, title)
+
+
+def _system_facts(systems: Systems, evaluation: Evaluation, n_members: int) -> dict[str, Any]:
+    return {
+        "delivered": delivered_name(systems.final, systems.combiner),
+        "final": systems.final,
+        "combiner": systems.combiner,
+        "references": systems.references,
+        "classes": class_systems(systems, evaluation, n_members),
+        "overall_systems": overall_lines(systems, evaluation.weighted, n_members),
+        "unit_text": unit_text,
+    }
 
 
 def _reliabilities(scored: Scored, number: int) -> list[Reliability]:
@@ -166,7 +214,7 @@ def _reliabilities(scored: Scored, number: int) -> list[Reliability]:
 def _member_range(evaluation: Evaluation) -> dict[str, str]:
     """Lowest and highest average precision of the members, by class."""
     members = evaluation.metrics.filter(
-        pl.col("system").str.starts_with("member ")
+        pl.col("system").str.starts_with(MEMBER)
         & (pl.col("metric") == "average_precision")
         & (pl.col("weighted") == evaluation.weighted)
         & pl.col("value").is_not_null()
@@ -175,7 +223,7 @@ def _member_range(evaluation: Evaluation) -> dict[str, str]:
     for (name,), part in members.group_by("class", maintain_order=True):
         low, high = (format_value(value) for value in (part["value"].min(), part["value"].max()))
         several = f"{part.height} members alone: {low} to {high}"
-        notes[name] = several if part.height > 1 else f"its one member: {low}"
+        notes[name] = several if part.height > 1 else f"the one member alone: {low}"
     return notes
 
 
@@ -213,6 +261,7 @@ def _model_facts(model: EnsembleModel, path: str | Path) -> dict[str, Any]:
         "model_path": str(path),
         "load_path": repr(str(path)),
         "model_mb": f"{len(data) / 1e6:.2g}",
+        "trees": sum(member.n_trees for member in model.members),
         "model_sha256": hashlib.sha256(data).hexdigest(),
         "versions": {"genebatch": described["genebatch"]} | described["libraries"],
         "model_groups": len(groups),
@@ -253,6 +302,11 @@ def _batch_lines(summaries: Sequence[str | Path], manifest: str | Path) -> list[
         extra = {"genes": groups[summary["batch"]], "means": means, "losses": losses}
         lines.append(summary | extra)
     return lines
+
+
+def _coverage_facts(coverage: str | Path, times_held: str | Path) -> dict[str, Any]:
+    times = read_tsv(times_held).filter(pl.col("role") == "training")
+    return {"coverage": read_tsv(coverage).to_dicts(), "times_held": times.to_dicts()}
 
 
 def _test_choice(test: Mapping[str, Any]) -> str:

@@ -205,6 +205,11 @@ def _consolidate(whole: Whole) -> float:
     return BASE_MB * MB + rows + 3 * _boosters(whole)
 
 
+def _estimate(whole: Whole) -> float:
+    rows = whole.shape.rows * (170 + 28 * whole.shape.n_classes)
+    return (BASE_MB + 60) * MB + rows + _boosters(whole)
+
+
 # Systems that the evaluation draws intervals of: combiners, rivals, the model, the base scores.
 JUDGED = 12
 
@@ -222,6 +227,7 @@ WHOLE_RULES: dict[str, Callable[[Whole], float]] = {
     "train_single": _out_of_core,
     "distil": _distil,
     "consolidate": _consolidate,
+    "estimate": _estimate,
     "evaluate": _evaluate,
 }
 
@@ -232,7 +238,9 @@ WHOLE_DATA_MB = {
     "analyze_dataset": 900,
     "choose_test_groups": 500,
     "screen_features": 1400,
+    "describe_groups": 900,
     "plan_batches": 500,
+    "rank_groups": 1200,
     "predict": 1000,
     "write_report": 1200,
     "score_genes_light": 600,

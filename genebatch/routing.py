@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from genebatch.files import read_json
-from genebatch.tables import check_lacking
+from genebatch.group_features import centroids, standardise
 
 
 def read_routing(inputs: Mapping[str, Any], members: Sequence[str]) -> dict[str, Any] | None:
@@ -19,26 +19,9 @@ def read_routing(inputs: Mapping[str, Any], members: Sequence[str]) -> dict[str,
         return None
     described = read_json(inputs["similarity"])
     features = pl.read_parquet(inputs["group_features"])
-    plan = pl.read_parquet(inputs["plan"], columns=["group", "batch"]).drop_nulls("batch")
-    joined = plan.join(features, on="group")
-    centroids = [
-        joined.filter(pl.col("batch") == member).select(described["columns"]).mean().row(0)
-        for member in members
-    ]
+    plan = pl.read_parquet(inputs["plan"], columns=["group", "batch"])
     routing = {name: described[name] for name in ("columns", "mean", "scale")}
-    return routing | {"centroids": [list(row) for row in centroids]}
-
-
-def standardise(frame: pl.DataFrame, routing: Mapping[str, Any]) -> np.ndarray:
-    """The columns by which groups are told to be alike, (rows, columns) float64.
-
-    Less the mean of the training groups, in units of their standard deviation. A value that is
-    missing or infinite counts as the mean.
-    """
-    check_lacking(routing["columns"], frame.columns)
-    values = frame.select(pl.col(routing["columns"]).cast(pl.Float64)).to_numpy()
-    scaled = (values - np.asarray(routing["mean"])) / np.asarray(routing["scale"])
-    return np.where(np.isfinite(scaled), scaled, 0.0)
+    return routing | {"centroids": centroids(features, plan, members).tolist()}
 
 
 def distances(frame: pl.DataFrame, routing: Mapping[str, Any]) -> np.ndarray:
@@ -53,8 +36,8 @@ def distances(frame: pl.DataFrame, routing: Mapping[str, Any]) -> np.ndarray:
         columns), standardised).
     """
     values = standardise(frame, routing)
-    centroids = np.asarray(routing["centroids"], float)
-    squares = [((values - centroid) ** 2).mean(axis=1) for centroid in centroids]
+    centres = np.asarray(routing["centroids"], float)
+    squares = [((values - centre) ** 2).mean(axis=1) for centre in centres]
     return np.sqrt(np.column_stack(squares))
 
 

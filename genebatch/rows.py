@@ -7,6 +7,9 @@ import numpy as np
 import polars as pl
 
 from genebatch.dataset import Features, Roles
+from genebatch.metrics import CLIP
+
+MOST_OF_ONE = 1 - CLIP  # what the other classes may take together from that of the rest
 
 
 def row_columns(features: Features, roles: Roles) -> list[str]:
@@ -59,9 +62,32 @@ def probability_columns(
     ]
 
 
-def normalised(probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities divided by their sum over classes, which are the last axis."""
-    return probabilities / probabilities.sum(axis=-1, keepdims=True)
+def normalised(probabilities: np.ndarray, rest: int | None = None) -> np.ndarray:
+    """One-against-rest probabilities of the classes as ones that sum to 1.
+
+    Parameters
+    ----------
+    probabilities
+        (..., classes), each above 0.
+    rest
+        The class of what is none of the others, if there is one. It gets what the others leave of
+        1, and these stay as they are unless they sum to more than 1. Without it all are divided by
+        their sum.
+    """
+    if rest is None:
+        return probabilities / probabilities.sum(axis=-1, keepdims=True)
+    found = probabilities.copy()
+    found[..., rest] = 0
+    total = found.sum(axis=-1, keepdims=True)
+    found /= np.maximum(total / MOST_OF_ONE, 1)
+    found[..., rest] = 1 - found.sum(axis=-1)
+    return found
+
+
+def rest_index(dataset: Mapping[str, Any]) -> int | None:
+    """Place of `dataset.rest_class` among the classes, or None where there is none."""
+    rest = dataset["rest_class"]
+    return None if rest is None else dataset["classes"].index(rest)
 
 
 def label_codes(labels: pl.Series, classes: Sequence[str], null_label: str | None) -> np.ndarray:

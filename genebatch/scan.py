@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from genebatch.column_facts import ColumnFacts, mix, multiplier
 from genebatch.dataset import Roles, Shard
 from genebatch.files import digest
+from genebatch.metrics import CLIP
 
 
 class Problem(NamedTuple):
@@ -40,6 +41,7 @@ class Scan:
         self.rows = 0
         bounds = dict.fromkeys(roles.scores.values(), (0.0, 1.0))
         bounds |= {roles.weight: (0.0, np.inf)} if roles.weight else {}
+        self.scores = [roles.scores[name] for name in classes] if roles.scores else []
         self.columns = {
             name: ColumnFacts(name, bounds.get(name, (-np.inf, np.inf)))
             for name in [*roles.candidates, *filter(None, [roles.weight, roles.position])]
@@ -47,6 +49,8 @@ class Scan:
         self.index: dict[str, int] = {}
         self.counts: list[np.ndarray] = []  # rows of each class
         self.weights: list[np.ndarray] = []  # weight of each class
+        self.losses: list[float] = []  # weighted log loss of the base scores
+        self.errors: list[int] = []  # rows that the base scores call wrong
         self.digests: list[int] = []
         self.chunks: list[list[int]] = []
         self.shards: list[set[int]] = []
@@ -71,21 +75,28 @@ class Scan:
         names = encoded.dictionary.to_pylist()
         labels = self._label_codes(batch.column(self.roles.label), path)
         hashes = np.multiply(labels.astype(np.uint64), multiplier("label"))
-        weight = np.ones(len(labels))
+        held: dict[str | None, np.ndarray] = {}
         for name, facts in self.columns.items():
             values = facts.add(batch.column(name), path, hashes)
-            if name == self.roles.weight:
-                weight = np.nan_to_num(values.astype(np.float64))
+            if name == self.roles.weight or name in self.scores:
+                held[name] = np.nan_to_num(values.astype(np.float64))
+        weight = held.get(self.roles.weight, np.ones(len(labels)))
         members = self._members(names, shard, chunk)
         self._add_rows(members, local, labels, weight, mix(hashes))
+        if self.scores:
+            scores = np.column_stack([held[name] for name in self.scores])
+            self._add_base(members, local, labels, weight, scores)
         self._add_facts(members, local, batch)
 
     def genes(self) -> pl.DataFrame:
         """The per-group table, sorted by group.
 
-        Columns: `group`, `rows`, `n_{class}`, `weight_{class}`, `digest` (of the rows, whatever
-        their order), `chunks` (row groups of the data set), `shards`, and `fact.{column}` for
-        every metadata column that is constant inside each group.
+        Columns: `group`, `rows`, `n_{class}`, `weight_{class}`, `base_log_loss` (of the base
+        scores: the sum over rows of weight times the negative log of the true class's share, in
+        nats) and `base_errors` (rows whose highest base score is another class's), null where
+        there are no base scores, `digest` (of the rows, whatever their order), `chunks` (row
+        groups of the data set), `shards`, and `fact.{column}` for every metadata column that is
+        constant inside each group.
         """
         counts = np.array(self.counts).reshape(-1, len(self.classes))
         weights = np.array(self.weights).reshape(-1, len(self.classes))
@@ -96,6 +107,9 @@ class Scan:
         for number, name in enumerate(self.classes):
             columns[f"n_{name}"] = counts[:, number].astype(np.uint32)
             columns[f"weight_{name}"] = weights[:, number]
+        base = (self.losses, self.errors) if self.scores else ([None] * len(counts),) * 2
+        columns["base_log_loss"] = pl.Series(base[0], dtype=pl.Float64)
+        columns["base_errors"] = pl.Series(base[1], dtype=pl.UInt32)
         columns["digest"] = [f"{value:016x}" for value in self.digests]
         columns["chunks"] = pl.Series(self.chunks, dtype=pl.List(pl.UInt32))
         columns["shards"] = np.array([len(shards) for shards in self.shards], np.uint32)
@@ -147,6 +161,8 @@ class Scan:
                 self.index[name] = len(self.index)
                 self.counts.append(np.zeros(len(self.classes), np.int64))
                 self.weights.append(np.zeros(len(self.classes)))
+                self.losses.append(0.0)
+                self.errors.append(0)
                 self.digests.append(0)
                 self.chunks.append([])
                 self.shards.append(set())
@@ -177,6 +193,27 @@ class Scan:
             self.counts[member] += counts[row]
             self.weights[member] += weights[row]
             self.digests[member] = (self.digests[member] + int(sums[row])) % 2**64
+
+    def _add_base(
+        self,
+        members: np.ndarray,
+        local: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray,
+        scores: np.ndarray,
+    ) -> None:
+        """Take in how wrong the base scores are; as everywhere, a row's are divided by their sum.
+
+        Scores that are no probabilities are an error of the data set, which is told later.
+        """
+        total = scores.sum(axis=1)
+        own = scores[np.arange(len(labels)), labels] / np.where(total > 0, total, 1)
+        loss = weight * -np.log(np.clip(own, CLIP, 1.0))
+        losses = np.bincount(local, loss, minlength=len(members))
+        errors = np.bincount(local, scores.argmax(axis=1) != labels, minlength=len(members))
+        for row, member in enumerate(members):
+            self.losses[member] += float(losses[row])
+            self.errors[member] += int(errors[row])
 
     def _add_facts(self, members: np.ndarray, local: np.ndarray, batch: pa.RecordBatch) -> None:
         _, first = np.unique(local, return_index=True)

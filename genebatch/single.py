@@ -59,7 +59,7 @@ def train_single(
     model = as_model(data, dataset, learner, [member])
     done = calibrate(model, found.out_of_fold, calibration["method"], learner["use_weights"])
     write_tsv(outputs["folds"], found.folds)
-    write_tsv(outputs["metrics"], fold_metrics(found.out_of_fold, dataset["classes"]))
+    write_tsv(outputs["metrics"], fold_metrics(found.out_of_fold, dataset))
     write_parquet(outputs["curves"], found.curves)
     write_json(outputs["calibration"], done.described)
     write_honest(outputs["honest"], NAME, found.out_of_fold, done)

@@ -10,18 +10,28 @@ from genebatch.tables import read_tsv
 
 # How rows are counted; positions of a track weigh the same.
 COUNTED = {True: ", weighted", False: ", on rows", None: ""}
+NAMES = {
+    "ensemble": "the ensemble",
+    "single": "the single model",
+    "distilled": "the distilled model",
+}
 METRICS = ("average_precision", "log_loss", "ece", "top_k")
 
 
 def closing_words(
-    comparison: str | Path, model: str | Path, tracks: str | Path | None = None
+    comparison: str | Path,
+    candidates: str | Path,
+    model: str | Path,
+    tracks: str | Path | None = None,
 ) -> str:
-    """The test metrics beside the base scores, the model's path and five lines that use it.
+    """The test metrics beside the base scores, which model it is, and five lines that use it.
 
     Parameters
     ----------
     comparison
         `comparison.tsv` of the evaluation.
+    candidates
+        `candidates.tsv` of the final model.
     model
         The model file.
     tracks
@@ -32,6 +42,7 @@ def closing_words(
     lines += _table(table)
     if tracks is not None:
         lines += ["", "Every position of the test genes:", "", *_differences(read_tsv(tracks))]
+    lines += ["", *_delivered(read_tsv(candidates))]
     lines += ["", f"Model: {model}", "Report: results/report/index.html"]
     lines += [] if tracks is None else ["Calls: results/calls/test/calls.bed"]
     lines += [
@@ -44,6 +55,18 @@ def closing_words(
         "",
     ]
     return "\n".join(lines)
+
+
+def _delivered(candidates: pl.DataFrame) -> Iterator[str]:
+    """Which model was delivered, and how the others that were trained compare with it."""
+    chosen = candidates.filter("chosen").row(0, named=True)
+    yield f"Delivered: {NAMES[chosen['candidate']]}, {chosen['trees']:,} trees"
+    if candidates.height > 1:
+        parts = [
+            f"{NAMES[row['candidate']]} {row['log_loss']:.4g} ({row['trees']:,} trees)"
+            for row in candidates.sort("log_loss").iter_rows(named=True)
+        ]
+        yield f"Held-out log loss: {', '.join(parts)}"
 
 
 def _table(table: pl.DataFrame) -> list[str]:

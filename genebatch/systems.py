@@ -72,7 +72,9 @@ class Systems(NamedTuple):
         for name, model in self.rivals.items():
             found[name] = model.frame_predictions(frame).probability
         for number, member in enumerate(self.ensemble.members):
-            found[MEMBER + member.name] = combiners.to_probabilities(log_odds[:, number])
+            found[MEMBER + member.name] = combiners.to_probabilities(
+                log_odds[:, number], self.ensemble.rest
+            )
         return found, final.deviation
 
 

@@ -183,7 +183,9 @@ def read_tsv(path: str | Path) -> pl.DataFrame:
     text = ("group", "batch", "class", "column", "feature", "family", "role", "system")
     text += ("reason", "verdict")
     numbers = ("value", "base", "model", "difference", "mean_abs_shap", "standard_error")
-    ends = (f"{s}_{e}" for s in ("base", "model", "difference") for e in ("low", "high"))
+    numbers += ("over_base", "over_single")
+    sides = ("base", "model", "difference", "over_base", "over_single")
+    ends = (f"{side}_{end}" for side in sides for end in ("low", "high"))
     kinds = dict.fromkeys(text, pl.String) | dict.fromkeys((*numbers, *ends), pl.Float64)
     kinds |= {"weighted": pl.Boolean, "kept": pl.Boolean}
     with open(path, encoding="utf-8") as stream:

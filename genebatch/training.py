@@ -23,6 +23,7 @@ from genebatch.rows import (
     label_codes,
     normalised,
     plain_weights,
+    rest_index,
     row_weights,
 )
 from genebatch.scoring import score_table
@@ -99,7 +100,7 @@ def cross_validate_batch(
     found = cross_validate(data, f"batch {batch}", dataset["classes"], cv, learner)
     write_parquet(outputs["out_of_fold"], found.out_of_fold)
     write_tsv(outputs["folds"], found.folds)
-    write_tsv(outputs["metrics"], fold_metrics(found.out_of_fold, dataset["classes"]))
+    write_tsv(outputs["metrics"], fold_metrics(found.out_of_fold, dataset))
     write_parquet(outputs["curves"], found.curves)
     as_model(data, dataset, learner, found.members).save(outputs["models"])
 
@@ -275,8 +276,8 @@ def calibrate(
         choices.append(choice)
         raw.append(IDENTITY.apply(margin))
         log.info("class %s: %s", name, choice.calibrator.method)
-    before = normalised(np.column_stack(raw))
-    after = normalised(np.column_stack([choice.cross_fitted for choice in choices]))
+    before = normalised(np.column_stack(raw), model.rest)
+    after = normalised(np.column_stack([choice.cross_fitted for choice in choices]), model.rest)
     described = {
         name: {
             **choice.calibrator.to_json(),
@@ -307,15 +308,17 @@ def _worth(y: np.ndarray, probability: np.ndarray, weight: np.ndarray) -> dict[s
     return losses | {"reliability": reliability(y, probability, weight).to_dicts()}
 
 
-def fold_metrics(rows: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
+def fold_metrics(rows: pl.DataFrame, dataset: Mapping[str, Any]) -> pl.DataFrame:
     """Metrics of the raw out-of-fold scores and of the base scores, by fold and class."""
+    classes, rest = dataset["classes"], rest_index(dataset)
     tables = []
     for number in sorted(rows["fold"].unique().to_list()):
         part = rows.filter(pl.col("fold") == number)
         codes = label_codes(part["label"], classes, None)
         weight, groups = plain_weights(part), group_codes(part)
         margins = part.select(f"margin_{name}" for name in classes).to_numpy().astype(np.float64)
-        systems = {"model": normalised(IDENTITY.apply(margins.ravel()).reshape(margins.shape))}
+        raw = IDENTITY.apply(margins.ravel()).reshape(margins.shape)
+        systems = {"model": normalised(raw, rest)}
         systems |= base_scores(part, classes)
         for system, probability in systems.items():
             table = score_table(codes, probability, classes, weight, groups, system)
@@ -431,4 +434,5 @@ def as_model(
         prevalence=None,
         columns={key: dataset[key] for key in ("group", "label", "weight", "position")},
         facts={"algorithm": ALGORITHM},
+        rest_class=dataset["rest_class"],
     )

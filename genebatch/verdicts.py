@@ -31,7 +31,7 @@ VERDICTS = ("better", "worse", "not distinguishable", NOT_JUDGED)
 
 
 class Verdict(NamedTuple):
-    """Ensemble beside base scores on one class, weighted or in rows.
+    """Model beside base scores on one class, weighted or in rows.
 
     `difference` is that of average precision, `low` and `high` its 95 % interval (of the model
     itself where there are no base scores), `cells` metric to base and model.
@@ -88,7 +88,7 @@ def verdict_word(low: float | None, high: float | None) -> str:
 
 
 def verdicts(evaluation: Evaluation) -> list[Verdict]:
-    """Ensemble beside base scores for every class, weighted before rows."""
+    """Model beside base scores for every class, weighted before rows."""
     known = _lookup(evaluation.metrics)
     return [
         _verdict(evaluation, known, name, weighted)

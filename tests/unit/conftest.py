@@ -17,6 +17,7 @@ from genebatch import (
     distillation,
     evaluation,
     explain,
+    group_features,
     look,
     planning,
     screen,
@@ -103,7 +104,8 @@ class Run:
 
     def paths(self, batch: str = "") -> dict[str, Path]:
         names = ("profile.json", "genes.parquet", "test_groups.tsv", "features.json")
-        names += ("screen.tsv", "manifest.tsv", "plan.parquet", "model.gbm")
+        names += ("screen.tsv", "manifest.tsv", "plan.parquet", "model.gbm", "coverage.tsv")
+        names += ("times_held.tsv", "group_features.parquet", "similarity.json")
         found = {name.split(".")[0]: self.folder / name for name in names}
         if batch:
             names = ("out_of_fold.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")
@@ -138,15 +140,15 @@ class Run:
         screen.screen_features(
             *facts, config["dataset"], config["screen"], files["features"], files["screen"]
         )
-        planning.plan_batches(
-            *facts,
-            files["features"],
-            config,
-            8000,
-            files["manifest"],
-            files["plan"],
-            self.folder / "memory.json",
-        )
+        described = None
+        if config["batching"]["strategy"] == "similarity":
+            described, similarity = files["group_features"], files["similarity"]
+            similar_by = config["batching"]["similar_by"]
+            group_features.describe_groups(
+                *facts, files["features"], similar_by, described, similarity
+            )
+        outputs = files | {"genes": files["plan"], "memory": self.folder / "memory.json"}
+        planning.plan_batches(*facts, files["features"], config, 8000, outputs, described)
 
     def cross_validate(self, batch: str) -> None:
         files, config = self.paths(batch), self.config
@@ -188,6 +190,12 @@ class Run:
             "ensemble": folder / "model.gbm",
         }
 
+    def plan_files(self) -> dict[str, Path]:
+        """Files before the batches; those of similar groups only where batches are of such."""
+        similar = self.config["batching"]["strategy"] == "similarity"
+        left_out = () if similar else ("similarity", "group_features")
+        return {key: path for key, path in self.paths().items() if key not in left_out}
+
     def batch_lists(self) -> dict[str, list[Path]]:
         batches = [self.paths(batch) for batch in self.batches]
         return {key: [paths[key] for paths in batches] for key in ("models", "out_of_fold")} | {
@@ -196,14 +204,14 @@ class Run:
 
     def cross_batch(self) -> Path:
         config, out = self.config, self.ensemble_files["scores"]
-        inputs = self.paths() | self.batch_lists()
+        inputs = self.plan_files() | self.batch_lists()
         parts = (config["dataset"], config["learner"]["use_weights"])
         cross_batch.cross_batch_scores(inputs, *parts, threads=1, output=out)
         return out
 
     def combine(self) -> None:
         config, files = self.config, self.ensemble_files
-        inputs = self.paths() | self.batch_lists() | {"scores": files["scores"]}
+        inputs = self.plan_files() | self.batch_lists() | {"scores": files["scores"]}
         parts = (config["ensemble"], config["learner"]["use_weights"])
         outputs = files | {"model": files["ensemble"]}
         combining.combine_batches(inputs, *parts, outputs=outputs)
@@ -246,7 +254,6 @@ class Run:
             files | self.ensemble_files | self.rivals(),
             config["final"],
             config["calibration"]["prevalence"],
-            config["evaluation"],
             outputs,
         )
 

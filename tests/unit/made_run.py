@@ -10,10 +10,10 @@ from genebatch.calibration import identity
 from genebatch.config import resolve
 from genebatch.dataset import Features
 from genebatch.diagnosis import diagnose_batch
-from genebatch.evaluation import Rows, compare, resample
+from genebatch.evaluation import Rows, compare, compare_systems, resample
 from genebatch.files import write_json
 from genebatch.learner import build_matrix, fit_trees
-from genebatch.model import EnsembleModel, Member, load_model
+from genebatch.model import EQUAL, EnsembleModel, Member, load_model
 from genebatch.rows import group_codes
 from genebatch.scoring import corrections, score_table
 from genebatch.training import calibrate_batch, fold_metrics
@@ -31,8 +31,21 @@ VOWELS = [f"vowel {number}" for number in range(4)]
 class Data:
     """Rows of a small data set, and everything a batch and an evaluation write about it."""
 
-    def __init__(self, folder, classes=AWKWARD, base=True, weight=True, absent=None):
+    def __init__(
+        self,
+        folder,
+        classes=AWKWARD,
+        base=True,
+        weight=True,
+        absent=None,
+        final="ensemble",
+        n_members=2,
+        single=True,
+    ):
+        """An ensemble and, where there is one, a `single` model, of which `final` was delivered."""
         self.folder, self.classes, self.base, self.weight = folder, classes, base, weight
+        self.final, self.single = final, single
+        self.members = [f"b{number:03d}" for number in range(n_members)]
         rng = np.random.default_rng(3)
         self.codes = rng.integers(0, len(classes), 300)
         if absent is not None:
@@ -49,6 +62,9 @@ class Data:
                     "weight": "w" if weight else None,
                 },
                 "learner": {"start_from": "none", "n_estimators": 2},
+                "ensemble": {"combiner": "stacked", "rivals": ["single"] if single else []},
+                "final": final,
+                "evaluation": {"n_replicates": 20},
             }
         )
 
@@ -92,19 +108,33 @@ class Data:
             shares = (1.0,) * len(boosters)
             members = tuple(
                 Member(name, boosters, calibrators, (f"{name}-group",), shares, {"rows": 300})
-                for name in ("b000", "b001")
+                for name in (self.members if self.final == "ensemble" else [self.final])
             )
             EnsembleModel(
                 members=members,
                 features=Features(tuple(FEATURES), 1),
                 classes=tuple(self.classes),
                 scores=None,
-                combiner={"name": "voting", "parameters": {}},
+                combiner=self.combiner if self.final == "ensemble" else EQUAL,
                 prevalence=None,
                 columns={"group": "gene_id", "label": "kind", "weight": None, "position": None},
-                facts={},
+                facts={"final": self.final},
             ).save(path)
         return path
+
+    @property
+    def combiner(self):
+        return {"name": "stacked", "parameters": self.combiners()["stacked"]}
+
+    def combiners(self):
+        """Parameters of combiners; the first member has all the weight but one equal share."""
+        weights = [1 / len(self.members)] * len(self.members)
+        weights[0] += 0.5
+        learned = {
+            "weights": [weights] * len(self.classes),
+            "intercept": [0.0] * len(self.classes),
+        }
+        return {"log_odds": {}, "stacked": learned}
 
     def batch(self, n_folds=2):
         """Write what the rules of a batch write; gives the inputs of `diagnose_batch`."""
@@ -128,11 +158,12 @@ class Data:
             [fold, *(pl.Series(f"margin_{n}", margins[:, i]) for i, n in enumerate(self.classes))]
         )
         rows.write_parquet(paths["out_of_fold"])
-        fold_metrics(rows, self.classes).write_csv(paths["metrics"], separator="\t")
+        fold_metrics(rows, self.config["dataset"]).write_csv(paths["metrics"], separator="\t")
         outputs = {"calibration": paths["calibration"], "model": self.folder / "batch.gbm"}
-        model = load_model(self.model)
-        replace(model, members=model.members[:1]).save(self.folder / "raw.gbm")
-        single = {"out_of_fold": paths["out_of_fold"], "model": self.folder / "raw.gbm"}
+        whole = load_model(self.model)
+        raw = self.folder / "uncalibrated.gbm"
+        replace(whole, members=whole.members[:1], combiner=EQUAL).save(raw)
+        single = {"out_of_fold": paths["out_of_fold"], "model": raw}
         dataset = self.config["dataset"]
         calibrate_batch(single, dataset, self.config["calibration"], self.weight, outputs)
         lines, curves = [], []
@@ -171,10 +202,12 @@ class Data:
         """Write an evaluation whose difference has these intervals, class by class."""
         weight = self.rows["weight"].to_numpy() if self.weight else None
         groups = group_codes(self.rows)
-        systems = {"model": self.probability}
-        if self.base:
-            systems["base"] = self.scores
-        systems["member b000"] = self.probability
+        systems = {"base": self.scores} if self.base else {}
+        systems |= {"model": self.probability, "log_odds": self.probability**0.5}
+        systems["log_odds"] /= systems["log_odds"].sum(axis=1, keepdims=True)
+        systems |= {"stacked": self.probability}
+        systems |= {"single": self.probability[:, ::-1]} if self.single else {}
+        systems |= {f"member {name}": self.probability for name in self.members}
         metrics = pl.concat(
             score_table(self.codes, p, self.classes, weight, groups, system)
             for system, p in systems.items()
@@ -195,16 +228,21 @@ class Data:
             f"{s}_{e}": pl.Float64 for s in ("base", "model", "difference") for e in ("low", "high")
         }
         table = pl.DataFrame(lines, schema_overrides=ends, infer_schema_length=None)
-        comparison = self._compared(systems, metrics, weight).drop("groups", *ends)
-        comparison = comparison.join(table, on=["class", "metric", "weighted"], how="left")
+        judged = Rows(self.codes, systems, self.classes, weight, groups)
+        resampled = resample(judged, self.config["evaluation"])
+        in_use = "stacked" if self.final == "ensemble" else self.final
+        known = compare_systems(judged, metrics, resampled, in_use)
+        if FEW in intervals:
+            known = known.with_columns(pl.col("^over_.*_(low|high)$") * None)
         changed = pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
         if self.base:
             changed = corrections(self.codes, self.scores, self.probability, self.classes, weight)
-        paths = {key: self.folder / f"e_{key}.tsv" for key in ("metrics", "comparison")}
+        paths = {key: self.folder / f"e_{key}.tsv" for key in ("metrics", "comparison", "systems")}
         paths["corrections"] = self.folder / "corrections.tsv"
         for key, written in {
             "metrics": metrics,
-            "comparison": comparison,
+            "comparison": self._compared(judged, metrics, resampled, table),
+            "systems": known,
             "corrections": changed,
         }.items():
             written.write_csv(paths[key], separator="\t")
@@ -214,10 +252,27 @@ class Data:
         self.rows.hstack(probabilities).write_parquet(paths["predictions"])
         return paths
 
-    def _compared(self, systems, metrics, weight):
-        """What an evaluation compares, with the intervals that its draws give."""
-        rows = Rows(self.codes, systems, list(self.classes), weight, group_codes(self.rows))
-        return compare(rows, metrics, resample(rows, {"n_replicates": 20, "seed": 0}))
+    @staticmethod
+    def _compared(judged, metrics, resampled, intervals):
+        """The comparison with these intervals in place of those of the resamples."""
+        real = compare(judged, metrics, resampled)
+        kept = [name for name in real.columns if name not in intervals.columns[3:]]
+        keys = ["class", "metric", "weighted"]
+        return real.select(kept).join(intervals, on=keys, how="left", maintain_order="left")
+
+    def candidates(self):
+        path = self.folder / "candidates.tsv"
+        lines = [
+            ("ensemble", 0.25, 0.125, 0.0625, 0.1875, len(self.members), 60, None),
+            ("single", 0.125, 0.0, None, None, 1, 30, "lowest loss"),
+        ]
+        names = ("candidate", "log_loss", "difference", "difference_low", "difference_high")
+        names += ("members", "trees", "reason")
+        table = pl.DataFrame(lines[: 1 + self.single], schema=names, orient="row")
+        chosen = (pl.col("candidate") == self.final).alias("chosen")
+        judged = (pl.lit(20).alias("groups"), pl.lit(300).alias("rows"), chosen)
+        table.with_columns(*judged).write_csv(path, separator="\t")
+        return path
 
     def thresholds(self):
         path = self.folder / "thresholds.tsv"
@@ -263,6 +318,14 @@ class Data:
         pl.DataFrame(screen).write_csv(self.folder / "screen.tsv", separator="\t")
         manifest = pl.DataFrame({"batch": ["b000"], "genes": [7]})
         manifest.write_csv(self.folder / "manifest.tsv", separator="\t")
+        held = {"batch": ["b000"], "genes": [7], "lent": [2], "rows": [300]}
+        held |= {"rows_per_gene": [33.3], "weight_share": [1.0], "complexity": [0.875]}
+        pl.DataFrame(held).write_csv(self.folder / "coverage.tsv", separator="\t")
+        times = {"role": ["training"] * 3 + ["test"], "batches": [0, 1, 2, 0]}
+        times |= {"groups": [0, 1, 1203, 11], "rows": [0, 100, 200, 300]}
+        pl.DataFrame(times).write_csv(self.folder / "times_held.tsv", separator="\t")
+        combiners = self.folder / "combiners.json"
+        write_json(combiners, {"members": self.members, "combiners": self.combiners()})
         records = []
         for rule, batch, declared, peak in usage:
             records.append(self.folder / "usage" / rule / f"{batch}.json")
@@ -272,9 +335,13 @@ class Data:
             "profile": self.folder / "profile.json",
             "screen": self.folder / "screen.tsv",
             "manifest": self.folder / "manifest.tsv",
+            "coverage": self.folder / "coverage.tsv",
+            "times_held": self.folder / "times_held.tsv",
             "summaries": [summary],
             "usage": records,
             "model": self.model,
             "thresholds": self.thresholds(),
+            "candidates": self.candidates(),
+            "combiners": combiners,
             **self.evaluation(intervals),
         }

@@ -10,7 +10,7 @@ from genebatch import config
 from genebatch.calibration import CALIBRATORS
 from genebatch.combiners import COMBINERS
 from genebatch.files import InputError
-from genebatch.partition import STRATEGIES
+from genebatch.strategies import STRATEGIES
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = {

@@ -10,47 +10,17 @@ from hypothesis import strategies as st
 
 from genebatch.files import InputError
 from genebatch.partition import (
-    STRATEGIES,
-    balanced,
-    by_size,
     deal,
     folds,
     hold_out,
     measures,
     overlapping,
 )
+from genebatch.strategies import balanced
+from made_groups import BATCHING, count_tables, genes_of, loads, made_genes
 
-BATCHING = {"max_genes": 10_000, "max_rows": None, "seed": 7}
 TEST = {"fraction": 0.2, "groups": None, "column": None, "values": None, "seed": 7}
-
-
-def genes_of(counts, names=None):
-    """A per-group table from (groups, classes) row counts."""
-    counts = np.asarray(counts)
-    names = [f"g{number:03d}" for number in range(len(counts))] if names is None else names
-    columns = {"group": names, "rows": counts.sum(axis=1)}
-    columns |= {f"n_{name}": counts[:, name] for name in range(counts.shape[1])}
-    columns["shards"] = np.full(len(counts), 9)
-    return pl.DataFrame(columns, schema_overrides={"group": pl.String})
-
-
-def made_genes(n_groups=200, seed=0):
-    """Groups of very unequal size, with a frequent and a rare class."""
-    rng = np.random.default_rng(seed)
-    rows = rng.lognormal(4, 1, n_groups).astype(int) + 5
-    return genes_of(np.column_stack([rows, rng.poisson(3, n_groups), rng.random(n_groups) < 0.2]))
-
-
-count_tables = st.lists(
-    st.tuples(st.integers(1, 1000), st.integers(0, 50), st.integers(0, 3)), min_size=1, max_size=40
-).map(genes_of)
 some_shares = st.lists(st.floats(0.05, 1), min_size=1, max_size=6)
-
-
-def loads(genes, parts, n_parts):
-    """(parts, measures) sums."""
-    sizes = measures(genes)
-    return np.array([sizes[parts == part].sum(axis=0) for part in range(n_parts)])
 
 
 # ---- deal
@@ -136,83 +106,6 @@ def test_what_parts_already_hold_counts():
 
 def test_nothing_to_deal_is_no_error():
     assert deal([], np.empty((0, 3)), [1, 1], seed=0).tolist() == []
-
-
-# ---- strategies
-
-
-@pytest.mark.parametrize("n_batches", [2, 5, 12])
-def test_balanced_batches_have_equal_rows_and_equal_rare_rows(n_batches):
-    genes = made_genes()
-    held = loads(genes, balanced(genes, n_batches, BATCHING), n_batches)
-    even = held.sum(axis=0) / n_batches
-    rows, frequent, some, rare, groups = (np.abs(held - even) / even).max(axis=0)
-    assert max(rows, frequent, some, groups) < 0.1
-    # About 40 rare rows: one or two more or less is the best there is.
-    assert rare * even[3] <= 2
-
-
-def test_every_batch_gets_a_class_that_name_order_would_keep_in_one():
-    rare = np.zeros(60, int)
-    rare[:6] = 2  # only the first six names have the rare class
-    genes = genes_of(np.column_stack([np.full(60, 50), rare]))
-    in_name_order = [part["n_1"].sum() for part in genes.iter_slices(10)]
-    assert in_name_order == [12, 0, 0, 0, 0, 0]
-    dealt = loads(genes, balanced(genes, 6, BATCHING), 6)
-    assert dealt[:, 2].tolist() == [2] * 6
-    assert dealt[:, 3].tolist() == [10] * 6
-
-
-@given(count_tables, st.integers(1, 8), st.integers(2, 12))
-def test_balanced_keeps_to_max_genes_where_batches_are_enough(genes, n_batches, most):
-    n_batches = max(n_batches, math.ceil(genes.height / most))
-    parts = balanced(genes, n_batches, BATCHING | {"max_genes": most})
-    assert np.bincount(parts).max() <= most
-
-
-@given(count_tables, st.integers(1, 8), st.integers(2, 12), st.sampled_from([None, 1500]))
-def test_size_batches_are_consecutive_sizes_and_keep_to_their_limits(
-    genes, n_batches, most, max_rows
-):
-    batching = BATCHING | {"max_genes": most, "max_rows": max_rows}
-    parts = by_size(genes, n_batches, batching)
-    rows = genes["rows"].to_numpy().astype(int)
-    n_found = parts.max() + 1
-    assert sorted(set(parts.tolist())) == list(range(n_found))
-    assert max_rows is not None or n_found <= max(n_batches, math.ceil(genes.height / most))
-    largest_so_far = 0
-    for batch in range(n_found):
-        held = rows[parts == batch]
-        assert len(held) <= most
-        assert max_rows is None or held.sum() <= max_rows or len(held) == 1
-        assert held.min() >= largest_so_far
-        largest_so_far = held.max()
-
-
-@pytest.mark.parametrize("n_batches", [2, 5, 12])
-def test_size_batches_share_the_rows_and_leave_no_remnant(n_batches):
-    genes = made_genes()
-    held = loads(genes, by_size(genes, n_batches, BATCHING), n_batches)
-    even = genes["rows"].sum() / n_batches
-    assert np.abs(held[:, 0] - even).max() <= genes["rows"].max()
-    assert (np.diff(held[:, 4]) < 0).all()  # ever fewer groups
-
-
-def test_size_batches_by_hand():
-    genes = genes_of([[9], [1], [2], [3], [4]])
-    assert by_size(genes, 2, BATCHING).tolist() == [1, 0, 0, 0, 0]
-    assert by_size(genes, 3, BATCHING).tolist() == [2, 0, 0, 0, 1]
-    assert by_size(genes, 2, BATCHING | {"max_genes": 3}).tolist() == [1, 0, 0, 0, 1]
-    assert by_size(genes, 1, BATCHING | {"max_rows": 6}).tolist() == [2, 0, 0, 0, 1]
-
-
-@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
-def test_strategies_do_not_depend_on_the_order_of_groups(strategy):
-    genes = made_genes(60)
-    shuffled = genes.sample(fraction=1, shuffle=True, seed=5)
-    plain = dict(zip(genes["group"], STRATEGIES[strategy](genes, 5, BATCHING), strict=True))
-    mixed = dict(zip(shuffled["group"], STRATEGIES[strategy](shuffled, 5, BATCHING), strict=True))
-    assert plain == mixed
 
 
 # ---- overlap

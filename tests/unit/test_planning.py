@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from genebatch.coverage import coverage, times_held
 from genebatch.dataset import Features
 from genebatch.files import InputError, read_json, write_json
 from genebatch.planning import (
@@ -15,6 +16,7 @@ from genebatch.planning import (
     whole_memory,
 )
 from genebatch.resources import RULES, WHOLE_RULES, Shape, estimate_mb
+from genebatch.strategies import STRATEGIES
 
 CLASSES = ["neither", "donor", "acceptor"]
 PLENTY = 100_000
@@ -53,11 +55,30 @@ def make_genes(n_groups=40, rows=100):
             "n_neither": np.full(n_groups, rows - 6, np.uint32),
             "n_donor": np.full(n_groups, 3, np.uint32),
             "n_acceptor": np.full(n_groups, 3, np.uint32),
+            "weight_neither": np.full(n_groups, 5.0 * (rows - 6)),
+            "weight_donor": np.full(n_groups, 3.0),
+            "weight_acceptor": np.full(n_groups, 3.0),
+            "base_log_loss": np.full(n_groups, 2.0),
             "digest": [f"digest of {name}" for name in names],
             "shards": np.ones(n_groups, np.uint32),
             "fact.chrom": [f"chr{number % 4}" for number in range(n_groups)],
         }
     )
+
+
+def uneven_genes(n_groups=40):
+    """Groups of unequal size and difficulty."""
+    rng = np.random.default_rng(3)
+    rows = rng.integers(50, 150, n_groups).astype(np.uint32)
+    return make_genes(n_groups).with_columns(
+        rows=rows, n_neither=rows - 6, base_log_loss=rng.gamma(1, 1, n_groups)
+    )
+
+
+def described(genes):
+    """One feature of groups, in which every fourth group is alike."""
+    kind = [float(int(name[1:]) % 4) for name in genes["group"]]
+    return pl.DataFrame({"group": genes["group"], "kind": pl.Series(kind, dtype=pl.Float32)})
 
 
 def with_cell(genes, group, **cells):
@@ -102,6 +123,86 @@ def test_every_training_group_is_in_one_batch_and_no_test_group_in_any(genes, fe
     assert test["batch"].null_count() == test["fold"].null_count() == 2
     trained = plan.genes.filter(~pl.col("test"))
     assert trained["batch"].null_count() == trained["fold"].null_count() == 0
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.25])
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_every_strategy_deals_each_training_group_once(strategy, overlap, features, config):
+    genes = uneven_genes()
+    sections = config(batching={"strategy": strategy, "overlap": overlap})
+    plan = make_plan(genes, ["g03", "g11"], features, sections, PLENTY, described(genes))
+    own = plan.genes.filter(~pl.col("test") & ~pl.col("lent"))
+    assert sorted(own["group"]) == sorted(set(genes["group"]) - {"g03", "g11"})
+    assert plan.genes.filter("test")["group"].to_list() == ["g03", "g11"]
+    assert plan.genes.filter("test")["lent"].null_count() == 2
+    assert plan.genes["lent"].any() == (overlap > 0)
+    assert own.group_by("batch").len()["len"].max() <= 10
+    assert plan.genes.columns == [*genes.columns, "batch", "fold", "lent", "test"]
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_no_strategy_depends_on_the_order_of_groups(strategy, features, config):
+    genes = uneven_genes()
+    sections = config(batching={"strategy": strategy})
+    plain = make_plan(genes, ["g03"], features, sections, PLENTY, described(genes))
+    shuffled = genes.sample(fraction=1, shuffle=True, seed=1)
+    mixed = make_plan(shuffled, ["g03"], features, sections, PLENTY, described(genes)[::-1])
+    assert plain.manifest.equals(mixed.manifest)
+    assert plain.genes.equals(mixed.genes)
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_every_strategy_keeps_to_max_rows_and_to_memory(strategy, features, config):
+    genes = uneven_genes().with_columns(pl.col("rows") * 1000)
+    rows = int(genes["rows"].sum()) // 5
+    sections = config(batching={"strategy": strategy, "max_rows": rows, "min_genes": 2})
+    manifest = make_plan(genes, [], features, sections, PLENTY, described(genes)).manifest
+    assert manifest["rows"].max() <= rows
+    need = manifest.select(pl.max_horizontal(pl.col("^mem_mb_.*$"))).to_series().max()
+    sections = config(batching={"strategy": strategy, "min_genes": 2})
+    less = make_plan(genes, [], features, sections, need, described(genes)).manifest
+    assert less.select(pl.max_horizontal(pl.col("^mem_mb_.*$"))).to_series().max() <= need
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_a_kept_plan_of_any_strategy_is_kept(strategy, features, config, tmp_path):
+    genes, batching = uneven_genes(), {"strategy": strategy, "overlap": 0.25}
+    sections = config(batching=batching)
+    before = make_plan(genes, ["g03"], features, sections, PLENTY, described(genes))
+    before.genes.write_parquet(tmp_path / "kept.parquet")
+    sections = config(batching=batching | {"keep": str(tmp_path / "kept.parquet")})
+    after = make_plan(genes, ["g03"], features, sections, PLENTY, described(genes))
+    assert not changed(before, after)
+    roles = ["group", "batch", "fold", "lent"]
+    assert after.genes.select(roles).equals(before.genes.select(roles))
+
+
+def test_similar_groups_share_a_batch_and_labels_decide_nothing(genes, features, config):
+    similarity = config(batching={"strategy": "similarity"})
+    plan = make_plan(genes, [], features, similarity, PLENTY, described(genes))
+    for batch, groups in members(plan).items():
+        assert len({int(name[1:]) % 4 for name in groups}) == 1, batch
+    swapped = genes.rename({"n_neither": "n_donor", "n_donor": "n_neither"})
+    other = make_plan(swapped, [], features, similarity, PLENTY, described(genes))
+    assert members(other) == members(plan)
+
+
+def test_a_group_without_features_is_named(genes, features, config):
+    similarity = config(batching={"strategy": "similarity"})
+    with pytest.raises(InputError, match=r"'g39' \(of 1\) has no features.*describe_groups"):
+        make_plan(genes, [], features, similarity, PLENTY, described(genes)[:-1])
+
+
+def test_harder_groups_are_in_smaller_batches_none_above_max_genes(features, config):
+    hard = pl.col("group") < "g10"
+    genes = make_genes().with_columns(base_log_loss=pl.when(hard).then(90.0).otherwise(1.0))
+    plan = make_plan(genes, [], features, config(batching={"strategy": "adaptive"}), PLENTY)
+    sizes = plan.manifest["genes"].to_list()
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] <= 10
+    assert plan.manifest.height > 4  # equal batches would be four
+    held = members(plan)
+    assert held["b000"] < set(genes.filter(hard)["group"])
 
 
 def test_with_overlap_every_group_is_in_its_batch_and_some_in_the_next(genes, features, config):
@@ -276,6 +377,25 @@ def test_other_folds_than_the_kept_ones_are_refused(kept, genes, features, confi
         )
 
 
+def test_a_kept_plan_that_lends_groups_is_refused_without_overlap(
+    genes, features, config, tmp_path
+):
+    before = make_plan(genes, [], features, config(batching={"overlap": 0.2}), PLENTY)
+    before.genes.write_parquet(tmp_path / "kept.parquet")
+    keep = config(batching={"keep": str(tmp_path / "kept.parquet")})
+    with pytest.raises(InputError, match=r"8 groups are lent .*batching\.overlap is 0"):
+        make_plan(genes, [], features, keep, PLENTY)
+
+
+def test_a_kept_plan_with_a_group_in_two_batches_is_refused(kept, genes, features):
+    plan, config = kept
+    path = config["batching"]["keep"]
+    first = plan.genes.filter(pl.col("batch").is_not_null())[:1]
+    pl.concat([plan.genes, first.with_columns(batch=pl.lit("b003"))]).write_parquet(path)
+    with pytest.raises(InputError, match=rf"deals group '{first['group'].item()}' twice"):
+        make_plan(genes, ["g03", "g11"], features, config, PLENTY)
+
+
 def test_a_kept_batch_that_no_longer_fits_is_refused(kept, features):
     genes = make_genes(40, rows=1_000_000)
     with pytest.raises(InputError, match=r"batch b000 needs \d+ MB .*batching\.keep: null"):
@@ -396,15 +516,19 @@ def test_the_files_hold_the_plan(genes, features, config, tmp_path):
         tmp_path / "features.json",
         config(),
         PLENTY,
-        tmp_path / "manifest.tsv",
-        tmp_path / "plan.parquet",
-        tmp_path / "memory.json",
+        {
+            name: tmp_path / name
+            for name in ("manifest", "genes", "coverage", "times_held", "memory")
+        },
     )
     plan = make_plan(genes, ["g03"], features, config(), PLENTY)
-    assert read_json(tmp_path / "memory.json") == whole_memory(plan, features, config())
-    assert pl.read_parquet(tmp_path / "plan.parquet").equals(plan.genes)
-    manifest = pl.read_csv(tmp_path / "manifest.tsv", separator="\t")
-    assert manifest.equals(plan.manifest)
+    assert read_json(tmp_path / "memory") == whole_memory(plan, features, config())
+    assert pl.read_parquet(tmp_path / "genes").equals(plan.genes)
+    assert pl.read_csv(tmp_path / "manifest", separator="\t").equals(plan.manifest)
+    held = coverage(plan.genes, CLASSES)
+    assert pl.read_csv(tmp_path / "coverage", separator="\t").equals(held)
+    times = pl.read_csv(tmp_path / "times_held", separator="\t")
+    assert times.equals(times_held(plan.genes))
 
 
 def test_rules_about_all_batches_need_more_for_more_rows_and_batches(features, config):

@@ -1,7 +1,6 @@
 """Figures are written, show what the tables say, and say what they cannot show."""
 
 import numpy as np
-import polars as pl
 import pytest
 from matplotlib.colors import to_hex
 
@@ -28,29 +27,6 @@ def scored(classes=CLASSES, base=True, weight=True, absent=None, n=240, seed=1):
 
     systems = {"model": system(0.5)} | ({"base": system(1.0)} if base else {})
     return Scored(classes, codes, systems, rng.choice([1.0, 30.0], n) if weight else None)
-
-
-def member_tables(classes=CLASSES, base=True, absent=None):
-    systems = ["model", *(["base"] if base else []), "member b000", "member b001"]
-    metrics, comparison = [], []
-    for name in classes:
-        gone = name == absent
-        for weighted in (False, True):
-            for number, system in enumerate(systems):
-                value = None if gone else 0.9 - 0.05 * number
-                reason = "no positive rows" if gone else None
-                line = {"system": system, "class": name, "metric": "average_precision"}
-                metrics.append(line | {"weighted": weighted, "value": value, "reason": reason})
-            ends = {
-                f"{s}_{e}": None if gone or (s == "base" and not base) else v
-                for s, low in (("base", 0.8), ("model", 0.85))
-                for e, v in (("low", low), ("high", low + 0.1))
-            }
-            line = {"class": name, "metric": "average_precision", "weighted": weighted}
-            comparison.append(line | ends)
-    return pl.DataFrame(metrics, infer_schema_length=None), pl.DataFrame(
-        comparison, infer_schema_length=None
-    )
 
 
 DRAW = {
@@ -133,16 +109,6 @@ def test_calibration_of_a_class_without_positives_says_so(figures, tmp_path):
     plots.calibration(tmp_path / "f.png", lines, ["a", "b"], "t")
     assert said(figures[0].axes[0]) == ["no positive rows"]
     assert figures[0].axes[1].get_lines()
-
-
-@pytest.mark.parametrize("base", [True, False])
-def test_members_stand_below_base_and_model(base, figures, tmp_path):
-    metrics, comparison = member_tables(base=base, absent="donor")
-    plots.members(tmp_path / "f.png", metrics, comparison, CLASSES, "t")
-    assert is_picture(tmp_path / "f.png")
-    order = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
-    assert order == [*(["base"] if base else []), "model", "member b000", "member b001"]
-    assert said(figures[0].axes[1]) == ["no positive rows"]
 
 
 def test_memory_shows_every_job_and_says_when_there_is_none(figures, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from genebatch import load_model
 from genebatch.report import usage_by_rule, write_report
+from genebatch.system_tables import COMPARED, SHOWN
 from genebatch.verdicts import COLUMNS
 from genebatch.wording import format_value
 from made_run import ABOVE, AROUND, AWKWARD, BELOW, FEATURES, FEW, PNG, VOWELS, Data
@@ -57,12 +58,13 @@ def written(tmp_path_factory):
     return write
 
 
-FIGURES = ("roc", "pr", "calibration", "members")
+FIGURES = ("roc", "pr", "calibration", "members", "weights")
 
 
 def bare(written):
     """Classes without base scores or weights."""
-    return written("bare", (ABOVE,) * 4, (), classes=VOWELS, base=False, weight=False)
+    options = {"classes": VOWELS, "base": False, "weight": False, "single": False}
+    return written("bare", (ABOVE,) * 4, (), **options)
 
 
 def test_the_page_states_each_verdict_in_words(written):
@@ -85,10 +87,60 @@ def test_the_page_says_where_weights_change_the_verdict(written):
 
 def test_the_verdict_stands_before_everything_else(written):
     _, page, _ = written("ordinary")
-    sections = ("verdict", "corrections", "figures", "batches", "screen", "data", "memory")
+    sections = ("verdict", "systems", "choice", "use", "model", "corrections", "figures")
+    sections += ("batches", "screen", "data", "memory")
     places = [page.index(f'<h2 id="{name}">') for name in sections]
     assert places == sorted(places)
-    assert page.index("load_model(") < places[0]
+
+
+def test_every_system_has_a_line_in_the_table_of_every_class(written):
+    data, page, _ = written("ordinary")
+    tables = page.split('<h2 id="systems">')[1].split("<h3>All classes")[0]
+    for label in ("base scores", "best member", "log_odds", "stacked", "single model"):
+        # Once weighted and once in rows.
+        assert tables.count(f"<th>{label}") == 2 * len(data.classes)
+    assert tables.count("in use</span>") == 2 * len(data.classes)
+
+
+def test_the_tables_have_every_value_of_the_systems(written):
+    data, page, _ = written("ordinary")
+    titles = set(Page(page).titles)
+    table = pl.read_csv(data.folder / "e_systems.tsv", separator="\t")
+    shown = table.filter(pl.col("class") != "all", pl.col("metric").is_in(SHOWN))
+    compared = shown.filter(pl.col("metric").is_in(COMPARED))
+    gained = compared.filter(pl.col("system") == "stacked")["over_single"].drop_nulls()
+    values = [*shown["value"].drop_nulls(), *gained]
+    assert len(values) > 100
+    assert {repr(value) for value in values} <= titles
+
+
+def test_the_page_says_which_model_was_delivered_and_why(written):
+    _, page, card = written("ordinary")
+    for text in (Page(page).text, card):
+        assert "the single model has the lowest log loss on 20 training groups" in text
+        assert "the ensemble is worse beyond chance" in text
+    _, page, card = written("single", weight=False, final="single")
+    text = Page(page).text
+    assert "A model of 3 classes from 2 batches: the single model" in text
+    assert "It is one calibrated model, boosted out of core on 300 rows" in text
+    assert "The delivered model is the single model, not the ensemble" in card
+    assert "combines" not in text
+
+
+def test_with_many_classes_the_tables_of_all_but_the_first_are_folded(written):
+    classes = [f"c{number}" for number in range(6)]
+    _, page, _ = written("many", (ABOVE,) * 6, classes=classes, weight=False, n_members=35)
+    tables = page.split('<h2 id="systems">')[1].split("<h3>All classes")[0]
+    assert tables.count("<details open>") == 1
+    assert tables.count("<details>") == 5
+
+
+def test_the_page_says_how_often_groups_are_held(written):
+    _, page, _ = written("ordinary")
+    text = Page(page).text
+    phrase = "0 training groups are held by no batch, 1 training group is held by one batch, "
+    assert phrase + "1,203 training groups are held by two batches." in text
+    assert "b000 7 2 300 33.3 100.0 % 87.5 %" in text
 
 
 @pytest.mark.parametrize("key", ["ordinary", "bare"])

@@ -1,5 +1,6 @@
 """What genebatch.scan promises: counts of groups, and digests that know every cell."""
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -21,6 +22,46 @@ def test_the_per_group_table_counts_rows_classes_and_weights(table, analyse):
 def test_without_weights_every_row_weighs_one(table, analyse):
     genes = analyse(table(), weight=None, exclude=["sample_weight"]).genes
     assert genes["weight_neither"].to_list() == genes["n_neither"].to_list()
+
+
+def base_scored(table):
+    """Two groups of ten rows, each with one donor and one acceptor, and base scores."""
+    frame = table(n_groups=2, rows=10)
+    hit = pl.Series([0.5] * 10 + [0.2] * 10)  # the true class's score in either group
+    label = pl.col("splice_type")
+    return frame.with_columns(
+        pl.when(label == name).then(hit).otherwise((1 - hit) / 2).alias(f"{name}_score")
+        for name in ("neither", "donor", "acceptor")
+    )
+
+
+SCORES = {name: f"{name}_score" for name in ("neither", "donor", "acceptor")}
+
+
+def test_what_the_base_scores_get_wrong_is_summed_by_group(table, analyse):
+    genes = analyse(base_scored(table), scores=SCORES).genes
+    # Weight 26 in either group: eight rows of 3 and two of 1.
+    wanted = [-26 * np.log(0.5), -26 * np.log(0.2)]
+    np.testing.assert_allclose(genes["base_log_loss"], wanted)
+    assert genes["base_errors"].to_list() == [0, 10]
+
+
+def test_base_scores_count_by_their_share_of_the_sum(table, analyse):
+    halved = base_scored(table).with_columns(pl.col("^.*_score$") / 2)
+    genes = analyse(halved, scores=SCORES).genes
+    np.testing.assert_allclose(genes["base_log_loss"], [-26 * np.log(0.5), -26 * np.log(0.2)])
+
+
+def test_without_base_scores_their_losses_are_unknown(table, analyse):
+    genes = analyse(table()).genes
+    assert genes["base_log_loss"].null_count() == genes["base_errors"].null_count() == 12
+    assert genes.select("base_log_loss", "base_errors").dtypes == [pl.Float64, pl.UInt32]
+
+
+def test_what_base_scores_are_for_is_no_part_of_the_digest(table, analyse):
+    scored = analyse(base_scored(table), scores=SCORES, folder="scored").genes
+    plain = analyse(base_scored(table), folder="plain").genes
+    assert scored["digest"].equals(plain["digest"])
 
 
 def test_chunks_are_the_row_groups_that_hold_a_group(table, analyse):

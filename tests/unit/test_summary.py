@@ -1,6 +1,7 @@
 """What genebatch.summary promises."""
 
 import polars as pl
+import pytest
 
 from genebatch.summary import closing_words
 
@@ -23,22 +24,56 @@ def comparison(path, groups, low, high):
     return path
 
 
-def test_closing_words_give_the_interval(tmp_path):
-    words = closing_words(comparison(tmp_path / "c.tsv", 12, 0.1, 0.4), "model.gbm")
+def candidates(path, *names):
+    """Candidates of 10, 20, ... trees and log loss 0.1, 0.2, ..., of which the last was chosen."""
+    lines = [
+        {
+            "candidate": name,
+            "log_loss": 0.1 * number,
+            "trees": 10 * number,
+            "chosen": name == names[-1],
+            "reason": None,
+        }
+        for number, name in enumerate(names, 1)
+    ]
+    pl.DataFrame(lines, schema_overrides={"reason": pl.String}).write_csv(path, separator="\t")
+    return path
+
+
+@pytest.fixture
+def chosen(tmp_path):
+    """The table of a run that trained the ensemble alone."""
+    return candidates(tmp_path / "candidates.tsv", "ensemble")
+
+
+def test_closing_words_name_the_delivered_model_and_compare_it(tmp_path, chosen):
+    rows = comparison(tmp_path / "c.tsv", 12, 0.1, 0.4)
+    words = closing_words(rows, chosen, "model.gbm")
+    assert "Delivered: the ensemble, 10 trees" in words
+    assert "Held-out log loss" not in words
+    words = closing_words(rows, candidates(chosen, "ensemble", "single"), "model.gbm")
+    assert "Delivered: the single model, 20 trees" in words
+    assert (
+        "Held-out log loss: the ensemble 0.1 (10 trees), the single model 0.2 (20 trees)" in words
+    )
+
+
+def test_closing_words_give_the_interval(tmp_path, chosen):
+    words = closing_words(comparison(tmp_path / "c.tsv", 12, 0.1, 0.4), chosen, "model.gbm")
     assert "+0.2500 against the base scores, 95 % interval over groups [+0.1000, +0.4000]" in words
 
 
-def test_closing_words_say_why_there_is_no_interval(tmp_path):
-    words = closing_words(comparison(tmp_path / "c.tsv", 3, None, None), "model.gbm")
+def test_closing_words_say_why_there_is_no_interval(tmp_path, chosen):
+    words = closing_words(comparison(tmp_path / "c.tsv", 3, None, None), chosen, "model.gbm")
     assert "not judged: only 3 test groups with donor rows, fewer than 10" in words
     assert "interval over groups" not in words
 
 
-def test_closing_words_tell_of_complete_tracks_where_there_are_any(tmp_path):
+def test_closing_words_tell_of_complete_tracks_where_there_are_any(tmp_path, chosen):
     rows = comparison(tmp_path / "c.tsv", 12, 0.1, 0.4)
     tracks = tmp_path / "tracks.tsv"
     pl.read_csv(rows, separator="\t").drop("weighted").write_csv(tracks, separator="\t")
-    words = closing_words(rows, "model.gbm", tracks)
+    words = closing_words(rows, chosen, "model.gbm", tracks)
     assert "donor: average precision 0.5000 to 0.7500, +0.2500 against the base scores" in words
     assert "results/calls/test/calls.bed" in words
-    assert "calls.bed" not in closing_words(rows, "model.gbm")
+    assert "calls.bed" not in closing_words(rows, chosen, "model.gbm")

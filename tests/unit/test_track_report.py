@@ -83,7 +83,8 @@ def page(inputs, run_of_sites, tmp_path):
         figure = tmp_path / "tracks.png"
         figure.write_bytes(PNG)
         outputs = {name: tmp_path / f"e_{name}.png" for name in ("roc", "pr", "calibration")}
-        outputs |= {"members": tmp_path / "members.png", "card": tmp_path / "CARD.md"}
+        outputs |= {name: tmp_path / f"{name}.png" for name in ("members", "weights")}
+        outputs["card"] = tmp_path / "CARD.md"
         outputs["page"] = tmp_path / "index.html"
         given = run | inputs | {"tracks_figure": figure}
         write_report(given, data.config, outputs)

@@ -195,6 +195,34 @@ def test_best_candidate_is_delivered(run):
     assert run.planned() == Counter()
 
 
+def test_run_by_similarity_finishes_with_every_training_gene_in_one_batch(run):
+    config = run.config
+    config["batching"]["strategy"] = "similarity"
+    run.configure(config)
+    done = jobs(run.ok())
+    assert done["describe_groups", None] == done["plan_batches", None] == 1
+    results = run.folder / "results"
+    groups = set(pl.read_parquet(results / "dataset/group_features.parquet")["group"])
+    held = [group for m in load_model(results).members for group in m.groups]
+    assert sorted(held) == sorted(groups)
+    times = pl.read_csv(results / "batches/times_held.tsv", separator="\t")
+    assert times.filter(role="training")["groups"].to_list() == [0, len(groups), 0]
+    assert run.planned() == Counter()
+    for path in [*results.glob("dataset/*"), *results.glob("batches/*.*")]:
+        os.utime(path)
+    assert run.planned() == Counter()
+
+
+def test_another_strategy_plans_anew(run):
+    config = run.config
+    for strategy, rules in (("adaptive", ()), ("similarity", ("describe_groups",))):
+        config["batching"]["strategy"] = strategy
+        run.configure(config)
+        repeated = {rule for rule, _ in run.planned()}
+        assert {"plan_batches", *rules} <= repeated
+        assert not repeated & {"analyze_dataset", "choose_test_groups", "screen_features"}
+
+
 def test_where_to_run_is_no_reason_to_run_again(run):
     config = run.config
     config["learner"]["threads"] = 2

@@ -12,7 +12,7 @@ from running import Run
 pytestmark = [pytest.mark.real, pytest.mark.workflow]
 
 TARGETS = ("results/evaluation/comparison.tsv", "results/report/index.html")
-QUICK = {"explain": {"rows": 60}, "evaluation": {"n_replicates": 100}}
+QUICK = {"explain": {"rows": 60}, "evaluation": {"n_replicates": 100}, "final": "ensemble"}
 
 
 def start(tmp_path, config) -> Run:

@@ -49,8 +49,10 @@ wildcard_constraints:
 
 
 BATCH_FILES = "results/batches/{batch}"
+SIMILARITY = config["batching"]["strategy"] == "similarity"
+GROUP_FEATURES = "results/dataset/group_features.parquet"
 BATCH_FIGURES = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
-EVALUATION_FIGURES = ("roc", "pr", "calibration", "members")
+EVALUATION_FIGURES = ("roc", "pr", "calibration", "members", "weights")
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
 BUILT_SHARDS = [
@@ -67,7 +69,8 @@ RIVAL_RULES = {"single": "train_single", "distilled": "distil"}
 MADE_SCORES = "results/scores/scores.parquet"
 SCORER_ENVIRONMENT = "spliceai" if SEQUENCE["scorer"] == "spliceai" else "genebatch"
 # What reading and labelling rows depends on; the feature columns are in the batch key.
-ROW_KEYS = ("group", "label", "classes", "null_label", "scores", "weight", "position")
+ROW_KEYS = ("group", "label", "classes", "null_label", "rest_class", "scores", "weight")
+ROW_KEYS += ("position",)
 
 
 def memory_limit_mb():
@@ -181,7 +184,7 @@ def planned(path):
 
 def similar_groups(wildcards):
     """What rows are routed by, where batches are of similar groups."""
-    if config["batching"]["strategy"] != "similarity":
+    if not SIMILARITY:
         return {}
     names = {
         "similarity": "similarity.json",
@@ -292,6 +295,11 @@ def table_fingerprint(wildcards):
     return fingerprint(table_shards(wildcards))
 
 
+def group_features(wildcards):
+    """Features of groups, where groups that are alike share a batch."""
+    return {"group_features": GROUP_FEATURES} if SIMILARITY else {}
+
+
 def kept_plan(wildcards):
     """Digest of the earlier plan that is kept, if any; its content is what matters."""
     keep = config["batching"]["keep"]
@@ -345,13 +353,20 @@ def usage_records(wildcards):
     """Memory and time of every job before the report."""
     batch_rules = ("cross_validate", "train", "calibrate", "explain", "diagnose")
     whole_rules = ("analyze_dataset", "screen_features", "cross_batch_scores")
-    whole_rules += ("combine_batches", "consolidate", "evaluate")
+    whole_rules += (
+        "combine_batches",
+        "rank_groups",
+        "consolidate",
+        "estimate",
+        "evaluate",
+    )
     whole_rules += tuple(RIVAL_RULES[name] for name in trained_rivals())
     per_job = expand(
         "results/usage/{name}_batch/{batch}.json",
         name=batch_rules,
         batch=sorted(manifest()),
     )
+    whole_rules += ("describe_groups",) if SIMILARITY else ()
     if BUILT:
         whole_rules += ("build_dataset", "evaluate_tracks")
         whole_rules += ("score_genes",) if SEQUENCE["scorer"] else ()
@@ -384,7 +399,8 @@ def print_closing_words():
     """Say where the model is and how it did, if the evaluation is of that model."""
     comparison = "results/evaluation/comparison.tsv"
     model = "results/model/model_multiclass_all_genes.gbm"
-    older = (model, "results/dataset/test_groups.tsv")
+    candidates = "results/model/candidates.tsv"
+    older = (model, candidates, "results/dataset/test_groups.tsv")
     if all(os.path.exists(path) for path in (comparison, *older)):
         if os.path.getmtime(comparison) >= max(
             os.path.getmtime(path) for path in older
@@ -392,7 +408,7 @@ def print_closing_words():
             from genebatch.summary import closing_words
 
             tracks = "results/tracks/comparison.tsv" if BUILT else None
-            print(closing_words(comparison, model, tracks))
+            print(closing_words(comparison, candidates, model, tracks))
 
 
 BATCH_RESULTS = [
@@ -421,13 +437,22 @@ def results_of_the_whole():
     names = {
         "dataset": ["profile.json", "genes.parquet", "test_groups.tsv"],
         "features": ["features.json", "screen.tsv"],
-        "batches": ["manifest.tsv", "genes.parquet", "memory.json"],
+        "batches": [
+            "manifest.tsv",
+            "genes.parquet",
+            "coverage.tsv",
+            "times_held.tsv",
+            "memory.json",
+        ],
         "ensemble": [
             "cross_batch.parquet",
             "combined.parquet",
             "combiners.json",
             "model.gbm",
+            "estimate.tsv",
+            "ranks.tsv",
         ],
+        "ensemble/figures": ["ranks.png"],
         "model": [
             "model_multiclass_all_genes.gbm",
             "model_multiclass_all_genes.pkl",
@@ -444,6 +469,8 @@ def results_of_the_whole():
         "evaluation/figures": [f"{name}.png" for name in EVALUATION_FIGURES],
         "report": ["index.html", "MODEL_CARD.md"],
     }
+    if SIMILARITY:
+        names["dataset"] += ["group_features.parquet", "similarity.json"]
     if BUILT:
         names["table"] = ["genes.tsv"]
         names["tracks"] = [

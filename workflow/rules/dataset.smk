@@ -73,8 +73,37 @@ rule screen_features:
         "../scripts/screen_features.py"
 
 
+if SIMILARITY:
+
+    rule describe_groups:
+        input:
+            profile="results/dataset/profile.json",
+            genes="results/dataset/genes.parquet",
+            test_groups="results/dataset/test_groups.tsv",
+            features="results/features/features.json",
+            shards=watched(shards),
+        output:
+            groups=GROUP_FEATURES,
+            similarity="results/dataset/similarity.json",
+            usage="results/usage/describe_groups/all.json",
+        log:
+            "logs/describe_groups.log",
+        conda:
+            "../../envs/genebatch.yaml"
+        threads: 1
+        resources:
+            mem_mb=whole_memory("describe_groups"),
+            needs_mb=whole_memory("describe_groups"),
+        params:
+            algorithm=ALGORITHM,
+            similar_by=config["batching"]["similar_by"],
+        script:
+            "../scripts/describe_groups.py"
+
+
 checkpoint plan_batches:
     input:
+        unpack(group_features),
         profile="results/dataset/profile.json",
         genes="results/dataset/genes.parquet",
         test_groups="results/dataset/test_groups.tsv",
@@ -88,6 +117,13 @@ checkpoint plan_batches:
         ),
         genes="results/batches/genes.parquet",
         memory="results/batches/memory.json",
+        coverage=report(
+            "results/batches/coverage.tsv",
+            caption="../report/coverage.rst",
+            category="Data set",
+            labels={"table": "coverage"},
+        ),
+        times_held="results/batches/times_held.tsv",
     log:
         "logs/plan_batches.log",
     conda:

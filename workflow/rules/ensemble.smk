@@ -154,9 +154,37 @@ rule consolidate:
         fingerprint=data_fingerprint,
         final=config["final"],
         prevalence=config["calibration"]["prevalence"],
-        evaluation=config["evaluation"],
     script:
         "../scripts/consolidate.py"
+
+
+rule estimate:
+    input:
+        unpack(rivals_of_the_final_model),
+        ensemble="results/ensemble/model.gbm",
+        combiners="results/ensemble/combiners.json",
+        combined="results/ensemble/combined.parquet",
+    output:
+        table=report(
+            "results/ensemble/estimate.tsv",
+            caption="../report/estimate.rst",
+            category="Evaluation",
+            labels={"table": "every system on all training groups"},
+        ),
+        usage="results/usage/estimate/all.json",
+    log:
+        "logs/estimate.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: 1
+    resources:
+        mem_mb=planned_memory("estimate"),
+        needs_mb=planned_memory("estimate"),
+    params:
+        algorithm=ALGORITHM,
+        evaluation=config["evaluation"],
+    script:
+        "../scripts/estimate.py"
 
 
 rule evaluate:

@@ -4,13 +4,18 @@ rule write_report:
         profile="results/dataset/profile.json",
         screen="results/features/screen.tsv",
         manifest=ancient("results/batches/manifest.tsv"),
+        coverage=ancient("results/batches/coverage.tsv"),
+        times_held=ancient("results/batches/times_held.tsv"),
         summaries=per_batch(f"{BATCH_FILES}/summary.json"),
         usage=usage_records,
         metrics="results/evaluation/metrics.tsv",
+        systems="results/evaluation/systems.tsv",
         comparison="results/evaluation/comparison.tsv",
         corrections="results/evaluation/corrections.tsv",
         predictions="results/evaluation/predictions.parquet",
         model="results/model/model_multiclass_all_genes.gbm",
+        candidates="results/model/candidates.tsv",
+        combiners="results/ensemble/combiners.json",
         thresholds="results/model/thresholds.tsv",
     output:
         page=report(
@@ -24,6 +29,7 @@ rule write_report:
         pr=evaluation_figure("pr"),
         calibration=evaluation_figure("calibration"),
         members=evaluation_figure("members"),
+        weights=evaluation_figure("weights"),
     log:
         "logs/write_report.log",
     conda:

@@ -9,6 +9,5 @@ with job(**declared(snakemake)):
         snakemake.input,
         snakemake.params.final,
         snakemake.params.prevalence,
-        snakemake.params.evaluation,
         outputs=snakemake.output,
     )

@@ -12,7 +12,6 @@ with job(**declared(snakemake)):
         snakemake.input.features,
         snakemake.params.config,
         budget_mb=snakemake.resources.budget_mb,
-        manifest=snakemake.output.manifest,
-        plan=snakemake.output.genes,
-        memory=snakemake.output.memory,
+        outputs=snakemake.output,
+        group_features=snakemake.input.get("group_features"),
     )

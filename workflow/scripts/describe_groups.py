@@ -1,0 +1,16 @@
+"""Adapter: rule describe_groups calls genebatch.group_features.describe_groups."""
+
+from genebatch.resources import declared, job
+
+with job(**declared(snakemake)):
+    from genebatch.group_features import describe_groups
+
+    describe_groups(
+        snakemake.input.profile,
+        snakemake.input.genes,
+        snakemake.input.test_groups,
+        snakemake.input.features,
+        snakemake.params.similar_by,
+        groups=snakemake.output.groups,
+        similarity=snakemake.output.similarity,
+    )
