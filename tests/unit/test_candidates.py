@@ -11,7 +11,6 @@ from genebatch.candidates import Candidate, compare_candidates
 from genebatch.files import InputError
 
 CLASSES = ("no", "yes")
-DRAWS = {"n_replicates": 200, "seed": 0}
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def candidate(tmp_path):
 
 
 def table(candidates, final="best"):
-    found = compare_candidates(candidates, final, DRAWS)
+    found = compare_candidates(candidates, final)
     assert found["chosen"].sum() == 1
     return {row["candidate"]: row for row in found.iter_rows(named=True)}
 
@@ -108,6 +107,13 @@ def test_too_few_groups_show_nothing_and_the_lowest_loss_is_taken(candidate):
     assert found["single"]["reason"] == "no interval from 9 groups"
 
 
+def test_named_candidate_that_was_not_trained_is_refused(candidate):
+    with pytest.raises(
+        InputError, match="final: distilled is not among the models given: ensemble"
+    ):
+        compare_candidates([candidate("ensemble", AROUND)], "distilled")
+
+
 @pytest.mark.parametrize("final", ["ensemble", "single", "distilled"])
 def test_named_candidate_is_taken_whatever_its_loss(candidate, final):
     given = [
@@ -138,7 +144,7 @@ def test_groups_in_common_alone_are_judged(candidate):
 def test_candidates_without_a_group_in_common_are_refused(candidate):
     given = [candidate("ensemble", [0.5], groups=["a"]), candidate("single", [0.5], groups=["b"])]
     with pytest.raises(InputError, match="no groups in common"):
-        compare_candidates(given, "best", DRAWS)
+        compare_candidates(given, "best")
 
 
 @pytest.mark.parametrize("groups", [["a", "b", "b"], ["a", "a", "b", "b"], ["b", "a", "a"]])
@@ -148,11 +154,11 @@ def test_candidates_on_different_rows_are_refused(candidate, groups):
         candidate("single", [0.5] * len(groups), groups=groups),
     ]
     with pytest.raises(InputError, match=r"judged on different rows; delete results/ensemble"):
-        compare_candidates(given, "best", DRAWS)
+        compare_candidates(given, "best")
 
 
 def test_small_record_batches_change_nothing(candidate, monkeypatch):
     given = [candidate("ensemble", AROUND), candidate("single", AROUND[::-1])]
-    expected = compare_candidates(given, "best", DRAWS)
+    expected = compare_candidates(given, "best")
     monkeypatch.setattr(tables, "BATCH_ROWS", 5)
-    assert compare_candidates(given, "best", DRAWS).equals(expected)
+    assert compare_candidates(given, "best").equals(expected)

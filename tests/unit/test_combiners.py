@@ -89,6 +89,16 @@ def test_rows_are_probabilities_that_sum_to_one(name, four):
 
 
 @pytest.mark.parametrize("name", EVERY)
+def test_rest_gets_what_the_other_classes_leave(name, four):
+    found = fitted(name, four._replace(rest=0))
+    probability = combine(name, found, four.log_odds, four.distance, rest=0)
+    np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-12)
+    assert (probability > 0).all()
+    divided = combine(name, found, four.log_odds, four.distance)
+    assert np.abs(probability - divided).max() > 0.01
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_combined_members_are_better_than_the_median_one(name, four):
     alone = [
         mean_log_loss(to_probabilities(four.log_odds[:, m]), four.codes, four.weight)

@@ -22,7 +22,7 @@ MEMBERS = ["b000", "b001"]
 
 def scored(run, out, **changes):
     """The honest table of a run with other inputs."""
-    inputs = run.paths() | run.batch_lists() | changes
+    inputs = run.plan_files() | run.batch_lists() | changes
     cross_batch_scores(inputs, run.config["dataset"], True, 1, out)
     return pl.read_parquet(out)
 
@@ -177,7 +177,7 @@ def leaking(monkeypatch):
 
 
 def learned(run, scores, folder):
-    inputs = run.paths() | run.batch_lists() | {"scores": scores}
+    inputs = run.plan_files() | run.batch_lists() | {"scores": scores}
     names = {"model": "m.gbm", "combiners": "c.json", "combined": "c.parquet"}
     outputs = {key: folder / name for key, name in names.items()}
     combining.combine_batches(inputs, run.config["ensemble"], True, outputs)

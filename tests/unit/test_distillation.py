@@ -194,7 +194,7 @@ def test_groups_of_batches_in_two_parts_are_left_out_and_counted(lent, tmp_path,
             ("distilled", files["model"], files["honest"], "distilled"),
         )
     ]
-    table = compare_candidates(candidates, "best", {"n_replicates": 20, "seed": 0})
+    table = compare_candidates(candidates, "best")
     assert table["groups"].to_list() == [honest["group"].n_unique()] * 2
     assert table["rows"].to_list() == [honest.height] * 2
     (student,) = load_model(files["model"]).members
