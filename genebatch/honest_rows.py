@@ -134,7 +134,7 @@ def _sampled_groups(plan: str | Path, most_rows: int, groups: Collection[str] | 
     genes = pl.read_parquet(plan, columns=["group", "rows", "test"]).filter(~pl.col("test"))
     genes = genes.unique("group")
     if groups is not None:
-        genes = genes.filter(pl.col("group").is_in(groups))
+        genes = genes.filter(pl.col("group").is_in(list(groups)))
     if genes["rows"].sum() <= most_rows:
         return genes["group"]
     order = sorted(genes.select("group", "rows").rows(), key=lambda row: digest(row[0]))

@@ -306,6 +306,16 @@ def toy(tmp_path_factory, toy_rows) -> Run:
     return run
 
 
+@pytest.fixture(scope="session")
+def lent(tmp_path_factory, toy_rows) -> Run:
+    """A run of two batches that share some groups, as far as the combined probabilities."""
+    changes = {"batching": {"overlap": 0.3}, "learner": CONFIG["learner"] | {"n_estimators": 15}}
+    run = Run(tmp_path_factory.mktemp("lent"), changes)
+    run.write(toy_rows)
+    run.make_model()
+    return run
+
+
 @pytest.fixture
 def figures(monkeypatch) -> list[look.Figure]:
     """The matplotlib figures that were drawn."""

@@ -89,6 +89,16 @@ def test_rows_are_probabilities_that_sum_to_one(name, four):
 
 
 @pytest.mark.parametrize("name", EVERY)
+def test_rest_gets_what_the_other_classes_leave(name, four):
+    found = fitted(name, four._replace(rest=0))
+    probability = combine(name, found, four.log_odds, four.distance, rest=0)
+    np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-12)
+    assert (probability > 0).all()
+    divided = combine(name, found, four.log_odds, four.distance)
+    assert np.abs(probability - divided).max() > 0.01
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_combined_members_are_better_than_the_median_one(name, four):
     alone = [
         mean_log_loss(to_probabilities(four.log_odds[:, m]), four.codes, four.weight)
@@ -236,6 +246,14 @@ def test_useless_member_has_no_weight_in_weighted_and_selected(with_noise):
         assert (weights[:, 0] > 0).all(), name
 
 
+@pytest.mark.parametrize("name", ["weighted", "selected"])
+def test_member_that_says_the_share_of_the_class_has_no_weight(name):
+    codes, log_odds = drawn(4000, (0.5, 1.0, 0.5))
+    log_odds[:, 1] = logit(np.bincount(codes) / 4000)
+    weights = np.asarray(fitted(name, honest_of(codes, log_odds))["weights"])
+    np.testing.assert_allclose(weights[:, 1], 0, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["stacked", "hierarchical"])
 def test_useless_member_has_almost_no_weight_in_stacked(name, with_noise):
     weights = np.asarray(fitted(name, with_noise)["weights"])
@@ -277,6 +295,20 @@ def test_selected_takes_a_good_member_more_often():
     assert weights[0] == weights[1] == weights[2]
     assert sum(weights[0]) == pytest.approx(1)
     assert weights[0][0] > max(weights[0][1:]) > 0
+
+
+def test_selected_ends_where_no_further_member_lowers_the_loss():
+    codes, log_odds = drawn(3000, (0.5, 0.8, 0.8))
+    honest = honest_of(codes, log_odds * np.float32(1.5))
+    share = np.array(fitted("selected", honest)["weights"][0])
+    taken = round(1 / share[share > 0].min())
+    np.testing.assert_allclose(share * taken, np.round(share * taken), atol=1e-9)
+    losses = []
+    for more in [np.zeros(3), *np.eye(3)]:
+        weights = (share * taken + more) / (taken + more.sum())
+        parameters = {"weights": [weights.tolist()] * 3, "intercept": [0.0] * 3}
+        losses.append(loss_of("selected", parameters, honest))
+    assert min(losses[1:]) >= losses[0] - 1e-7
 
 
 def test_top_one_is_the_best_member_and_top_of_all_is_equal_weights(four):

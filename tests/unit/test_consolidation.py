@@ -25,7 +25,7 @@ def consolidated(toy, folder, final="ensemble", prevalence=None, **changes):
     names = {"model": "model.gbm", "pickle": "model.pkl"}
     names |= {name: f"{name}.tsv" for name in ("thresholds", "candidates")}
     outputs = {key: folder / name for key, name in names.items()}
-    consolidate(inputs, final, prevalence, toy.config["evaluation"], outputs)
+    consolidate(inputs, final, prevalence, outputs)
     return load_model(outputs["model"])
 
 

@@ -1,5 +1,6 @@
 """What genebatch.evaluation promises: unseen groups, the same rows for all, nothing made up."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,16 +9,19 @@ import polars as pl
 import pytest
 
 from genebatch import evaluation
-from genebatch.files import InputError
+from genebatch.combiners import COMBINERS
+from genebatch.files import InputError, read_json, write_json
 from genebatch.model import load_model
 from genebatch.rows import group_codes
 from genebatch.scoring import score_table
 
 CLASSES = ["neither", "donor", "acceptor"]
+COMBINED = [name for name in COMBINERS if name != "routed"]
+KEYS = ["system", "class", "metric", "weighted"]
 
 
 def read(outputs):
-    """The four files of an evaluation as frames."""
+    """The files of an evaluation as frames."""
     tables = {
         name: pl.read_parquet(path)
         if path.suffix == ".parquet"
@@ -40,8 +44,12 @@ def many_run(new_run, make_toy_rows, toy, tmp_path_factory):
     run.analyze()
     names = pl.read_parquet(run.paths()["genes"]).select("group")
     names.write_csv(run.paths()["test_groups"], separator="\t")
-    toy_model = (toy.folder / "model.gbm").read_bytes()
-    run.paths()["model"].write_bytes(toy_model)
+    shutil.copy(toy.paths()["model"], run.paths()["model"])
+    shutil.copytree(toy.folder / "ensemble", run.folder / "ensemble")
+    # Two of its batches stand for the models that it could have been.
+    for name, batch in (("single", "b000"), ("distilled", "b001")):
+        (run.folder / name).mkdir()
+        shutil.copy(toy.paths(batch)["model"], run.rival_files(name)["model"])
     return run
 
 
@@ -90,18 +98,29 @@ def test_predictions_are_those_of_the_model(judged, toy, toy_rows):
         np.testing.assert_allclose(found, values, atol=1e-12)
 
 
-@pytest.mark.parametrize("member", [0, 1])
-def test_model_that_saw_a_test_group_is_refused(toy, tmp_path, member):
-    model = load_model(toy.folder / "model.gbm")
+@pytest.mark.parametrize(
+    ("key", "member", "message"),
+    [
+        ("model", 0, "the model: member b000 was trained on 1"),
+        ("model", 1, "the model: member b001 was trained on 1"),
+        ("ensemble", 1, "the ensemble: member b001 was trained on 1"),
+        ("single", 0, "single: member b000 was trained on 1"),
+        ("distilled", 0, "distilled: member b000 was trained on 1"),
+    ],
+)
+def test_model_that_saw_a_test_group_is_refused(toy, tmp_path, key, member, message):
+    paths = toy.paths() | toy.ensemble_files | dict.fromkeys(("single", "distilled"))
+    model = load_model(paths[key] or toy.paths("b000")["model"])
     tested = pl.read_csv(toy.paths()["test_groups"], separator="\t")["group"].to_list()
     members = list(model.members)
     seen = members[member]._replace(groups=(*members[member].groups, tested[0]))
     members[member] = seen
     replace(model, members=tuple(members)).save(tmp_path / "model.gbm")
-    outputs = {name: tmp_path / name for name in ("metrics", "comparison", "corrections", "p")}
-    with pytest.raises(InputError, match=f"b00{member} was trained on 1 .*'{tested[0]}'"):
+    names = ("metrics", "systems", "comparison", "corrections", "predictions")
+    outputs = {name: tmp_path / name for name in names}
+    with pytest.raises(InputError, match=f"{message} .*'{tested[0]}'"):
         evaluation.evaluate(
-            toy.paths() | {"model": tmp_path / "model.gbm"},
+            paths | {key: tmp_path / "model.gbm"},
             toy.config["dataset"],
             toy.config["evaluation"],
             1,
@@ -111,10 +130,10 @@ def test_model_that_saw_a_test_group_is_refused(toy, tmp_path, member):
 
 
 def test_every_system_is_judged_on_the_same_rows(judged):
-    systems = {"model", "base", "member b000", "member b001"}
+    systems = {"model", "base", "member b000", "member b001", *COMBINED}
     assert set(judged.metrics["system"]) == systems
     shape = judged.metrics.group_by("class", "metric", "weighted").agg(pl.col("system").n_unique())
-    assert set(shape["system"]) == {4}
+    assert set(shape["system"]) == {len(systems)}
     rows = judged.predictions
     codes = rows["label"].replace_strict(CLASSES, range(3)).to_numpy()
     for system, prefix in (("model", "probability"), ("base", "score")):
@@ -179,7 +198,7 @@ def test_corrections_count_the_calls_that_changed(judged):
 
 
 def test_without_base_scores_and_weights_the_files_are_complete(plain):
-    assert set(plain.metrics["system"]) == {"model", "member b000"}
+    assert set(plain.metrics["system"]) == {"model", "member b000", *COMBINED}
     assert not plain.metrics["weighted"].any()
     assert plain.comparison["base"].null_count() == plain.comparison.height
     assert plain.comparison["difference"].null_count() == plain.comparison.height
@@ -221,3 +240,157 @@ def test_few_test_groups_have_a_value_and_no_interval(request, kind):
     assert row["model"] > 0
     assert row["groups"] == donors
     assert {row[f"{n}_{e}"] for n in ("model", "difference") for e in ("low", "high")} == {None}
+
+
+# Every system
+
+
+def test_systems_are_the_base_the_members_every_combiner_and_the_rivals(many, judged, plain):
+    ranks = ["member best", "member median", "member worst"]
+    assert set(many.systems["system"]) == {"base", *ranks, *COMBINED, "single", "distilled"}
+    assert set(judged.systems["system"]) == {"base", *ranks, *COMBINED}
+    assert set(plain.systems["system"]) == {*ranks, *COMBINED}
+    assert many.systems.select(KEYS).is_unique().all()
+
+
+def test_lines_of_a_system_stand_together(many):
+    assert many.systems["system"].rle().len() == many.systems["system"].n_unique()
+
+
+def test_values_are_those_of_the_metrics(many):
+    known = many.systems.filter(~pl.col("metric").is_in(["corrected", "made"]))
+    joined = known.join(many.metrics, on=KEYS, suffix="_metrics")
+    shown = known.filter(~pl.col("system").str.starts_with("member"))
+    assert joined.height == shown.height > 100
+    assert joined["value"].equals(joined["value_metrics"], check_names=False)
+
+
+def test_best_median_and_worst_member_are_told_by_each_metrics_own_direction(many):
+    def values(rank):
+        rows = many.systems.filter(pl.col("system") == f"member {rank}")
+        rows = rows.sort("class", "metric", "weighted").drop_nulls("value")
+        return rows["metric"].to_list(), rows["value"].to_numpy()
+
+    metrics, best = values("best")
+    _, median = values("median")
+    _, worst = values("worst")
+    sign = np.where(np.isin(metrics, ["log_loss", "brier", "ece"]), -1, 1)
+    assert len(metrics) > 30
+    assert (sign * best >= sign * median).all()
+    assert (sign * median >= sign * worst).all()
+    assert (best != worst).any()
+
+
+def test_ranked_members_by_hand():
+    values = {"a": 0.2, "b": 0.5, "c": 0.3, "d": 0.9}
+    lines = [
+        (f"member {name}", "donor", metric, False, value, None)
+        for metric in ("average_precision", "log_loss")
+        for name, value in values.items()
+    ]
+    names = ("system", "class", "metric", "weighted", "value", "reason")
+    kinds = (pl.String, pl.String, pl.String, pl.Boolean, pl.Float64, pl.String)
+    schema = dict(zip(names, kinds, strict=True))
+    ranked = evaluation._ranked_members(pl.DataFrame(lines, schema=schema, orient="row"))
+    found = {(row[2], row[0]): row[4] for row in ranked.iter_rows()}
+    # Of four the median is the better of the two in the middle, which is a member.
+    expected = {"average_precision": (0.9, 0.5, 0.2), "log_loss": (0.2, 0.3, 0.9)}
+    for metric, three in expected.items():
+        for rank, value in zip(("best", "median", "worst"), three, strict=True):
+            assert found[metric, f"member {rank}"] == value
+
+
+@pytest.mark.parametrize(
+    ("final", "combiner", "expected"),
+    [
+        ("ensemble", "log_odds", "log_odds"),
+        ("ensemble", "weighted", "weighted"),
+        ("single", "log_odds", "single"),
+        ("distilled", "log_odds", "distilled"),
+    ],
+)
+def test_exactly_one_system_is_in_use(many_run, tmp_path, final, combiner, expected):
+    run = replace(many_run, folder=tmp_path)
+    for path in many_run.folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    known = read_json(run.ensemble_files["combiners"])["combiners"]
+    ensemble = replace(
+        load_model(run.ensemble_files["ensemble"]),
+        combiner={"name": combiner, "parameters": known[combiner]},
+    )
+    (tmp_path / "ensemble").unlink()
+    shutil.copytree(many_run.folder / "ensemble", tmp_path / "ensemble")
+    ensemble.save(run.ensemble_files["ensemble"])
+    model = load_model(run.paths()["model"])
+    (tmp_path / "model.gbm").unlink()
+    replace(model, facts=model.facts | {"final": final}).save(tmp_path / "model.gbm")
+    (tmp_path / "data").unlink()
+    systems = read(run.evaluate()).systems
+    assert set(systems.filter("in_use")["system"]) == {expected}
+
+
+def test_model_in_use_has_the_values_of_its_system(many):
+    (used,) = set(many.systems.filter("in_use")["system"])
+    assert used == "log_odds"
+    keys = KEYS[1:]
+    of_model = many.metrics.filter(system="model").select(*keys, model="value")
+    joined = many.systems.filter("in_use").join(of_model, on=keys)
+    assert joined.height == of_model.height
+    assert joined["value"].equals(joined["model"], check_names=False)
+
+
+@pytest.mark.parametrize("reference", ["base", "single"])
+def test_gain_over_a_reference_is_the_difference(many, reference):
+    keys = KEYS[1:]
+    name = f"over_{reference}"
+    known = many.systems.filter(system=reference).select(*keys, known="value")
+    joined = many.systems.join(known, on=keys, how="left").drop_nulls(["value", "known"])
+    assert (joined[name] - (joined["value"] - joined["known"])).abs().max() < 1e-12
+    assert joined.filter(system=reference)[name].abs().max() == 0
+    judged = joined.filter(metric="average_precision").filter(
+        ~pl.col("system").str.starts_with("member"), pl.col("system") != reference
+    )
+    assert judged.height > 20
+    assert (judged[f"{name}_low"] <= judged[name]).all()
+    assert (judged[name] <= judged[f"{name}_high"]).all()
+
+
+def test_gain_of_the_model_over_the_base_is_that_of_the_comparison(many):
+    keys = ["class", "metric", "weighted"]
+    used = many.systems.filter("in_use").join(many.comparison, on=keys, how="inner")
+    used = used.filter(pl.col("metric").is_in(["average_precision", "log_loss", "brier"]))
+    used = used.filter(pl.col("class") != "all")
+    assert used.height == 18
+    for end in ("", "_low", "_high"):
+        found, expected = used[f"over_base{end}"], used[f"difference{end}"]
+        np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), rtol=1e-6, atol=1e-9)
+
+
+def test_errors_corrected_and_made_are_counted_for_every_system(many, judged):
+    counted = many.systems.filter(pl.col("metric").is_in(["corrected", "made"]))
+    assert set(counted["system"]) == {*COMBINED, "single", "distilled"}
+    used = judged.systems.filter("in_use", ~pl.col("weighted"))
+    for metric in ("corrected", "made"):
+        found = dict(used.filter(metric=metric).select("class", "value").iter_rows())
+        expected = dict(judged.corrections.select("class", metric).iter_rows())
+        assert found == expected
+
+
+def test_without_base_scores_nothing_is_gained_over_them(plain):
+    assert not {"over_base", "corrected"} & {*plain.systems.columns, *plain.systems["metric"]}
+    assert plain.systems.height > 0
+
+
+def test_combiners_of_other_members_are_refused(many_run, tmp_path):
+    known = read_json(many_run.ensemble_files["combiners"]) | {"members": ["b000", "b007"]}
+    write_json(tmp_path / "combiners.json", known)
+    inputs = many_run.paths() | many_run.ensemble_files
+    config = many_run.config
+    with pytest.raises(InputError, match=r"combiners\.json is not of the members of .*delete"):
+        evaluation.evaluate(
+            inputs | {"combiners": tmp_path / "combiners.json"},
+            config["dataset"],
+            config["evaluation"],
+            1,
+            {},
+        )

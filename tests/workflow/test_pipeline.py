@@ -20,7 +20,8 @@ BATCHES = ("b000", "b001", "b002")
 BATCH_RULES = (
     "cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch", "diagnose_batch",
 )  # fmt: skip
-DOWNSTREAM = ("consolidate", "evaluate", "predict", "write_report")
+AFTER_COMBINING = ("consolidate", "evaluate", "predict", "write_report")
+DOWNSTREAM = ("cross_batch_scores", "combine_batches", *AFTER_COMBINING)
 
 
 def everything_of(batch: str) -> Counter:
@@ -74,7 +75,7 @@ def test_predict_rule_equals_prediction_in_memory(finished):
 
 def test_every_job_kept_to_its_declared_memory(finished):
     records = list((finished[0] / "results/usage").rglob("*.json"))
-    assert len(records) == 3 * len(BATCH_RULES) + 5
+    assert len(records) == 3 * len(BATCH_RULES) + 7
     for path in records:
         usage = pl.read_json(path)
         assert usage["peak_mb"].item() <= usage["declared_mb"].item(), path
@@ -140,6 +141,58 @@ def test_changed_key_repeats_what_depends_on_it_and_nothing_else(run):
     run.configure(config)
     repeated = {rule for rule, _ in run.planned()}
     assert repeated == {"calibrate_batch", "diagnose_batch", *DOWNSTREAM}
+
+
+def test_another_combiner_is_learned_without_a_batch_rule(run):
+    run.configure({**SMALL, "ensemble": {"combiner": "weighted"}})
+    assert run.planned() == Counter(
+        [(rule, None) for rule in ("combine_batches", *AFTER_COMBINING)]
+    )
+    run.ok()
+    folder = run.folder / "results"
+    parameters = pl.read_json(folder / "ensemble/combiners.json")["combiners"].struct.field(
+        "weighted"
+    )
+    combiner = load_model(folder).combiner
+    assert combiner["name"] == "weighted"
+    assert combiner["parameters"]["weights"] == parameters[0]["weights"]
+    systems = pl.read_csv(folder / "evaluation/systems.tsv", separator="\t")
+    assert set(systems.filter("in_use")["system"]) == {"weighted"}
+
+
+def test_another_final_model_trains_that_alone(run):
+    run.configure({**SMALL, "final": "single"})
+    assert run.planned() == Counter([(rule, None) for rule in ("train_single", *AFTER_COMBINING)])
+
+
+def test_rival_is_trained_and_judged_but_not_delivered(run):
+    run.configure({**SMALL, "ensemble": {"rivals": ["distilled"]}})
+    assert run.planned() == Counter([(rule, None) for rule in ("distil", *AFTER_COMBINING)])
+
+
+def test_best_candidate_is_delivered(run):
+    run.configure({**SMALL, "final": "best"})
+    done = jobs(run.ok())
+    assert done == Counter([(r, None) for r in ("train_single", "distil", *AFTER_COMBINING)])
+    folder = run.folder / "results"
+    table = pl.read_csv(folder / "model/candidates.tsv", separator="\t")
+    assert table["candidate"].to_list() == ["ensemble", "distilled", "single"]
+    chosen = table.row(by_predicate=pl.col("chosen"), named=True)
+    level = table.filter((pl.col("difference") == 0) | (pl.col("difference_low") <= 0))
+    assert chosen["trees"] == level["trees"].min()
+    model = load_model(folder)
+    assert model.facts["final"] == chosen["candidate"]
+    assert len(model.members) == chosen["members"]
+    test = set(pl.read_csv(folder / "dataset/test_groups.tsv", separator="\t")["group"])
+    assert not test & {group for member in model.members for group in member.groups}
+    systems = pl.read_csv(folder / "evaluation/systems.tsv", separator="\t")
+    assert {"single", "distilled", "base", "member best", "stacked"} <= set(systems["system"])
+    name = "log_odds" if chosen["candidate"] == "ensemble" else chosen["candidate"]
+    assert set(systems.filter("in_use")["system"]) == {name}
+    for path in (folder / "usage").rglob("*.json"):
+        usage = pl.read_json(path)
+        assert usage["peak_mb"].item() <= usage["declared_mb"].item(), path
+    assert run.planned() == Counter()
 
 
 def test_run_by_similarity_finishes_with_every_training_gene_in_one_batch(run):
