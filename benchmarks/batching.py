@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from features import BESIDE, LANDSCAPE, Rows, average_precision, read_rows
+from real_rows import BESIDE, LANDSCAPE, Rows, average_precision, read_rows
 from scipy.special import expit
 from sklearn.model_selection import GroupKFold
 

@@ -9,16 +9,15 @@ the score landscape (with, without) and in the number of batches (4, 14).
 
 import argparse
 import itertools
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
 import yaml
-from features import BASES, BESIDE, CHANNELS, SPAN, landscape
+from real_rows import BASES, SPAN, human_folder, landscape
 
-from genebatch.landscape import COLUMNS
+from genebatch.landscape import CHANNELS, COLUMNS
 
 REPOSITORY = Path(__file__).parents[1]
 LEAKY = ["num_exons", "total_exon_length", "total_intron_length", "avg_exon_length"]
@@ -47,9 +46,7 @@ def main() -> None:
     names = ["-".join(map(str, key)) for key in settings()]
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     options = parser.parse_args()
-    human = Path(os.environ.get("GENEBATCH_REAL_DATA", BESIDE)) / "human"
-    if not human.is_dir():
-        sys.exit(f"no real data in {human}; set GENEBATCH_REAL_DATA")
+    human = human_folder()
     for key in settings():
         name = "-".join(map(str, key))
         if name in options.only:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
-from features import BESIDE, LANDSCAPE, Rows, read_rows
+from real_rows import BESIDE, LANDSCAPE, Rows, read_rows
 from scipy.special import expit
 from scipy.stats import rankdata
 

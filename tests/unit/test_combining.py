@@ -17,7 +17,9 @@ KNOWN = [name for name in COMBINERS if name != "routed"]
 
 def combined(run, folder, ensemble=None, **changes):
     """Combine the batches of a run from other inputs; gives the table of probabilities."""
-    inputs = run.plan_files() | run.batch_lists() | {"scores": run.ensemble_files["scores"]} | changes
+    inputs = (
+        run.plan_files() | run.batch_lists() | {"scores": run.ensemble_files["scores"]} | changes
+    )
     names = {"model": "model.gbm", "combiners": "combiners.json", "combined": "combined.parquet"}
     outputs = {key: folder / name for key, name in names.items()}
     settings = run.config["ensemble"] | (ensemble or {})
