@@ -11,13 +11,10 @@ from genebatch.combiners import Honest
 from genebatch.files import InputError, digest
 from genebatch.learner import base_margins
 from genebatch.model import EnsembleModel
+from genebatch.resources import MOST_SCORES
 from genebatch.routing import distance_names
 from genebatch.rows import identity_names, label_codes, row_weights, score_columns
 from genebatch.tables import record_batches, table_columns
-
-# Scores that combiners are learned from, at most: 80 MB, and some minutes for the slowest. Above
-# it whole groups are left out; a few dozen weights need no more.
-MOST_SCORES = 20_000_000
 
 
 class Scores(NamedTuple):

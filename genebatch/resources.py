@@ -157,7 +157,9 @@ class Whole(NamedTuple):
 KNOWN_BYTES = 420
 PAGE_ROWS = 32_768  # rows of a page of a matrix on disk
 PAGES = 4  # held at once: one being read, one in use, XGBoost's read-ahead
-HONEST_BYTES = 80_000_000  # scores that combiners are learned from, at most
+# Scores that combiners are learned from, at most: 80 MB, and some minutes for the slowest. Above
+# it whole groups are left out; a few dozen weights need no more.
+MOST_SCORES = 20_000_000
 
 
 def _boosters(whole: Whole) -> float:
@@ -185,8 +187,8 @@ def _distil(whole: Whole) -> float:
 
 
 def _learned_from(whole: Whole) -> float:
-    scores = whole.shape.rows * whole.shape.n_classes * whole.n_members * 4
-    return min(scores, HONEST_BYTES)
+    scores = whole.shape.rows * whole.shape.n_classes * whole.n_members
+    return 4.0 * min(scores, MOST_SCORES)
 
 
 def _cross_batch(whole: Whole) -> float:
