@@ -87,8 +87,9 @@ def distil(
     names = [member.name for member in teacher.members]
     if len(names) < 2:
         raise InputError(
-            "final: distilled needs the models of two batches or more, and the plan has one; "
-            "lower batching.max_genes or batching.max_rows, or set final: single"
+            "a student needs the models of two batches or more, and the plan has one; take "
+            "distilled out of ensemble.rivals and final, or lower batching.max_genes or "
+            "batching.max_rows"
         )
     data = load_all(inputs, dataset, learner)
     parts = _parts(inputs["plan"], names, cv)

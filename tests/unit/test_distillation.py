@@ -208,7 +208,7 @@ def test_one_batch_is_no_teacher_of_another(toy, tmp_path):
     ensemble = load_model(toy.ensemble_files["ensemble"])
     replace(ensemble, members=ensemble.members[:1]).save(tmp_path / "one.gbm")
     with pytest.raises(
-        InputError, match=r"two batches or more.*batching\.max_genes.*final: single"
+        InputError, match=r"two batches or more.*ensemble\.rivals.*batching\.max_genes"
     ):
         taught(toy, tmp_path / "out", ensemble=tmp_path / "one.gbm")
     assert not (tmp_path / "out").exists()

@@ -171,7 +171,7 @@ def test_rival_is_trained_and_judged_but_not_delivered(run):
 
 
 def test_best_candidate_is_delivered(run):
-    run.configure({**SMALL, "final": "best"})
+    run.configure({**SMALL, "ensemble": {"rivals": ["single", "distilled"]}, "final": "best"})
     done = jobs(run.ok())
     assert done == Counter([(r, None) for r in ("train_single", "distil", *AFTER_COMBINING)])
     folder = run.folder / "results"
@@ -198,13 +198,19 @@ def test_best_candidate_is_delivered(run):
 def test_run_by_similarity_finishes_with_every_training_gene_in_one_batch(run):
     config = run.config
     config["batching"]["strategy"] = "similarity"
+    config["ensemble"] |= {"combiner": "routed"}
     run.configure(config)
     done = jobs(run.ok())
     assert done["describe_groups", None] == done["plan_batches", None] == 1
     results = run.folder / "results"
     groups = set(pl.read_parquet(results / "dataset/group_features.parquet")["group"])
-    held = [group for m in load_model(results).members for group in m.groups]
+    model = load_model(results)
+    held = [group for member in model.members for group in member.groups]
     assert sorted(held) == sorted(groups)
+    assert model.combiner["name"] == "routed"
+    shown = pl.read_csv(results / "evaluation/systems.tsv", separator="\t").filter("in_use")
+    assert shown["system"].unique().to_list() == ["routed"]
+    np.testing.assert_allclose(model.predict_proba(run.folder / "data/new").sum(axis=1), 1)
     times = pl.read_csv(results / "batches/times_held.tsv", separator="\t")
     assert times.filter(role="training")["groups"].to_list() == [0, len(groups), 0]
     assert run.planned() == Counter()

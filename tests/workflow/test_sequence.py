@@ -23,7 +23,7 @@ GENOME = {
     "sampling": {"rest": [{"above": 0.001, "fraction": 0.1}, {"above": 0, "fraction": 0.002}]},
     "call": {"sets": {"few": "data/few.txt"}, "band": [0.01, 1.0]},
     **{key: SMALL[key] for key in ("test", "batching", "cv", "learner", "explain", "evaluation")},
-    "final": SMALL["final"],
+    **{key: SMALL[key] for key in ("ensemble", "final")},
 }
 GENOME["sequence"]["n_shards"] = 2
 FEW = ("SIMG00003", "SIMG00020")

@@ -194,13 +194,9 @@ def similar_groups(wildcards):
 
 
 def trained_rivals():
-    """The models beside the ensemble that this run trains; a student needs two teachers."""
-    asked = set(config["ensemble"]["rivals"]) | (
-        {config["final"]} - {"ensemble", "best"}
-    )
-    if config["final"] == "best":
-        asked |= {"single", "distilled"} if len(manifest()) > 1 else {"single"}
-    return sorted(asked)
+    """The models beside the ensemble that this run trains."""
+    wanted = {config["final"]} - {"ensemble", "best"}
+    return sorted(wanted.union(config["ensemble"]["rivals"]))
 
 
 def rival_models(wildcards):
