@@ -2,21 +2,19 @@
 
 import logging
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from genebatch.batch_models import load_batches
 from genebatch.combiners import COMBINERS, Parameters, combine
-from genebatch.files import whole, write_json
+from genebatch.files import write_json
 from genebatch.honest_rows import read_honest, read_scores, score_series
 from genebatch.model import EQUAL, EnsembleModel, merge
 from genebatch.routing import read_routing
-from genebatch.tables import read_tsv
+from genebatch.tables import parquet_rows, read_tsv
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +80,7 @@ def _write_combined(
     by_fold: Mapping[int, Mapping[str, Parameters]],
     out: str | Path,
 ) -> None:
-    with whole(out) as temporary, ExitStack() as closing:
-        writer = None
+    with parquet_rows(out) as write:
         for scores in read_scores(path, model):
             found = np.empty((scores.rows.height, len(whole_fit), len(model.classes)))
             fold = scores.rows["fold"].to_numpy()
@@ -95,7 +92,4 @@ def _write_combined(
                     found[rows, place] = combine(
                         name, parameters, scores.log_odds[rows], near, model.rest
                     )
-            table = scores.rows.hstack(score_series(whole_fit, model.classes, found)).to_arrow()
-            if writer is None:
-                writer = closing.enter_context(pq.ParquetWriter(temporary, table.schema))
-            writer.write_table(table.cast(writer.schema))
+            write(scores.rows.hstack(score_series(whole_fit, model.classes, found)))

@@ -2,24 +2,22 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from scipy.special import logit
 
 from genebatch.batch_models import load_batches
 from genebatch.calibration import Calibrator, fold_calibrators
 from genebatch.dataset import described, read_groups
-from genebatch.files import InputError, read_json, whole
+from genebatch.files import InputError, read_json
 from genebatch.honest_rows import score_series
 from genebatch.model import EQUAL, Member, merge
 from genebatch.routing import distance_series, read_routing
 from genebatch.rows import identity_columns, label_codes, row_columns, row_weights
-from genebatch.tables import read_tsv, record_batches
+from genebatch.tables import parquet_rows, read_tsv, record_batches
 
 log = logging.getLogger(__name__)
 
@@ -79,12 +77,11 @@ def cross_batch_scores(
     held = places.select("group", "batch", "fold")
     routing = read_routing(inputs, names)
     rows = 0
-    with whole(output) as temporary, ExitStack() as closing:
+    with parquet_rows(output) as write:
         own = [
             _OutOfFold(member, everyone.classes, paths[member.name], use_weights)
             for member in everyone.members
         ]
-        writer = None
         columns = row_columns(everyone.features, roles)
         for frame in read_groups(shards, places, columns, roles.group):
             identity = identity_columns(frame, roles, dataset)
@@ -95,11 +92,8 @@ def cross_batch_scores(
             part = part.hstack(score_series(names, everyone.classes, log_odds))
             if routing is not None:
                 part = part.hstack(distance_series(frame, routing, names))
-            table = part.to_arrow()
-            if writer is None:
-                writer = closing.enter_context(pq.ParquetWriter(temporary, table.schema))
-            writer.write_table(table.cast(writer.schema))
-            rows += table.num_rows
+            write(part)
+            rows += part.height
         for batch in own:
             batch.check_end()
     log.info("%s rows scored by %d members", f"{rows:,}", len(own))

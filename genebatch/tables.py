@@ -4,8 +4,8 @@ import difflib
 import glob
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genebatch.files import InputError, digest
+from genebatch.files import InputError, digest, whole
 
 # Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
 BATCH_ROWS = 8192
@@ -133,6 +133,26 @@ def record_batches(
             )
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{path} cannot be read (truncated?): {error}") from error
+
+
+@contextmanager
+def parquet_rows(path: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """Give a function that appends frames to a Parquet file, which is whole when the block ends.
+
+    The first frame says what the columns are; of a block that wrote none nothing is left.
+    """
+    with whole(path) as temporary, ExitStack() as closing:
+        writers: list[pq.ParquetWriter] = []
+
+        def write(frame: pl.DataFrame) -> None:
+            table = frame.to_arrow()
+            if not writers:
+                writers.append(closing.enter_context(pq.ParquetWriter(temporary, table.schema)))
+            writers[0].write_table(table.cast(writers[0].schema))
+
+        yield write
+        if not writers:
+            raise InputError(f"there are no rows to write into {path}")
 
 
 def read_table(table: Any, columns: Sequence[str]) -> Iterator[pl.DataFrame]:

@@ -12,6 +12,7 @@ from genebatch.tables import (
     common_schema,
     find_shards,
     open_shard,
+    parquet_rows,
     read_table,
     read_tsv,
     record_batches,
@@ -184,3 +185,21 @@ def test_what_a_killed_job_left_of_a_shard_is_no_shard(tmp_path):
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "part-000.parquet")
     (tmp_path / ".abc.part.parquet").write_bytes(b"PAR1")
     assert find_shards(tmp_path) == [tmp_path / "part-000.parquet"]
+
+
+def test_frames_are_appended_and_the_file_is_whole_at_the_end(tmp_path):
+    out = tmp_path / "rows.parquet"
+    with parquet_rows(out) as write:
+        write(pl.DataFrame({"x": [1, 2]}))
+        assert not out.exists()
+        write(pl.DataFrame({"x": [3]}))
+    assert pl.read_parquet(out)["x"].to_list() == [1, 2, 3]
+
+
+def test_nothing_is_left_of_rows_that_could_not_be_written(tmp_path):
+    with pytest.raises(InputError, match="no rows to write"), parquet_rows(tmp_path / "a.parquet"):
+        pass
+    with pytest.raises(ZeroDivisionError), parquet_rows(tmp_path / "b.parquet") as write:
+        write(pl.DataFrame({"x": [1]}))
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
