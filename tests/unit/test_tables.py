@@ -197,9 +197,12 @@ def test_frames_are_appended_and_the_file_is_whole_at_the_end(tmp_path):
 
 
 def test_nothing_is_left_of_rows_that_could_not_be_written(tmp_path):
+    def write_and_fail(write):
+        write(pl.DataFrame({"x": [1]}))
+        raise ZeroDivisionError
+
     with pytest.raises(InputError, match="no rows to write"), parquet_rows(tmp_path / "a.parquet"):
         pass
     with pytest.raises(ZeroDivisionError), parquet_rows(tmp_path / "b.parquet") as write:
-        write(pl.DataFrame({"x": [1]}))
-        raise ZeroDivisionError
+        write_and_fail(write)
     assert list(tmp_path.iterdir()) == []
