@@ -111,8 +111,9 @@ def run(folder: Path, table: Path, kind: str, n_batches: int) -> None:
     }
     (folder / "real.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     snakefile = str(REPOSITORY / "Snakefile")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--cores", "1"]
-    command += ["--configfile", "real.yaml", "--resources", "mem_mb=8000", "--quiet", *TARGETS]
+    command = [sys.executable, "-m", "snakemake", *TARGETS, "--snakefile", snakefile]
+    command += ["--cores", "1"]
+    command += ["--configfile", "real.yaml", "--resources", "mem_mb=8000", "--quiet"]
     subprocess.run(command, cwd=folder, check=True)
 
 
