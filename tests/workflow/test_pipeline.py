@@ -1,5 +1,6 @@
 """Promises of the whole workflow, on a small example."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,8 +21,8 @@ BATCHES = ("b000", "b001", "b002")
 BATCH_RULES = (
     "cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch", "diagnose_batch",
 )  # fmt: skip
-AFTER_COMBINING = ("consolidate", "evaluate", "predict", "write_report")
-DOWNSTREAM = ("cross_batch_scores", "combine_batches", *AFTER_COMBINING)
+AFTER_COMBINING = ("consolidate", "estimate", "evaluate", "predict", "write_report")
+DOWNSTREAM = ("cross_batch_scores", "combine_batches", "rank_groups", *AFTER_COMBINING)
 
 
 def everything_of(batch: str) -> Counter:
@@ -75,10 +76,25 @@ def test_predict_rule_equals_prediction_in_memory(finished):
 
 def test_every_job_kept_to_its_declared_memory(finished):
     records = list((finished[0] / "results/usage").rglob("*.json"))
-    assert len(records) == 3 * len(BATCH_RULES) + 7
+    assert len(records) == 3 * len(BATCH_RULES) + 9
     for path in records:
         usage = pl.read_json(path)
         assert usage["peak_mb"].item() <= usage["declared_mb"].item(), path
+
+
+def test_rules_about_all_batches_have_the_memory_of_the_plan(finished):
+    results = finished[0] / "results"
+    planned = json.loads((results / "batches/memory.json").read_text())
+    for rule in ("cross_batch_scores", "combine_batches", "consolidate", "estimate", "evaluate"):
+        usage = json.loads((results / f"usage/{rule}/all.json").read_text())
+        assert usage["declared_mb"] == planned[rule], rule
+
+
+@pytest.mark.parametrize("final", ["ensemble", "single", "best"])
+def test_dry_run_before_there_is_a_plan(empty_run, final):
+    empty_run.configure({**SMALL, "final": final})
+    rules = {rule for rule, _ in empty_run.planned()}
+    assert {"analyze_dataset", "plan_batches", *DOWNSTREAM} <= rules
 
 
 def test_second_run_has_nothing_to_do(run):
@@ -136,7 +152,8 @@ def test_changed_key_repeats_what_depends_on_it_and_nothing_else(run):
     config = run.config
     config["evaluation"]["n_replicates"] = 25
     run.configure(config)
-    assert run.planned() == Counter([("evaluate", None), ("write_report", None)])
+    repeated = ("estimate", "evaluate", "write_report")
+    assert run.planned() == Counter([(rule, None) for rule in repeated])
     config = {**SMALL, "calibration": {"method": "sigmoid"}}
     run.configure(config)
     repeated = {rule for rule, _ in run.planned()}
@@ -146,7 +163,7 @@ def test_changed_key_repeats_what_depends_on_it_and_nothing_else(run):
 def test_another_combiner_is_learned_without_a_batch_rule(run):
     run.configure({**SMALL, "ensemble": {"combiner": "weighted"}})
     assert run.planned() == Counter(
-        [(rule, None) for rule in ("combine_batches", *AFTER_COMBINING)]
+        [(rule, None) for rule in ("combine_batches", "rank_groups", *AFTER_COMBINING)]
     )
     run.ok()
     folder = run.folder / "results"
