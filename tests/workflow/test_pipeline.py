@@ -1,5 +1,6 @@
 """Promises of the whole workflow, on a small example."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -79,6 +80,21 @@ def test_every_job_kept_to_its_declared_memory(finished):
     for path in records:
         usage = pl.read_json(path)
         assert usage["peak_mb"].item() <= usage["declared_mb"].item(), path
+
+
+def test_rules_about_all_batches_have_the_memory_of_the_plan(finished):
+    results = finished[0] / "results"
+    planned = json.loads((results / "batches/memory.json").read_text())
+    for rule in ("cross_batch_scores", "combine_batches", "consolidate", "estimate", "evaluate"):
+        usage = json.loads((results / f"usage/{rule}/all.json").read_text())
+        assert usage["declared_mb"] == planned[rule], rule
+
+
+@pytest.mark.parametrize("final", ["ensemble", "single", "best"])
+def test_dry_run_before_there_is_a_plan(empty_run, final):
+    empty_run.configure({**SMALL, "final": final})
+    rules = {rule for rule, _ in empty_run.planned()}
+    assert {"analyze_dataset", "plan_batches", *DOWNSTREAM} <= rules
 
 
 def test_second_run_has_nothing_to_do(run):

@@ -4,7 +4,8 @@ import math
 import os
 from functools import lru_cache
 
-from snakemake.exceptions import WorkflowError
+from snakemake.common.tbdstring import TBDString
+from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
 
 try:
     from genebatch import ALGORITHM
@@ -236,10 +237,17 @@ def batch_memory(rule_name):
 
 
 def planned_memory(rule_name):
-    """Resource function: the plan's estimate of a rule about all batches."""
+    """Resource function: the plan's estimate of a rule about all batches.
+
+    Before the plan it is not known: a dry run then prints `<TBD>`. Snakemake asks again before it
+    starts a job.
+    """
 
     def inner(wildcards, attempt):
-        path = str(checkpoints.plan_batches.get().output.memory)
+        try:
+            path = str(checkpoints.plan_batches.get().output.memory)
+        except IncompleteCheckpointException:
+            return TBDString()
         with open(path) as stream:
             return scaled(json.load(stream)[rule_name], attempt)
 
