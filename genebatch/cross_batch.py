@@ -59,7 +59,7 @@ def cross_batch_scores(
     output
         Parquet: identity columns, `batch` and `fold` (of the first batch that holds the group),
         for each member and class the calibrated log-odds `{member}:{class}`, float32, and where
-        batches are of similar groups the distance to each member's, `distance:{member}`. Rows in
+        batches are of similar groups the distance to each member's, `distance_{member}`. Rows in
         the order of the shards.
 
     Raises

@@ -54,4 +54,4 @@ def distance_series(
 
 def distance_names(members: Sequence[str]) -> list[str]:
     """Names of the columns that hold the distance of a row to each member's groups."""
-    return [f"distance:{member}" for member in members]
+    return [f"distance_{member}" for member in members]

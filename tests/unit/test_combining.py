@@ -180,7 +180,7 @@ def routed(toy, honest, toy_rows, tmp_path):
         pl.when(pl.col("batch") == member).then(0.1).otherwise(3.0).cast(pl.Float32)
         for member in MEMBERS
     ]
-    names = [f"distance:{member}" for member in MEMBERS]
+    names = [f"distance_{member}" for member in MEMBERS]
     rows = honest.with_columns(**dict(zip(names, distance, strict=True)))
     rows.write_parquet(tmp_path / "routed.parquet")
     described = {"columns": ["signal_donor"], "mean": [1.0], "scale": [2.0]}
@@ -212,7 +212,7 @@ def test_routed_is_learned_where_rows_have_distances(toy, toy_rows, routed, tmp_
 def test_routed_probabilities_use_the_distances_of_the_table(toy, routed, tmp_path):
     found = combined(toy, tmp_path / "out", **routed)
     rows = pl.read_parquet(routed["scores"])
-    near = rows.select("distance:b000", "distance:b001").to_numpy()
+    near = rows.select("distance_b000", "distance_b001").to_numpy()
     ensemble = load_model(toy.ensemble_files["ensemble"])
     honest = read_honest(routed["scores"], toy.paths()["plan"], ensemble, True)
     for number in range(3):

@@ -288,7 +288,7 @@ def test_missing_batch_is_refused_and_nothing_is_written(toy, tmp_path):
 def test_distances_to_each_member_stand_beside_its_scores(toy, toy_rows, table, tmp_path):
     found = scored(toy, tmp_path / "s.parquet", **similar(toy, toy_rows, tmp_path))
     assert found.select(table.columns).equals(table)
-    assert set(found.columns) - set(table.columns) == {f"distance:{name}" for name in MEMBERS}
+    assert set(found.columns) - set(table.columns) == {f"distance_{name}" for name in MEMBERS}
     # By hand: one column, standardised by mean 1 and scale 2; centroids are means over groups.
     rows = found.select("group", "position").join(
         toy_rows, left_on=["group", "position"], right_on=["gene_id", "position"], how="left"
@@ -299,7 +299,7 @@ def test_distances_to_each_member_stand_beside_its_scores(toy, toy_rows, table, 
         own = plan.filter(pl.col("batch") == batch)["group"]
         centre = groups.filter(pl.col("group").is_in(own.implode()))["signal_donor"].mean()
         expected = ((rows["signal_donor"] - 1) / 2 - centre).abs()
-        np.testing.assert_allclose(found[f"distance:{batch}"], expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found[f"distance_{batch}"], expected, rtol=1e-4, atol=1e-6)
 
 
 def similar(run, rows, folder):
