@@ -10,6 +10,7 @@ import polars as pl
 from genebatch.ambiguity import Decomposition, decompose
 from genebatch.files import InputError, first_names
 from genebatch.metrics import CLIP, checked_probabilities, checked_weights
+from genebatch.routing import DISTANCE
 from genebatch.rows import base_scores, label_codes, plain_weights, score_columns
 from genebatch.tables import BATCH_ROWS, record_batches, table_columns
 
@@ -69,7 +70,7 @@ def read_layout(cross_batch: str | Path, combined: str | Path, combiner: str) ->
         )
     scores = set(score_columns(classes).values())
     known = scores.union(IDENTITY)
-    other = [name for name in columns[0] if name not in known]
+    other = [n for n in columns[0] if n not in known and not n.startswith(DISTANCE)]
     members = list(dict.fromkeys(name.partition(":")[0] for name in other))
     lacking = {f"{m}:{c}" for m in members for c in classes} ^ set(other)
     if lacking or not members:

@@ -9,6 +9,8 @@ import polars as pl
 from genebatch.files import read_json
 from genebatch.group_features import centroids, standardise
 
+DISTANCE = "distance_"  # begins the names of columns that hold a distance
+
 
 def read_routing(inputs: Mapping[str, Any], members: Sequence[str]) -> dict[str, Any] | None:
     """What `distances` needs for some batches, or None where batches are not of similar groups.
@@ -54,4 +56,4 @@ def distance_series(
 
 def distance_names(members: Sequence[str]) -> list[str]:
     """Names of the columns that hold the distance of a row to each member's groups."""
-    return [f"distance_{member}" for member in members]
+    return [DISTANCE + member for member in members]

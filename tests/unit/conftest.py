@@ -43,6 +43,7 @@ CONFIG = {
     "batching": {"max_genes": 10, "min_genes": 2, "min_positives": 1},
     "cv": {"n_splits": 3, "stop_fraction": 0.3},
     "learner": {"n_estimators": 40, "learning_rate": 0.2, "early_stopping_rounds": 5},
+    "ensemble": {"combiner": "log_odds"},
     "explain": {"rows": 120, "families": {"signals": ["signal_*"]}},
     "evaluation": {"n_replicates": 100},
 }

@@ -38,7 +38,7 @@ SMALL = {
     },
     "explain": {"rows": 40},
     "evaluation": {"n_replicates": 20},
-    "ensemble": {"rivals": []},  # a rival takes as long as all batches
+    "ensemble": {"rivals": [], "combiner": "log_odds"},  # a rival takes as long as all batches
     "final": "ensemble",
     "predict": {"tables": {"new": "data/new"}},
 }  # fmt: skip

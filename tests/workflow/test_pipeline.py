@@ -17,6 +17,7 @@ from running import REPOSITORY, SMALL, Run, jobs
 
 pytestmark = pytest.mark.workflow
 
+RIVALS = ["single", "distilled"]
 BATCHES = ("b000", "b001", "b002")
 BATCH_RULES = (
     "cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch", "diagnose_batch",
@@ -183,12 +184,12 @@ def test_another_final_model_trains_that_alone(run):
 
 
 def test_rival_is_trained_and_judged_but_not_delivered(run):
-    run.configure({**SMALL, "ensemble": {"rivals": ["distilled"]}})
+    run.configure({**SMALL, "ensemble": {"rivals": ["distilled"], "combiner": "log_odds"}})
     assert run.planned() == Counter([(rule, None) for rule in ("distil", *AFTER_COMBINING)])
 
 
 def test_best_candidate_is_delivered(run):
-    run.configure({**SMALL, "ensemble": {"rivals": ["single", "distilled"]}, "final": "best"})
+    run.configure({**SMALL, "ensemble": SMALL["ensemble"] | {"rivals": RIVALS}, "final": "best"})
     done = jobs(run.ok())
     assert done == Counter([(r, None) for r in ("train_single", "distil", *AFTER_COMBINING)])
     folder = run.folder / "results"
