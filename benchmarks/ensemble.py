@@ -34,12 +34,12 @@ HEAD = """# The ensemble, its combiners and its rivals on real genes
 
 Whole runs of the workflow (`python benchmarks/ensemble.py FOLDER`) with default settings but for
 the number of groups in a batch and `ensemble.combiner: log_odds`: human protein-coding genes in 360
-clusters of overlapping and paralogous genes, a quarter of the clusters set aside before anything else, 3-base words but no
-5-base words, nothing from the annotation. `mouse`: the base model never saw human sequence; `mane`:
-it was trained on these genes, so its scores are optimistic. Figures are weighted to the prevalence
-of the genome; in brackets the difference to the base scores and to the single model with 95 %
-intervals of 500 draws of clusters. Members: best, median and worst by each figure. No choice has
-seen the test clusters.
+clusters of overlapping and paralogous genes, a quarter of the clusters set aside before anything
+else, 3-base words but no 5-base words, nothing from the annotation. `mouse`: the base model never
+saw human sequence; `mane`: it was trained on these genes, so its scores are optimistic. Figures are
+weighted to the prevalence of the genome; in brackets 95 % intervals of 500 draws of clusters of the
+difference to the base scores and to the single model. Members: best, median and worst by each
+figure. No choice has seen the test clusters.
 """
 
 
