@@ -288,11 +288,8 @@ def _fitting_members(
         batches = STRATEGIES[batching["strategy"]](training, n_batches, batching)
         parts = overlapping(training, batches, batching["overlap"], batching["seed"])
         largest = max(int(rows[part].sum()) for part in parts)
-        most = int(np.bincount(batches).max())
         need = _needed(shape, largest)
-        if most > batching["max_genes"]:
-            reason = f"a batch has {most:,} groups, batching.max_genes={batching['max_genes']}"
-        elif need > budget_mb:
+        if need > budget_mb:
             reason = f"a batch of {largest:,} rows needs {need} MB of the {budget_mb} MB allowed"
         elif batching["max_rows"] is not None and largest > batching["max_rows"]:
             reason = f"a batch has {largest:,} rows, batching.max_rows={batching['max_rows']}"

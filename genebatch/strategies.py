@@ -71,8 +71,7 @@ def similar(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) ->
     ordered = genes.with_row_index("place").sort("group")
     vectors = ordered.select(pl.col(r"^similar\..*$").cast(pl.Float64)).to_numpy()
     rows, place = ordered["rows"].to_numpy().astype(float), ordered["place"].to_numpy()
-    fewest = min(batching["min_genes"], genes.height // n_batches)
-    most = max(batching["max_genes"], math.ceil(genes.height / n_batches))
+    fewest, most = _group_limits(genes.height, n_batches, batching)
     parts = np.empty(genes.height, int)
     pending = [(np.arange(genes.height), 0, n_batches)]
     while pending:
@@ -93,21 +92,19 @@ def similar(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) ->
 def adaptive(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) -> np.ndarray:
     """Batches of equal complexity, the most complex groups first, hence in the smallest batches.
 
-    Each batch takes the next groups up to an equal share of the complexity that is left, and at
-    least `min_genes`. Ties go by name. The last batches may hold more than `max_genes` groups;
-    the plan then asks for more batches.
+    Each batch takes the next groups up to an equal share of the complexity that is left, as near
+    as `min_genes` and `max_genes` allow. There are more than `n_batches` where `max_genes` would
+    otherwise make a batch hold more than its share. Ties go by name.
     """
     held = complexity(genes)
     order = np.lexsort((genes["group"].rank("ordinal").to_numpy(), -np.round(held, SHARE_DECIMALS)))
-    fewest = max(min(batching["min_genes"], genes.height // n_batches), 1)
+    most_batches = max(genes.height // max(batching["min_genes"], 1), n_batches)
+    for number in range(n_batches, most_batches + 1):
+        sizes = _falling_sizes(held[order], number, batching)
+        if not _crowded(held[order], sizes, batching):
+            break
     parts = np.empty(genes.height, int)
-    start = 0
-    for batch in range(n_batches):
-        left = n_batches - batch - 1
-        coming = held[order[start:]]
-        end = start + _nearest_cut(coming, 1 / (left + 1), fewest, len(coming) - left * fewest)
-        parts[order[start:end]] = batch
-        start = end
+    parts[order] = np.repeat(np.arange(len(sizes)), sizes)
     return parts
 
 
@@ -150,6 +147,36 @@ def complexity(genes: pl.DataFrame) -> np.ndarray:
     # Null where there are no base scores.
     terms += [loss.to_numpy() for loss in genes.select("^base_log_loss$") if not loss.null_count()]
     return np.mean([term / term.sum() for term in terms if term.sum() > 0], axis=0)
+
+
+def _group_limits(n_groups: int, n_batches: int, batching: Mapping[str, Any]) -> tuple[int, int]:
+    """Fewest and most groups of a batch; where that many batches allow no other, what they need."""
+    fewest = max(min(batching["min_genes"], n_groups // n_batches), 1)
+    return fewest, max(batching["max_genes"], math.ceil(n_groups / n_batches))
+
+
+def _falling_sizes(
+    complexities: np.ndarray, n_batches: int, batching: Mapping[str, Any]
+) -> np.ndarray:
+    """Groups of each batch where each takes an equal share of what is left."""
+    fewest, most = _group_limits(len(complexities), n_batches, batching)
+    sizes = []
+    for left in reversed(range(n_batches)):
+        coming = complexities[sum(sizes) :]
+        low = max(fewest, len(coming) - left * most)
+        high = min(most, len(coming) - left * fewest)
+        sizes.append(_nearest_cut(coming, 1 / (left + 1), low, high))
+    return np.array(sizes)
+
+
+def _crowded(complexities: np.ndarray, sizes: np.ndarray, batching: Mapping[str, Any]) -> bool:
+    """Whether max_genes makes a batch larger, and more than an equal share of the complexity."""
+    unlimited = batching | {"max_genes": len(complexities)}
+    larger = sizes > _falling_sizes(complexities, len(sizes), unlimited)
+    ends = np.cumsum(sizes)
+    # Less its simplest group, as a cut may lie half a group beyond the share.
+    held = np.add.reduceat(complexities, ends - sizes) - complexities[ends - 1]
+    return bool((larger & (np.round(held - 1 / len(sizes), SHARE_DECIMALS) > 0)).any())
 
 
 def _along_principal_axis(vectors: np.ndarray) -> np.ndarray:
