@@ -473,7 +473,9 @@ def test_base_scores_are_judged_as_they_are(out_of_fold):
         pl.lit(0).alias("fold"),
         *(pl.Series(name, values) for name, values in scores.items()),
     )
-    table = training.fold_metrics(rows, CLASSES).filter(system="base", weighted=False)
+    table = training.fold_metrics(rows, {"classes": CLASSES, "rest_class": None}).filter(
+        system="base", weighted=False
+    )
     donor = table.filter(pl.col("class") == "donor", pl.col("metric") == "brier")["value"].item()
     assert donor == pytest.approx((0.1**2 + 0 + 0.4**2 + 0.8**2) / 4)
     overall = table.filter(pl.col("class") == "all", pl.col("metric") == "log_loss")
