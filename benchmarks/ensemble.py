@@ -45,8 +45,8 @@ figure. No choice has seen the test clusters.
   every interval of the delivered model excludes zero for both classes on both base models. Without
   it mane acceptors are not distinguishable from the base scores in average precision.
 - **The ensemble loses to one model of all rows** wherever there is much to learn: with 4 batches
-  donors by .001 and acceptors by .001 to .003, which is near the .002 that was hoped for; with 14 by
-  .004 to .005 (mean of log-odds) or .003 to .004 (`stacked`). Members of 5,000 rows stop early and
+  donors by .001 and acceptors by .001 to .003, around the .002 that was hoped for; with 14 by .004
+  to .005 (mean of log-odds) or .003 to .004 (`stacked`). Members of 5,000 rows stop early and
   lack what more genes would have taught them, and no combiner brings that back. Where there is
   little to learn (without the landscape) 4 batches, and on mane 14, are as good. `final: best`
   delivered the single model in all of these runs, for a third to a ninth of the trees, and was

@@ -1,12 +1,12 @@
 """The finished models of all batches of a plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from genebatch.files import InputError
-from genebatch.model import EnsembleModel, load_model
+from genebatch.model import EnsembleModel, Member, load_model
 
 
 def load_batches(
@@ -24,16 +24,18 @@ def load_batches(
     for path in paths:
         model = load_model(path, threads=threads)
         loaded[model.members[0].name] = model
-    missing = sorted(set(manifest["batch"]) - loaded.keys())
-    if missing:
-        raise InputError(f"the models of batches {', '.join(missing)} are missing; run them again")
-    _refuse_other_plans(loaded, manifest)
+    refuse_other_plans((model.members[0] for model in loaded.values()), manifest)
     return loaded
 
 
-def _refuse_other_plans(models: Mapping[str, EnsembleModel], manifest: pl.DataFrame) -> None:
+def refuse_other_plans(members: Iterable[Member], manifest: pl.DataFrame) -> None:
+    """Raise unless there is a member for every batch of the manifest, trained on what it names."""
+    found = {member.name: member.facts["key"] for member in members}
     keys = dict(manifest.select("batch", "key").iter_rows())
-    stale = sorted(n for n in keys if models[n].members[0].facts["key"] != keys[n])
+    missing = sorted(keys.keys() - found.keys())
+    if missing:
+        raise InputError(f"the models of batches {', '.join(missing)} are missing; run them again")
+    stale = sorted(name for name in keys if found[name] != keys[name])
     if stale:
         raise InputError(
             f"the models of batches {', '.join(stale)} were trained for another plan or other "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from genebatch.batch_models import refuse_other_plans
 from genebatch.candidates import Candidate, compare_candidates
 from genebatch.files import InputError, read_json, write_tsv
 from genebatch.gene_plan import read_gene_groups
@@ -48,12 +49,14 @@ def consolidate(
         `candidates.compare_candidates`).
     """
     ensemble = load_model(inputs["ensemble"])
+    refuse_other_plans(ensemble.members, read_tsv(inputs["manifest"]))
     candidates = [
         Candidate("ensemble", prune(ensemble), inputs["combined"], ensemble.combiner["name"])
     ]
     for name in ("single", "distilled"):
         if inputs.get(name):
             model = load_model(inputs[name])
+            _refuse_other_groups(model, ensemble, inputs[name])
             candidates.append(Candidate(name, model, inputs[f"{name}_honest"], name))
     compared = compare_candidates(candidates, final)
     chosen = next(each for each in candidates if each.name == _chosen(compared))
@@ -68,6 +71,19 @@ def consolidate(
     model.save_pickle(outputs["pickle"])
     size = Path(outputs["model"]).stat().st_size / 1e6
     log.info("%s: %d members, %.1f MB", chosen.name, len(model.members), size)
+
+
+def _refuse_other_groups(rival: EnsembleModel, ensemble: EnsembleModel, path: str | Path) -> None:
+    """Raise unless a rival was trained on the groups of all batches."""
+    trained, wanted = (
+        {group for member in model.members for group in member.groups}
+        for model in (rival, ensemble)
+    )
+    if trained != wanted:
+        raise InputError(
+            f"{path} was trained on {len(trained):,} groups, not on the {len(wanted):,} of the "
+            "batches; delete it and run again"
+        )
 
 
 def _chosen(compared: pl.DataFrame) -> str:

@@ -32,7 +32,8 @@ def consolidated(toy, folder, final="ensemble", prevalence=None, **changes):
 def stand_in(toy, folder, name, member=0, **changes):
     """One batch's model as if it were a rival, with honest probabilities for it to be judged by."""
     ensemble = load_model(toy.ensemble_files["ensemble"])
-    chosen = ensemble.members[member]._replace(name=name)
+    groups = tuple(sorted(group for each in ensemble.members for group in each.groups))
+    chosen = ensemble.members[member]._replace(name=name, groups=groups)
     model = replace(ensemble, members=(chosen,), combiner=EQUAL, facts={"algorithm": 0} | changes)
     model.save(folder / f"{name}.gbm")
     rows = pl.read_parquet(toy.ensemble_files["combined"])
@@ -309,3 +310,22 @@ def test_model_of_thinned_rows_is_calibrated_on_the_whole_of_fresh_genes(thinned
     # The bins above hold the few rows whose like were thinned out of the training rows.
     table = reliability(y, shifted, weight).filter(pl.col("mean_probability") < 0.4)
     np.testing.assert_allclose(table["mean_probability"], table["observed"], atol=0.1)
+
+
+def test_ensemble_of_another_plan_is_refused(toy, tmp_path):
+    manifest = pl.read_csv(toy.paths()["manifest"], separator="\t")
+    manifest.with_columns(pl.lit("other").alias("key")).write_csv(
+        tmp_path / "manifest.tsv", separator="\t"
+    )
+    with pytest.raises(InputError, match="b000, b001 were trained for another plan"):
+        consolidated(toy, tmp_path / "out", manifest=tmp_path / "manifest.tsv")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rival_that_was_trained_on_other_groups_is_refused(toy, tmp_path):
+    rivals = stand_in(toy, tmp_path, "single")
+    model = load_model(rivals["single"])
+    fewer = model.members[0]._replace(groups=model.members[0].groups[1:])
+    replace(model, members=(fewer,)).save(rivals["single"])
+    with pytest.raises(InputError, match=r"single\.gbm was trained on .* groups, not on the"):
+        consolidated(toy, tmp_path / "out", **rivals)
