@@ -209,7 +209,7 @@ def _consolidate(whole: Whole) -> float:
 
 def _estimate(whole: Whole) -> float:
     rows = whole.shape.rows * (170 + 28 * whole.shape.n_classes)
-    return (BASE_MB + 60) * MB + rows + _boosters(whole)
+    return BASE_MB * MB + rows + _boosters(whole)
 
 
 # Systems that the evaluation draws intervals of: combiners, rivals, the model, the base scores.
