@@ -96,11 +96,10 @@ def inspect(options: argparse.Namespace) -> None:
     model = load_model(options.model)
     final = model.facts.get("final")  # a batch's own model is no final one
     print(f"final model: {final}" if final else "not a final model")
-    trees = sum(member.n_trees for member in model.members)
     count = len(model.members)
     batches = len(model.facts["batches"]) if final == "ensemble" else count
     others = f" of {batches} batches, the others without weight" * (batches > count)
-    print(f"{count} member{'s' * (count > 1)}{others}, {trees:,} trees in all")
+    print(f"{count} member{'s' * (count > 1)}{others}, {model.n_trees:,} trees in all")
     print(f"combiner: {_combiner_text(model)}")
     print(f"classes: {', '.join(model.classes)}")
     counts = model.n_features_in_ - model.features.n_dense

@@ -55,11 +55,6 @@ class Candidate(NamedTuple):
     honest: str | Path
     system: str
 
-    @property
-    def trees(self) -> int:
-        """Trees that a prediction asks."""
-        return sum(member.n_trees for member in self.model.members)
-
 
 def compare_candidates(candidates: Sequence[Candidate], final: str) -> pl.DataFrame:
     """Held-out log loss of the candidates, and which of them becomes the final model.
@@ -113,7 +108,7 @@ def compare_candidates(candidates: Sequence[Candidate], final: str) -> pl.DataFr
             n_groups,
             len(groups),
             len(each.model.members),
-            each.trees,
+            each.model.n_trees,
             each.name == chosen,
             _why_none(each.name, lead, ends, n_groups),
         )
@@ -127,7 +122,7 @@ def _cheapest(
 ) -> str:
     """Of the leader and those that are not worse beyond chance, the one with the fewest trees."""
     level = [c for c in candidates if c.name == lead or (ends[c.name] and ends[c.name][0] <= 0)]
-    return min(level, key=lambda candidate: candidate.trees).name
+    return min(level, key=lambda candidate: candidate.model.n_trees).name
 
 
 def _why_none(

@@ -15,7 +15,7 @@ from scipy.spatial.distance import squareform
 from scipy.special import expit
 
 from genebatch.files import InputError
-from genebatch.metrics import CLIP, log_loss_rows
+from genebatch.metrics import CLIP, log_loss_rows, own_log_loss
 from genebatch.rows import normalised
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def mean_log_loss(probability: np.ndarray, codes: np.ndarray, weight: np.ndarray
 def log_losses(probability: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Log loss in nats of each row, (rows,), of (rows, classes) probabilities that sum to 1."""
     own = probability[np.arange(len(codes)), codes].astype(np.float64)
-    return -np.log(np.clip(own, CLIP, 1))
+    return own_log_loss(own)
 
 
 def combine(

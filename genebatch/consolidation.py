@@ -13,6 +13,7 @@ from genebatch.batch_models import refuse_other_plans
 from genebatch.candidates import Candidate, compare_candidates
 from genebatch.files import InputError, read_json, write_tsv
 from genebatch.gene_plan import read_gene_groups
+from genebatch.honest_rows import RIVALS
 from genebatch.model import EnsembleModel, load_model, prune, used_at
 from genebatch.tables import read_tsv
 from genebatch.thresholds import choose, threshold_facts
@@ -53,7 +54,7 @@ def consolidate(
     candidates = [
         Candidate("ensemble", prune(ensemble), inputs["combined"], ensemble.combiner["name"])
     ]
-    for name in ("single", "distilled"):
+    for name in RIVALS:
         if inputs.get(name):
             model = load_model(inputs[name])
             _refuse_other_groups(model, ensemble, inputs[name])
@@ -75,14 +76,10 @@ def consolidate(
 
 def _refuse_other_groups(rival: EnsembleModel, ensemble: EnsembleModel, path: str | Path) -> None:
     """Raise unless a rival was trained on the groups of all batches."""
-    trained, wanted = (
-        {group for member in model.members for group in member.groups}
-        for model in (rival, ensemble)
-    )
-    if trained != wanted:
+    if rival.groups != ensemble.groups:
         raise InputError(
-            f"{path} was trained on {len(trained):,} groups, not on the {len(wanted):,} of the "
-            "batches; delete it and run again"
+            f"{path} was trained on {len(rival.groups):,} groups, not on the "
+            f"{len(ensemble.groups):,} of the batches; delete it and run again"
         )
 
 
@@ -112,7 +109,7 @@ def trained_genes(model: EnsembleModel, table: str | Path | None) -> list[str] |
     """
     if not table:
         return None
-    groups = {group for member in model.members for group in member.groups}
+    groups = model.groups
     return sorted(gene for gene, group in read_gene_groups(table).items() if group in groups)
 
 

@@ -10,8 +10,8 @@ import polars as pl
 
 from genebatch.bootstrap import bootstrap_mean, interval, positive_groups
 from genebatch.files import read_json, write_tsv
-from genebatch.honest_rows import score_names
-from genebatch.metrics import CLIP
+from genebatch.honest_rows import RIVALS, score_names
+from genebatch.metrics import binary_losses
 from genebatch.model import load_model
 from genebatch.rows import base_scores, group_codes, identity_names, label_codes, plain_weights
 from genebatch.scoring import score_table
@@ -60,7 +60,7 @@ def estimate(inputs: Mapping[str, Any], evaluation: Mapping[str, Any], output: s
     """
     classes = list(load_model(inputs["ensemble"]).classes)
     systems = {name: inputs["combined"] for name in read_json(inputs["combiners"])["combiners"]}
-    rivals = {name: inputs.get(f"{name}_honest") for name in ("single", "distilled")}
+    rivals = {name: inputs.get(f"{name}_honest") for name in RIVALS}
     systems |= {name: path for name, path in rivals.items() if path}
     tables = list(_tables(systems, classes, evaluation))
     write_tsv(output, pl.concat(tables, how="diagonal"))
@@ -110,7 +110,7 @@ def _gains(
     lines = []
     for column, name in enumerate(classes):
         y = rows.codes == column
-        losses = [_losses(y, side[:, column]) for side in (probability, rows.base)]
+        losses = [binary_losses(y, side[:, column]) for side in (probability, rows.base)]
         gained = {metric: losses[0][metric] - losses[1][metric] for metric in losses[0]}
         for weighted in rows.counted:
             weight = rows.weight if weighted else None
@@ -124,11 +124,3 @@ def _gains(
     ends = ["over_base", "over_base_low", "over_base_high"]
     kinds = dict.fromkeys(ends, pl.Float64)
     return pl.DataFrame(lines, schema=[*KEYS, *ends], schema_overrides=kinds, orient="row")
-
-
-def _losses(y: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:
-    clipped = np.clip(probability, CLIP, 1 - CLIP)
-    return {
-        "log_loss": -np.log(np.where(y, clipped, 1 - clipped)),
-        "brier": (probability - y) ** 2,
-    }

@@ -15,7 +15,7 @@ from genebatch.bootstrap import (
     positive_groups,
 )
 from genebatch.files import read_json, write_parquet, write_tsv
-from genebatch.metrics import CLIP
+from genebatch.metrics import binary_losses
 from genebatch.planning import read_groups_list
 from genebatch.rows import (
     base_scores,
@@ -135,16 +135,15 @@ def resample(rows: Rows, evaluation: Mapping[str, Any]) -> Resampled:
     for column, name in enumerate(rows.classes):
         y = rows.codes == column
         scores = {system: p[:, column].astype(np.float64) for system, p in judged.items()}
-        clipped = {system: np.clip(score, CLIP, 1 - CLIP) for system, score in scores.items()}
-        losses = {system: -np.log(np.where(y, p, 1 - p)) for system, p in clipped.items()}
-        squares = {system: (score - y) ** 2 for system, score in scores.items()}
+        losses = {system: binary_losses(y, score) for system, score in scores.items()}
         for weighted in rows.counted:
             weight = rows.weight if weighted else None
             draws = (rows.groups, weight, evaluation["n_replicates"], evaluation["seed"])
             precision = bootstrap_average_precision(y, scores, *draws)
             found[name, "average_precision", weighted] = precision
-            found[name, "log_loss", weighted] = bootstrap_mean(losses, *draws)
-            found[name, "brier", weighted] = bootstrap_mean(squares, *draws)
+            for metric in ("log_loss", "brier"):
+                values = {system: of_rows[metric] for system, of_rows in losses.items()}
+                found[name, metric, weighted] = bootstrap_mean(values, *draws)
     return found
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from genebatch.ambiguity import Decomposition, decompose
 from genebatch.files import InputError, first_names
-from genebatch.metrics import CLIP, checked_probabilities, checked_weights
+from genebatch.metrics import CLIP, checked_probabilities, checked_weights, own_log_loss
 from genebatch.routing import DISTANCE
 from genebatch.rows import base_scores, label_codes, plain_weights, score_columns
 from genebatch.tables import BATCH_ROWS, record_batches, table_columns
@@ -200,7 +200,7 @@ def _judged(
     called = probability.argmax(axis=1)
     # Rounding alone keeps a row from a sum of 1; where more does, the loss is not reported.
     own = probability[np.arange(len(codes)), codes] / np.maximum(probability.sum(axis=1), CLIP)
-    return called == codes, called, -np.log(np.clip(own, CLIP, 1.0))
+    return called == codes, called, own_log_loss(own)
 
 
 def _margins(rows: pl.DataFrame, layout: Layout) -> Iterator[np.ndarray]:

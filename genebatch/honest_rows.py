@@ -16,6 +16,9 @@ from genebatch.routing import distance_names
 from genebatch.rows import identity_names, label_codes, row_weights, score_columns
 from genebatch.tables import record_batches, table_columns
 
+# Models that are no ensemble; each has honest probabilities of its own under its name.
+RIVALS = ("single", "distilled")
+
 
 class Scores(NamedTuple):
     """Some rows of the honest table.

@@ -155,6 +155,23 @@ def log_loss_rows(y: np.ndarray, margin: np.ndarray) -> np.ndarray:
     return np.logaddexp(0.0, np.where(np.asarray(y, dtype=bool), -margin, margin))
 
 
+def own_log_loss(own: np.ndarray) -> np.ndarray:
+    """Log loss in nats of each row from the probability that its own class has, clipped."""
+    return -np.log(np.clip(own, CLIP, 1.0))
+
+
+def binary_losses(y: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:
+    """Log loss (clipped, in nats) and squared error of each row by the probability of one class.
+
+    By the names of the metrics whose means they are: `log_loss` and `brier`.
+    """
+    clipped = np.clip(probability, CLIP, 1 - CLIP)
+    return {
+        "log_loss": -np.log(np.where(y, clipped, 1 - clipped)),
+        "brier": (probability - y) ** 2,
+    }
+
+
 def missing_rows(
     y: np.ndarray, weighted: bool, positive: bool = False, negative: bool = False
 ) -> str | None:

@@ -141,6 +141,16 @@ class EnsembleModel:
         """Place of `rest_class` among the classes, see `rows.normalised`."""
         return None if self.rest_class is None else self.classes.index(self.rest_class)
 
+    @property
+    def groups(self) -> set[str]:
+        """The groups that any member was trained on."""
+        return {group for member in self.members for group in member.groups}
+
+    @property
+    def n_trees(self) -> int:
+        """Trees of all members, which is what a prediction costs."""
+        return sum(member.n_trees for member in self.members)
+
     @cached_property
     def classes_(self) -> np.ndarray:
         """Labels, (classes,)."""
@@ -324,7 +334,7 @@ class EnsembleModel:
         its rows in all and not by group, so their sum would count shared rows again.
         """
         singles = [replace(self, members=(member,), combiner=EQUAL) for member in self.members]
-        genes = {group for member in self.members for group in member.groups}
+        genes = self.groups
         shared = sum(len(member.groups) for member in self.members) > len(genes)
         rows = None if shared else sum(member.facts["rows"] for member in self.members)
         content = {

@@ -103,7 +103,8 @@ def plan_batches(
     table = pl.read_parquet(genes)
     held_out = read_groups_list(test_groups)
     described = None if group_features is None else pl.read_parquet(group_features)
-    made = make_plan(table, held_out, read_json(features), config, budget_mb, described)
+    known = read_json(features)
+    made = make_plan(table, held_out, known, config, budget_mb, described)
     for row in made.manifest.iter_rows(named=True):
         need = max(row[f"mem_mb_{rule}"] for rule in RULES)
         counts = (f"{count:,}" for count in (row["genes"], row["rows"], need))
@@ -111,7 +112,7 @@ def plan_batches(
     write_parquet(outputs["genes"], made.genes)
     write_tsv(outputs["coverage"], coverage(made.genes, config["dataset"]["classes"]))
     write_tsv(outputs["times_held"], times_held(made.genes))
-    write_json(outputs["memory"], whole_memory(made, read_json(features), config))
+    write_json(outputs["memory"], whole_memory(made, known, config))
     write_tsv(outputs["manifest"], made.manifest)
 
 

@@ -75,10 +75,10 @@ def write_report(
     inputs
         Paths `profile`, `screen`, `manifest`, `coverage`, `times_held`, `metrics`, `systems`,
         `comparison`, `corrections`, `predictions`, `model`, `candidates`, `combiners`,
-        `estimate` and `thresholds`; where there are
-        complete tracks, paths `tracks_comparison`, `tracks_corrections`, `tracks_hybrid`,
-        `tracks_summary` and `tracks_figure`; lists of paths `summaries` (of the batches) and
-        `usage` (`.../{rule}/{batch}.json`, batch `all` for rules on the whole data set).
+        `estimate` and `thresholds`; where there are complete tracks, paths `tracks_comparison`,
+        `tracks_corrections`, `tracks_hybrid`, `tracks_summary` and `tracks_figure`; lists of paths
+        `summaries` (of the batches) and `usage` (`.../{rule}/{batch}.json`, batch `all` for rules
+        on the whole data set).
     config
         The resolved config.
     outputs
@@ -113,10 +113,7 @@ def write_report(
         "routed": combiners["combiners"].get("routed"),
         **_screen_facts(read_tsv(inputs["screen"])),
         "batches": _batch_lines(inputs["summaries"], inputs["manifest"]),
-        "coverage": read_tsv(inputs["coverage"]).to_dicts(),
-        "times_held": read_tsv(inputs["times_held"])
-        .filter(pl.col("role") == "training")
-        .to_dicts(),
+        **_coverage_facts(inputs["coverage"], inputs["times_held"]),
         "profile": profile,
         "config": config,
         "model_weighted": bool(config["dataset"]["weight"] and config["learner"]["use_weights"]),
@@ -259,17 +256,16 @@ def _model_facts(model: EnsembleModel, path: str | Path) -> dict[str, Any]:
     data = Path(path).read_bytes()
     with zipfile.ZipFile(path) as archive:
         described = json.loads(archive.read(MODEL_JSON))
-    groups = {group for member in model.members for group in member.groups}
     methods = [calibrator.method for member in model.members for calibrator in member.calibrators]
     return {
         "model": model,
         "model_path": str(path),
         "load_path": repr(str(path)),
         "model_mb": f"{len(data) / 1e6:.2g}",
-        "trees": sum(member.n_trees for member in model.members),
+        "trees": model.n_trees,
         "model_sha256": hashlib.sha256(data).hexdigest(),
         "versions": {"genebatch": described["genebatch"]} | described["libraries"],
-        "model_groups": len(groups),
+        "model_groups": len(model.groups),
         "methods": dict(sorted(Counter(methods).items())),
     }
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from genebatch.column_facts import ColumnFacts, mix, multiplier
 from genebatch.dataset import Roles, Shard
 from genebatch.files import digest
-from genebatch.metrics import CLIP
+from genebatch.metrics import own_log_loss
 
 
 class Problem(NamedTuple):
@@ -208,7 +208,7 @@ class Scan:
         """
         total = scores.sum(axis=1)
         own = scores[np.arange(len(labels)), labels] / np.where(total > 0, total, 1)
-        loss = weight * -np.log(np.clip(own, CLIP, 1.0))
+        loss = weight * own_log_loss(own)
         losses = np.bincount(local, loss, minlength=len(members))
         errors = np.bincount(local, scores.argmax(axis=1) != labels, minlength=len(members))
         for row, member in enumerate(members):

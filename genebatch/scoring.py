@@ -7,13 +7,13 @@ import polars as pl
 
 from genebatch.files import InputError
 from genebatch.metrics import (
-    CLIP,
     COUNTS_ROWS,
     METRICS,
     Metric,
     checked_probabilities,
     checked_weights,
     missing_rows,
+    own_log_loss,
 )
 
 SUM_TOLERANCE = 1e-3  # rounding of published scores; beyond it a row is no distribution
@@ -169,7 +169,7 @@ def _multiclass_log_loss(
     if off > SUM_TOLERANCE:
         return Metric(None, f"the probabilities of a row do not sum to 1 (off by up to {off:.3g})")
     own = probability[np.arange(codes.size), codes] / total
-    return Metric(float(np.average(-np.log(np.clip(own, CLIP, 1.0)), weights=weight)), None)
+    return Metric(float(np.average(own_log_loss(own), weights=weight)), None)
 
 
 def _checked(

@@ -10,6 +10,7 @@ import polars as pl
 from genebatch import combiners
 from genebatch.dataset import described, read_groups
 from genebatch.files import InputError, read_json
+from genebatch.honest_rows import RIVALS
 from genebatch.model import EnsembleModel, load_model, used_at
 from genebatch.rows import identity_columns, row_columns
 
@@ -93,7 +94,7 @@ def load_systems(inputs: Mapping[str, Any], threads: int) -> Systems:
             f"{inputs['combiners']} is not of the members of {inputs['ensemble']}; delete "
             "results/ensemble and run again"
         )
-    rivals = {name: read(name) for name in ("single", "distilled") if inputs.get(name)}
+    rivals = {name: read(name) for name in RIVALS if inputs.get(name)}
     return Systems(final, ensemble, known["combiners"], rivals)
 
 

@@ -27,7 +27,7 @@ def candidate(tmp_path):
         scores = {f"{system}:yes": yes.astype(np.float32), f"{system}:no": 1 - yes}
         rows.with_columns(**scores).write_parquet(tmp_path / f"{name}.parquet")
         members = [SimpleNamespace(n_trees=number) for number in trees]
-        model = SimpleNamespace(classes=CLASSES, members=members)
+        model = SimpleNamespace(classes=CLASSES, members=members, n_trees=sum(trees))
         return Candidate(name, model, tmp_path / f"{name}.parquet", system)
 
     return make

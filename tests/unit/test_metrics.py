@@ -10,7 +10,9 @@ from genebatch.files import InputError
 from genebatch.metrics import (
     METRICS,
     Metric,
+    binary_losses,
     log_loss_rows,
+    own_log_loss,
     reliability,
 )
 from helpers import grouped, value
@@ -184,3 +186,13 @@ def test_log_loss_rows_has_the_mean_of_the_metric():
     y, margin, _, weight = grouped()
     mean = np.average(log_loss_rows(y, margin), weights=weight)
     assert mean == pytest.approx(value("log_loss", y, 1 / (1 + np.exp(-margin)), weight=weight))
+
+
+def test_losses_of_rows_have_the_metrics_as_their_means():
+    y, probability = np.array([True, False, False, True]), np.array([0.9, 0.2, 1.0, 0.4])
+    found = binary_losses(y, probability)
+    for name, values in found.items():
+        assert values.mean() == pytest.approx(METRICS[name](y, probability).value)
+    own = np.where(y, probability, 1 - probability)
+    np.testing.assert_allclose(own_log_loss(own)[[0, 1, 3]], found["log_loss"][[0, 1, 3]])
+    assert own_log_loss(np.zeros(1)) == pytest.approx(-np.log(1e-9))

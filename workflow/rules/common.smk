@@ -185,13 +185,8 @@ def planned(path):
 
 def similar_groups(wildcards):
     """What rows are routed by, where batches are of similar groups."""
-    if not SIMILARITY:
-        return {}
-    names = {
-        "similarity": "similarity.json",
-        "group_features": "group_features.parquet",
-    }
-    return {key: f"results/dataset/{name}" for key, name in names.items()}
+    described = {"similarity": "results/dataset/similarity.json"} if SIMILARITY else {}
+    return described | group_features(wildcards)
 
 
 def trained_rivals():
