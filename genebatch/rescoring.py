@@ -114,8 +114,8 @@ def band_of_share(genome: Genome, genes: Sequence[Gene], share: float, high: flo
             bins = np.searchsorted(EDGES, inside, side="right") - 1
             counts += np.bincount(bins, minlength=len(EDGES))
     above = counts[::-1].cumsum()[::-1]
-    # Whole positions: .41 of 300 is 123, and 122.99999999999999 in floating point.
-    fits = above <= int(share * sum(gene.length for gene in genes) + 1e-6)
+    # As quotients, not products: 123 / 300 is .41, and .41 * 300 is 122.99999999999999.
+    fits = above / sum(gene.length for gene in genes) <= share
     fits &= below(EDGES, high)
     return Band(float(EDGES[fits.argmax()]), high) if fits.any() else NOWHERE
 

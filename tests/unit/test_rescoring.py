@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genebatch.genome import Genome
@@ -96,6 +96,7 @@ def test_band_is_empty_where_even_the_last_bin_holds_too_many():
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 10**6), share=st.floats(0.001, 1), high=st.floats(1e-3, 1.2))
+@example(seed=0, share=float(np.nextafter(1, 0)), high=1.0)
 def test_band_is_the_widest_that_holds_no_more_than_the_share(seed, share, high):
     rng = np.random.default_rng(seed)
     tracks = {"a": track(10 ** rng.uniform(-7, 0, 300))}
