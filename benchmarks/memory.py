@@ -41,6 +41,7 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     from genebatch import diagnosis, explain, resources, training
 
     out = {path.stem: str(path) for path in files(folder)}
+    out["rows"] = out["b000"]
     dataset, learner = settings["dataset"], settings["learner"]
     if rule == "cross_validate_batch":
         training.cross_validate_batch(out, "b000", dataset, settings["cv"], learner, out)
@@ -65,13 +66,14 @@ def files(folder: Path) -> list[Path]:
     names = ["profile.json", "features.json", "plan.parquet", "genes.parquet", "test_groups.tsv"]
     names += ["screen.tsv", "manifest.tsv", "out_of_fold.parquet", "folds.tsv", "metrics.tsv"]
     names += ["curves.parquet", "models.gbm", "uncalibrated.gbm", "calibration.json", "model.gbm"]
-    names += ["shap.parquet", "sample.parquet", "importance.tsv", "families.tsv"]
+    names += ["shap.parquet", "sample.parquet", "importance.tsv", "families.tsv", "rows/index.json"]
+    names += ["rows/b000.arrow"]
     return [folder / name for name in names]
 
 
 def prepare(folder: Path, settings: dict) -> None:
     """Everything before the batch rules."""
-    from genebatch import analysis, planning, screen
+    from genebatch import analysis, planning, screen, split
 
     out = {path.stem: path for path in files(folder)}
     analysis.analyze_dataset(settings["dataset"], None, out["profile"], out["genes"])
@@ -83,6 +85,7 @@ def prepare(folder: Path, settings: dict) -> None:
     outputs |= {"memory": folder / "memory.json"}
     outputs |= {name: folder / f"{name}.tsv" for name in ("coverage", "times_held")}
     planning.plan_batches(*first, out["features"], settings, 100_000, outputs)
+    split.split_batches(out, out["index"])
 
 
 def measure(function, *arguments) -> None:

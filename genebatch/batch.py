@@ -1,7 +1,7 @@
 """The rows of one batch: read once, binned once, split by whole groups."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,18 +10,19 @@ import polars as pl
 import xgboost as xgb
 
 from genebatch import learner as boosting
-from genebatch.dataset import Features, described, read_groups
-from genebatch.files import InputError, read_json
+from genebatch.dataset import Features
+from genebatch.files import InputError
 from genebatch.partition import deal
 from genebatch.planning import batch_key
 from genebatch.rows import (
     group_codes,
     identity_columns,
+    identity_sources,
     label_codes,
-    row_columns,
     row_weights,
     score_columns,
 )
+from genebatch.split import BatchRows, batch_rows, verify_rows
 
 log = logging.getLogger(__name__)
 
@@ -68,25 +69,40 @@ def load_batch(
 ) -> Batch:
     """Read the rows of a batch and bin them once.
 
-    Rows go from Parquet record batches into feature blocks and from there into the matrix; the
-    blocks are freed with the return.
+    Record batches of the batch's own file go one by one through the feature blocks into the
+    matrix: the matrix is all that is held of the features.
+
+    Parameters
+    ----------
+    inputs
+        As `split.batch_rows` wants them.
+    batch
+        Batch id.
+    dataset, learner
+        Parts of the config.
     """
-    frames, blocks = [], []
-    features = Features.from_json(read_json(inputs["features"]))
-    roles, shards = described(read_json(inputs["profile"]))
-    plan = pl.read_parquet(inputs["plan"]).filter(pl.col("batch") == batch)
-    if not plan.height:
-        raise InputError(f"batch {batch} is not in {inputs['plan']}")
-    for frame in read_groups(shards, plan, row_columns(features, roles), roles.group):
-        frames.append(identity_columns(frame, roles, dataset))
-        blocks.append(features.select(frame))
-    rows = pl.concat(frames).join(
-        plan.select("group", "fold"), on="group", how="left", maintain_order="left"
+    stored = batch_rows(inputs, batch)
+    frames = stored.frames(identity_sources(stored.roles))
+    rows = pl.concat([identity_columns(frame, stored.roles, dataset) for frame in frames])
+    rows = rows.join(
+        stored.plan.select("group", "fold"), on="group", how="left", maintain_order="left"
     )
+    features = stored.features
     matrix = boosting.build_matrix(
-        blocks, len(features.names), learner["max_bin"], learner["threads"]
+        _FeatureBlocks(stored), len(features.names), learner["max_bin"], learner["threads"]
     )
-    return as_batch(f"batch {batch}", matrix, rows, plan, features, dataset, learner)
+    return as_batch(f"batch {batch}", matrix, rows, stored.plan, features, dataset, learner)
+
+
+class _FeatureBlocks:
+    """The feature blocks of a batch, read anew whenever they are iterated."""
+
+    def __init__(self, stored: BatchRows):
+        self.stored = stored
+
+    def __iter__(self) -> Iterator[boosting.Block]:
+        features = self.stored.features
+        return map(features.select, self.stored.frames(features.names))
 
 
 def as_batch(
@@ -123,16 +139,6 @@ def as_batch(
     key = batch_key(plan, features.digest)
     log.info("%s: %s groups, %s rows", name, f"{len(groups):,}", f"{rows.height:,}")
     return Batch(matrix, rows, codes, weight, starts, groups, features, key)
-
-
-def verify_rows(name: str, found: int, plan: pl.DataFrame) -> None:
-    """Raise unless there are as many rows as were planned."""
-    planned = int(plan["rows"].sum())
-    if found != planned:
-        raise InputError(
-            f"{name} has {found:,} rows but {planned:,} were planned; the data set has "
-            "changed, run again from analyze_dataset (--forcerun analyze_dataset)"
-        )
 
 
 def stopping_split(

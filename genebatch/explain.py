@@ -13,9 +13,8 @@ import polars as pl
 from scipy import sparse
 
 from genebatch import learner as boosting
-from genebatch.batch import verify_rows
-from genebatch.dataset import Features, described, read_groups
-from genebatch.files import read_json, write_parquet, write_tsv
+from genebatch.dataset import Features
+from genebatch.files import write_parquet, write_tsv
 from genebatch.metrics import log_loss_rows
 from genebatch.model import EnsembleModel, Member, load_model
 from genebatch.rows import (
@@ -25,6 +24,7 @@ from genebatch.rows import (
     row_weights,
     score_columns,
 )
+from genebatch.split import batch_rows, verify_rows
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def explain_batch(
     Parameters
     ----------
     inputs
-        Paths `profile`, `features`, `plan`, `model` (the batch's model) and `models` (the fold
+        Paths that `split.batch_rows` wants, `model` (the batch's model) and `models` (the fold
         models of the cross-validation).
     batch, dataset, explain
         Batch id and parts of the config.
@@ -99,12 +99,12 @@ def draw_sample(
     explain: Mapping[str, Any],
 ) -> Sample:
     """Draw about `explain.rows` rows of a batch, the same number from every group that has them."""
-    roles, shards = described(read_json(inputs["profile"]))
-    plan = pl.read_parquet(inputs["plan"]).filter(pl.col("batch") == batch)
+    stored = batch_rows(inputs, batch)
+    plan, roles = stored.plan, stored.roles
     chosen = _chosen_rows(plan, explain["rows"], explain["seed"])
     met = dict.fromkeys(plan["group"].to_list(), 0)
     rows, blocks = [], []
-    for frame in read_groups(shards, plan, row_columns(features, roles), roles.group):
+    for frame in stored.frames(row_columns(features, roles)):
         kept = np.flatnonzero(_is_chosen(frame[roles.group].to_list(), met, chosen))
         part = frame[kept]
         rows.append(identity_columns(part, roles, dataset))

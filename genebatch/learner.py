@@ -1,6 +1,8 @@
 """Boosters: one binned matrix for all folds and classes, early stopping, margins, contributions."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,25 +46,34 @@ class Fit(NamedTuple):
 
 
 def build_matrix(
-    blocks: Iterable[Block], n_features: int, max_bin: int, threads: int
-) -> xgb.QuantileDMatrix:
+    blocks: Iterable[Block],
+    n_features: int,
+    max_bin: int,
+    threads: int,
+    pages: str | Path | None = None,
+) -> xgb.QuantileDMatrix | xgb.ExtMemQuantileDMatrix:
     """Bin feature blocks into one matrix; labels, weights and margins are set later.
 
     Bin edges come from the features of all rows, unweighted, and are shared by folds and classes.
-    Holds the blocks and the matrix.
+    Holds the matrix and one block.
 
     Parameters
     ----------
     blocks
-        float32 blocks of rows as `Features.select` gives them; read several times.
+        float32 blocks of rows as `Features.select` gives them. Iterated from the start for each of
+        XGBoost's passes (rows, sketch, row index, columns), so no iterator.
     n_features
         Number of columns.
     max_bin, threads
         As in the config.
+    pages
+        Where the matrix lies on disk, a page for each block, as the beginning of the names of its
+        files; in memory where it is None. The trees are the same.
     """
-    return xgb.QuantileDMatrix(
-        _Blocks(list(blocks), n_features), max_bin=max_bin, nthread=threads, missing=np.nan
-    )
+    given = {"max_bin": max_bin, "nthread": threads, "missing": np.nan}
+    if pages is None:
+        return xgb.QuantileDMatrix(_Blocks(blocks, n_features, None), **given)
+    return xgb.ExtMemQuantileDMatrix(_Blocks(blocks, n_features, str(pages)), **given)
 
 
 def base_margins(frame: pl.DataFrame, scores: Mapping[str, str]) -> dict[str, np.ndarray]:
@@ -231,7 +242,21 @@ def _start(
     rows = max(int((weight > 0).sum()), 1)
     half = 0.5 * total / rows if total else 0.5
     given["base_score"] = 0.5 if margin is not None else (positive + half) / (total + 2 * half)
-    return xgb.Booster(given, cache=[matrix])
+    booster = xgb.Booster(given, cache=[matrix])
+    _check_device(booster, learner["device"])
+    return booster
+
+
+def _check_device(booster: xgb.Booster, device: str) -> None:
+    """Raise where XGBoost took the CPU, with no more than a warning, as it found no such GPU."""
+    if device == "cpu":
+        return
+    taken = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    if taken == "cpu":
+        raise InputError(
+            f"learner.device is {device}, but XGBoost finds no such GPU here; run where there is "
+            "one, or set learner.device: cpu"
+        )
 
 
 def _check_weighed(weight: np.ndarray, parts: Mapping[str, np.ndarray]) -> None:
@@ -283,24 +308,26 @@ class _Watch:
 
 
 class _Blocks(xgb.DataIter):
-    """Feeds feature blocks to XGBoost one at a time."""
+    """Feeds feature blocks to XGBoost one at a time, from the first one in every pass."""
 
-    def __init__(self, blocks: list[Block], n_features: int):
-        # First, as the base class's __del__ fails on what was never initialised.
-        super().__init__(release_data=True)
-        if not blocks:
-            raise InputError("there are no rows to train on")
-        if any(block.shape[1] != n_features for block in blocks):
-            raise ValueError("feature blocks of different widths")
-        self.blocks = blocks
-        self.position = 0
+    def __init__(self, blocks: Iterable[Block], n_features: int, pages: str | None):
+        super().__init__(cache_prefix=pages, release_data=True)
+        self.blocks, self.n_features = blocks, n_features
+        self.coming: Iterator[Block] | None = None
 
     def next(self, input_data: Any) -> bool:
-        if self.position == len(self.blocks):
+        first = self.coming is None
+        if self.coming is None:
+            self.coming = iter(self.blocks)
+        block = next(self.coming, None)
+        if block is None:
+            if first:
+                raise InputError("there are no rows to train on")
             return False
-        input_data(data=self.blocks[self.position])
-        self.position += 1
+        if block.shape[1] != self.n_features:
+            raise ValueError(f"a block of {block.shape[1]} features, not of {self.n_features}")
+        input_data(data=block)
         return True
 
     def reset(self) -> None:
-        self.position = 0
+        self.coming = None

@@ -15,7 +15,7 @@ from scipy import sparse
 from genebatch.batch import Batch, as_batch
 from genebatch.dataset import Features, described, read_groups
 from genebatch.files import read_json
-from genebatch.learner import Block
+from genebatch.learner import Block, build_matrix
 from genebatch.resources import PAGE_ROWS
 from genebatch.rows import identity_columns, row_columns
 
@@ -56,26 +56,19 @@ def load_all(
     def note(frame: pl.DataFrame) -> None:
         identity.append(identity_columns(frame, roles, dataset))
 
-    matrix = _on_disk(frames, features, note, learner)
+    matrix = _on_disk(_Pages(frames, features, note), learner)
     rows = pl.concat(identity).join(
         plan.select("group", "fold"), on="group", how="left", maintain_order="left"
     )
     return as_batch("the training data", matrix, rows, plan, features, dataset, learner)
 
 
-def _on_disk(
-    frames: Callable[[], Iterator[pl.DataFrame]],
-    features: Features,
-    note: Callable[[pl.DataFrame], None],
-    learner: Mapping[str, Any],
-) -> xgb.ExtMemQuantileDMatrix:
+def _on_disk(pages: "_Pages", learner: Mapping[str, Any]) -> xgb.ExtMemQuantileDMatrix:
     """The matrix, whose folder of pages goes when it goes."""
     folder = tempfile.mkdtemp(prefix="genebatch-")
     try:
-        pages = _Pages(frames, features, note, str(Path(folder) / "matrix"))
-        matrix = xgb.ExtMemQuantileDMatrix(
-            pages, max_bin=learner["max_bin"], nthread=learner["threads"], missing=np.nan
-        )
+        size = (len(pages.features.names), learner["max_bin"], learner["threads"])
+        matrix = build_matrix(pages, *size, Path(folder) / "matrix")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -84,40 +77,35 @@ def _on_disk(
     return matrix
 
 
-class _Pages(xgb.DataIter):
-    """Feeds feature pages to XGBoost; `note` sees every frame of the first pass."""
+class _Pages:
+    """Feature blocks of `PAGE_ROWS` rows; `note` sees every frame of the first pass."""
 
     def __init__(
         self,
         frames: Callable[[], Iterator[pl.DataFrame]],
         features: Features,
         note: Callable[[pl.DataFrame], None],
-        cache: str,
     ):
-        super().__init__(cache_prefix=cache, release_data=True)
         self.frames, self.features, self.note = frames, features, note
-        self.coming: Iterator[pl.DataFrame] | None = None
         self.passes = 0
 
-    def next(self, input_data: Any) -> bool:
-        if self.coming is None:
-            self.coming = self.frames()
-            self.passes += 1
+    def __iter__(self) -> Iterator[Block]:
+        self.passes += 1
         blocks: list[Block] = []
         rows = 0
-        for frame in self.coming:
+        for frame in self.frames():
             if self.passes == 1:
                 self.note(frame)
             blocks.append(self.features.select(frame))
             rows += frame.height
             if rows >= PAGE_ROWS:
-                break
-        if not blocks:
-            return False
-        stack = sparse.vstack if sparse.issparse(blocks[0]) else np.concatenate
-        page = stack(blocks)
-        input_data(data=page.tocsr() if sparse.issparse(page) else page)
-        return True
+                yield _stacked(blocks)
+                blocks, rows = [], 0
+        if blocks:
+            yield _stacked(blocks)
 
-    def reset(self) -> None:
-        self.coming = None
+
+def _stacked(blocks: list[Block]) -> Block:
+    if sparse.issparse(blocks[0]):
+        return sparse.vstack(blocks, format="csr")
+    return np.concatenate(blocks)

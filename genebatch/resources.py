@@ -94,7 +94,7 @@ def histogram_bytes(shape: Shape) -> float:
 
 
 def _training(shape: Shape) -> float:
-    held = shape.rows * (source_bytes(shape) + matrix_bytes(shape))
+    held = shape.rows * matrix_bytes(shape) + _frame(shape)
     return BASE_MB * MB + held + sketch_bytes(shape) + histogram_bytes(shape)
 
 
@@ -155,6 +155,7 @@ class Whole(NamedTuple):
 # What is known of a training row beside its features while a model of all rows is boosted: identity
 # columns, codes, weights, margins, gradients, losses.
 KNOWN_BYTES = 420
+SPLIT_BYTES = 64 << 20  # of rows that are sorted by batch at once
 PAGE_ROWS = 32_768  # rows of a page of a matrix on disk
 PAGES = 4  # held at once: one being read, one in use, XGBoost's read-ahead
 # Scores that combiners are learned from, at most: 80 MB, and some minutes for the slowest. Above
@@ -241,7 +242,7 @@ WHOLE_DATA_MB = {
     "choose_test_groups": 500,
     "screen_features": 1400,
     "describe_groups": 900,
-    "plan_batches": 500,
+    "plan_batches": 900,
     "rank_groups": 1200,
     "predict": 1000,
     "write_report": 1200,
@@ -350,6 +351,25 @@ def _cgroup_limits(root: Path) -> Iterator[tuple[int, str]]:
                 yield int(text), f"cgroup {name}"
             if folder == base:
                 break
+
+
+def allow_open_files(count: int) -> None:
+    """Let this process open `count` files beside those that it needs anyway.
+
+    Raises
+    ------
+    InputError
+        If the system allows fewer.
+    """
+    wanted = count + 128
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or wanted <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    else:
+        raise InputError(
+            f"{count:,} files would be open at once, but the system allows {hard:,} to a process; "
+            "raise the limit (ulimit -n), or make batches larger (batching.max_genes)"
+        )
 
 
 def peak_mb() -> float:

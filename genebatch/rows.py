@@ -14,8 +14,13 @@ MOST_OF_ONE = 1 - CLIP  # what the other classes may take together from that of 
 
 def row_columns(features: Features, roles: Roles) -> list[str]:
     """Columns that `identity_columns` and `Features.select` read."""
-    wanted = [*features.names, roles.label, roles.weight, roles.position, *roles.scores.values()]
-    return [name for name in dict.fromkeys(wanted) if name is not None]
+    return [*dict.fromkeys([*features.names, *identity_sources(roles)])]
+
+
+def identity_sources(roles: Roles) -> list[str]:
+    """Columns that `identity_columns` reads."""
+    wanted = [roles.group, roles.label, roles.weight, roles.position, *roles.scores.values()]
+    return [name for name in wanted if name is not None]
 
 
 def identity_columns(frame: pl.DataFrame, roles: Roles, dataset: Mapping[str, Any]) -> pl.DataFrame:

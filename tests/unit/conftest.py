@@ -22,6 +22,7 @@ from genebatch import (
     planning,
     screen,
     single,
+    split,
     training,
 )
 from genebatch import config as configuration
@@ -106,8 +107,8 @@ class Run:
     def paths(self, batch: str = "") -> dict[str, Path]:
         names = ("profile.json", "genes.parquet", "test_groups.tsv", "features.json")
         names += ("screen.tsv", "manifest.tsv", "plan.parquet", "model.gbm", "coverage.tsv")
-        names += ("times_held.tsv", "group_features.parquet", "similarity.json")
-        found = {name.split(".")[0]: self.folder / name for name in names}
+        names += ("times_held.tsv", "group_features.parquet", "similarity.json", "rows/index.json")
+        found = {Path(name).stem: self.folder / name for name in names}
         if batch:
             names = ("out_of_fold.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")
             names += (
@@ -119,6 +120,7 @@ class Run:
             )
             names += ("importance.tsv", "families.tsv")
             found |= {name.split(".")[0]: self.folder / batch / name for name in names}
+            found["rows"] = self.folder / "rows" / f"{batch}.arrow"
         return found
 
     def write(self, rows: pl.DataFrame, n_shards: int = 3) -> None:
@@ -150,6 +152,11 @@ class Run:
             )
         outputs = files | {"genes": files["plan"], "memory": self.folder / "memory.json"}
         planning.plan_batches(*facts, files["features"], config, 8000, outputs, described)
+        self.split()
+
+    def split(self) -> None:
+        files = self.paths()
+        split.split_batches(files, files["index"])
 
     def cross_validate(self, batch: str) -> None:
         files, config = self.paths(batch), self.config

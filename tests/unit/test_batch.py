@@ -20,7 +20,7 @@ def batch(toy):
 def loaded(toy, **changes):
     """The rows of the first batch under another `learner`."""
     learner = toy.config["learner"] | changes
-    return load_batch(toy.paths(), "b000", toy.config["dataset"], learner)
+    return load_batch(toy.paths("b000"), "b000", toy.config["dataset"], learner)
 
 
 def test_stopping_groups_are_neither_training_nor_held_out(toy, batch):
@@ -61,7 +61,7 @@ def test_fewer_rows_than_planned_are_refused(toy, tmp_path):
     planned = int(longer.filter(batch="b000")["rows"].sum())
     with pytest.raises(InputError, match=f"b000 has {planned - 1} rows but {planned} were"):
         load_batch(
-            toy.paths() | {"plan": tmp_path / "plan.parquet"},
+            toy.paths("b000") | {"plan": tmp_path / "plan.parquet"},
             "b000",
             toy.config["dataset"],
             toy.config["learner"],

@@ -207,7 +207,7 @@ def test_leak_would_move_the_weights_if_batches_scored_their_own_rows(
 def test_boosters_fitted_to_their_own_groups_change_other_rows_alone(toy, table, tmp_path):
     model = load_model(toy.paths("b000")["model"])
     settings = toy.config["learner"] | {"max_depth": 8, "min_child_weight": 0.0, "lambda": 0.0}
-    data = load_batch(toy.paths(), "b000", toy.config["dataset"], settings)
+    data = load_batch(toy.paths("b000"), "b000", toy.config["dataset"], settings)
     boosters = tuple(
         boosting.fit_trees(
             data.matrix, data.codes == column, data.weight, data.starts[name], 60, settings

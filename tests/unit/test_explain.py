@@ -26,7 +26,7 @@ def draw(toy):
 
     def draw(rows, seed=7, paths=None):
         return explain.draw_sample(
-            paths or toy.paths(),
+            paths or toy.paths("b000"),
             "b000",
             toy.config["dataset"],
             features,
@@ -100,7 +100,7 @@ def test_batch_with_other_rows_than_planned_is_refused(draw, toy, tmp_path):
     plan = pl.read_parquet(toy.folder / "plan.parquet").with_columns(pl.col("rows") + 1)
     plan.write_parquet(tmp_path / "plan.parquet")
     with pytest.raises(InputError, match="were planned"):
-        draw(60, paths=toy.paths() | {"plan": tmp_path / "plan.parquet"})
+        draw(60, paths=toy.paths("b000") | {"plan": tmp_path / "plan.parquet"})
 
 
 # Families

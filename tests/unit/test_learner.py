@@ -78,9 +78,9 @@ def test_no_rows_to_train_on_is_said():
         learner.build_matrix([], 3, 256, 1)
 
 
-def test_blocks_of_other_widths_are_refused():
+def test_block_of_another_width_is_refused():
     blocks = [np.zeros((2, 3), np.float32), np.zeros((2, 4), np.float32)]
-    with pytest.raises(ValueError, match="widths"):
+    with pytest.raises(ValueError, match="4 features, not of 3"):
         learner.build_matrix(blocks, 3, 256, 1)
 
 

@@ -77,7 +77,7 @@ def test_predict_rule_equals_prediction_in_memory(finished):
 
 def test_every_job_kept_to_its_declared_memory(finished):
     records = list((finished[0] / "results/usage").rglob("*.json"))
-    assert len(records) == 3 * len(BATCH_RULES) + 9
+    assert len(records) == 3 * len(BATCH_RULES) + 10
     for path in records:
         usage = pl.read_json(path)
         assert usage["peak_mb"].item() <= usage["declared_mb"].item(), path
@@ -113,6 +113,17 @@ def test_touched_files_run_nothing(run):
 def test_deleted_batch_model_repeats_that_batch_and_what_follows(run):
     shutil.rmtree(run.folder / "results/batches/b001")
     assert run.planned() == everything_of("b001") + after_the_batches()
+
+
+def test_rows_of_batches_may_be_deleted_until_a_batch_needs_them(run):
+    shutil.rmtree(run.folder / "results/rows")
+    assert run.planned() == Counter()
+    (run.folder / "results/batches/b001/shap.parquet").unlink()
+    output = run.fails()
+    assert "b001.arrow is missing or no whole file; run again with --forcerun plan" in output
+    repeated = jobs(run.ok("--forcerun", "plan_batches"))
+    rules = [("explain_batch", "b001"), ("diagnose_batch", "b001")]
+    assert repeated == Counter([("plan_batches", None), *rules, ("write_report", None)])
 
 
 @pytest.mark.parametrize(

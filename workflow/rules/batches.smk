@@ -1,5 +1,6 @@
 # The manifest and the files behind it are ancient: a batch runs again when its key changes, that
 # is when its rows, folds or features do, and not when a file of the whole data set is rewritten.
+# The file with a batch's rows is no input for that reason: the checkpoint sees to it.
 
 
 rule cross_validate_batch:
@@ -24,6 +25,7 @@ rule cross_validate_batch:
         mem_mb=batch_memory("cross_validate_batch"),
         needs_mb=batch_memory("cross_validate_batch"),
     params:
+        rows="results/rows/{batch}.arrow",
         key=batch_key,
         algorithm=ALGORITHM,
         dataset=row_config,
@@ -52,6 +54,7 @@ rule train_batch:
         mem_mb=batch_memory("train_batch"),
         needs_mb=batch_memory("train_batch"),
     params:
+        rows="results/rows/{batch}.arrow",
         key=batch_key,
         algorithm=ALGORITHM,
         dataset=row_config,
@@ -108,6 +111,7 @@ rule explain_batch:
         mem_mb=batch_memory("explain_batch"),
         needs_mb=batch_memory("explain_batch"),
     params:
+        rows="results/rows/{batch}.arrow",
         algorithm=ALGORITHM,
         dataset=row_config,
         explain=config["explain"],

@@ -165,7 +165,7 @@ def manifest():
 
 
 def per_batch(pattern):
-    """Input function: `pattern` for every batch of the manifest."""
+    """Input function: `pattern` for every batch."""
 
     def inner(wildcards):
         return expand(pattern, batch=sorted(manifest()))
@@ -351,8 +351,9 @@ def track_results(wildcards):
 def usage_records(wildcards):
     """Memory and time of every job before the report."""
     batch_rules = ("cross_validate", "train", "calibrate", "explain", "diagnose")
-    whole_rules = ("analyze_dataset", "screen_features", "cross_batch_scores")
+    whole_rules = ("analyze_dataset", "screen_features", "plan_batches")
     whole_rules += (
+        "cross_batch_scores",
         "combine_batches",
         "rank_groups",
         "consolidate",

@@ -101,6 +101,8 @@ if SIMILARITY:
             "../scripts/describe_groups.py"
 
 
+# The plan writes the rows of each batch as well. In a rule of its own, their writing would stand
+# between a batch and its key: Snakemake looks at no parameter of a job behind one that has to run.
 checkpoint plan_batches:
     input:
         unpack(group_features),
@@ -108,6 +110,7 @@ checkpoint plan_batches:
         genes="results/dataset/genes.parquet",
         test_groups="results/dataset/test_groups.tsv",
         features="results/features/features.json",
+        shards=watched(shards),
     output:
         manifest=report(
             "results/batches/manifest.tsv",
@@ -124,6 +127,8 @@ checkpoint plan_batches:
             labels={"table": "coverage"},
         ),
         times_held="results/batches/times_held.tsv",
+        rows="results/rows/index.json",
+        usage="results/usage/plan_batches/all.json",
     log:
         "logs/plan_batches.log",
     conda:

@@ -6,7 +6,7 @@ with job(**declared(snakemake)):
     from genebatch.training import cross_validate_batch
 
     cross_validate_batch(
-        snakemake.input,
+        {**snakemake.input, "rows": snakemake.params.rows},
         snakemake.wildcards.batch,
         snakemake.params.dataset,
         snakemake.params.cv,

@@ -6,7 +6,7 @@ with job(**declared(snakemake)):
     from genebatch.explain import explain_batch
 
     explain_batch(
-        snakemake.input,
+        {**snakemake.input, "rows": snakemake.params.rows},
         snakemake.wildcards.batch,
         snakemake.params.dataset,
         snakemake.params.explain,

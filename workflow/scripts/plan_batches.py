@@ -1,9 +1,10 @@
-"""Adapter: rule plan_batches calls genebatch.planning.plan_batches."""
+"""Adapter: rule plan_batches calls genebatch.planning.plan_batches and split.split_batches."""
 
 from genebatch.resources import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.planning import plan_batches
+    from genebatch.split import split_batches
 
     plan_batches(
         snakemake.input.profile,
@@ -15,3 +16,4 @@ with job(**declared(snakemake)):
         outputs=snakemake.output,
         group_features=snakemake.input.get("group_features"),
     )
+    split_batches({**snakemake.input, "plan": snakemake.output.genes}, snakemake.output.rows)

@@ -6,7 +6,7 @@ with job(**declared(snakemake)):
     from genebatch.training import train_batch
 
     train_batch(
-        snakemake.input,
+        {**snakemake.input, "rows": snakemake.params.rows},
         snakemake.wildcards.batch,
         snakemake.params.dataset,
         snakemake.params.learner | {"threads": snakemake.threads},

@@ -1,0 +1,93 @@
+"""Boosting on a GPU against the CPU: time of a round, and average precision on unseen groups.
+
+    .venv/bin/python benchmarks/gpu.py [ROWS]
+
+For a machine with a GPU. Everything goes through the package's own matrix and boosters.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+from sklearn.metrics import average_precision_score
+
+from genebatch import learner as boosting
+from genebatch.config import load_schema
+
+ROWS, BLOCK, ROUNDS = 266_000, 8_192, 100
+DENSE, COUNTS, DENSITY = 63, 1_104, 0.1
+RUNS = (("cuda", 1), ("cpu", 1), ("cpu", 16))
+
+
+def main() -> None:
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    blocks, y = made(rows)
+    learner = {
+        name: child.get("default")
+        for name, child in load_schema()["properties"]["learner"]["properties"].items()
+    }
+    learner |= {"n_estimators": ROUNDS, "early_stopping_rounds": ROUNDS}
+    fold = np.arange(rows) // 400 % 5
+    lines = []
+    for storage in ("sparse", "dense"):
+        for device, threads in RUNS:
+            given = learner | {"device": device, "threads": threads}
+            line = f"| {storage} | {device}, {threads} threads |"
+            line += timed(blocks if storage == "sparse" else Dense(blocks), y, fold, given)
+            print(line, flush=True)
+            lines.append(line)
+    head = "| storage | device | binning s | ms/round | trees | AP |\n|---|---|---|---|---|---|\n"
+    text = f"# GPU\n\n{rows:,} rows, {DENSE} dense features and {COUNTS:,} counts of which "
+    text += f"{DENSITY:.0%} are not zero, one class, a fold held out and one to stop, {ROUNDS} "
+    text += "rounds; wall time, made by `python benchmarks/gpu.py`.\n\n"
+    Path(__file__).with_suffix(".md").write_text(text + head + "\n".join(lines) + "\n")
+
+
+class Dense:
+    """The blocks with every cell stored."""
+
+    def __init__(self, blocks: list[sparse.csr_matrix]):
+        self.blocks = blocks
+
+    def __iter__(self):
+        return (block.toarray() for block in self.blocks)
+
+
+def made(rows: int) -> tuple[list[sparse.csr_matrix], np.ndarray]:
+    """Blocks as `Features.select` gives them, and a class that some columns tell of."""
+    rng = np.random.default_rng(7)
+    blocks, parts = [], []
+    for first in range(0, rows, BLOCK):
+        size = min(BLOCK, rows - first)
+        dense = rng.normal(size=(size, DENSE)).astype(np.float32)
+        counts = sparse.random_array(
+            (size, COUNTS), density=DENSITY, rng=rng, data_sampler=lambda size: np.ones(size)
+        ).astype(np.float32)
+        signal = dense[:, :5].sum(axis=1) + 2 * counts.tocsc()[:, :10].sum(axis=1)
+        signal += dense[:, 5] * (2 * counts.tocsc()[:, [11]].toarray()[:, 0] - 1)
+        parts.append(signal + 2 * rng.normal(size=size) > 5)
+        blocks.append(sparse.hstack([sparse.csr_matrix(dense), counts], format="csr"))
+    return blocks, np.concatenate(parts)
+
+
+def timed(blocks, y: np.ndarray, fold: np.ndarray, learner: dict) -> str:
+    start = time.monotonic()
+    size = (DENSE + COUNTS, learner["max_bin"], learner["threads"])
+    matrix = boosting.build_matrix(blocks, *size)
+    binned = time.monotonic() - start
+    weight = np.ones(len(y))
+    train, stop, held = fold < 3, fold == 3, fold == 4
+    brief = learner | {"n_estimators": 3}
+    boosting.fit_until_stopped(matrix, y, weight, train, stop, None, brief)  # moves the data
+    start = time.monotonic()
+    fit = boosting.fit_until_stopped(matrix, y, weight, train, stop, None, learner)
+    seconds = time.monotonic() - start
+    score = average_precision_score(y[held], fit.margin[held])
+    each = 1000 * seconds / (fit.curve.height - 1)
+    return f" {binned:.1f} | {each:.1f} | {fit.n_trees} | {score:.4f} |"
+
+
+if __name__ == "__main__":
+    main()
