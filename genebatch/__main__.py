@@ -141,8 +141,12 @@ def verify(options: argparse.Namespace) -> None:
 
 
 def simulate(options: argparse.Namespace) -> None:
-    """Write the built-in example: a genome with gene models, or with --table a finished table."""
-    if options.table:
+    """Write made-up data: a genome with gene models, a finished table, or one of full size."""
+    if options.like:
+        from genebatch.simulated_document import simulate_document
+
+        folder = simulate_document(options.out, share=options.share, seed=options.seed)
+    elif options.table:
         from genebatch.simulate import simulate as write
 
         rows = ROWS_PER_GENE * options.genes
@@ -287,12 +291,21 @@ def _parser() -> argparse.ArgumentParser:
         command(name, run).add_argument("model", help="model file or results folder")
     added = command("simulate", simulate)
     added.add_argument("out", help="folder to write genome.fa and genes.gtf into")
-    added.add_argument(
+    kind = added.add_mutually_exclusive_group()
+    kind.add_argument(
         "--table",
         action="store_true",
         help=f"write shards of {ROWS_PER_GENE} rows a gene into example/ and new/ instead",
     )
-    added.add_argument("--genes", type=int, default=200, help="default: 200")
+    kind.add_argument(
+        "--like",
+        choices=("document",),
+        help="write shards of 9,280 genes, 3,729,279 rows and 1,167 features into example/ instead",
+    )
+    added.add_argument("--genes", type=int, default=200, help="not with --like; default: 200")
+    added.add_argument(
+        "--share", type=float, default=1.0, help="of the genes, with --like; default: 1"
+    )
     added.add_argument("--seed", type=int, default=7, help="default: 7")
     added = command("plan", plan)
     added.add_argument(
