@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from genebatch.model import EnsembleModel
 
+GENES = 200  # of the examples
 ROWS_PER_GENE = 100  # of the example that is a table
 
 
@@ -142,21 +143,28 @@ def verify(options: argparse.Namespace) -> None:
 
 def simulate(options: argparse.Namespace) -> None:
     """Write made-up data: a genome with gene models, a finished table, or one of full size."""
+    unused = "genes" if options.like else "share"
+    if getattr(options, unused) is not None:
+        raise InputError(
+            f"--{unused} says nothing here: --share goes with --like and --genes with anything else"
+        )
+    genes = GENES if options.genes is None else options.genes
     if options.like:
         from genebatch.simulated_document import simulate_document
 
-        folder = simulate_document(options.out, share=options.share, seed=options.seed)
+        share = 1.0 if options.share is None else options.share
+        folder = simulate_document(options.out, share=share, seed=options.seed)
     elif options.table:
         from genebatch.simulate import simulate as write
 
-        rows = ROWS_PER_GENE * options.genes
-        folder = write(options.out, n_genes=options.genes, n_rows=rows, seed=options.seed)
+        rows = ROWS_PER_GENE * genes
+        folder = write(options.out, n_genes=genes, n_rows=rows, seed=options.seed)
     else:
         from genebatch.simulated_genome import simulate_genome
 
-        chromosomes = max(1, min(5, options.genes // 2))
+        chromosomes = max(1, min(5, genes // 2))
         folder = simulate_genome(
-            options.out, n_genes=options.genes, n_chromosomes=chromosomes, seed=options.seed
+            options.out, n_genes=genes, n_chromosomes=chromosomes, seed=options.seed
         )
     print(f"example data in {folder}")
 
@@ -302,10 +310,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=("document",),
         help="write shards of 9,280 genes, 3,729,279 rows and 1,167 features into example/ instead",
     )
-    added.add_argument("--genes", type=int, default=200, help="not with --like; default: 200")
-    added.add_argument(
-        "--share", type=float, default=1.0, help="of the genes, with --like; default: 1"
-    )
+    added.add_argument("--genes", type=int, help=f"not with --like; default: {GENES}")
+    added.add_argument("--share", type=float, help="of all genes, with --like; default: 1")
     added.add_argument("--seed", type=int, default=7, help="default: 7")
     added = command("plan", plan)
     added.add_argument(

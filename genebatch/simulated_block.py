@@ -10,17 +10,17 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from genebatch.sequence import position_features
+from genebatch.sequence import SPAN, position_features
 from genebatch.simulated_columns import METADATA, PLANTED, SPEC, arrow, metadata, planted
 from genebatch.simulated_gene import WINDOW, Drawn, Gene, draw_gene
 from genebatch.simulated_measures import COLUMNS as MEASURES
 from genebatch.simulated_measures import Measures, measure
 
 FEATURES = (*SPEC.columns, *MEASURES, *PLANTED)
-# A span is that of one gene; everything else looks no farther than a flank, so that genes with
-# their flanks on can be laid end to end.
+# The span is that of one gene. Everything else looks no farther than a flank, so genes can be laid
+# end to end with their flanks on.
+ALONE = replace(SPEC, families=("span",))
 ACROSS = replace(SPEC, families=tuple(name for name in SPEC.families if name != "span"))
-SPAN = replace(SPEC, families=("span",))
 
 
 class Member(NamedTuple):
@@ -35,7 +35,7 @@ class Member(NamedTuple):
 def block_table(genes: Sequence[Gene], seed: int) -> pa.Table:
     """Simulate the rows of some genes, in their order; no row depends on the other genes.
 
-    Holds 250 bytes per nt of the genes and 3 kB per row.
+    Holds 70 bytes per nt of the genes and 5 kB per row.
     """
     members = [_member(gene, seed) for gene in genes]
     features = _features(members)
@@ -71,8 +71,8 @@ def _of_gene(member: Member, gc_content: np.ndarray) -> dict[str, np.ndarray]:
     """Columns that are made gene by gene."""
     gene, (sequence, tracks, rows, label), measures, rng = member
     label = label[rows.position]
-    span = position_features(sequence, *tracks, rows.position, SPAN)
+    span = position_features(sequence, *tracks, rows.position, ALONE)
     columns = metadata(gene, rows, label)
-    columns |= {name: span[name].to_numpy() for name in span.columns[-5:]}
+    columns |= {name: span[name].to_numpy() for name in SPAN}
     columns |= measures.at(rows.position)
     return columns | planted(gene, label, gc_content, rng)

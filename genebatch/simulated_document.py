@@ -35,8 +35,8 @@ def simulate_document(out: str | Path, *, share: float = 1.0, seed: int = 7) -> 
     """Write `out/example/part-*.parquet`, the data set or a share of its genes.
 
     Genes come in the order of their names; a gene is in one shard. Parts from an earlier call are
-    replaced only after all new ones are complete. Holds a row group or a gene, whichever is larger:
-    the largest gene of the full data set takes about 400 MB.
+    replaced only after all new ones are complete. Holds a row group or a gene, whichever is larger;
+    the process peaks below 500 MB at any share.
 
     Raises
     ------

@@ -88,7 +88,7 @@ def draw_gene(
     Returns
     -------
     Drawn
-        Holds 100 bytes per nt of the gene while drawing.
+        Holds 60 bytes per nt of the gene while drawing.
     """
     candidates = _candidates(gene, rng)
     sequence = _sequence(gene, candidates, rng)
