@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from genebatch.model import EnsembleModel
 
+GENES = 200  # of the examples
 ROWS_PER_GENE = 100  # of the example that is a table
 
 
@@ -141,18 +142,29 @@ def verify(options: argparse.Namespace) -> None:
 
 
 def simulate(options: argparse.Namespace) -> None:
-    """Write the built-in example: a genome with gene models, or with --table a finished table."""
-    if options.table:
+    """Write made-up data: a genome with gene models, a finished table, or one of full size."""
+    unused = "genes" if options.like else "share"
+    if getattr(options, unused) is not None:
+        raise InputError(
+            f"--{unused} says nothing here: --share goes with --like and --genes with anything else"
+        )
+    genes = GENES if options.genes is None else options.genes
+    if options.like:
+        from genebatch.simulated_document import simulate_document
+
+        share = 1.0 if options.share is None else options.share
+        folder = simulate_document(options.out, share=share, seed=options.seed)
+    elif options.table:
         from genebatch.simulate import simulate as write
 
-        rows = ROWS_PER_GENE * options.genes
-        folder = write(options.out, n_genes=options.genes, n_rows=rows, seed=options.seed)
+        rows = ROWS_PER_GENE * genes
+        folder = write(options.out, n_genes=genes, n_rows=rows, seed=options.seed)
     else:
         from genebatch.simulated_genome import simulate_genome
 
-        chromosomes = max(1, min(5, options.genes // 2))
+        chromosomes = max(1, min(5, genes // 2))
         folder = simulate_genome(
-            options.out, n_genes=options.genes, n_chromosomes=chromosomes, seed=options.seed
+            options.out, n_genes=genes, n_chromosomes=chromosomes, seed=options.seed
         )
     print(f"example data in {folder}")
 
@@ -287,12 +299,19 @@ def _parser() -> argparse.ArgumentParser:
         command(name, run).add_argument("model", help="model file or results folder")
     added = command("simulate", simulate)
     added.add_argument("out", help="folder to write genome.fa and genes.gtf into")
-    added.add_argument(
+    kind = added.add_mutually_exclusive_group()
+    kind.add_argument(
         "--table",
         action="store_true",
         help=f"write shards of {ROWS_PER_GENE} rows a gene into example/ and new/ instead",
     )
-    added.add_argument("--genes", type=int, default=200, help="default: 200")
+    kind.add_argument(
+        "--like",
+        choices=("document",),
+        help="write shards of 9,280 genes, 3,729,279 rows and 1,167 features into example/ instead",
+    )
+    added.add_argument("--genes", type=int, help=f"not with --like; default: {GENES}")
+    added.add_argument("--share", type=float, help="of all genes, with --like; default: 1")
     added.add_argument("--seed", type=int, default=7, help="default: 7")
     added = command("plan", plan)
     added.add_argument(

@@ -7,7 +7,7 @@ perfect in training and fails on the new genes, where the leaks are empty becaus
 known.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -49,20 +49,37 @@ def simulate(
     """
     _check_numbers(n_genes, n_rows, n_shards, n_new_genes)
     folders = [Path(out) / "example", Path(out) / "new"]
-    for folder in folders:
-        _check_folder(folder)
     genes = plan_genes(n_genes, n_rows, seed, 1, TRAINING_CHROMS)
     new = plan_genes(n_new_genes, n_new_genes * n_rows // n_genes, seed, n_genes + 1, NEW_CHROMS)
     shards = {folders[0] / f"part-{i:03d}.parquet": genes[i::n_shards] for i in range(n_shards)}
     shards[folders[1] / "part-000.parquet"] = new
+
+    def write(path: Path, members: Sequence[Gene]) -> None:
+        _write_shard(path, members, seed, labelled=members is not new)
+
+    write_parts(shards, write)
+    return Path(out)
+
+
+def write_parts(
+    shards: Mapping[Path, Sequence[Gene]], write: Callable[[Path, Sequence[Gene]], None]
+) -> None:
+    """Write every shard by `write`; parts of an earlier call go once all shards are complete.
+
+    Raises
+    ------
+    InputError
+        If a target folder holds other Parquet files.
+    """
+    folders = {path.parent for path in shards}
+    for folder in folders:
+        _check_folder(folder)
     with ExitStack() as complete:
         for path, members in shards.items():
-            temporary = complete.enter_context(whole(path))
-            _write_shard(temporary, members, seed, labelled=members is not new)
+            write(complete.enter_context(whole(path)), members)
     for folder in folders:
         for path in set(folder.glob("part-*.parquet")) - set(shards):
             path.unlink()
-    return Path(out)
 
 
 def _check_numbers(n_genes: int, n_rows: int, n_shards: int, n_new_genes: int) -> None:
@@ -97,6 +114,14 @@ def plan_genes(n: int, n_rows: int, seed: int, first: int, chroms: Sequence[str]
     rng = np.random.default_rng([seed, 1, first])
     n_quiet = n // QUIET_SHARE
     rows = _quiet_first(_sizes(n, n_rows, rng), n_quiet, rng)
+    return place_genes(rows, rng, first, chroms, n_quiet)
+
+
+def place_genes(
+    rows: np.ndarray, rng: np.random.Generator, first: int, chroms: Sequence[str], n_quiet: int = 0
+) -> list[Gene]:
+    """Place genes of so many rows along the contigs, the first `n_quiet` of them quiet ones."""
+    n = len(rows)
     lengths = (rows * np.clip(rng.lognormal(np.log(85), 0.35, n), 45, 250)).astype(int) + CELL
     chrom = np.arange(n) * len(chroms) // n
     # An overlapping pair is one cluster; the overlap is a third of the shorter gene.
@@ -135,6 +160,12 @@ def _sizes(n: int, n_rows: int, rng: np.random.Generator) -> np.ndarray:
     for _ in range(50):
         sizes = np.clip(np.rint(raw * scale), low, high).astype(int)
         scale *= n_rows / sizes.sum()
+    return fit_total(sizes, n_rows, low, high)
+
+
+def fit_total(sizes: np.ndarray, n_rows: int, low: int, high: int) -> np.ndarray:
+    """Change sizes within `low` and `high` by as little as makes them sum to `n_rows`."""
+    sizes = sizes.copy()
     while missing := n_rows - sizes.sum():
         free = np.flatnonzero(sizes < high if missing > 0 else sizes > low)
         sizes[free[: abs(missing)]] += np.sign(missing)

@@ -37,13 +37,13 @@ def gene_table(gene: Gene, seed: int, labelled: bool) -> pa.Table:
     sequence, tracks, rows, label = draw_gene(gene, rng)
     label = label[rows.position] if labelled else np.full(gene.rows, "", dtype="U8")
     features = position_features(sequence, *tracks, rows.position, SPEC)
-    columns = _metadata(gene, rows, label if labelled else None)
+    columns = metadata(gene, rows, label if labelled else None)
     columns |= {name: features[name].to_numpy() for name in features.columns}
-    columns |= _planted(gene, label, columns["gc_content"], rng)
-    return pa.table({name: _arrow(column) for name, column in columns.items()})
+    columns |= planted(gene, label, columns["gc_content"], rng)
+    return pa.table({name: arrow(column) for name, column in columns.items()})
 
 
-def _metadata(gene: Gene, rows: Rows, label: np.ndarray | None) -> dict[str, np.ndarray]:
+def metadata(gene: Gene, rows: Rows, label: np.ndarray | None) -> dict[str, np.ndarray]:
     """Columns of `METADATA`, without the label where it is None."""
     end = gene.start + gene.length - 1
     forward = gene.strand == "+"
@@ -65,7 +65,7 @@ def _metadata(gene: Gene, rows: Rows, label: np.ndarray | None) -> dict[str, np.
     return columns
 
 
-def _planted(
+def planted(
     gene: Gene, label: np.ndarray, gc_content: np.ndarray, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Columns of `PLANTED`: the only features that look at the label."""
@@ -83,7 +83,7 @@ def _planted(
     }
 
 
-def _arrow(column: np.ndarray) -> pa.Array:
+def arrow(column: np.ndarray) -> pa.Array:
     """Turn a column into Arrow: numbers as float32, NaN and the empty string as null."""
     if column.dtype.kind == "U":
         return pa.array(column, pa.string(), mask=column == "")

@@ -70,11 +70,30 @@ class Drawn(NamedTuple):
     label: np.ndarray
 
 
-def draw_gene(gene: Gene, rng: np.random.Generator) -> Drawn:
-    """Draw a gene from its sequence to the rows that are kept."""
+def draw_gene(
+    gene: Gene, rng: np.random.Generator, cell_log_odds: np.ndarray | None = None
+) -> Drawn:
+    """Draw a gene from its sequence to the rows that are kept.
+
+    Parameters
+    ----------
+    gene : Gene
+        What is decided about it.
+    rng : numpy.random.Generator
+        Of this gene alone.
+    cell_log_odds : (length // CELL,) float, optional
+        What every cell of `CELL` nt adds to the log-odds that a candidate in it is a site; the
+        base model does not see it.
+
+    Returns
+    -------
+    Drawn
+        Holds 60 bytes per nt of the gene while drawing.
+    """
     candidates = _candidates(gene, rng)
     sequence = _sequence(gene, candidates, rng)
-    site = _sites(gene, candidates, sequence, rng)
+    added = 0.0 if cell_log_odds is None else cell_log_odds[candidates.position // CELL]
+    site = _sites(gene, candidates, sequence, added, rng)
     tracks = _tracks(gene, candidates, rng)
     rows = _thin(gene, candidates.position[site], tracks, rng)
     label = np.full(gene.length, "", dtype="U8")
@@ -117,12 +136,16 @@ def _plant(sequence: np.ndarray, starts: np.ndarray, word: str) -> None:
 
 
 def _sites(
-    gene: Gene, candidates: Candidates, sequence: np.ndarray, rng: np.random.Generator
+    gene: Gene,
+    candidates: Candidates,
+    sequence: np.ndarray,
+    added: np.ndarray | float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Decide which candidates are sites, by the base log-odds plus what the base model misses."""
     width = 2 * WINDOW + 1
     counts = kmer_counts(sequence, candidates.position, width, 5)
-    missed = SHARPNESS_EFFECT * candidates.sharpness
+    missed = SHARPNESS_EFFECT * candidates.sharpness + added
     # In GC-rich genes GC around the site helps, in AT-rich genes it harms.
     direction = np.tanh((gene.gc - MEAN_GC) / (GENE_GC_SPREAD / 2))
     local = (gc_content(sequence, candidates.position, width) - gene.gc) / LOCAL_GC_SPREAD
