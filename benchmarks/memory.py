@@ -66,8 +66,7 @@ def files(folder: Path) -> list[Path]:
     names = ["profile.json", "features.json", "plan.parquet", "genes.parquet", "test_groups.tsv"]
     names += ["screen.tsv", "manifest.tsv", "out_of_fold.parquet", "folds.tsv", "metrics.tsv"]
     names += ["curves.parquet", "models.gbm", "uncalibrated.gbm", "calibration.json", "model.gbm"]
-    names += ["shap.parquet", "sample.parquet", "importance.tsv", "families.tsv", "rows/index.json"]
-    names += ["rows/b000.arrow"]
+    names += ["shap.parquet", "sample.parquet", "importance.tsv", "families.tsv", "rows/b000.arrow"]
     return [folder / name for name in names]
 
 
@@ -85,7 +84,7 @@ def prepare(folder: Path, settings: dict) -> None:
     outputs |= {"memory": folder / "memory.json"}
     outputs |= {name: folder / f"{name}.tsv" for name in ("coverage", "times_held")}
     planning.plan_batches(*first, out["features"], settings, 100_000, outputs)
-    split.split_batches(out, out["index"])
+    split.split_batches(out, folder / "rows")
 
 
 def measure(function, *arguments) -> None:

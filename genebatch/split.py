@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from genebatch.dataset import Features, Roles, described, read_groups
-from genebatch.files import InputError, digest, read_json, whole, write_json
+from genebatch.files import InputError, digest, read_json, whole
 from genebatch.planning import batch_key
 from genebatch.resources import SPLIT_BYTES, allow_open_files
 from genebatch.rows import row_columns
@@ -23,7 +23,7 @@ KEY = b"genebatch.key"  # in the schema metadata of a file of rows: what it hold
 WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
-def split_batches(inputs: Mapping[str, str | Path], output: str | Path) -> None:
+def split_batches(inputs: Mapping[str, str | Path], folder: str | Path) -> None:
     """Write the rows of every batch into a file of its own, in one pass over the data set.
 
     Groups are dealt to batches whatever shard they lie in, so without this every rule of every
@@ -36,10 +36,9 @@ def split_batches(inputs: Mapping[str, str | Path], output: str | Path) -> None:
     ----------
     inputs
         Paths `profile`, `features` and `plan` (batches/genes.parquet).
-    output
-        JSON with the key, the rows and the bytes of every batch's file. The files,
-        `{batch}.arrow` beside it, are Arrow IPC with columns and types of the data set; text
-        is plain. Rows of a batch are in the order of the shards.
+    folder
+        Where the files go: `{batch}.arrow`, Arrow IPC with columns and types of the data set, text
+        as plain text. Rows of a batch are in the order of the shards.
 
     Raises
     ------
@@ -51,7 +50,7 @@ def split_batches(inputs: Mapping[str, str | Path], output: str | Path) -> None:
     plan = pl.read_parquet(inputs["plan"]).filter(pl.col("batch").is_not_null())
     parts = {part["batch"][0]: part for part in plan.sort("batch").partition_by("batch")}
     keys = {batch: _file_key(part, features, roles) for batch, part in parts.items()}
-    paths = {batch: row_file(output, batch) for batch in parts}
+    paths = {batch: Path(folder) / f"{batch}.arrow" for batch in parts}
     stale = [batch for batch in parts if _held_key(paths[batch]) != keys[batch]]
     rows = dict.fromkeys(stale, 0)
     if stale:
@@ -66,10 +65,7 @@ def split_batches(inputs: Mapping[str, str | Path], output: str | Path) -> None:
             for batch in stale:
                 verify_rows(f"batch {batch}", rows[batch], parts[batch])
     log.info("%d of %d batches written, %s rows", len(stale), len(parts), f"{sum(rows.values()):,}")
-    _remove_others(Path(output).parent, set(paths.values()))
-    held = {"key": keys, "rows": {batch: int(part["rows"].sum()) for batch, part in parts.items()}}
-    held["bytes"] = {batch: path.stat().st_size for batch, path in paths.items()}
-    write_json(output, {batch: {fact: held[fact][batch] for fact in held} for batch in parts})
+    _remove_others(Path(folder), set(paths.values()))
 
 
 class BatchRows(NamedTuple):
@@ -130,11 +126,6 @@ def batch_rows(inputs: Mapping[str, str | Path], batch: str) -> BatchRows:
         state = "is missing or no whole file" if held is None else "holds the rows of another plan"
         raise InputError(f"{path} {state}; run again with --forcerun plan_batches")
     return BatchRows(path, plan, features, roles)
-
-
-def row_file(index: str | Path, batch: str) -> Path:
-    """Path of the file with the rows of a batch, beside the index of all."""
-    return Path(index).parent / f"{batch}.arrow"
 
 
 def verify_rows(name: str, found: int, plan: pl.DataFrame) -> None:

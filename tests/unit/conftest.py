@@ -107,8 +107,8 @@ class Run:
     def paths(self, batch: str = "") -> dict[str, Path]:
         names = ("profile.json", "genes.parquet", "test_groups.tsv", "features.json")
         names += ("screen.tsv", "manifest.tsv", "plan.parquet", "model.gbm", "coverage.tsv")
-        names += ("times_held.tsv", "group_features.parquet", "similarity.json", "rows/index.json")
-        found = {Path(name).stem: self.folder / name for name in names}
+        names += ("times_held.tsv", "group_features.parquet", "similarity.json")
+        found = {name.split(".")[0]: self.folder / name for name in names}
         if batch:
             names = ("out_of_fold.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")
             names += (
@@ -156,7 +156,7 @@ class Run:
 
     def split(self) -> None:
         files = self.paths()
-        split.split_batches(files, files["index"])
+        split.split_batches(files, self.folder / "rows")
 
     def cross_validate(self, batch: str) -> None:
         files, config = self.paths(batch), self.config

@@ -1,9 +1,6 @@
 """The rows of every batch in a file of its own."""
 
-import json
-
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,7 +8,7 @@ from genebatch import learner as boosting
 from genebatch import split
 from genebatch.batch import load_batch
 from genebatch.files import InputError
-from genebatch.split import batch_rows, row_file
+from genebatch.split import batch_rows
 
 
 @pytest.fixture
@@ -90,7 +87,7 @@ def test_whole_files_are_not_written_again(planned):
 
 
 def test_files_of_no_planned_batch_are_removed(planned):
-    folder = planned.paths()["index"].parent
+    folder = planned.folder / "rows"
     others = [folder / name for name in ("b777.arrow", ".a1b2.part.arrow")]
     for path in others:
         path.write_text("")
@@ -142,19 +139,6 @@ def test_data_set_that_changed_since_the_analysis_is_refused(planned, toy_rows):
     with pytest.raises(InputError, match="analyze_dataset"):
         planned.split()
     assert not planned.paths("b000")["rows"].exists()
-
-
-def test_index_knows_key_rows_and_bytes(toy):
-    index = json.loads(toy.paths()["index"].read_text())
-    plan = pl.read_parquet(toy.paths()["plan"])
-    assert list(index) == toy.batches
-    for batch, facts in index.items():
-        path = row_file(toy.paths()["index"], batch)
-        assert facts["rows"] == plan.filter(batch=batch)["rows"].sum()
-        assert facts["bytes"] == path.stat().st_size
-        with pa.OSFile(str(path)) as source:
-            held = pa.ipc.open_file(source).schema.metadata[split.KEY]
-        assert held.decode() == facts["key"]
 
 
 def test_matrix_of_small_record_batches_is_that_of_all_rows_at_once(planned, monkeypatch):

@@ -122,8 +122,8 @@ def test_rows_of_batches_may_be_deleted_until_a_batch_needs_them(run):
     output = run.fails()
     assert "b001.arrow is missing or no whole file; run again with --forcerun plan" in output
     repeated = jobs(run.ok("--forcerun", "plan_batches"))
-    rules = [("explain_batch", "b001"), ("diagnose_batch", "b001")]
-    assert repeated == Counter([("plan_batches", None), *rules, ("write_report", None)])
+    of_batches = {job for job in repeated if job[0] in BATCH_RULES}
+    assert of_batches == {("explain_batch", "b001"), ("diagnose_batch", "b001")}
 
 
 @pytest.mark.parametrize(

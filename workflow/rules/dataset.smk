@@ -101,8 +101,9 @@ if SIMILARITY:
             "../scripts/describe_groups.py"
 
 
-# The plan writes the rows of each batch as well. In a rule of its own, their writing would stand
-# between a batch and its key: Snakemake looks at no parameter of a job behind one that has to run.
+# The plan writes the rows of each batch as well: a rule of its own would stand between a batch and
+# its key, and Snakemake looks at no parameter of a job behind one that has to run. They are no
+# output: with one of the checkpoint's outputs deleted, Snakemake sees no batch that has to run.
 checkpoint plan_batches:
     input:
         unpack(group_features),
@@ -127,7 +128,6 @@ checkpoint plan_batches:
             labels={"table": "coverage"},
         ),
         times_held="results/batches/times_held.tsv",
-        rows="results/rows/index.json",
         usage="results/usage/plan_batches/all.json",
     log:
         "logs/plan_batches.log",
@@ -140,6 +140,7 @@ checkpoint plan_batches:
         budget_mb=planning_budget,
     params:
         config=plan_config,
+        rows="results/rows",
         kept_plan=kept_plan,
     script:
         "../scripts/plan_batches.py"

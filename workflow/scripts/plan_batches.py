@@ -16,4 +16,4 @@ with job(**declared(snakemake)):
         outputs=snakemake.output,
         group_features=snakemake.input.get("group_features"),
     )
-    split_batches({**snakemake.input, "plan": snakemake.output.genes}, snakemake.output.rows)
+    split_batches({**snakemake.input, "plan": snakemake.output.genes}, snakemake.params.rows)
