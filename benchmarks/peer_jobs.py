@@ -1,7 +1,7 @@
 """What the processes of the benchmark of peers do: the same boosters, each package in its way.
 
-Every peer gives a function that fits one class on some rows and in turn gives one that scores
-others; folds, classes and the number of trees are the same for all.
+Every peer gives a function that takes the rows of a fold, which gives one that fits a class on
+them, which gives one that scores other rows; folds, classes and the number of trees are the same.
 """
 
 import json
@@ -31,7 +31,8 @@ PREPARATION = {
 }
 
 Predict = Callable[[np.ndarray], np.ndarray]  # mask of rows -> their scores
-Fit = Callable[[np.ndarray, np.ndarray], Predict]  # mask of rows, (rows,) bool -> ...
+Fit = Callable[[np.ndarray], Predict]  # (rows,) bool, whether a row is of the class
+Take = Callable[[np.ndarray], Fit]  # mask of the rows to train on
 
 
 class Phases:
@@ -102,7 +103,7 @@ class Job(NamedTuple):
         return self.learner["n_estimators"]
 
 
-def pandas_classifier(job: Job, phases: Phases) -> Fit:
+def pandas_classifier(job: Job, phases: Phases) -> Take:
     import pandas as pd
     import xgboost as xgb
 
@@ -111,21 +112,24 @@ def pandas_classifier(job: Job, phases: Phases) -> Fit:
         X = pd.read_parquet(job.folder, columns=job.features).astype("float64")
     given = xgboost_parameters(job.learner) | {"n_estimators": job.n_trees, "n_jobs": 1}
 
-    def fit(train: np.ndarray, y: np.ndarray) -> Predict:
-        model = xgb.XGBClassifier(**given)
-        with phases("build"):
-            model.fit(X if train.all() else X.iloc[np.flatnonzero(train)], y[train])
+    def take(train: np.ndarray) -> Fit:
+        def fit(y: np.ndarray) -> Predict:
+            model = xgb.XGBClassifier(**given)
+            with phases("build"):
+                model.fit(X if train.all() else X.iloc[np.flatnonzero(train)], y[train])
 
-        def predict(held: np.ndarray) -> np.ndarray:
-            with phases("predict"):
-                return model.predict_proba(X.iloc[np.flatnonzero(held)])[:, 1]
+            def predict(held: np.ndarray) -> np.ndarray:
+                with phases("predict"):
+                    return model.predict_proba(X.iloc[np.flatnonzero(held)])[:, 1]
 
-        return predict
+            return predict
 
-    return fit
+        return fit
+
+    return take
 
 
-def polars_matrices(job: Job, phases: Phases) -> Fit:
+def polars_matrices(job: Job, phases: Phases) -> Take:
     import xgboost as xgb
 
     phases.wrap(xgb.Booster, "update", unless_first)
@@ -134,21 +138,26 @@ def polars_matrices(job: Job, phases: Phases) -> Fit:
     given = xgboost_parameters(job.learner)
     given |= {"objective": "binary:logistic", "nthread": 1}
 
-    def fit(train: np.ndarray, y: np.ndarray) -> Predict:
-        with phases("build"):
-            matrix = xgb.DMatrix(X if train.all() else X.filter(train), label=y[train], nthread=1)
-            booster = xgb.train(given, matrix, job.n_trees)
+    def take(train: np.ndarray) -> Fit:
+        def fit(y: np.ndarray) -> Predict:
+            with phases("build"):
+                part = X if train.all() else X.filter(train)
+                booster = xgb.train(
+                    given, xgb.DMatrix(part, label=y[train], nthread=1), job.n_trees
+                )
 
-        def predict(held: np.ndarray) -> np.ndarray:
-            with phases("predict"):
-                return booster.predict(xgb.DMatrix(X.filter(held), nthread=1))
+            def predict(held: np.ndarray) -> np.ndarray:
+                with phases("predict"):
+                    return booster.predict(xgb.DMatrix(X.filter(held), nthread=1))
 
-        return predict
+            return predict
 
-    return fit
+        return fit
+
+    return take
 
 
-def lightgbm_sparse(job: Job, phases: Phases) -> Fit:
+def lightgbm_sparse(job: Job, phases: Phases) -> Take:
     import lightgbm as lgb
 
     phases.wrap(lgb.Booster, "update", "boost")
@@ -163,22 +172,26 @@ def lightgbm_sparse(job: Job, phases: Phases) -> Fit:
     with phases("build"):
         binned = lgb.Dataset(X, label=job.codes, params=given, free_raw_data=False).construct()
 
-    def fit(train: np.ndarray, y: np.ndarray) -> Predict:
-        binned.set_label(y)
+    def take(train: np.ndarray) -> Fit:
         with phases("build"):
             part = binned if train.all() else binned.subset(np.flatnonzero(train)).construct()
-            booster = lgb.train(given, part, job.n_trees)
 
-        def predict(held: np.ndarray) -> np.ndarray:
-            with phases("predict"):
-                return booster.predict(X[held])
+        def fit(y: np.ndarray) -> Predict:
+            with phases("build"):
+                booster = lgb.train(given, part.set_label(y[train]), job.n_trees)
 
-        return predict
+            def predict(held: np.ndarray) -> np.ndarray:
+                with phases("predict"):
+                    return booster.predict(X[held])
 
-    return fit
+            return predict
+
+        return fit
+
+    return take
 
 
-def sklearn_histogram(job: Job, phases: Phases) -> Fit:
+def sklearn_histogram(job: Job, phases: Phases) -> Take:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     with phases("read"):
@@ -189,18 +202,24 @@ def sklearn_histogram(job: Job, phases: Phases) -> Fit:
     given |= {"max_bins": learner["max_bin"] - 1, "max_iter": job.n_trees}  # 255 is its most
     given |= {"early_stopping": False}
 
-    def fit(train: np.ndarray, y: np.ndarray) -> Predict:
-        model = HistGradientBoostingClassifier(**given)
-        with phases("boost"):
-            model.fit(X if train.all() else X[train], y[train])
+    def take(train: np.ndarray) -> Fit:
+        with phases("build"):
+            part = X if train.all() else X[train]
 
-        def predict(held: np.ndarray) -> np.ndarray:
-            with phases("predict"):
-                return model.predict_proba(X[held])[:, 1]
+        def fit(y: np.ndarray) -> Predict:
+            model = HistGradientBoostingClassifier(**given)
+            with phases("boost"):
+                model.fit(part, y[train])
 
-        return predict
+            def predict(held: np.ndarray) -> np.ndarray:
+                with phases("predict"):
+                    return model.predict_proba(X[held])[:, 1]
 
-    return fit
+            return predict
+
+        return fit
+
+    return take
 
 
 PEERS = {
@@ -252,15 +271,18 @@ def blocks(job: Job) -> list:
 def run_peer(peer: str, work: Path, settings: dict, phases: Phases) -> np.ndarray:
     """Cross-validation and the model of all rows; gives the out-of-fold scores."""
     job = Job.load(work, settings)
-    fit = PEERS[peer](job, phases)
+    take = PEERS[peer](job, phases)
     classes, n_splits = settings["dataset"]["classes"], settings["cv"]["n_splits"]
     scores = np.full((len(job.codes), len(classes)), np.nan)
     for number in range(n_splits):
         train = job.fold != number
+        fit = take(train)
         for column in range(len(classes)):
-            scores[~train, column] = fit(train, job.codes == column)(~train)
+            scores[~train, column] = fit(job.codes == column)(~train)
+        del fit  # and the rows it holds, before the next are taken
+    fit = take(np.ones(len(job.codes), bool))
     for column in range(len(classes)):
-        fit(np.ones(len(job.codes), bool), job.codes == column)
+        fit(job.codes == column)
     return scores
 
 

@@ -238,7 +238,8 @@ on one core with one thread, CPU seconds; ratios within one run are what to trus
 - The same in all: {said}; no draws of rows or columns, no weights; every booster starts from \
 the share of its class, none from base scores (the table's scores are features like others); no \
 early stopping, a fixed number of trees.
-- (a) and (b) are what people write, (a) with the table as float64. (c) gets the same sparse rows \
+- (a) and (b) are what people write, rows taken out and binned for each fold and class, (a) with \
+the table as float64. (c) gets the same sparse rows \
 as (e), bins them once, takes each fold from that and is told `force_row_wise`, which it would \
 else try out for each booster; at most 255 bins, as 256 do not fit its byte. (d) has at most 255 \
 bins as well and no least sum of hessians, so a leaf has at least 20 rows, its default.
