@@ -1,12 +1,13 @@
 # make demo    the built-in example, from a simulated genome to a model and its calls
 # make test    linters and every test
+# make bench   one batch by genebatch and by other ways to boost it: benchmarks/peers.md
 # make lock    requirements.lock from pyproject.toml (needs uv)
 # make clean   removes the example, its results and the environment
 PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lock clean
+.PHONY: demo test bench lock clean
 
 demo: data/genome.fa
 	$(BIN)/snakemake --cores 2 --resources mem_mb=8000
@@ -19,6 +20,10 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+bench: .venv/ready
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[bench]'
+	$(BIN)/python benchmarks/peers.py
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "genebatch needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'

@@ -40,8 +40,7 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     from genebatch import diagnosis, explain, resources, training
 
-    out = {path.stem: str(path) for path in files(folder)}
-    out["rows"] = out["b000"]
+    out = paths(folder)
     dataset, learner = settings["dataset"], settings["learner"]
     if rule == "cross_validate_batch":
         training.cross_validate_batch(out, "b000", dataset, settings["cv"], learner, out)
@@ -62,19 +61,21 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     Path(result).write_text(str(resources.peak_mb()))
 
 
-def files(folder: Path) -> list[Path]:
+def paths(folder: Path) -> dict[str, str]:
+    """Files of a run of one batch by the names that rules have for them."""
     names = ["profile.json", "features.json", "plan.parquet", "genes.parquet", "test_groups.tsv"]
     names += ["screen.tsv", "manifest.tsv", "out_of_fold.parquet", "folds.tsv", "metrics.tsv"]
     names += ["curves.parquet", "models.gbm", "uncalibrated.gbm", "calibration.json", "model.gbm"]
-    names += ["shap.parquet", "sample.parquet", "importance.tsv", "families.tsv", "rows/b000.arrow"]
-    return [folder / name for name in names]
+    names += ["shap.parquet", "sample.parquet", "importance.tsv", "families.tsv"]
+    found = {Path(name).stem: str(folder / name) for name in names}
+    return found | {"rows": str(folder / "rows" / "b000.arrow")}
 
 
 def prepare(folder: Path, settings: dict) -> None:
     """Everything before the batch rules."""
     from genebatch import analysis, planning, screen, split
 
-    out = {path.stem: path for path in files(folder)}
+    out = paths(folder)
     analysis.analyze_dataset(settings["dataset"], None, out["profile"], out["genes"])
     planning.choose_test_groups(out["genes"], settings["test"], None, out["test_groups"])
     first = (out["profile"], out["genes"], out["test_groups"])

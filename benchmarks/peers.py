@@ -1,0 +1,306 @@
+"""One batch of real size, by genebatch and by the other ways to boost it.
+
+The same rows, folds of whole groups, number of trees and settings for all; each in a process of
+its own, on one core. Writes benchmarks/peers.md. Needs LightGBM (extra `bench`).
+
+    make bench
+    .venv/bin/python benchmarks/peers.py --rows 20000 --trees 10 --leave-out d
+    .venv/bin/python benchmarks/peers.py --data FOLDER    # shards of genes, made or real
+"""
+
+import argparse
+import json
+import platform
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import made
+import numpy as np
+import polars as pl
+from floor import measure_floor, section
+from peer_jobs import (
+    PEERS,
+    PHASES,
+    PREPARATION,
+    RULES,
+    measured,
+    prepare,
+    run_peer,
+    run_rule,
+)
+
+from genebatch.config import resolve
+
+OURS = "e"
+NAMES = {
+    "a": "pandas float64, `XGBClassifier` on `X.iloc[train]`",
+    "b": "polars float32, `DMatrix` and `xgb.train`",
+    "c": "LightGBM, sparse",
+    "d": "scikit-learn `HistGradientBoostingClassifier`, float32",
+    OURS: "**genebatch**",
+}
+PACKAGES = ("xgboost", "lightgbm", "scikit-learn", "pandas", "polars", "numpy", "scipy")
+
+# CPU seconds for a million rows of 1,167 features: of a fit whatever its trees, and of a tree; read
+# off runs of this benchmark with 20,000 rows, to say beforehand about how long one will take.
+COSTS = {"a": (55, 1.2), "b": (54, 1.2), "c": (15, 0.4), "d": (61, 4.7), OURS: (7, 0.5)}
+
+DENSE, COUNTS, DENSITY = 60, 1_104, 0.10  # of the made table; its three scores are dense as well
+SEED = 7
+FIXED = {"subsample": 1, "colsample_bytree": 1, "start_from": "none", "use_weights": False}
+SAID = ("learning_rate", "max_depth", "min_child_weight", "lambda", "max_bin")
+CLASSES = ["neither", "donor", "acceptor"]
+GROUPS = ("cluster_id", "gene_id")  # of tables of genes, the first that is there
+METADATA = ["gene_id", "transcript_id", "chrom", "strand", "gene_type", "position"]
+METADATA += ["genomic_position", "row_source", "sample_weight"]
+# Columns that only exons, or only the annotated ends of a gene, can tell.
+LEAKS = ["num_exons", "total_exon_length", "total_intron_length", "avg_exon_length"]
+LEAKS += ["distance_to_start", "distance_to_end", "relative_position", "gene_length"]
+LEAKS += ["tx_length_filled", "site_probe", "tx_start", "gene_start"]
+
+
+class Result(NamedTuple):
+    """What one way cost and gave."""
+
+    costs: list[dict[str, Any]]  # of each of its processes
+    precision: list[float]  # by class
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds."""
+        return sum(cost["cpu"] for cost in self.costs)
+
+    @property
+    def wall(self) -> float:
+        """Seconds on the clock."""
+        return sum(cost["wall"] for cost in self.costs)
+
+    @property
+    def peak(self) -> float:
+        """Peak resident memory of the largest process, in MB."""
+        return max(cost["peak"] for cost in self.costs)
+
+    def seconds(self, phase: str) -> float:
+        """CPU seconds of a phase."""
+        return sum(cost["seconds"].get(phase, 0.0) for cost in self.costs)
+
+
+def main() -> None:
+    chosen = arguments()
+    n_trees = chosen.trees
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        settings = resolve(
+            {
+                "dataset": write_batch(chosen.data, chosen.rows, work / "data"),
+                "test": {"groups": ["aside"]},
+                "screen": {"max_rows": 5_000, "keep": ["*"]},
+                "batching": {"max_genes": 1_000_000, "min_genes": 10},
+                "learner": FIXED | {"n_estimators": n_trees, "early_stopping_rounds": n_trees},
+            }
+        )
+        preparation = measured(prepare, work, settings)
+        print(f"prepared in {preparation['cpu']:.0f} CPU s", flush=True)
+        with np.load(work / "rows.npz") as rows:
+            codes = rows["codes"]
+        ways = [way for way in NAMES if way not in chosen.leave_out]
+        announce(ways, len(codes), n_trees)
+        results = {way: run(way, work, settings, codes) for way in ways}
+        floor = measured(measure_floor, work, settings)["found"]
+        about = describe(chosen, work, codes, settings)
+        boosters = len(settings["dataset"]["classes"]) * (settings["cv"]["n_splits"] + 1)
+        # The first round of (b) is not told from binning.
+        rounds = {way: boosters * (n_trees - (way == "b")) for way in ways}
+    text = "\n".join([about, table(results, rounds), "", preparing(results, preparation), ""])
+    text += "\n" + section(floor) + "\n"
+    Path(__file__).with_suffix(".md").write_text(text)
+    print(text)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=266_000, help="default: %(default)s")
+    parser.add_argument(
+        "--trees", type=int, default=20, help="of a booster, at least 2; default: %(default)s"
+    )
+    parser.add_argument("--data", type=Path, help="folder of shards of genes; default: made rows")
+    parser.add_argument("--leave-out", nargs="*", choices=PEERS, default=[], metavar="LETTER")
+    return parser.parse_args()
+
+
+def write_batch(source: Path | None, rows: int, folder: Path) -> dict[str, Any]:
+    """Write the rows of a batch into `batch`, and of a group to set aside into `aside`.
+
+    Whole groups, drawn at random until there are so many rows; a table that has fewer gives all
+    groups but one.
+
+    Returns
+    -------
+    dict
+        The `dataset` part of the config.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        if source is None:
+            source = Path(name)
+            made.write_table(source, rows + made.GROUP_ROWS, DENSE, COUNTS, DENSITY)
+            roles = {"group": "group", "label": "label", "classes": made.CLASSES}
+        else:
+            roles = roles_of(source)
+        deal(sorted(source.glob("*.parquet")), roles["group"], rows, folder)
+    return roles | {"path": str(folder), "null_label": roles["classes"][0]}
+
+
+def deal(shards: list[Path], column: str, rows: int, folder: Path) -> None:
+    """Deal the rows of shards by their groups."""
+    group = pl.col(column).cast(pl.String)
+    sizes = pl.concat([pl.read_parquet(shard, columns=[column]) for shard in shards])
+    sizes = sizes.group_by(group).len().sort(column).sample(fraction=1, shuffle=True, seed=SEED)
+    n_groups = min(int((sizes["len"].cum_sum() <= rows).sum()), sizes.height - 1)
+    members, spare = sizes[column][:n_groups].implode(), sizes[column][n_groups]
+    for shard in shards:
+        frame = pl.read_parquet(shard).with_columns(group)
+        write(frame.filter(group.is_in(members)), folder / "batch" / shard.name)
+        aside = frame.filter(group == spare).with_columns(pl.lit("aside").alias(column))
+        write(aside, folder / "aside" / shard.name)
+
+
+def write(frame: pl.DataFrame, path: Path) -> None:
+    if frame.height:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.write_parquet(path)
+
+
+def roles_of(source: Path) -> dict[str, Any]:
+    """Roles of the columns of a table of genes; row weights are not used."""
+    columns = pl.read_parquet_schema(next(source.glob("*.parquet")))
+    group = next(name for name in GROUPS if name in columns)
+    return {
+        "group": group,
+        "label": "splice_type",
+        "classes": CLASSES,
+        "metadata": [name for name in METADATA if name in columns and name != group],
+        "exclude": [name for name in LEAKS if name in columns],
+    }
+
+
+def announce(ways: list[str], rows: int, trees: int) -> None:
+    """Say about how long it will take: 5 folds of four fifths of the rows, and all rows."""
+    share = rows / 1e6 * len(CLASSES)
+    seconds = sum(share * 5 * (fit + tree * trees) for fit, tree in map(COSTS.get, ways))
+    print(f"about {max(seconds / 60, 1):.0f} minutes of one core", flush=True)
+
+
+def run(way: str, work: Path, settings: dict, codes: np.ndarray) -> Result:
+    """Cross-validation and the model of all rows, by one of the ways."""
+    from sklearn.metrics import average_precision_score
+
+    if way == OURS:
+        costs = [measured(run_rule, rule, work, settings) for rule in RULES]
+        found = pl.read_parquet(work / "out_of_fold.parquet")
+        classes = settings["dataset"]["classes"]
+        scores = found.select(f"margin_{name}" for name in classes).to_numpy()
+        codes = found["label"].replace_strict(classes, range(len(classes))).to_numpy()
+    else:
+        costs = [measured(run_peer, way, work, settings)]
+        scores = costs[0]["found"]
+    precision = [
+        float(average_precision_score(codes == column, scores[:, column]))
+        for column in range(scores.shape[1])
+    ]
+    result = Result(costs, precision)
+    print(f"({way}) {result.cpu:.1f} CPU s, {result.peak:,.0f} MB", flush=True)
+    return result
+
+
+def describe(chosen: argparse.Namespace, work: Path, codes: np.ndarray, settings: dict) -> str:
+    """What was compared, and on what."""
+    features = json.loads((work / "features.json").read_text())
+    names, n_dense = features["names"], features["n_dense"]
+    counts = len(names) - n_dense
+    density = features["counts_per_row"] / counts if counts else 0
+    shares = np.bincount(codes) / len(codes)
+    rows = "made rows" if chosen.data is None else f"rows of {chosen.data.name}"
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    n_splits, learner = settings["cv"]["n_splits"], settings["learner"]
+    said = ", ".join(f"{name} {learner[name]}" for name in SAID)
+    return f"""# Peers
+
+{len(codes):,} {rows}, {len(names):,} features ({n_dense} dense, {counts:,} counts, {density:.0%} \
+of them not zero), classes {"/".join(f"{share:.1%}" for share in shares)}. Each way \
+cross-validates in the same {n_splits} folds of whole groups, one booster for each of \
+{len(shares)} classes against the rest, and then boosts all rows: \
+{(n_splits + 1) * len(shares)} boosters of {chosen.trees} trees. Every job in a process of its own \
+on one core with one thread, CPU seconds; ratios within one run are what to trust. Made by \
+`python benchmarks/peers.py` on {processor()}, Python {platform.python_version()}, {packages}.
+
+- The same in all: {said}; no draws of rows or columns, no weights; every booster starts from \
+the share of its class, none from base scores (the table's scores are features like others); no \
+early stopping, a fixed number of trees.
+- (a) and (b) are what people write, rows taken out and binned for each fold and class, (a) with \
+the table as float64. (c) gets the same sparse rows \
+as (e), bins them once, takes each fold from that and is told `force_row_wise`, which it would \
+else try out for each booster; at most 255 bins, as 256 do not fit its byte. (d) has at most 255 \
+bins as well and no least sum of hessians, so a leaf has at least 20 rows, its default.
+- (e) is what the workflow runs: two jobs that each read and bin the rows, with losses after each \
+round, metrics and files. Its boosters of a fold leave an eighth of the training groups out, by \
+which they would stop, and its matrix keeps all rows, those outside at weight zero: that saves no \
+time in a round, and costs some precision.
+- `start` is the interpreter and its imports; `build` is taking rows out, binning and setting a \
+booster up, with the first round of (b), which bins. `boost` is the rounds, and a round is what \
+further trees would cost; (d) bins in its fit, so both contain that.
+"""
+
+
+def table(results: dict[str, Result], rounds: dict[str, int]) -> str:
+    """Seconds and memory of every way, beside those of genebatch."""
+    milliseconds = {way: 1000 * results[way].seconds("boost") / rounds[way] for way in results}
+    ours = results[OURS]
+    labels = CLASSES  # made tables have the same
+    head = ["way", *(f"{phase} s" for phase in PHASES), "CPU s", "wall s", "peak MB"]
+    head += [
+        "CPU, x (e)",
+        "peak, x (e)",
+        "ms/round",
+        "round, x (e)",
+        *(f"AP {name}" for name in labels),
+    ]
+    lines = [head, ["---"] * len(head)]
+    for way, result in results.items():
+        line = [f"({way}) {NAMES[way]}", *(f"{result.seconds(phase):.1f}" for phase in PHASES)]
+        line += [f"{result.cpu:.1f}", f"{result.wall:.1f}", f"{result.peak:,.0f}"]
+        line += [f"{result.cpu / ours.cpu:.2f}", f"{result.peak / ours.peak:.2f}"]
+        line += [f"{milliseconds[way]:.1f}", f"{milliseconds[way] / milliseconds[OURS]:.2f}"]
+        lines.append([*line, *(f"{value:.4f}" for value in result.precision)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def preparing(results: dict[str, Result], preparation: dict[str, Any]) -> str:
+    """What the data set costs before its batches, which only genebatch has."""
+    ours = results[OURS]
+    parts = dict.fromkeys(PREPARATION.values())
+    spent = ", ".join(f"{part} {preparation['seconds'].get(part, 0):.1f}" for part in parts)
+    total = ours.cpu + preparation["cpu"]
+    ratios = ", ".join(
+        f"({way}) {result.cpu / total:.2f}" for way, result in results.items() if way != OURS
+    )
+    jobs = ", ".join(
+        f"`{rule}` {cost['cpu']:.1f} s and {cost['peak']:,.0f} MB"
+        for rule, cost in zip(RULES, ours.costs, strict=True)
+    )
+    return (
+        f"The jobs of (e): {jobs}. Before them, once for a data set and here for the one batch: "
+        f"{preparation['cpu']:.1f} CPU s ({spent}) and {preparation['peak']:,.0f} MB. With that "
+        f"counted in, times (e): {ratios}."
+    )
+
+
+def processor() -> str:
+    """Name of the processor, as far as the system tells."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "Linux")
+
+
+if __name__ == "__main__":
+    main()
