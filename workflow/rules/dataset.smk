@@ -9,7 +9,7 @@ rule analyze_dataset:
         "logs/analyze_dataset.log",
     conda:
         "../../envs/genebatch.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=whole_memory("analyze_dataset"),
         needs_mb=whole_memory("analyze_dataset"),
