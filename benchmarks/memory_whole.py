@@ -8,6 +8,7 @@ little memory. Writes benchmarks/memory_whole.md. A number as argument limits th
 
 import json
 import os
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -42,9 +43,12 @@ DATA_RULES = ("analyze_dataset", "choose_test_groups", "screen_features", "descr
 DATA_RULES += ("plan_batches",)
 
 
-def run_data_rule(rule: str, folder: Path, settings: dict, threads: int, result: str) -> None:
-    """Run a rule about the data set in this process and write its peak in MB."""
+def run_data_rule(
+    rule: str, folder: Path, settings: dict, threads: int, estimate: int, result: str
+) -> None:
+    """Run a rule about the data set in a process bound as its job is, and write its peak in MB."""
     bound()
+    resource.setrlimit(resource.RLIMIT_DATA, (estimate << 20, estimate << 20))
     from genebatch import resources
 
     out = {path.stem: path for path in files(folder)}
@@ -211,8 +215,9 @@ def data_lines(points: list[tuple]) -> list[str]:
             size = size._replace(groups=rows // GROUP_ROWS, screened=screened)
             for rule in DATA_RULES:
                 own = threads if rule == "analyze_dataset" else 1
-                measure(run_data_rule, rule, folder, settings, own, str(folder / "peak"))
                 estimate = estimate_data_mb(rule, size._replace(threads=own))
+                given = (rule, folder, settings, own, estimate, str(folder / "peak"))
+                measure(run_data_rule, *given)
                 line = f"| {rule} | {rows:,} | {n_dense} | {n_counts:,} | {row_group:,} "
                 line += f"| {screened:,} | {own} "
                 lines.append(line + compared(estimate, float((folder / "peak").read_text())))

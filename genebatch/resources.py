@@ -23,7 +23,9 @@ MB = 1 << 20
 BASE_MB = 420
 # shap, numba and matplotlib on top, for the rules that draw; see benchmarks/memory.md.
 DRAW_MB = 120
-IMPORTS_MB = 150  # numpy, polars and Arrow alone
+# numpy, polars and Arrow alone: 130 MB, and 70 MB of stacks and heaps that are reserved but not
+# used, which the bound of a job counts.
+IMPORTS_MB = 200
 SCIPY_MB = 90  # on top, for rules that measure losses or AUCs
 # What Snakemake itself holds inside a cluster job: 140 MB batch step and 128 MB inner run.
 SCHEDULER_MB = 300
@@ -288,6 +290,7 @@ class DataSet(NamedTuple):
 # Of the rules about the data set; benchmarks/memory_whole.md has the measurements.
 COLUMN_BYTES = 80_000  # a column while it is read: mostly the state of its decompressor
 FOOTER_FACTOR = 10  # bytes in memory of a byte of a footer
+THREAD_MB = 30  # stacks and heaps that a further thread reserves
 GROUP_BYTES = 2_000  # names, counts and lists of a group
 DUPLICATE_BYTES = 60  # of each row among which repeated positions are looked for
 
@@ -300,7 +303,8 @@ def _reading(data: DataSet) -> float:
 
 def _analyze(data: DataSet) -> float:
     positions = DUPLICATE_BYTES * min(data.rows, 1_000_000)
-    return (IMPORTS_MB + SCIPY_MB) * MB + _reading(data) + positions
+    fixed = IMPORTS_MB + SCIPY_MB + THREAD_MB * data.threads
+    return fixed * MB + _reading(data) + positions
 
 
 def _about_groups(data: DataSet) -> float:
@@ -309,17 +313,17 @@ def _about_groups(data: DataSet) -> float:
 
 def _screen(data: DataSet) -> float:
     # Many small pieces of row groups far apart: the allocator keeps more than is in use.
-    read = _reading(data) + COLUMN_BYTES * data.columns + FOOTER_FACTOR * data.footer_bytes
+    read = _reading(data) + 2 * COLUMN_BYTES * data.columns + FOOTER_FACTOR * data.footer_bytes
     sample = min(data.rows, data.screened) * data.row_bytes
-    return _about_groups(data) + SCIPY_MB * MB + read + 3.5 * sample
+    return _about_groups(data) + SCIPY_MB * MB + read + 3.3 * sample
 
 
 def _describe(data: DataSet) -> float:
     # Of 256 columns at a time; a record batch of them in float64 with what is made of it.
     block = min(data.columns, 256)
-    read = _reading(data) * block / data.columns + 6 * 8 * 8192 * block
+    read = _reading(data) * block / data.columns + 7 * 8 * 8192 * block
     means = 8 * data.groups * data.columns
-    return _about_groups(data) + read + 4 * means
+    return _about_groups(data) + read + 3 * means
 
 
 DATA_RULES: dict[str, Callable[[DataSet], float]] = {
