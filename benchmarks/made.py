@@ -10,7 +10,13 @@ GROUP_ROWS = 200
 
 
 def write_table(
-    folder: Path, rows: int, n_dense: int, n_counts: int, density: float, seed: int = 7
+    folder: Path,
+    rows: int,
+    n_dense: int,
+    n_counts: int,
+    density: float,
+    seed: int = 7,
+    row_group_size: int | None = None,
 ) -> None:
     """Write shards of 50,000 rows: groups of 200 rows, base scores, dense features and counts."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -18,8 +24,10 @@ def write_table(
     for part, first in enumerate(range(0, rows, 50_000)):
         size = min(50_000, rows - first)
         label = rng.choice(3, size, p=[0.86, 0.07, 0.07])
+        number = np.arange(first, first + size)
         columns: dict[str, np.ndarray] = {
-            "group": (np.arange(first, first + size) // GROUP_ROWS).astype(str),
+            "group": (number // GROUP_ROWS).astype(str),
+            "position": number.astype(np.int32),
             "label": np.array(CLASSES)[label],
         }
         noise = rng.gumbel(size=(size, 3)) + 2.5 * (label[:, None] == np.arange(3))
@@ -33,7 +41,8 @@ def write_table(
         for number in range(n_counts):
             hits = rng.random(size) < density
             columns[f"count_{number}"] = (hits * rng.integers(1, 4, size)).astype(np.uint8)
-        pl.DataFrame(columns).write_parquet(folder / f"part-{part:03d}.parquet")
+        path = folder / f"part-{part:03d}.parquet"
+        pl.DataFrame(columns).write_parquet(path, row_group_size=row_group_size)
 
 
 def config(folder: Path, learner: dict) -> dict:
@@ -46,6 +55,7 @@ def config(folder: Path, learner: dict) -> dict:
                 "path": str(folder),
                 "group": "group",
                 "label": "label",
+                "position": "position",
                 "classes": CLASSES,
                 "scores": {name: f"score_{name}" for name in CLASSES},
             },

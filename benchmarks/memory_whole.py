@@ -1,19 +1,20 @@
-"""Estimated and measured peak memory of the rules about all batches, over sizes.
+"""Estimated and measured peak memory of the rules about the data set and all batches, over sizes.
 
 Each rule runs in a process of its own on a made table, with few trees, since trees take time and
-little memory. Writes benchmarks/memory_whole.md.
+little memory. Writes benchmarks/memory_whole.md. A number as argument limits the points.
 
     .venv/bin/python benchmarks/memory_whole.py
 """
 
 import json
 import os
+import resource
 import sys
 import tempfile
 from pathlib import Path
 
-from made import config, write_table
-from memory import measure, prepare
+from made import GROUP_ROWS, config, write_table
+from memory import files, measure, prepare
 
 # Rows, dense features, count features, density of the counts, batches.
 POINTS = [
@@ -25,7 +26,58 @@ POINTS = [
     (800_000, 20, 0, 0.0, 14),
 ]
 RULES = ("cross_batch_scores", "combine_batches", "train_single", "distil", "consolidate")
-RULES += ("estimate", "evaluate")
+RULES += ("estimate", "evaluate", "rank_groups", "predict", "write_report")
+
+# Rows, dense features, count features, density of the counts, rows of a row group, rows that are
+# screened, threads of the analysis.
+DATA_POINTS = [
+    (10_000, 20, 0, 0.0, 8_192, 5_000, 1),
+    (60_000, 60, 1_100, 0.10, 8_192, 50_000, 2),
+    (100_000, 60, 1_100, 0.10, 50_000, 50_000, 1),
+    (100_000, 600, 100, 0.10, 50_000, 5_000, 2),
+    (200_000, 60, 1_100, 0.10, 8_192, 100_000, 1),
+    (400_000, 100, 300, 0.10, 4_096, 20_000, 2),
+    (2_000_000, 20, 0, 0.0, 25_000, 200_000, 2),
+]
+DATA_RULES = ("analyze_dataset", "choose_test_groups", "screen_features", "describe_groups")
+DATA_RULES += ("plan_batches",)
+
+
+def run_data_rule(
+    rule: str, folder: Path, settings: dict, threads: int, estimate: int, result: str
+) -> None:
+    """Run a rule about the data set in a process bound as its job is, and write its peak in MB."""
+    bound()
+    resource.setrlimit(resource.RLIMIT_DATA, (estimate << 20, estimate << 20))
+    from genebatch import resources
+
+    out = {path.stem: path for path in files(folder)}
+    first = (out["profile"], out["genes"], out["test_groups"])
+    if rule == "analyze_dataset":
+        from genebatch import analysis
+
+        analysis.analyze_dataset(settings["dataset"], None, *first[:2], threads)
+    elif rule == "screen_features":
+        from genebatch import screen
+
+        parts = (settings["dataset"], settings["screen"])
+        screen.screen_features(*first, *parts, out["features"], out["screen"])
+    elif rule == "describe_groups":
+        from genebatch import group_features
+
+        outputs = (folder / "group_features.parquet", folder / "similarity.json")
+        group_features.describe_groups(*first, out["features"], ["*"], *outputs)
+    else:
+        from genebatch import planning
+
+        if rule == "choose_test_groups":
+            planning.choose_test_groups(first[1], settings["test"], None, first[2])
+        else:
+            outputs = {"manifest": out["manifest"], "genes": out["plan"]}
+            outputs |= {"memory": folder / "memory.json"}
+            outputs |= {name: folder / f"{name}.tsv" for name in ("coverage", "times_held")}
+            planning.plan_batches(*first, out["features"], settings, 1_000_000, outputs)
+    Path(result).write_text(str(resources.peak_mb()))
 
 
 def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
@@ -63,11 +115,37 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     elif rule == "estimate":
         given = {f"{n}_honest": rival(folder, n)["honest"] for n in ("single", "distilled")}
         estimate.estimate(inputs | given, settings["evaluation"], folder / "estimate.tsv")
-    else:
+    elif rule == "evaluate":
         given = {name: rival(folder, name)["model"] for name in ("single", "distilled")}
         outputs = {name: str(folder / f"evaluation-{name}") for name in EVALUATION}
         evaluation.evaluate(inputs | given, dataset, settings["evaluation"], 1, outputs)
+    else:
+        run_last_rule(rule, folder, settings, inputs)
     Path(result).write_text(str(resources.peak_mb()))
+
+
+def run_last_rule(rule: str, folder: Path, settings: dict, inputs: dict) -> None:
+    """What only reads the finished model, and the drawings, whose imports the others lack."""
+    if rule == "predict":
+        from genebatch import inference
+
+        inference.predict_file(inputs["model"], folder / "data", folder / "predicted.parquet")
+        return
+    if rule == "rank_groups":
+        from genebatch import gene_ranks
+
+        given = {"cross_batch": inputs["scores"], "combined": inputs["combined"]}
+        outputs = {"ranks": folder / "ranks.tsv", "figure": folder / "ranks.png"}
+        gene_ranks.rank_groups(given, outputs, settings["ensemble"]["combiner"])
+        return
+    from genebatch import report
+
+    given = inputs | outputs_of(folder)
+    given |= {name: str(folder / f"evaluation-{name}") for name in EVALUATION}
+    given |= {n: str(folder / f"{n}.tsv") for n in ("screen", "coverage", "times_held", "estimate")}
+    given |= {"summaries": [], "usage": [str(folder / "usage" / "train_batch" / "b000.json")]}
+    figures = {name: folder / f"{name}.png" for name in report.FIGURES}
+    report.write_report(given, settings, figures | {"page": folder / "p", "card": folder / "c"})
 
 
 EVALUATION = ("metrics", "systems", "comparison", "corrections", "predictions")
@@ -121,14 +199,50 @@ def train(folder: Path, settings: dict, batch: str) -> None:
     training.calibrate_batch(inputs, dataset, settings["calibration"], True, outputs)
 
 
-def main() -> None:
-    import polars as pl
+def data_lines(points: list[tuple]) -> list[str]:
+    from genebatch.data_size import data_size
+    from genebatch.resources import estimate_data_mb
 
     lines = []
-    for rows, n_dense, n_counts, density, n_batches in POINTS[: int((sys.argv[1:] or [99])[0])]:
+    for rows, n_dense, n_counts, density, row_group, screened, threads in points:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_table(folder / "data", rows, n_dense, n_counts, density)
+            made = (rows, n_dense, n_counts, density)
+            measure(write_table, folder / "data", *made, 7, row_group)
+            settings = config(folder / "data", {})
+            settings["screen"]["max_rows"] = screened
+            size = data_size(sorted((folder / "data").iterdir()))
+            size = size._replace(groups=rows // GROUP_ROWS, screened=screened)
+            for rule in DATA_RULES:
+                own = threads if rule == "analyze_dataset" else 1
+                estimate = estimate_data_mb(rule, size._replace(threads=own))
+                given = (rule, folder, settings, own, estimate, str(folder / "peak"))
+                measure(run_data_rule, *given)
+                line = f"| {rule} | {rows:,} | {n_dense} | {n_counts:,} | {row_group:,} "
+                line += f"| {screened:,} | {own} "
+                lines.append(line + compared(estimate, float((folder / "peak").read_text())))
+                print(lines[-1], flush=True)
+    return lines
+
+
+def compared(estimate: int, peak: float) -> str:
+    """The last cells of a line."""
+    kept = "yes" if peak <= estimate <= 2 * peak else "NO"
+    return f"| {estimate} | {peak:.0f} | {estimate / peak:.2f} | {kept} |"
+
+
+def batch_lines(points: list[tuple]) -> list[str]:
+    import polars as pl
+
+    from genebatch.files import write_json
+
+    lines = []
+    for rows, n_dense, n_counts, density, n_batches in points:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            measure(write_table, folder / "data", rows, n_dense, n_counts, density)
+            usage = {"declared_mb": 1, "peak_mb": 1.0, "seconds": 1.0, "threads": 1}
+            write_json(folder / "usage" / "train_batch" / "b000.json", usage)
             settings = config(folder / "data", {"n_estimators": 8, "early_stopping_rounds": 8})
             settings["batching"]["max_rows"] = int(rows / n_batches)
             settings["test"]["fraction"] = 0.1
@@ -139,20 +253,28 @@ def main() -> None:
             estimates = json.loads((folder / "memory.json").read_text())
             for rule in RULES:
                 measure(run_rule, rule, folder, settings, str(folder / "peak"))
-                peak, estimate = float((folder / "peak").read_text()), estimates[rule]
-                kept = "yes" if peak <= estimate <= 2 * peak else "NO"
                 line = f"| {rule} | {rows:,} | {n_dense} | {n_counts:,} | {density:.0%} "
-                line += f"| {n_batches} | {estimate} | {peak:.0f} | {estimate / peak:.2f} "
-                lines.append(f"{line}| {kept} |")
+                line += f"| {n_batches} "
+                peak = float((folder / "peak").read_text())
+                lines.append(line + compared(estimates[rule], peak))
                 print(lines[-1], flush=True)
-    head = "| rule | rows | dense | counts | density | batches | estimate MB | measured MB | ratio "
-    head += "| measured <= estimate <= 2 x measured |"
-    text = (
-        "# Memory of the rules about all batches\n\nPeak resident memory of each rule in a process "
-    )
-    text += "of its own, one thread; made by `python benchmarks/memory_whole.py`.\n\n"
-    table = "\n".join([head, "|" + "---|" * 10, *lines])
-    Path(__file__).with_suffix(".md").write_text(text + table + "\n")
+    return lines
+
+
+def main() -> None:
+    limit = int((sys.argv[1:] or [99])[0])
+    last = "| estimate MB | measured MB | ratio | measured <= estimate <= 2 x measured |"
+    data = [
+        "| rule | rows | dense | counts | rows of a row group | rows screened | threads " + last
+    ]
+    data += ["|" + "---|" * 11, *data_lines(DATA_POINTS[:limit])]
+    batches = ["| rule | rows | dense | counts | density | batches " + last]
+    batches += ["|" + "---|" * 10, *batch_lines(POINTS[:limit])]
+    text = "# Memory of the rules about the data set and about all batches\n\nPeak resident memory "
+    text += "of each rule in a process of its own; made by `python benchmarks/memory_whole.py`.\n\n"
+    text += "## About the data set\n\n" + "\n".join(data) + "\n\n"
+    text += "## About all batches\n\nOne thread.\n\n" + "\n".join(batches) + "\n"
+    Path(__file__).with_suffix(".md").write_text(text)
 
 
 if __name__ == "__main__":

@@ -197,7 +197,8 @@ def plan(options: argparse.Namespace) -> None:
         out = Path(name)
         files = [out / "profile.json", out / "genes.parquet", out / "test_groups.tsv"]
         dataset = config["dataset"]
-        analyze_dataset(dataset, config["test"]["column"], files[0], files[1])
+        column, threads = config["test"]["column"], min(options.cores, 2)
+        analyze_dataset(dataset, column, files[0], files[1], threads)
         choose_test_groups(files[1], config["test"], config["batching"]["keep"], files[2])
         features = out / "features.json"
         screen_features(*files, dataset, config["screen"], features, out / "screen.tsv")

@@ -1,6 +1,7 @@
 """Counts, range, density and hash of a column, gathered over record batches."""
 
 from collections import Counter
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,22 @@ class ColumnFacts:
         if values.dtype.kind == "f":
             finite = self._finite(finite, path)
         if len(finite):
-            self.minimum = min(self.minimum, float(finite.min()))
-            self.maximum = max(self.maximum, float(finite.max()))
+            minimum, maximum = float(finite.min()), float(finite.max())
+            self.minimum = min(self.minimum, minimum)
+            self.maximum = max(self.maximum, maximum)
             self.nonzero += int(np.count_nonzero(finite))
-            self._count_outside(finite, path)
+            low, high = self.bounds
+            if minimum < low or maximum > high:
+                self.outside[path] += int(((finite < low) | (finite > high)).sum())
         return values
+
+    def merge(self, other: "ColumnFacts") -> None:
+        """Take in the facts of the same column of other rows."""
+        self.minimum = min(self.minimum, other.minimum)
+        self.maximum = max(self.maximum, other.maximum)
+        self.nonzero += other.nonzero
+        for name in ("nulls", "nans", "infinite", "outside"):
+            getattr(self, name).update(getattr(other, name))
 
     def summary(self, rows: int, kind: pa.DataType) -> dict[str, Any]:
         """JSON facts; `kind` is `count` for sparse non-negative integers, else `dense`."""
@@ -77,11 +89,6 @@ class ColumnFacts:
         """Rows that are null or NaN, by file."""
         return self.nulls + self.nans
 
-    def _count_outside(self, finite: np.ndarray, path: str) -> None:
-        low, high = self.bounds
-        if finite.min() < low or finite.max() > high:
-            self.outside[path] += int(((finite < low) | (finite > high)).sum())
-
     def _finite(self, values: np.ndarray, path: str) -> np.ndarray:
         # Features are float32: what is too large for it is infinite there.
         with np.errstate(over="ignore"):
@@ -97,6 +104,7 @@ class ColumnFacts:
         return values[finite]
 
 
+@cache
 def multiplier(name: str) -> np.uint64:
     """Odd 64-bit multiplier of a column: equal values in two columns give different hashes."""
     return np.uint64(int(digest("column", name), 16) | 1)

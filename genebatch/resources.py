@@ -23,6 +23,10 @@ MB = 1 << 20
 BASE_MB = 420
 # shap, numba and matplotlib on top, for the rules that draw; see benchmarks/memory.md.
 DRAW_MB = 120
+# numpy, polars and Arrow alone: 130 MB, and 70 MB of stacks and heaps that are reserved but not
+# used, which the bound of a job counts.
+IMPORTS_MB = 200
+SCIPY_MB = 90  # on top, for rules that measure losses or AUCs
 # What Snakemake itself holds inside a cluster job: 140 MB batch step and 128 MB inner run.
 SCHEDULER_MB = 300
 MARGIN = 1.15  # estimate >= measured >= estimate / 2 is the promise; this is the upper side
@@ -224,6 +228,21 @@ def _evaluate(whole: Whole) -> float:
     return (BASE_MB + 60) * MB + systems + drawn + 2 * _frame(whole.shape) + 4 * _boosters(whole)
 
 
+def _rank(whole: Whole) -> float:
+    scores = 8192 * whole.n_members * whole.shape.n_classes * 8
+    return (IMPORTS_MB + SCIPY_MB + DRAW_MB) * MB + 4 * scores
+
+
+def _predict(whole: Whole) -> float:
+    scores = 8192 * whole.n_members * whole.shape.n_classes * 8
+    return BASE_MB * MB + 2 * _frame(whole.shape) + 4 * scores + 2 * _boosters(whole)
+
+
+def _report(whole: Whole) -> float:
+    rows = whole.test_rows * (100 + 40 * whole.shape.n_classes)
+    return BASE_MB * MB + rows + 3 * _boosters(whole)
+
+
 WHOLE_RULES: dict[str, Callable[[Whole], float]] = {
     "cross_batch_scores": _cross_batch,
     "combine_batches": _combine,
@@ -232,20 +251,97 @@ WHOLE_RULES: dict[str, Callable[[Whole], float]] = {
     "consolidate": _consolidate,
     "estimate": _estimate,
     "evaluate": _evaluate,
+    "rank_groups": _rank,
+    "predict": _predict,
+    "write_report": _report,
 }
 
 
-# Other rules on the whole data stream; see benchmarks/memory.md. Screening holds `screen.max_rows`
-# rows, and prediction holds every member's trees.
+class DataSet(NamedTuple):
+    """What the memory of a rule about the data set depends on; see `data_size.data_size`.
+
+    Attributes
+    ----------
+    rows, columns
+        Of the data set, columns of any role.
+    row_bytes
+        Bytes of a row in memory.
+    row_group_bytes
+        Bytes of the largest row group, encoded but not compressed.
+    footer_bytes
+        Bytes of the largest footer of a shard.
+    groups
+        Groups; not known, and not needed, before the analysis.
+    screened
+        Rows that are screened, at most.
+    threads
+        Row groups that are read at the same time.
+    """
+
+    rows: int
+    columns: int
+    row_bytes: int
+    row_group_bytes: int
+    footer_bytes: int
+    groups: int = 0
+    screened: int = 0
+    threads: int = 1
+
+
+# Of the rules about the data set; benchmarks/memory_whole.md has the measurements.
+COLUMN_BYTES = 80_000  # a column while it is read: mostly the state of its decompressor
+FOOTER_FACTOR = 10  # bytes in memory of a byte of a footer
+THREAD_MB = 30  # stacks and heaps that a further thread reserves
+GROUP_BYTES = 2_000  # names, counts and lists of a group
+DUPLICATE_BYTES = 60  # of each row among which repeated positions are looked for
+
+
+def _reading(data: DataSet) -> float:
+    """Row groups that are read side by side, each with record batches of 8,192 rows."""
+    one = COLUMN_BYTES * data.columns + 2 * data.row_group_bytes + 2 * 8192 * data.row_bytes
+    return data.threads * one + FOOTER_FACTOR * data.footer_bytes
+
+
+def _analyze(data: DataSet) -> float:
+    positions = DUPLICATE_BYTES * min(data.rows, 1_000_000)
+    fixed = IMPORTS_MB + SCIPY_MB + THREAD_MB * data.threads
+    return fixed * MB + _reading(data) + positions
+
+
+def _about_groups(data: DataSet) -> float:
+    return IMPORTS_MB * MB + GROUP_BYTES * data.groups
+
+
+def _screen(data: DataSet) -> float:
+    # Many small pieces of row groups far apart: the allocator keeps more than is in use.
+    read = _reading(data) + 2 * COLUMN_BYTES * data.columns + FOOTER_FACTOR * data.footer_bytes
+    sample = min(data.rows, data.screened) * data.row_bytes
+    return _about_groups(data) + SCIPY_MB * MB + read + 3.3 * sample
+
+
+def _describe(data: DataSet) -> float:
+    # Of 256 columns at a time; a record batch of them in float64 with what is made of it.
+    block = min(data.columns, 256)
+    read = _reading(data) * block / data.columns + 7 * 8 * 8192 * block
+    means = 8 * data.groups * data.columns
+    return _about_groups(data) + read + 3 * means
+
+
+def _plan(data: DataSet) -> float:
+    return _about_groups(data) + _reading(data) + 3 * SPLIT_BYTES
+
+
+DATA_RULES: dict[str, Callable[[DataSet], float]] = {
+    "analyze_dataset": _analyze,
+    "choose_test_groups": _about_groups,
+    "screen_features": _screen,
+    "describe_groups": _describe,
+    "plan_batches": _plan,
+}
+
+
+# Rules about the genome, in MB; see benchmarks/memory.md.
 WHOLE_DATA_MB = {
-    "analyze_dataset": 900,
-    "choose_test_groups": 500,
-    "screen_features": 1400,
-    "describe_groups": 900,
-    "plan_batches": 900,
-    "rank_groups": 1200,
-    "predict": 1000,
-    "write_report": 1200,
     "score_genes_light": 600,
     "score_genes_spliceai": 2000,
     "build_dataset": 1000,
@@ -290,6 +386,11 @@ def estimate_mb(rule: str, shape: Shape) -> int:
 def estimate_whole_mb(rule: str, whole: Whole) -> int:
     """Peak resident memory that a rule about all batches will need, in MB, as `estimate_mb`."""
     return math.ceil(WHOLE_RULES[rule](whole) * MARGIN / MB / 10) * 10
+
+
+def estimate_data_mb(rule: str, data: DataSet) -> int:
+    """Peak resident memory that a rule about the data set will need, in MB, as `estimate_mb`."""
+    return math.ceil(DATA_RULES[rule](data) * MARGIN / MB / 10) * 10
 
 
 def largest_mb(shape: Shape) -> int:

@@ -81,12 +81,43 @@ class Scan:
             if name == self.roles.weight or name in self.scores:
                 held[name] = np.nan_to_num(values.astype(np.float64))
         weight = held.get(self.roles.weight, np.ones(len(labels)))
-        members = self._members(names, shard, chunk)
+        members = self._members(names)
+        for member in members:
+            self.shards[member].add(shard)
+            if not self.chunks[member] or self.chunks[member][-1] != chunk:
+                self.chunks[member].append(chunk)
         self._add_rows(members, local, labels, weight, mix(hashes))
         if self.scores:
             scores = np.column_stack([held[name] for name in self.scores])
             self._add_base(members, local, labels, weight, scores)
         self._add_facts(members, local, batch)
+
+    def merge(self, later: "Scan") -> None:
+        """Take in what another scan of the same data set found in later row groups."""
+        self.rows += later.rows
+        for name, facts in self.columns.items():
+            facts.merge(later.columns[name])
+        members = self._members(list(later.index)).tolist()
+        for number, member in enumerate(members):
+            self.counts[member] += later.counts[number]
+            self.weights[member] += later.weights[number]
+            self.losses[member] += later.losses[number]
+            self.errors[member] += later.errors[number]
+            self.digests[member] = (self.digests[member] + later.digests[number]) % 2**64
+            self.chunks[member] += later.chunks[number]
+            self.shards[member] |= later.shards[number]
+        for name, values in later.facts.items():
+            self.varying[name].update(members[number] for number in later.varying[name])
+            for member, value in zip(members, values, strict=True):
+                self._add_fact(name, member, value)
+        for path, (count, values) in later.unknown_labels.items():
+            self._add_unknown(path, count, values)
+        for own, more in (
+            (self.null_labels, later.null_labels),
+            (self.null_groups, later.null_groups),
+        ):
+            for path, count in more.items():
+                own[path] = own.get(path, 0) + count
 
     def genes(self) -> pl.DataFrame:
         """The per-group table, sorted by group.
@@ -145,17 +176,21 @@ class Scan:
         empty = column.is_null().to_numpy(zero_copy_only=False)
         unknown = (known < 0) & ~empty
         if unknown.any():
-            seen = self.unknown_labels.setdefault(path, [0, set()])
-            seen[0] += int(unknown.sum())
-            seen[1] |= set(text.filter(pa.array(unknown)).unique().to_pylist()[:5])
+            values = text.filter(pa.array(unknown)).unique().to_pylist()
+            self._add_unknown(path, int(unknown.sum()), set(values[:5]))
         if self.null_label is not None:
             known[empty] = self.classes.index(self.null_label)
         elif empty.any():
             self.null_labels[path] = self.null_labels.get(path, 0) + int(empty.sum())
         return np.maximum(known, 0)
 
-    def _members(self, names: list[str], shard: int, chunk: int) -> np.ndarray:
-        """Rows of the per-group table for the groups of a record batch."""
+    def _add_unknown(self, path: str, count: int, values: set[Any]) -> None:
+        seen = self.unknown_labels.setdefault(path, [0, set()])
+        seen[0] += count
+        seen[1] |= values
+
+    def _members(self, names: list[str]) -> np.ndarray:
+        """Rows of the per-group table for some groups, which are added if they are new."""
         for name in names:
             if name not in self.index:
                 self.index[name] = len(self.index)
@@ -166,12 +201,7 @@ class Scan:
                 self.digests.append(0)
                 self.chunks.append([])
                 self.shards.append(set())
-        members = np.array([self.index[name] for name in names])
-        for member in members:
-            self.shards[member].add(shard)
-            if not self.chunks[member] or self.chunks[member][-1] != chunk:
-                self.chunks[member].append(chunk)
-        return members
+        return np.array([self.index[name] for name in names], int)
 
     def _add_rows(
         self,
@@ -217,15 +247,18 @@ class Scan:
 
     def _add_facts(self, members: np.ndarray, local: np.ndarray, batch: pa.RecordBatch) -> None:
         _, first = np.unique(local, return_index=True)
-        for name, values in self.facts.items():
+        for name in self.facts:
             encoded = pc.cast(batch.column(name), pa.string()).dictionary_encode()
             codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
             differs = np.unique(local[codes != codes[first[local]]])
             self.varying[name].update(members[differs].tolist())
             words = encoded.dictionary.to_pylist()
             for member, code in zip(members.tolist(), codes[first].tolist(), strict=True):
-                value = words[code] if code >= 0 else None
-                if member == len(values):
-                    values.append(value)
-                elif values[member] != value:
-                    self.varying[name].add(member)
+                self._add_fact(name, member, words[code] if code >= 0 else None)
+
+    def _add_fact(self, name: str, member: int, value: str | None) -> None:
+        values = self.facts[name]
+        if member == len(values):
+            values.append(value)
+        elif values[member] != value:
+            self.varying[name].add(member)

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from genebatch.dataset import Features, Roles, described, match_columns, read_gr
 from genebatch.files import InputError, read_json, write_json, write_tsv
 from genebatch.partition import deal, measures
 from genebatch.rows import label_codes
-from genebatch.tables import read_tsv
+from genebatch.tables import BATCH_ROWS, read_tsv
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +60,8 @@ def screen_features(
         how="anti",
     )
     sampled = sample_groups(training, screen["max_rows"], screen["seed"])
-    frame = pl.concat(
-        list(read_groups(shards, sampled, [*roles.candidates, roles.label], roles.group))
-    )
+    columns = [*roles.candidates, roles.label]
+    frame = _joined(read_groups(shards, sampled, columns, roles.group))
     frame = frame.with_columns(cs.float().cast(pl.Float32).replace([np.inf, -np.inf], None))
     counts = (f"{count:,}" for count in (frame.height, sampled.height))
     log.info("screening %s rows of %s training groups", *counts)
@@ -96,6 +95,17 @@ def sample_groups(training: pl.DataFrame, max_rows: int, seed: int) -> pl.DataFr
     if parts.all():
         return training.bottom_k(1, by=["rows", "group"])
     return training.filter(pl.Series(parts == 0))
+
+
+def _joined(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """One frame of many, joined as they come: of some rows a column takes 1 KB beside its cells."""
+    whole, pending = [], []
+    for frame in frames:
+        pending.append(frame)
+        if sum(part.height for part in pending) >= BATCH_ROWS:
+            whole.append(pl.concat(pending, rechunk=True))
+            pending = []
+    return pl.concat([*whole, *pending], rechunk=True)
 
 
 class Screen:

@@ -53,11 +53,11 @@ def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
     return found
 
 
-def open_shard(path: str | Path) -> pq.ParquetFile:
-    """Open a Parquet file, or say which file is broken."""
+def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    """Open a Parquet file, or say which file is broken; its footer is read if not given."""
     try:
         # Buffered ahead, all row groups that are asked for would be held at once.
-        return pq.ParquetFile(path, pre_buffer=False)
+        return pq.ParquetFile(path, metadata=metadata, pre_buffer=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
 
@@ -107,17 +107,19 @@ def record_batches(
     columns: Sequence[str] | None = None,
     row_groups: Sequence[int] | None = None,
     batch_rows: int | None = None,
+    metadata: pq.FileMetaData | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Stream a Parquet file in record batches of at most `batch_rows` rows, or `BATCH_ROWS`.
 
-    All columns, or row groups, where none are named. Holds one record batch.
+    All columns, or row groups, where none are named. Holds one record batch. A caller that reads
+    one row group after the other gives the footer as `metadata`, as it grows with the row groups.
 
     Raises
     ------
     InputError
         If the file is broken or lacks one of the columns.
     """
-    with open_shard(path) as file:
+    with open_shard(path, metadata) as file:
         if columns is not None:
             try:
                 check_lacking(columns, file.schema_arrow.names)

@@ -112,11 +112,12 @@ def analyse(tmp_path: Path, write: Callable) -> Callable[..., Analysed]:
         *,
         folder: str = "data",
         test_column: str | None = None,
+        threads: int = 1,
         **keys: Any,
     ) -> Analysed:
         dataset = write(frame, folder=folder, **keys)
         profile, genes = tmp_path / folder / "profile.json", tmp_path / folder / "genes.pq"
-        analysis.analyze_dataset(dataset, test_column, profile, genes)
+        analysis.analyze_dataset(dataset, test_column, profile, genes, threads)
         facts = json.loads(profile.read_text())
         return Analysed(dataset, profile, genes, facts, pl.read_parquet(genes))
 

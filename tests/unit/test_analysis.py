@@ -109,6 +109,30 @@ def test_shards_with_other_columns_are_named(table, write, tmp_path):
         analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
 
 
+def test_faults_of_several_row_groups_are_counted_by_file(table, refused, monkeypatch):
+    monkeypatch.setattr(analysis, "STRETCH_ROWS", 10)
+    keys = {"shards": 2, "row_group_size": 10, "threads": 2}
+    frame = set_cells(table(), "splice_type", [5, 15], "branch")
+    frame = set_cells(set_cells(frame, "splice_type", [25], "snrp"), "splice_type", [35, 36], None)
+    refused(frame, r"part-0.* has 3 rows with unknown labels \('branch', 'snrp'\)", **keys)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "fact"),
+    [
+        ("splice_type", None, "empty"),
+        ("gene_id", None, "null"),
+        ("noise", float("inf"), "infinite"),
+        ("sample_weight", float("nan"), "null or NaN"),
+    ],
+)
+def test_rows_of_every_row_group_are_counted(table, refused, monkeypatch, column, value, fact):
+    monkeypatch.setattr(analysis, "STRETCH_ROWS", 10)
+    frame = set_cells(table(), column, [65, 75, 76], value)
+    keys = {"shards": 2, "row_group_size": 10, "threads": 2}
+    refused(frame, rf"part-1\.parquet: column '{column}' is {fact} in 3 rows", **keys)
+
+
 def test_unknown_labels_are_counted_and_shown(table, refused):
     frame = set_cells(table(), "splice_type", [5, 6, 7], "branch")
     refused(

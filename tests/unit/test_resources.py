@@ -14,11 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genebatch.resources import (
+    DATA_RULES,
     MB,
     RULES,
+    WHOLE_RULES,
+    DataSet,
     Shape,
+    Whole,
     annotation_mb,
+    estimate_data_mb,
     estimate_mb,
+    estimate_whole_mb,
     largest_mb,
     matrix_bytes,
     peak_mb,
@@ -37,6 +43,16 @@ SHAPE = Shape(
     max_bin=256,
     max_depth=4,
     explain_rows=2000,
+)
+WHOLE = Whole(SHAPE, largest=20_000, n_members=5, n_estimators=200, test_rows=10_000)
+DATA = DataSet(
+    rows=400_000,
+    columns=1_100,
+    row_bytes=1_500,
+    row_group_bytes=5 * MB,
+    footer_bytes=MB // 2,
+    groups=1_000,
+    screened=50_000,
 )
 V1_UNLIMITED = "9223372036854771712"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits are set on Linux only")
@@ -83,6 +99,59 @@ def test_absent_counts_cost_nothing():
 def test_estimates_are_rounded_up_to_ten():
     assert all(estimate_mb(rule, SHAPE) % 10 == 0 for rule in RULES)
     assert largest_mb(SHAPE) == max(estimate_mb(rule, SHAPE) for rule in RULES)
+
+
+@pytest.mark.parametrize(
+    ("rule", "grows_with"),
+    [
+        ("analyze_dataset", {"columns", "row_bytes", "row_group_bytes", "footer_bytes", "threads"}),
+        ("choose_test_groups", {"groups"}),
+        ("screen_features", {"columns", "row_bytes", "row_group_bytes", "groups", "screened"}),
+        ("describe_groups", {"columns", "row_bytes", "row_group_bytes", "groups"}),
+        ("plan_batches", {"groups"}),
+    ],
+)
+def test_rules_about_the_data_set_need_more_for_what_they_hold(rule, grows_with):
+    assert estimate_data_mb(rule, DATA) % 10 == 0
+    for name in DATA._fields:
+        larger = estimate_data_mb(rule, DATA._replace(**{name: 20 * getattr(DATA, name)}))
+        if name in grows_with:
+            assert larger > estimate_data_mb(rule, DATA), name
+        assert larger >= estimate_data_mb(rule, DATA), name
+
+
+def test_every_rule_about_the_data_set_is_looked_at():
+    assert set(DATA_RULES) == {
+        "analyze_dataset",
+        "choose_test_groups",
+        "screen_features",
+        "describe_groups",
+        "plan_batches",
+    }
+
+
+@pytest.mark.parametrize("rule", ["analyze_dataset", "screen_features"])
+def test_a_rule_that_streams_needs_no_more_for_a_larger_data_set(rule):
+    large = DATA._replace(rows=1_000_000)
+    assert estimate_data_mb(rule, large._replace(rows=10**9)) == estimate_data_mb(rule, large)
+
+
+@given(st.sampled_from(sorted(WHOLE_RULES)), st.sampled_from(("n_members", "n_estimators")))
+def test_more_members_and_trees_never_need_less_memory(rule, name):
+    more = WHOLE._replace(**{name: 10 * getattr(WHOLE, name)})
+    assert estimate_whole_mb(rule, WHOLE) <= estimate_whole_mb(rule, more)
+
+
+@pytest.mark.parametrize(
+    ("rule", "larger"),
+    [
+        ("rank_groups", {"n_members": 100}),
+        ("predict", {"n_members": 100}),
+        ("write_report", {"test_rows": 10**6}),
+    ],
+)
+def test_rules_of_the_finished_model_need_more_for_what_they_hold(rule, larger):
+    assert estimate_whole_mb(rule, WHOLE._replace(**larger)) > estimate_whole_mb(rule, WHOLE)
 
 
 # ---- the limit of this process

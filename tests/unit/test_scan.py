@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch import tables
+from genebatch import analysis, tables
 from helpers import set_cells
 
 
@@ -93,6 +93,28 @@ def test_the_order_of_rows_and_shards_does_not_matter(table, analyse, monkeypatc
     assert mixed.genes.select(order_free).equals(plain.genes.select(order_free))
     assert mixed.profile["digest"] == plain.profile["digest"]
     assert mixed.profile["columns"] == plain.profile["columns"]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_and_stretches_do_not_matter(table, analyse, monkeypatch, threads):
+    thirds = pl.lit(1 / 3).alias("sample_weight")  # whose sums depend on the order of adding
+    # Every group is in several shards and row groups; some cells are empty, some no number.
+    frame = set_cells(table(rows=30), "ties", [40, 200, 359], None).with_columns(thirds)
+    frame = set_cells(frame, "noise", [7, 300], float("nan")).sample(
+        fraction=1, shuffle=True, seed=5
+    )
+    keys = {"shards": 4, "row_group_size": 11, "metadata": ["chrom", "position"]}
+    keys |= {"position": None, "exclude": []}
+    plain = analyse(frame, folder="plain", **keys)
+    monkeypatch.setattr(analysis, "STRETCH_ROWS", 25)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 8)
+    mixed = analyse(frame, folder="mixed", threads=threads, **keys)
+    same = pl.exclude("^(weight|base)_.*$")
+    assert mixed.genes.select(same).equals(plain.genes.select(same))
+    assert mixed.profile["digest"] == plain.profile["digest"]
+    assert mixed.profile["columns"] == plain.profile["columns"]
+    again = analyse(frame, folder="again", threads=2, **keys)
+    assert again.genes.equals(mixed.genes)
 
 
 def test_the_order_of_columns_does_not_matter(table, analyse):

@@ -10,11 +10,13 @@ from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
 try:
     from genebatch import ALGORITHM
     from genebatch.config import resolve
+    from genebatch.data_size import data_size, groups_of
     from genebatch.files import InputError
     from genebatch.resources import (
         SCHEDULER_MB,
         WHOLE_DATA_MB,
         annotation_mb,
+        estimate_data_mb,
         process_limit_mb,
     )
     from genebatch.tables import find_shards, fingerprint
@@ -51,6 +53,7 @@ wildcard_constraints:
 
 BATCH_FILES = "results/batches/{batch}"
 SIMILARITY = config["batching"]["strategy"] == "similarity"
+GENES = "results/dataset/genes.parquet"
 GROUP_FEATURES = "results/dataset/group_features.parquet"
 BATCH_FIGURES = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
 EVALUATION_FIGURES = ("roc", "pr", "calibration", "members", "weights")
@@ -245,6 +248,36 @@ def planned_memory(rule_name):
             return TBDString()
         with open(path) as stream:
             return scaled(json.load(stream)[rule_name], attempt)
+
+    return inner
+
+
+@lru_cache(maxsize=4)
+def read_size(files):
+    """Size of the data set; `files` are its shards with what tells that one has changed."""
+    return data_size([path for path, *_ in files])
+
+
+def data_memory(rule_name):
+    """Resource function: the estimate of a rule about the data set, from the footers of its files.
+
+    While shards are yet to be built or groups to be counted, a dry run prints `<TBD>`; Snakemake
+    asks again before it starts a job.
+    """
+
+    def inner(wildcards, threads, attempt):
+        paths = shards(wildcards)
+        counted = [] if rule_name == "analyze_dataset" else [GENES]
+        if not all(os.path.exists(path) for path in [*paths, *counted]):
+            return TBDString()
+        found = [(path, os.stat(path)) for path in paths]
+        size = read_size(tuple((p, s.st_size, s.st_mtime_ns) for p, s in found))
+        data = size._replace(
+            groups=sum(map(groups_of, counted)),
+            screened=config["screen"]["max_rows"],
+            threads=threads,
+        )
+        return scaled(estimate_data_mb(rule_name, data), attempt)
 
     return inner
 

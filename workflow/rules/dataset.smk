@@ -9,10 +9,10 @@ rule analyze_dataset:
         "logs/analyze_dataset.log",
     conda:
         "../../envs/genebatch.yaml"
-    threads: 1
+    threads: 2
     resources:
-        mem_mb=whole_memory("analyze_dataset"),
-        needs_mb=whole_memory("analyze_dataset"),
+        mem_mb=data_memory("analyze_dataset"),
+        needs_mb=data_memory("analyze_dataset"),
     params:
         fingerprint=data_fingerprint,
         dataset=config["dataset"],
@@ -32,8 +32,8 @@ rule choose_test_groups:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=whole_memory("choose_test_groups"),
-        needs_mb=whole_memory("choose_test_groups"),
+        mem_mb=data_memory("choose_test_groups"),
+        needs_mb=data_memory("choose_test_groups"),
     params:
         test=config["test"],
         keep=config["batching"]["keep"],
@@ -63,8 +63,8 @@ rule screen_features:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=whole_memory("screen_features"),
-        needs_mb=whole_memory("screen_features"),
+        mem_mb=data_memory("screen_features"),
+        needs_mb=data_memory("screen_features"),
     params:
         algorithm=ALGORITHM,
         dataset=row_config,
@@ -92,8 +92,8 @@ if SIMILARITY:
             "../../envs/genebatch.yaml"
         threads: 1
         resources:
-            mem_mb=whole_memory("describe_groups"),
-            needs_mb=whole_memory("describe_groups"),
+            mem_mb=data_memory("describe_groups"),
+            needs_mb=data_memory("describe_groups"),
         params:
             algorithm=ALGORITHM,
             similar_by=config["batching"]["similar_by"],
@@ -135,8 +135,8 @@ checkpoint plan_batches:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=whole_memory("plan_batches"),
-        needs_mb=whole_memory("plan_batches"),
+        mem_mb=data_memory("plan_batches"),
+        needs_mb=data_memory("plan_batches"),
         budget_mb=planning_budget,
     params:
         config=plan_config,

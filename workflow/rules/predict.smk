@@ -11,8 +11,8 @@ rule predict:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=whole_memory("predict"),
-        needs_mb=whole_memory("predict"),
+        mem_mb=planned_memory("predict"),
+        needs_mb=planned_memory("predict"),
     params:
         fingerprint=table_fingerprint,
         table=lookup(dpath="predict/tables/{table}", within=config),

@@ -18,8 +18,8 @@ rule rank_groups:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=whole_memory("rank_groups"),
-        needs_mb=whole_memory("rank_groups"),
+        mem_mb=planned_memory("rank_groups"),
+        needs_mb=planned_memory("rank_groups"),
     params:
         algorithm=ALGORITHM,
         combiner=config["ensemble"]["combiner"],

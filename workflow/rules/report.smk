@@ -37,8 +37,8 @@ rule write_report:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=whole_memory("write_report"),
-        needs_mb=whole_memory("write_report"),
+        mem_mb=planned_memory("write_report"),
+        needs_mb=planned_memory("write_report"),
     params:
         plan=plan_keys,
         config=report_config,

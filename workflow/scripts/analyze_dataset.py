@@ -10,4 +10,5 @@ with job(**declared(snakemake)):
         snakemake.params.test_column,
         profile=snakemake.output.profile,
         genes=snakemake.output.genes,
+        threads=snakemake.threads,
     )
