@@ -213,11 +213,12 @@ def plan(options: argparse.Namespace) -> None:
         outputs = {key: out / name for key, name in names.items()}
         plan_batches(*files, features, config, int(memory / factor), outputs, described)
         table = pl.read_csv(outputs["manifest"], separator="\t")
-    needs = pl.max_horizontal(pl.col("^mem_mb_.*$")) * factor
+    more = pl.col("thread_mb") * (config["learner"]["threads"] - 1)
+    needs = (pl.max_horizontal(pl.col("^mem_mb_.*$")) + more) * factor
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True):
         shown = pl.col("^rows_.*$")
         print(table.select("batch", "genes", "rows", shown, needs.alias("mem_mb")))
-    scaled = table.with_columns(pl.col("^mem_mb_.*$") * factor)
+    scaled = table.with_columns(pl.col("^mem_mb_.*$", "thread_mb") * factor)
     running, used = side_by_side(scaled, memory, options.cores, config["learner"]["threads"])
     print(
         f"{memory:,} MB ({source}), {options.cores} cores: {running} batches run side by side, "

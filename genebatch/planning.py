@@ -22,6 +22,7 @@ from genebatch.resources import (
     estimate_mb,
     estimate_whole_mb,
     largest_mb,
+    thread_mb,
 )
 from genebatch.strategies import SIMILAR, STRATEGIES
 from genebatch.tables import read_tsv
@@ -35,7 +36,8 @@ class Plan(NamedTuple):
     Attributes
     ----------
     manifest
-        One row per batch: `batch`, `key`, `genes`, `rows`, `rows_{class}` and `mem_mb_{rule}`.
+        One row per batch: `batch`, `key`, `genes`, `rows`, `rows_{class}`, `mem_mb_{rule}` with one
+        thread, and `thread_mb` for each further thread that boosts.
     genes
         One row per group and batch: the per-group table with `batch`, `fold` and `lent` (whether
         the batch borrows the group of another), null for test groups, and `test`.
@@ -119,16 +121,17 @@ def plan_batches(
 def whole_memory(
     plan: Plan, features: Mapping[str, Any], config: Mapping[str, Any]
 ) -> dict[str, int]:
-    """Estimate of each rule about all batches, in MB."""
+    """Estimate of each rule about all batches, in MB, and of each further `thread` of one."""
     rows = int(plan.genes.filter(~pl.col("test")).unique("group")["rows"].sum())
     whole = Whole(
-        _shape(features, config)._replace(rows=rows),
+        batch_shape(features, config)._replace(rows=rows),
         int(plan.manifest["rows"].max()),
         plan.manifest.height,
         config["learner"]["n_estimators"],
         int(plan.genes.filter("test")["rows"].sum()),
     )
-    return {rule: estimate_whole_mb(rule, whole) for rule in WHOLE_RULES}
+    needs = {rule: estimate_whole_mb(rule, whole) for rule in WHOLE_RULES}
+    return needs | {"thread": thread_mb(whole.shape)}
 
 
 def make_plan(
@@ -150,7 +153,7 @@ def make_plan(
         If a group cannot fit, batches would be too small, or a class is too rare in a batch.
     """
     training = genes.filter(~pl.col("group").is_in(test_groups)).sort("group")
-    shape = _shape(features, config)
+    shape = batch_shape(features, config)
     _check_groups(training, shape, config, budget_mb)
     earlier = read_plan(config["batching"]["keep"])
     if earlier is not None:
@@ -169,7 +172,7 @@ def make_plan(
             pl.Series("fold", fold, dtype=pl.Int32),
             pl.Series("lent", lent, dtype=pl.Boolean),
         )
-        _check_fit(part, batch, shape, budget_mb)
+        _check_fit(part, batch, shape, config, budget_mb)
         assigned.append(part)
         rows.append(_manifest_row(part, batch, shape, features, config))
     test = genes.filter(pl.col("group").is_in(test_groups)).with_columns(
@@ -196,20 +199,24 @@ def side_by_side(
     manifest: pl.DataFrame, memory_mb: int, cores: int, threads: int
 ) -> tuple[int, int]:
     """How many of the largest batches run at the same time, and the memory they then need in MB."""
-    largest = manifest.select(pl.max_horizontal(pl.col("^mem_mb_.*$"))).to_series()
+    threads = min(threads, cores)  # as Snakemake does
+    most = pl.max_horizontal(pl.col("^mem_mb_.*$")) + (threads - 1) * pl.col("thread_mb")
+    largest = manifest.select(most).to_series()
     running = used = 0
-    for need in largest.sort(descending=True)[: max(cores // threads, 1)]:
+    for need in largest.sort(descending=True)[: cores // threads]:
         if used + need > memory_mb:
             break
         running, used = running + 1, used + need
     return running, used
 
 
-def _shape(features: Mapping[str, Any], config: Mapping[str, Any]) -> Shape:
+def batch_shape(features: Mapping[str, Any], config: Mapping[str, Any]) -> Shape:
+    """What the memory of a batch depends on but its rows, which are 0."""
     chosen = Features.from_json(features)
     return Shape(
         rows=0,
         n_dense=chosen.n_dense,
+        n_wide=features["n_wide"],
         n_counts=len(chosen.names) - chosen.n_dense,
         counts_per_row=features["counts_per_row"],
         n_classes=len(config["dataset"]["classes"]),
@@ -220,8 +227,8 @@ def _shape(features: Mapping[str, Any], config: Mapping[str, Any]) -> Shape:
     )
 
 
-def _needed(shape: Shape, rows: int) -> int:
-    return largest_mb(shape._replace(rows=rows))
+def _needed(shape: Shape, rows: int, config: Mapping[str, Any]) -> int:
+    return largest_mb(shape._replace(rows=rows), config["learner"]["threads"])
 
 
 def _check_groups(
@@ -236,7 +243,7 @@ def _check_groups(
             "of batching.min_genes and cv.n_splits); give more groups or lower these keys"
         )
     largest = training.sort("rows", descending=True).row(0, named=True)
-    need = _needed(shape, largest["rows"])
+    need = _needed(shape, largest["rows"], config)
     if need > budget_mb:
         raise InputError(
             f"group '{largest['group']}' alone has {largest['rows']:,} rows and needs {need} MB, "
@@ -289,7 +296,7 @@ def _fitting_members(
         batches = STRATEGIES[batching["strategy"]](training, n_batches, batching)
         parts = overlapping(training, batches, batching["overlap"], batching["seed"])
         largest = max(int(rows[part].sum()) for part in parts)
-        need = _needed(shape, largest)
+        need = _needed(shape, largest, config)
         if need > budget_mb:
             reason = f"a batch of {largest:,} rows needs {need} MB of the {budget_mb} MB allowed"
         elif batching["max_rows"] is not None and largest > batching["max_rows"]:
@@ -336,8 +343,10 @@ def _check_batch(part: pl.DataFrame, batch: str, config: Mapping[str, Any]) -> N
             )
 
 
-def _check_fit(part: pl.DataFrame, batch: str, shape: Shape, budget_mb: int) -> None:
-    need = _needed(shape, int(part["rows"].sum()))
+def _check_fit(
+    part: pl.DataFrame, batch: str, shape: Shape, config: Mapping[str, Any], budget_mb: int
+) -> None:
+    need = _needed(shape, int(part["rows"].sum()), config)
     if need > budget_mb:
         raise InputError(
             f"batch {batch} needs {need} MB but {budget_mb} MB may be used; raise "
@@ -360,4 +369,5 @@ def _manifest_row(
         {"batch": batch, "key": key, "genes": part.height, "rows": rows}
         | {f"rows_{name}": int(part[f"n_{name}"].sum()) for name in classes}
         | {f"mem_mb_{rule}": estimate_mb(rule, held) for rule in RULES}
+        | {"thread_mb": thread_mb(held)}
     )

@@ -29,6 +29,8 @@ IMPORTS_MB = 200
 SCIPY_MB = 90  # on top, for rules that measure losses or AUCs
 # What Snakemake itself holds inside a cluster job: 140 MB batch step and 128 MB inner run.
 SCHEDULER_MB = 300
+NARROW_BINS = 16  # of a feature that takes few values
+THREAD_MB = 30  # stacks and heaps that a further thread reserves
 MARGIN = 1.15  # estimate >= measured >= estimate / 2 is the promise; this is the upper side
 
 
@@ -41,6 +43,8 @@ class Shape(NamedTuple):
         Rows of the batch.
     n_dense, n_counts
         Features of either kind.
+    n_wide
+        Dense features that may take more values than a whole number of one byte.
     counts_per_row
         Mean number of non-zero counts in a row.
     n_classes, n_splits, max_bin, max_depth, explain_rows
@@ -49,6 +53,7 @@ class Shape(NamedTuple):
 
     rows: int
     n_dense: int
+    n_wide: int
     n_counts: int
     counts_per_row: float
     n_classes: int
@@ -61,11 +66,6 @@ class Shape(NamedTuple):
     def stored(self) -> float:
         """Cells of a row that are held."""
         return self.n_dense + self.counts_per_row
-
-
-def source_bytes(shape: Shape) -> float:
-    """Bytes of a row before binning: float32, and an int32 column index where sparse."""
-    return shape.stored * (8 if shape.n_counts else 4)
 
 
 def matrix_bytes(shape: Shape) -> float:
@@ -88,18 +88,38 @@ def sketch_bytes(shape: Shape) -> float:
     of uniform numbers: 0.33, 0.47, 0.68, 0.97, 1.1 and 1.2 MB).
     """
     full = 1.3e6 * shape.max_bin / 256
-    return shape.n_dense * full * (1 - math.exp(-shape.rows / 35_000))
+    return shape.n_wide * full * (1 - math.exp(-shape.rows / 35_000))
 
 
-def histogram_bytes(shape: Shape) -> float:
-    """Gradient histograms of a tree: 16 bytes a bin for every node kept while it grows."""
-    bins = shape.n_dense * shape.max_bin + shape.n_counts * 16  # counts take few distinct values
-    return bins * 16 * 2 ** min(shape.max_depth, 8)
+def histogram_bytes(shape: Shape, nodes: int) -> float:
+    """Gradient histograms of some nodes: 16 bytes a bin."""
+    narrow = shape.n_dense - shape.n_wide + shape.n_counts  # these take few distinct values
+    return 16.0 * nodes * (shape.n_wide * shape.max_bin + narrow * NARROW_BINS)
+
+
+def thread_mb(shape: Shape) -> int:
+    """What each further thread of boosting adds, in MB.
+
+    Histograms of its own for the nodes of the deepest level, and its stack and heap.
+    """
+    own = histogram_bytes(shape, 2 ** (_levels(shape) - 1))
+    return math.ceil(own * MARGIN / MB) + THREAD_MB
+
+
+def _levels(shape: Shape) -> int:
+    return min(shape.max_depth, 8)
+
+
+def _frame(shape: Shape) -> float:
+    """A record batch of 8,192 rows with its feature block."""
+    features = shape.n_dense + shape.n_counts
+    return 8192 * (features * 4 * 2 + shape.stored * 16)
 
 
 def _training(shape: Shape) -> float:
     held = shape.rows * matrix_bytes(shape) + _frame(shape)
-    return BASE_MB * MB + held + sketch_bytes(shape) + histogram_bytes(shape)
+    histograms = histogram_bytes(shape, 2 ** _levels(shape))
+    return BASE_MB * MB + held + sketch_bytes(shape) + histograms
 
 
 def _cross_validate(shape: Shape) -> float:
@@ -114,7 +134,7 @@ def _calibrate(shape: Shape) -> float:
 def _explain(shape: Shape) -> float:
     features = shape.n_dense + shape.n_counts
     contributions = shape.explain_rows * features * 4 * (3 * shape.n_classes + 6)
-    return BASE_MB * MB + contributions + shape.explain_rows * source_bytes(shape)
+    return BASE_MB * MB + contributions + _frame(shape)
 
 
 def _diagnose(shape: Shape) -> float:
@@ -123,6 +143,7 @@ def _diagnose(shape: Shape) -> float:
     return (BASE_MB + DRAW_MB) * MB + tables + shape.rows * (80 + 60 * shape.n_classes)
 
 
+BOOSTED = ("cross_validate_batch", "train_batch")
 RULES: dict[str, Callable[[Shape], float]] = {
     "cross_validate_batch": _cross_validate,
     "train_batch": _training,
@@ -173,17 +194,13 @@ def _boosters(whole: Whole) -> float:
     return whole.n_members * whole.shape.n_classes * whole.n_estimators * nodes * 60.0
 
 
-def _frame(shape: Shape) -> float:
-    """A record batch of 8,192 rows with its matrix for prediction."""
-    features = shape.n_dense + shape.n_counts
-    return 8192 * (features * 4 * 2 + shape.stored * 16)
-
-
 def _out_of_core(whole: Whole) -> float:
     shape = whole.shape
-    pages = PAGES * min(shape.rows, PAGE_ROWS) * (source_bytes(shape) + matrix_bytes(shape))
+    block = shape.stored * (8 if shape.n_counts else 4)
+    pages = PAGES * min(shape.rows, PAGE_ROWS) * (block + matrix_bytes(shape))
     known = shape.rows * (KNOWN_BYTES + 12 * shape.n_classes)
-    return BASE_MB * MB + pages + known + sketch_bytes(shape) + histogram_bytes(shape)
+    histograms = histogram_bytes(shape, 2 ** _levels(shape))
+    return BASE_MB * MB + pages + known + sketch_bytes(shape) + histograms
 
 
 def _distil(whole: Whole) -> float:
@@ -291,7 +308,6 @@ class DataSet(NamedTuple):
 # Of the rules about the data set; benchmarks/memory_whole.md has the measurements.
 COLUMN_BYTES = 80_000  # a column while it is read: mostly the state of its decompressor
 FOOTER_FACTOR = 10  # bytes in memory of a byte of a footer
-THREAD_MB = 30  # stacks and heaps that a further thread reserves
 GROUP_BYTES = 2_000  # names, counts and lists of a group
 DUPLICATE_BYTES = 60  # of each row among which repeated positions are looked for
 
@@ -365,7 +381,7 @@ def annotation_mb(path: str | Path) -> int:
     return math.ceil(path.stat().st_size / MB * (25 if packed else 1) * 2.2)
 
 
-def estimate_mb(rule: str, shape: Shape) -> int:
+def estimate_mb(rule: str, shape: Shape, threads: int = 1) -> int:
     """Peak resident memory that a per-batch rule will need, in MB.
 
     Parameters
@@ -374,13 +390,16 @@ def estimate_mb(rule: str, shape: Shape) -> int:
         A key of `RULES`.
     shape
         The batch.
+    threads
+        Threads that boost.
 
     Returns
     -------
     int
         Rounded up to 10 MB, margin included, without `resources.mem_factor`.
     """
-    return math.ceil(RULES[rule](shape) * MARGIN / MB / 10) * 10
+    alone = math.ceil(RULES[rule](shape) * MARGIN / MB / 10) * 10
+    return alone + (threads - 1) * thread_mb(shape) * (rule in BOOSTED)
 
 
 def estimate_whole_mb(rule: str, whole: Whole) -> int:
@@ -393,9 +412,9 @@ def estimate_data_mb(rule: str, data: DataSet) -> int:
     return math.ceil(DATA_RULES[rule](data) * MARGIN / MB / 10) * 10
 
 
-def largest_mb(shape: Shape) -> int:
+def largest_mb(shape: Shape, threads: int = 1) -> int:
     """The estimate of the largest rule of a batch, in MB."""
-    return max(estimate_mb(rule, shape) for rule in RULES)
+    return max(estimate_mb(rule, shape, threads) for rule in RULES)
 
 
 def process_limit_mb(

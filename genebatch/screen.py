@@ -76,13 +76,22 @@ def screen_features(
     if not names:
         raise InputError("the screen leaves no feature; see screen.max_auc and screen.keep")
     chosen = Features.order({name: facts["columns"][name]["kind"] for name in names})
-    density = sum(facts["columns"][name]["density"] for name in chosen.names[chosen.n_dense :])
+    columns = [facts["columns"][name] for name in chosen.names]
+    density = sum(column["density"] for column in columns[chosen.n_dense :])
+    size = {"counts_per_row": density, "n_wide": sum(map(_is_wide, columns[: chosen.n_dense]))}
     lines = _lines(facts, roles, findings, protected, judged)
     for line in lines.filter(pl.col("reason").str.starts_with("leak")).iter_rows(named=True):
         log.warning("column '%s': %s", line["column"], line["reason"])
-    write_json(features, chosen.to_json() | {"digest": chosen.digest, "counts_per_row": density})
+    write_json(features, chosen.to_json() | {"digest": chosen.digest} | size)
     write_tsv(table, lines)
     log.info("%s features of %s columns", f"{len(names):,}", f"{lines.height:,}")
+
+
+def _is_wide(column: Mapping[str, Any]) -> bool:
+    """Whether a column may take more values than a whole number of one byte."""
+    if "int" not in column["type"] or column["minimum"] is None:
+        return column["type"] != "bool"
+    return column["maximum"] - column["minimum"] > 255
 
 
 def sample_groups(training: pl.DataFrame, max_rows: int, seed: int) -> pl.DataFrame:

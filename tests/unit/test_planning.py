@@ -25,7 +25,7 @@ FEATURES = Features(tuple(f"f{number}" for number in range(20)), 15)
 
 @pytest.fixture
 def features():
-    return FEATURES.to_json() | {"digest": FEATURES.digest, "counts_per_row": 2.0}
+    return FEATURES.to_json() | {"digest": FEATURES.digest, "counts_per_row": 2.0, "n_wide": 2}
 
 
 @pytest.fixture
@@ -245,6 +245,7 @@ def test_the_manifest_counts_groups_rows_and_classes(genes, features, config):
     assert manifest.columns == [
         *("batch", "key", "genes", "rows", "rows_neither", "rows_donor", "rows_acceptor"),
         *(f"mem_mb_{rule}" for rule in RULES),
+        "thread_mb",
     ]
 
 
@@ -254,6 +255,7 @@ def test_memory_of_a_batch_is_the_estimate_of_its_rows(genes, features, config):
     shape = Shape(
         rows=1000,
         n_dense=15,
+        n_wide=2,
         n_counts=5,
         counts_per_row=2.0,
         n_classes=3,
@@ -537,7 +539,7 @@ def test_rules_about_all_batches_need_more_for_more_rows_and_batches(features, c
         whole_memory(make_plan(genes, [], features, config(), PLENTY), features, config())
         for genes in (few, many)
     ]
-    assert needs[0].keys() == needs[1].keys() == WHOLE_RULES.keys()
+    assert needs[0].keys() == needs[1].keys() == {*WHOLE_RULES, "thread"}
     assert all(needs[1][rule] > needs[0][rule] > 0 for rule in WHOLE_RULES)
 
 
@@ -551,10 +553,11 @@ def test_rows_that_batches_share_are_counted_once_where_they_stand_once(genes, f
 
 
 def test_batches_run_side_by_side_while_memory_and_cores_last():
-    manifest = pl.DataFrame({"mem_mb_a": [700, 300, 500], "mem_mb_b": [100, 400, 90]})
+    needs = {"mem_mb_a": [650, 250, 450], "mem_mb_b": [100, 350, 90], "thread_mb": [50, 50, 50]}
+    manifest = pl.DataFrame(needs)
     assert side_by_side(manifest, memory_mb=1200, cores=8, threads=2) == (2, 1200)
     assert side_by_side(manifest, memory_mb=1199, cores=8, threads=2) == (1, 700)
     assert side_by_side(manifest, memory_mb=9999, cores=8, threads=2) == (3, 1600)
     assert side_by_side(manifest, memory_mb=9999, cores=5, threads=2) == (2, 1200)
-    assert side_by_side(manifest, memory_mb=9999, cores=1, threads=2) == (1, 700)
+    assert side_by_side(manifest, memory_mb=9999, cores=1, threads=2) == (1, 650)
     assert side_by_side(manifest, memory_mb=600, cores=8, threads=2) == (0, 0)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 import subprocess
 import sys
@@ -30,12 +31,13 @@ from genebatch.resources import (
     peak_mb,
     process_limit_mb,
     read_usage,
-    source_bytes,
+    thread_mb,
 )
 
 SHAPE = Shape(
     rows=100_000,
     n_dense=60,
+    n_wide=50,
     n_counts=1000,
     counts_per_row=90.0,
     n_classes=3,
@@ -83,17 +85,27 @@ def test_training_needs_more_for_whatever_is_larger(rule, larger):
 
 
 def test_bytes_of_a_dense_row_by_hand():
-    # 100 cells: float32 before binning, two bytes each after it, and 200 bytes a row.
+    # 100 cells of two bytes each, and 200 bytes a row.
     dense = SHAPE._replace(n_dense=100, n_counts=0, counts_per_row=0)
-    assert source_bytes(dense) == 400
     assert matrix_bytes(dense) == 400
     assert matrix_bytes(dense._replace(max_bin=512)) == 600
 
 
 def test_absent_counts_cost_nothing():
     sparse = SHAPE._replace(n_dense=10, n_counts=1000, counts_per_row=90.0)
-    assert source_bytes(sparse) == 100 * 8
-    assert source_bytes(sparse._replace(n_counts=100_000)) == 100 * 8
+    assert matrix_bytes(sparse) == 100 * 13 + 200
+    assert matrix_bytes(sparse._replace(n_counts=100_000)) == 100 * 13 + 200
+
+
+def test_further_threads_add_histograms_of_the_deepest_level():
+    # 16 bytes a bin, 256 bins of 64 features and 16 of each other, eight nodes at depth 4; and the
+    # thread's own 30 MB.
+    shape = SHAPE._replace(n_dense=64, n_wide=64, n_counts=1024)
+    histograms = 16 * 8 * (64 * 256 + 1024 * 16) / MB
+    assert thread_mb(shape) == math.ceil(histograms * 1.15) + 30
+    alone = estimate_mb("train_batch", shape)
+    assert estimate_mb("train_batch", shape, 3) == alone + 2 * thread_mb(shape)
+    assert estimate_mb("calibrate_batch", shape, 3) == estimate_mb("calibrate_batch", shape)
 
 
 def test_estimates_are_rounded_up_to_ten():

@@ -226,10 +226,10 @@ def plan_keys(wildcards):
 def batch_memory(rule_name):
     """Resource function: a batch rule's estimate from the manifest."""
 
-    def inner(wildcards, attempt):
-        return scaled(
-            float(manifest()[wildcards.batch][f"mem_mb_{rule_name}"]), attempt
-        )
+    def inner(wildcards, threads, attempt):
+        row = manifest()[wildcards.batch]
+        further = (threads - 1) * float(row["thread_mb"])
+        return scaled(float(row[f"mem_mb_{rule_name}"]) + further, attempt)
 
     return inner
 
@@ -241,13 +241,14 @@ def planned_memory(rule_name):
     starts a job.
     """
 
-    def inner(wildcards, attempt):
+    def inner(wildcards, threads, attempt):
         try:
             path = str(checkpoints.plan_batches.get().output.memory)
         except IncompleteCheckpointException:
             return TBDString()
         with open(path) as stream:
-            return scaled(json.load(stream)[rule_name], attempt)
+            needs = json.load(stream)
+        return scaled(needs[rule_name] + (threads - 1) * needs["thread"], attempt)
 
     return inner
 

@@ -138,6 +138,7 @@ checkpoint plan_batches:
         mem_mb=data_memory("plan_batches"),
         needs_mb=data_memory("plan_batches"),
         budget_mb=planning_budget,
+        batch_threads=config["learner"]["threads"],
     params:
         config=plan_config,
         rows="results/rows",

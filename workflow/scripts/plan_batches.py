@@ -6,12 +6,14 @@ with job(**declared(snakemake)):
     from genebatch.planning import plan_batches
     from genebatch.split import split_batches
 
+    config = snakemake.params.config
+    learner = config["learner"] | {"threads": snakemake.resources.batch_threads}
     plan_batches(
         snakemake.input.profile,
         snakemake.input.genes,
         snakemake.input.test_groups,
         snakemake.input.features,
-        snakemake.params.config,
+        config | {"learner": learner},
         budget_mb=snakemake.resources.budget_mb,
         outputs=snakemake.output,
         group_features=snakemake.input.get("group_features"),
