@@ -203,55 +203,38 @@ def ours(data: Batch, cv: Mapping[str, Any], learner: Mapping[str, Any]) -> tupl
 def fold_matrices(
     data: Batch, cv: Mapping[str, Any], learner: Mapping[str, Any]
 ) -> tuple[np.ndarray, int]:
-    """A matrix of the training rows of each fold, and one of the others, with the batch's bins."""
+    """A matrix of all rows but the fold's, with the batch's bins; stopping rows have weight zero.
+
+    They stay in it, as XGBoost watches only the rows of the training matrix for nothing: of others
+    it puts together all features of a row for each look.
+    """
     fold = data.rows["fold"].to_numpy()
     margins = np.empty((len(fold), len(CLASSES)), np.float32)
-    grown, medians = 0, np.empty((cv["n_splits"], len(CLASSES)), int)
     everything = data.matrix.get_data()
+    grown, bests = 0, []
     for number in range(cv["n_splits"]):
         train, stop = stopping_split(data, fold != number, len(CLASSES), cv)
-        parts = [binned(data, everything, rows, learner) for rows in (train, ~train)]
+        seen, held = fold != number, fold == number
+        matrix = xgb.QuantileDMatrix(
+            boosting._Blocks([everything[np.flatnonzero(seen)]], everything.shape[1], None),
+            max_bin=learner["max_bin"],
+            ref=data.matrix,
+            nthread=1,
+            missing=np.nan,
+        )
+        other = boosting.to_matrix(everything[np.flatnonzero(held)], 1)
         for column, name in enumerate(CLASSES):
             y, start = data.codes == column, data.starts[name]
-            boosters = labelled(parts, (train, ~train), y, data.weight, start, learner)
-            losses, held = [], []
-            for n_trees in range(learner["n_estimators"] + 1):
-                if n_trees:
-                    boosters.update(parts[0], n_trees - 1)
-                other = boosters.predict(parts[1], output_margin=True)
-                boosters.predict(parts[0], output_margin=True)
-                inside = stop[~train]
-                loss = log_loss_rows(y[stop], other[inside])
-                losses.append(float(np.average(loss, weights=data.weight[stop])))
-                held.append(other[~inside])
-                best = int(np.argmin(losses))
-                if n_trees - best >= learner["early_stopping_rounds"]:
-                    break
-            margins[fold == number, column] = held[best]
-            medians[number, column] = best
-            grown += len(losses) - 1
-    trees = dict(zip(CLASSES, np.round(np.median(medians, axis=0)).astype(int), strict=True))
+            parts = (y[seen], data.weight[seen], train[seen], stop[seen], start[seen])
+            fit = boosting.fit_until_stopped(matrix, *parts, learner)
+            margins[held, column] = boosting.predict_margin(fit.booster, other, start[held])
+            grown += fit.curve.height - 1
+            bests.append(fit.n_trees)
+        del matrix, other
+    medians = np.median(np.reshape(bests, (-1, len(CLASSES))), axis=0)
+    trees = {name: round(value) for name, value in zip(CLASSES, medians, strict=True)}
     train_member(data, "ours", CLASSES, trees, learner)
-    return margins, grown + int(sum(trees.values()))
-
-
-def binned(data: Batch, everything: Any, rows: np.ndarray, learner: Mapping[str, Any]):
-    block = [everything[np.flatnonzero(rows)]]
-    return xgb.QuantileDMatrix(
-        boosting._Blocks(block, everything.shape[1], None),
-        max_bin=learner["max_bin"],
-        ref=data.matrix,
-        nthread=1,
-        missing=np.nan,
-    )
-
-
-def labelled(parts, masks, y, weight, start, learner) -> xgb.Booster:
-    for matrix, rows in zip(parts, masks, strict=True):
-        matrix.set_label(y[rows].astype(np.float32))
-        matrix.set_weight(weight[rows].astype(np.float32))
-        matrix.set_base_margin(start[rows])
-    return xgb.Booster(boosting.parameters(learner) | {"base_score": 0.5}, cache=parts)
+    return margins, grown + sum(trees.values())
 
 
 def one_booster(strategy: str) -> Callable:

@@ -503,6 +503,18 @@ def peak_mb() -> float:
     return peak / MB if sys.platform == "darwin" else peak / 1024
 
 
+def traffic_mb() -> dict[str, float | None]:
+    """MB that this process has read from and written to files so far; None where nobody counts."""
+    counts = Path("/proc/self/io")
+    if not counts.exists():
+        return {"read_mb": None, "written_mb": None}
+    lines = dict(line.split(": ") for line in counts.read_text().splitlines())
+    return {
+        "read_mb": round(int(lines["rchar"]) / MB, 1),
+        "written_mb": round(int(lines["wchar"]) / MB, 1),
+    }
+
+
 def declared(snakemake: Any) -> dict[str, Any]:
     """Arguments of `job` from the object that Snakemake gives a script."""
     return {
@@ -542,7 +554,8 @@ def job(
     threads
         Threads of this job.
     usage
-        Where the measured peak is written as JSON beside the declared memory, or None.
+        Where the measured peak is written as JSON beside the declared memory, with time, threads
+        and traffic, or None.
 
     Raises
     ------
@@ -581,7 +594,8 @@ def job(
     log.info("peak %.0f MB of %d MB declared, %.1f s", peak_mb(), mem_mb, seconds)
     if usage is not None:
         record = {"declared_mb": needs_mb, "peak_mb": round(peak_mb(), 1)}
-        write_json(usage, record | {"seconds": round(seconds, 2), "threads": threads})
+        record |= {"seconds": round(seconds, 2), "cpu_seconds": round(time.process_time(), 2)}
+        write_json(usage, record | {"threads": threads} | traffic_mb())
 
 
 def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:

@@ -324,6 +324,20 @@ def test_a_job_that_ends_well_writes_its_usage(run):
     assert "MB of 1000 MB declared" in done.log
 
 
+@linux
+def test_usage_counts_what_was_read_and_written(run, tmp_path):
+    target = str(tmp_path / "file")
+    size = 30 * MB
+    done = run(
+        f"with open({target!r}, 'wb') as file: file.write(bytes({size}))\n"
+        f"with open({target!r}, 'rb') as file: file.read()\n"
+        f"with open({target!r}, 'rb') as file: file.read()"
+    )
+    assert 30 <= done.usage["written_mb"] < 31
+    assert 60 <= done.usage["read_mb"] < 100
+    assert done.usage["cpu_seconds"] > 0
+
+
 def test_bad_input_ends_a_job_with_its_message_alone(run):
     done = run("raise InputError('column x is missing; set dataset.x')")
     assert done.status == 1
