@@ -47,7 +47,6 @@ def run_data_rule(
     rule: str, folder: Path, settings: dict, threads: int, estimate: int, result: str
 ) -> None:
     """Run a rule about the data set in a process bound as its job is, and write its peak in MB."""
-    bound()
     resource.setrlimit(resource.RLIMIT_DATA, (estimate << 20, estimate << 20))
     from genebatch import resources
 
@@ -262,6 +261,7 @@ def batch_lines(points: list[tuple]) -> list[str]:
 
 
 def main() -> None:
+    bound()  # children read it as they import numpy
     limit = int((sys.argv[1:] or [99])[0])
     last = "| estimate MB | measured MB | ratio | measured <= estimate <= 2 x measured |"
     data = [
