@@ -291,7 +291,8 @@ class DataSet(NamedTuple):
 COLUMN_BYTES = 80_000  # a column while it is read: mostly the state of its decompressor
 FOOTER_FACTOR = 10  # bytes in memory of a byte of a footer
 THREAD_MB = 30  # stacks and heaps that a further thread reserves
-GROUP_BYTES = 2_000  # names, counts and lists of a group
+GROUP_BYTES = 500  # a group with its name and counts
+PLANNED_BYTES = 1_500  # with its batch and fold, or as it is looked for among rows
 DUPLICATE_BYTES = 60  # of each row among which repeated positions are looked for
 
 
@@ -307,15 +308,19 @@ def _analyze(data: DataSet) -> float:
     return fixed * MB + _reading(data) + positions
 
 
-def _about_groups(data: DataSet) -> float:
+def _choose(data: DataSet) -> float:
     return IMPORTS_MB * MB + GROUP_BYTES * data.groups
+
+
+def _plan(data: DataSet) -> float:
+    return IMPORTS_MB * MB + PLANNED_BYTES * data.groups
 
 
 def _screen(data: DataSet) -> float:
     # Many small pieces of row groups far apart: the allocator keeps more than is in use.
     read = _reading(data) + 2 * COLUMN_BYTES * data.columns + FOOTER_FACTOR * data.footer_bytes
     sample = min(data.rows, data.screened) * data.row_bytes
-    return _about_groups(data) + SCIPY_MB * MB + read + 3.3 * sample
+    return _plan(data) + SCIPY_MB * MB + read + 3.3 * sample
 
 
 def _describe(data: DataSet) -> float:
@@ -323,15 +328,15 @@ def _describe(data: DataSet) -> float:
     block = min(data.columns, 256)
     read = _reading(data) * block / data.columns + 7 * 8 * 8192 * block
     means = 8 * data.groups * data.columns
-    return _about_groups(data) + read + 3 * means
+    return _plan(data) + read + 3 * means
 
 
 DATA_RULES: dict[str, Callable[[DataSet], float]] = {
     "analyze_dataset": _analyze,
-    "choose_test_groups": _about_groups,
+    "choose_test_groups": _choose,
     "screen_features": _screen,
     "describe_groups": _describe,
-    "plan_batches": _about_groups,
+    "plan_batches": _plan,
 }
 
 
