@@ -106,13 +106,9 @@ def measured(point: Point) -> dict[str, Any]:
             print(point, rule, peaks[rule], flush=True)
         rows = int(pl.read_csv(folder / "manifest.tsv", separator="\t")["rows"].item())
         features = json.loads((folder / "features.json").read_text())
-    return {"rows": rows, "features": size(features), "settings": settings, "peaks": peaks}
-
-
-def size(features: dict) -> dict[str, Any]:
-    """The feature set with names that only count."""
-    names = [str(number) for number in range(len(features["names"]))]
-    return features | {"names": names}
+    features["names"] = len(features["names"])
+    given = {name: settings[name] for name in ("dataset", "cv", "learner", "explain")}
+    return {"rows": rows, "features": features, "settings": given, "peaks": peaks}
 
 
 def write(found: dict[str, Any]) -> None:
@@ -126,8 +122,8 @@ def write(found: dict[str, Any]) -> None:
             if str(tuple(point)) not in found:
                 continue
             one = found[str(tuple(point))]
-            one["features"]["names"] = tuple(one["features"]["names"])
-            shape = batch_shape(one["features"], one["settings"])._replace(rows=one["rows"])
+            features = one["features"] | {"names": range(one["features"]["names"])}
+            shape = batch_shape(features, one["settings"])._replace(rows=one["rows"])
             stored = "sparse" if shape.n_counts else "dense"
             for rule in RULES:
                 peak = one["peaks"][rule]

@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 
 from made import GROUP_ROWS, config, write_table
-from memory import files, measure, prepare
+from memory import measure, prepare
+from memory import paths as batch_paths
 
 # Rows, dense features, count features, density of the counts, batches.
 POINTS = [
@@ -47,11 +48,10 @@ def run_data_rule(
     rule: str, folder: Path, settings: dict, threads: int, estimate: int, result: str
 ) -> None:
     """Run a rule about the data set in a process bound as its job is, and write its peak in MB."""
-    bound()
     resource.setrlimit(resource.RLIMIT_DATA, (estimate << 20, estimate << 20))
     from genebatch import resources
 
-    out = {path.stem: path for path in files(folder)}
+    out = batch_paths(folder)
     first = (out["profile"], out["genes"], out["test_groups"])
     if rule == "analyze_dataset":
         from genebatch import analysis
@@ -262,6 +262,7 @@ def batch_lines(points: list[tuple]) -> list[str]:
 
 
 def main() -> None:
+    bound()  # children read it as they import numpy
     limit = int((sys.argv[1:] or [99])[0])
     last = "| estimate MB | measured MB | ratio | measured <= estimate <= 2 x measured |"
     data = [
@@ -272,7 +273,8 @@ def main() -> None:
     batches += ["|" + "---|" * 10, *batch_lines(POINTS[:limit])]
     text = "# Memory of the rules about the data set and about all batches\n\nPeak resident memory "
     text += "of each rule in a process of its own; made by `python benchmarks/memory_whole.py`.\n\n"
-    text += "## About the data set\n\n" + "\n".join(data) + "\n\n"
+    text += "## About the data set\n\nEach rule ran inside its estimate as the bound of its data "
+    text += "segment, which counts what is reserved.\n\n" + "\n".join(data) + "\n\n"
     text += "## About all batches\n\nOne thread.\n\n" + "\n".join(batches) + "\n"
     Path(__file__).with_suffix(".md").write_text(text)
 

@@ -35,10 +35,10 @@ BOOSTED = ("cross_validate_batch", "train_batch", "train_single")
 HEAD = """# The pipeline at the size of the document
 
 `genebatch simulate --like document` and the workflow on it, two cores, `--resources
-mem_mb={memory:,}`, one thread a job; {trees} trees a booster without early stopping, {splits} folds,
-three classes. Made by `python benchmarks/scale.py FOLDER`. Times of rules of a batch are sums over
-batches; rows per second are rows of the data set by the seconds of the rule. Read and written are
-what the processes asked the system for, in GB; much of it lies in its cache.
+mem_mb={memory:,}`, one thread a job; {trees} trees a booster without early stopping, {splits}
+folds, three classes. Made by `python benchmarks/scale.py FOLDER`. Times of rules of a batch are
+sums over batches; rows per second are rows of the data set by the seconds of the rule. Read and
+written are what the processes asked the system for, in GB; much of it lies in its cache.
 """
 
 

@@ -218,6 +218,7 @@ def batch_shape(features: Mapping[str, Any], config: Mapping[str, Any]) -> Shape
         n_dense=chosen.n_dense,
         n_wide=features["n_wide"],
         n_counts=len(chosen.names) - chosen.n_dense,
+        n_frequent=features["n_frequent"],
         counts_per_row=features["counts_per_row"],
         n_classes=len(config["dataset"]["classes"]),
         n_splits=config["cv"]["n_splits"],

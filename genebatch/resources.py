@@ -29,6 +29,8 @@ IMPORTS_MB = 200
 SCIPY_MB = 90  # on top, for rules that measure losses or AUCs
 # What Snakemake itself holds inside a cluster job: 140 MB batch step and 128 MB inner run.
 SCHEDULER_MB = 300
+FREQUENT = 0.15  # share of rows from which XGBoost may keep a column for every row
+FREQUENT_BYTES = 3.3  # of a row and such a column, beside its cells
 NARROW_BINS = 16  # of a feature that takes few values
 THREAD_MB = 30  # stacks and heaps that a further thread reserves
 MARGIN = 1.15  # estimate >= measured >= estimate / 2 is the promise; this is the upper side
@@ -45,6 +47,8 @@ class Shape(NamedTuple):
         Features of either kind.
     n_wide
         Dense features that may take more values than a whole number of one byte.
+    n_frequent
+        Counts that are not zero in `FREQUENT` of the rows or more.
     counts_per_row
         Mean number of non-zero counts in a row.
     n_classes, n_splits, max_bin, max_depth, explain_rows
@@ -55,6 +59,7 @@ class Shape(NamedTuple):
     n_dense: int
     n_wide: int
     n_counts: int
+    n_frequent: int
     counts_per_row: float
     n_classes: int
     n_splits: int
@@ -74,21 +79,25 @@ def matrix_bytes(shape: Shape) -> float:
     Dense: a row index and a column copy of one byte a cell up to 256 bins. With absent cells: a
     uint32 row index, and one byte plus an eight-byte row number in the column copy (read off
     XGBoost 3.2's gradient_index.cc and column_matrix.cc, and confirmed by the size of its
-    external-memory cache). 200 bytes are gradients, margins, labels, weights and positions.
+    external-memory cache). Of a column that is often present the column copy has every row; what
+    that adds is fitted. 200 bytes are gradients, margins, labels, weights and positions.
     """
     width = 1 if shape.max_bin <= 256 else 2
     cell = 13 if shape.n_counts else 2 * width
-    return shape.stored * cell + 200
+    return shape.stored * cell + FREQUENT_BYTES * shape.n_frequent + 200
 
 
 def sketch_bytes(shape: Shape) -> float:
     """Quantile sketches while the matrix is built, for features with many distinct values.
 
     Grows with the rows up to some 1.3 MB a feature at 256 bins (measured on 10,000 to 320,000 rows
-    of uniform numbers: 0.33, 0.47, 0.68, 0.97, 1.1 and 1.2 MB).
+    of uniform numbers: 0.33, 0.47, 0.68, 0.97, 1.1 and 1.2 MB). A dense feature of few values takes
+    up to 0.4 MB.
     """
     full = 1.3e6 * shape.max_bin / 256
-    return shape.n_wide * full * (1 - math.exp(-shape.rows / 35_000))
+    wide = shape.n_wide * full * (1 - math.exp(-shape.rows / 35_000))
+    narrow = (shape.n_dense - shape.n_wide) * 4e5 * (1 - math.exp(-shape.rows / 20_000))
+    return wide + narrow
 
 
 def histogram_bytes(shape: Shape, nodes: int) -> float:
@@ -180,7 +189,7 @@ class Whole(NamedTuple):
 # What is known of a training row beside its features while a model of all rows is boosted: identity
 # columns, codes, weights, margins, gradients, losses.
 KNOWN_BYTES = 420
-SPLIT_BYTES = 64 << 20  # of rows that are sorted by batch at once
+SPLIT_BYTES = 32 << 20  # of rows that are sorted by batch at once
 PAGE_ROWS = 32_768  # rows of a page of a matrix on disk
 PAGES = 4  # held at once: one being read, one in use, XGBoost's read-ahead
 # Scores that combiners are learned from, at most: 80 MB, and some minutes for the slowest. Above
@@ -308,7 +317,8 @@ class DataSet(NamedTuple):
 # Of the rules about the data set; benchmarks/memory_whole.md has the measurements.
 COLUMN_BYTES = 80_000  # a column while it is read: mostly the state of its decompressor
 FOOTER_FACTOR = 10  # bytes in memory of a byte of a footer
-GROUP_BYTES = 2_000  # names, counts and lists of a group
+GROUP_BYTES = 500  # a group with its name and counts
+PLANNED_BYTES = 1_500  # with its batch and fold, or as it is looked for among rows
 DUPLICATE_BYTES = 60  # of each row among which repeated positions are looked for
 
 
@@ -324,15 +334,19 @@ def _analyze(data: DataSet) -> float:
     return fixed * MB + _reading(data) + positions
 
 
-def _about_groups(data: DataSet) -> float:
+def _choose(data: DataSet) -> float:
     return IMPORTS_MB * MB + GROUP_BYTES * data.groups
+
+
+def _planned(data: DataSet) -> float:
+    return IMPORTS_MB * MB + PLANNED_BYTES * data.groups
 
 
 def _screen(data: DataSet) -> float:
     # Many small pieces of row groups far apart: the allocator keeps more than is in use.
     read = _reading(data) + 2 * COLUMN_BYTES * data.columns + FOOTER_FACTOR * data.footer_bytes
     sample = min(data.rows, data.screened) * data.row_bytes
-    return _about_groups(data) + SCIPY_MB * MB + read + 3.3 * sample
+    return _planned(data) + SCIPY_MB * MB + read + 3.3 * sample
 
 
 def _describe(data: DataSet) -> float:
@@ -340,16 +354,18 @@ def _describe(data: DataSet) -> float:
     block = min(data.columns, 256)
     read = _reading(data) * block / data.columns + 7 * 8 * 8192 * block
     means = 8 * data.groups * data.columns
-    return _about_groups(data) + read + 3 * means
+    return _planned(data) + read + 3 * means
 
 
 def _plan(data: DataSet) -> float:
-    return _about_groups(data) + _reading(data) + 3 * SPLIT_BYTES
+    # Rows as they came, put together, and those of one batch with their Arrow form; small pieces
+    # of which the allocator keeps more than is in use.
+    return _planned(data) + _reading(data) + 10 * SPLIT_BYTES
 
 
 DATA_RULES: dict[str, Callable[[DataSet], float]] = {
     "analyze_dataset": _analyze,
-    "choose_test_groups": _about_groups,
+    "choose_test_groups": _choose,
     "screen_features": _screen,
     "describe_groups": _describe,
     "plan_batches": _plan,

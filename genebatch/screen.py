@@ -13,6 +13,7 @@ import polars.selectors as cs
 from genebatch.dataset import Features, Roles, described, match_columns, read_groups
 from genebatch.files import InputError, read_json, write_json, write_tsv
 from genebatch.partition import deal, measures
+from genebatch.resources import FREQUENT
 from genebatch.rows import label_codes
 from genebatch.tables import BATCH_ROWS, read_tsv
 
@@ -77,8 +78,12 @@ def screen_features(
         raise InputError("the screen leaves no feature; see screen.max_auc and screen.keep")
     chosen = Features.order({name: facts["columns"][name]["kind"] for name in names})
     columns = [facts["columns"][name] for name in chosen.names]
-    density = sum(column["density"] for column in columns[chosen.n_dense :])
-    size = {"counts_per_row": density, "n_wide": sum(map(_is_wide, columns[: chosen.n_dense]))}
+    densities = [column["density"] for column in columns[chosen.n_dense :]]
+    size = {
+        "counts_per_row": sum(densities),
+        "n_frequent": sum(density >= FREQUENT for density in densities),
+        "n_wide": sum(map(_is_wide, columns[: chosen.n_dense])),
+    }
     lines = _lines(facts, roles, findings, protected, judged)
     for line in lines.filter(pl.col("reason").str.starts_with("leak")).iter_rows(named=True):
         log.warning("column '%s': %s", line["column"], line["reason"])

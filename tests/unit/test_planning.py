@@ -25,7 +25,11 @@ FEATURES = Features(tuple(f"f{number}" for number in range(20)), 15)
 
 @pytest.fixture
 def features():
-    return FEATURES.to_json() | {"digest": FEATURES.digest, "counts_per_row": 2.0, "n_wide": 2}
+    return (
+        FEATURES.to_json()
+        | {"digest": FEATURES.digest, "counts_per_row": 2.0}
+        | {"n_wide": 2, "n_frequent": 1}
+    )
 
 
 @pytest.fixture
@@ -257,6 +261,7 @@ def test_memory_of_a_batch_is_the_estimate_of_its_rows(genes, features, config):
         n_dense=15,
         n_wide=2,
         n_counts=5,
+        n_frequent=1,
         counts_per_row=2.0,
         n_classes=3,
         n_splits=3,

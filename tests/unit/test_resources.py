@@ -39,6 +39,7 @@ SHAPE = Shape(
     n_dense=60,
     n_wide=50,
     n_counts=1000,
+    n_frequent=0,
     counts_per_row=90.0,
     n_classes=3,
     n_splits=5,
