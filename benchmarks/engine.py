@@ -97,7 +97,23 @@ def write(found: Mapping[str, Any]) -> None:
     Path(__file__).with_suffix(".md").write_text(text + NOTES)
 
 
-NOTES = ""
+NOTES = """
+- **Sparse** is faster at every density up to 60 %, and smaller below some 15 %: a cell that is
+  stored takes 13 bytes, a dense one two. Counts are stored sparse up to 30 %, where a round still
+  takes half of the time; above that the gain fades and the matrix is more than twice as large.
+- **One matrix for all folds**, the rows outside of a fold at weight zero, is kept: a matrix for
+  each fold takes a twentieth less time and half as much memory again. It would have to hold the
+  stopping rows too: of rows outside the training matrix XGBoost puts all features together for
+  each look, which takes longer than the round. (Here its features are edges of bins read back from
+  the batch's matrix, so its trees are not quite the same.)
+- **Three labels in one booster** share a stop, which costs the acceptors .0014; three in one tree
+  are slower.
+- **Leaves in order of gain** are slower at equal precision.
+- **Fewer bins** are up to a fifth faster, and here no less precise. The default stays at 256, since
+  these are counts and scores of one data set; `learner.max_bin` is the key.
+- Another seed of the stopping groups changes the donors by .0009, which is what differences in
+  this table must be held against.
+"""
 
 
 def defaults() -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pyarrow as pa
 from genebatch.files import digest
 
 # Share of non-zero cells below which a count column is stored sparse. A round then takes at most
-# 0.6 of the time of dense storage (benchmarks/engine.md); above it the gain fades, while 13 bytes a
-# stored cell against 2 bytes a cell make the matrix twice as large.
+# half of the time of dense storage (benchmarks/engine.md); above it the gain fades, while 13 bytes
+# a stored cell against 2 bytes a cell make the matrix twice as large.
 SPARSE_BELOW = 0.3
 NULL_BITS = np.uint64(0x9E3779B97F4A7C15)
 

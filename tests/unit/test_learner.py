@@ -1,6 +1,7 @@
 """What genebatch.learner promises: honest stopping, exact margins, one rule for absent cells."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -82,6 +83,15 @@ def test_block_of_another_width_is_refused():
     blocks = [np.zeros((2, 3), np.float32), np.zeros((2, 4), np.float32)]
     with pytest.raises(ValueError, match="4 features, not of 3"):
         learner.build_matrix(blocks, 3, 256, 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*No visible GPU|.*Device is changed")
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error(sample):
+    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    chosen = settings(device="cuda")
+    with pytest.raises(InputError, match=r"learner.device is cuda.*set learner.device: cpu"):
+        learner.fit_trees(matrix, sample.y, sample.weight, None, 2, chosen)
 
 
 # Base scores

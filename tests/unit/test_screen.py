@@ -330,6 +330,23 @@ def test_features_are_dense_first_then_counts(run, frame):
     assert features["digest"] == Features.from_json(features).digest
 
 
+def test_what_memory_depends_on_is_counted(run, frame):
+    rng = np.random.default_rng(4)
+    size = frame.height
+
+    def count(density, most=3):
+        hits = rng.random(size) < density
+        return pl.Series((hits * rng.integers(1, most + 1, size)).astype(np.int32))
+
+    made = frame.with_columns(
+        rare=count(0.05), frequent=count(0.2), common=count(0.7), far=count(0.7, 1000)
+    )
+    features, _ = run(made)
+    assert features["names"] == ["noise", "ties", "common", "far", "kmer", "rare", "frequent"]
+    assert features["n_wide"] == 3  # of the first four; common takes four values
+    assert features["n_frequent"] == 2  # kmer and frequent
+
+
 def test_empty_labels_are_screened_as_the_null_class(run, frame):
     unnamed = frame.with_columns(pl.when(pl.col("splice_type") != "neither").then("splice_type"))
     plain, other = run(frame, folder="plain"), run(unnamed, folder="null", null_label="neither")
