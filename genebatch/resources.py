@@ -23,9 +23,10 @@ MB = 1 << 20
 BASE_MB = 420
 # shap, numba and matplotlib on top, for the rules that draw; see benchmarks/memory.md.
 DRAW_MB = 120
-# numpy, polars and Arrow alone: 130 MB, and 70 MB of stacks and heaps that are reserved but not
+# numpy, polars and Arrow alone: 130 MB, and 85 MB of stacks and heaps that are reserved but not
 # used, which the bound of a job counts.
-IMPORTS_MB = 200
+IMPORTS_MB = 215
+SCREEN_MB = 45  # beside the sample: ranks and products of columns, however few the rows
 SCIPY_MB = 90  # on top, for rules that measure losses or AUCs
 # What Snakemake itself holds inside a cluster job: 140 MB batch step and 128 MB inner run.
 SCHEDULER_MB = 300
@@ -346,7 +347,7 @@ def _screen(data: DataSet) -> float:
     # Many small pieces of row groups far apart: the allocator keeps more than is in use.
     read = _reading(data) + 2 * COLUMN_BYTES * data.columns + FOOTER_FACTOR * data.footer_bytes
     sample = min(data.rows, data.screened) * data.row_bytes
-    return _planned(data) + SCIPY_MB * MB + read + 3.3 * sample
+    return _planned(data) + (SCIPY_MB + SCREEN_MB) * MB + read + 3.3 * sample
 
 
 def _describe(data: DataSet) -> float:
@@ -360,7 +361,8 @@ def _describe(data: DataSet) -> float:
 def _plan(data: DataSet) -> float:
     # Rows as they came, put together, and those of one batch with their Arrow form; small pieces
     # of which the allocator keeps more than is in use.
-    return _planned(data) + _reading(data) + 10 * SPLIT_BYTES
+    sorted_at_once = min(SPLIT_BYTES, data.rows * data.row_bytes)
+    return _planned(data) + SCIPY_MB * MB + _reading(data) + 10 * sorted_at_once
 
 
 DATA_RULES: dict[str, Callable[[DataSet], float]] = {
