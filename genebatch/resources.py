@@ -558,7 +558,8 @@ def job(
     To be entered before numpy is imported, since thread counts are read then. Snakemake only
     keeps books, so the process bounds its own data segment; it dies with the scheduler instead of
     going on writing, and offers itself first to the kernel's out-of-memory killer. Under SLURM
-    the scheduler does all three.
+    the scheduler bounds and kills. The body runs in a child on Linux, so that its sudden end is
+    told as well.
 
     Parameters
     ----------
@@ -590,6 +591,9 @@ def job(
         force=True,
     )
     started = time.monotonic()
+    remedy = f"the job may use {mem_mb} MB (estimated need {needs_mb} MB); raise "
+    remedy += "resources.mem_factor or lower batching.max_rows, then run again"
+    _go_on_in_child(remedy)
     try:
         _bound(mem_mb, needs_mb, threads)
         yield
@@ -598,13 +602,7 @@ def job(
         raise SystemExit(1) from error
     except Exception as error:
         if _out_of_memory(error):
-            log.exception(
-                "out of memory: the job may use %d MB (estimated need %d MB, peak %.0f MB so far); "
-                "raise resources.mem_factor or lower batching.max_rows, then run again",
-                mem_mb,
-                needs_mb,
-                peak_mb(),
-            )
+            log.exception("out of memory at %.0f MB: %s", peak_mb(), remedy)
         else:
             log.exception("%s", error)
         raise SystemExit(1) from error
@@ -614,6 +612,35 @@ def job(
         record = {"declared_mb": needs_mb, "peak_mb": round(peak_mb(), 1)}
         record |= {"seconds": round(seconds, 2), "cpu_seconds": round(time.process_time(), 2)}
         write_json(usage, record | {"threads": threads} | traffic_mb())
+
+
+def _go_on_in_child(remedy: str) -> None:
+    """Let a child do the work, and report from here what it cannot report itself.
+
+    Not every library raises where memory ends: polars aborts, and the kernel kills. The child
+    returns; this process waits and leaves with its status.
+    """
+    if sys.platform != "linux":
+        return
+    _die_with_parent()
+    child = os.fork()
+    if child == 0:
+        _die_with_parent()
+        return
+    # Ctrl-C reaches both; the child ends by it, and this process then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code in (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS):
+        log.error("ended by %s, as if out of memory: %s", signal.Signals(-code).name, remedy)
+    logging.shutdown()
+    os._exit(code if code >= 0 else 1)
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process with the one that started it."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
@@ -633,8 +660,6 @@ def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
     if "SLURM_JOB_ID" in os.environ or sys.platform != "linux":
         return
     resource.setrlimit(resource.RLIMIT_DATA, (mem_mb * MB, mem_mb * MB))
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
     # A container may forbid it; the job is then merely not preferred as a victim.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("900")

@@ -4,9 +4,11 @@ import gzip
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import textwrap
+import time
 from types import SimpleNamespace
 
 import psutil
@@ -360,7 +362,9 @@ def test_an_allocation_beyond_the_bound_names_the_keys(run):
     done = run("bytearray(700 << 20)", mem_mb=600)
     assert done.status == 1
     assert done.usage is None
-    assert "out of memory: the job may use 600 MB (estimated need 500 MB" in done.log
+    assert re.search(
+        r"out of memory at \d+ MB: the job may use 600 MB \(estimated need 500", done.log
+    )
     assert "raise resources.mem_factor or lower batching.max_rows" in done.log
 
 
@@ -373,6 +377,52 @@ def test_out_of_memory_in_another_language_is_told_the_same_way(run):
     done = run("raise RuntimeError('std::bad_alloc')")
     assert done.status == 1
     assert "raise resources.mem_factor" in done.log
+
+
+@linux
+@pytest.mark.parametrize("name", ["SIGABRT", "SIGKILL"])
+def test_sudden_end_of_a_job_is_told_with_the_keys(run, name):
+    done = run(f"import signal; os.kill(os.getpid(), signal.{name})", mem_mb=600)
+    assert done.status == 1
+    assert done.usage is None
+    assert f"ended by {name}, as if out of memory: the job may use 600 MB (estimated" in done.log
+    assert "raise resources.mem_factor or lower batching.max_rows" in done.log
+
+
+@linux
+def test_abort_of_polars_out_of_memory_is_told_with_the_keys(run):
+    done = run("import polars as pl\npl.repeat(1.0, 200_000_000, eager=True)", mem_mb=600)
+    assert done.status == 1
+    assert "raise resources.mem_factor or lower batching.max_rows" in done.log
+
+
+def test_status_of_a_job_is_that_of_its_body(run):
+    assert run("sys.exit(3)").status == 3
+
+
+@linux
+def test_job_ends_with_the_process_that_started_it(tmp_path):
+    marker = tmp_path / "alive"
+    script = textwrap.dedent(
+        f"""
+        import time
+        from pathlib import Path
+        from genebatch.resources import job
+        with job(log_file={str(tmp_path / "log")!r}, mem_mb=500, needs_mb=500, threads=1):
+            for _ in range(600):
+                Path({str(marker)!r}).write_text(str(time.time()))
+                time.sleep(0.05)
+        """
+    )
+    starter = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {script!r}])"
+    with subprocess.Popen([sys.executable, "-c", starter]) as process:
+        while not marker.exists():
+            time.sleep(0.05)
+        process.kill()
+    time.sleep(1)
+    last = marker.read_text()
+    time.sleep(0.5)
+    assert marker.read_text() == last
 
 
 def test_less_memory_than_needed_is_refused_before_the_work(run):

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from threading import Event, Thread
 
+import psutil
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
@@ -99,3 +101,33 @@ def jobs(output: str) -> Counter:
         if name not in ("all", "default"):
             found[name, batch.group(1) if batch else None] += 1
     return found
+
+
+class Watch(Thread):
+    """The jobs of a rule that run in a folder at the same time, and the memory they hold."""
+
+    def __init__(self, rule: str, folder: Path):
+        super().__init__(daemon=True)
+        self.rule, self.folder = rule, folder
+        self.most_jobs, self.most_mb = 0, 0.0
+        self.ended = Event()
+
+    def __enter__(self) -> "Watch":
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.ended.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self.ended.wait(0.05):
+            held: dict[str, float] = {}
+            for process in psutil.process_iter(["cmdline", "memory_info"]):
+                for part in process.info["cmdline"] or ():
+                    if part.endswith(f".{self.rule}.py") and part.startswith(str(self.folder)):
+                        # A job is a process that works and one that waits for it.
+                        size = process.info["memory_info"].rss / 2**20
+                        held[part] = max(held.get(part, 0), size)
+            self.most_jobs = max(self.most_jobs, len(held))
+            self.most_mb = max(self.most_mb, sum(held.values()))

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from genebatch import load_model
-from running import REPOSITORY, SMALL, Run, jobs
+from running import REPOSITORY, SMALL, Run, Watch, jobs
 
 pytestmark = pytest.mark.workflow
 
@@ -317,6 +317,48 @@ def test_raising_batch_leaves_the_others_finished_and_is_repeated_alone(empty_ru
     assert not (empty_run.folder / "results/model/model_multiclass_all_genes.gbm").exists()
     expected = everything_of("b001") - Counter([("cross_validate_batch", "b001")])
     assert jobs(empty_run.ok()) == expected + after_the_batches()
+
+
+def without_out_of_fold(run) -> pl.DataFrame:
+    """Take the first result of every batch away; gives the manifest."""
+    for batch in BATCHES:
+        (run.folder / f"results/batches/{batch}/out_of_fold.parquet").unlink()
+    path = run.folder / "results/batches/manifest.tsv"
+    kinds = {"key": pl.String}  # some are digits alone
+    return pl.read_csv(path, separator="\t", schema_overrides=kinds)
+
+
+def test_batch_beyond_its_estimate_is_stopped_alone_and_repeated_alone(run):
+    manifest = without_out_of_fold(run)
+    need = pl.col("mem_mb_cross_validate_batch")
+    halved = manifest.with_columns(pl.when(batch="b001").then(need // 2).otherwise(need))
+    halved.write_csv(run.folder / "results/batches/manifest.tsv", separator="\t")
+    run.fails()
+    told = (run.folder / "logs/cross_validate_batch/b001.log").read_text()
+    allowed = halved.filter(batch="b001")["mem_mb_cross_validate_batch"].item()
+    assert "out of memory" in told
+    assert f"may use {allowed} MB (estimated need {allowed} MB); raise resources.mem_fac" in told
+    done = {
+        batch: (run.folder / f"results/batches/{batch}/summary.json").exists()
+        and (run.folder / f"results/batches/{batch}/out_of_fold.parquet").exists()
+        for batch in BATCHES
+    }
+    assert done == {"b000": True, "b001": False, "b002": True}
+    run.configure({**run.config, "resources": {"mem_factor": 2}})
+    repeated = jobs(run.ok())
+    assert {batch for rule, batch in repeated if rule in BATCH_RULES} == {"b001"}
+
+
+@pytest.mark.parametrize("room", [1, 2])
+def test_as_many_batches_run_side_by_side_as_memory_has_room_for(run, room):
+    manifest = without_out_of_fold(run)
+    need = manifest["mem_mb_cross_validate_batch"].max()
+    cap = room * need + need // 2
+    targets = [f"results/batches/{batch}/out_of_fold.parquet" for batch in BATCHES]
+    with Watch("cross_validate_batch", run.folder) as watch:
+        run.ok(*targets, "--resources", f"mem_mb={cap}")
+    assert watch.most_jobs == room
+    assert 0 < watch.most_mb <= cap
 
 
 def test_same_seed_gives_the_same_predictions_from_another_folder(empty_run, finished, tmp_path):
