@@ -1,7 +1,7 @@
 """How a batch is best boosted: what is stored sparse, what folds and classes share, how trees grow.
 
-Ratios within one run are what to trust. Every measurement has a process of its own, on one core.
-Writes benchmarks/engine.md.
+Ratios within one run are what to trust. Every measurement has a process of its own, on one core
+but for those about two threads. Writes benchmarks/engine.md.
 
     .venv/bin/python benchmarks/engine.py [--only NAME ...]
 """
@@ -13,7 +13,9 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,7 @@ from genebatch.resources import peak_mb
 from genebatch.training import cross_validate, median_trees, train_member
 
 ROWS, DENSE, COUNTS, ROUNDS = 60_000, 60, 1_000, 15
+REPEATS = 3  # of what two cores do at once, of which the fastest counts
 DENSITIES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 HEAD = """# Engine
@@ -56,16 +59,29 @@ file of the batch's rows; trees are those that were grown, the stopping rounds i
 | variant | CPU s | x ours | peak MB | trees grown | CPU ms/tree | AP neither, donor, acceptor |
 |---|---|---|---|---|---|---|
 """
+THREADS_HEAD = """
+## Two batches on two cores
+
+Two batches of {rows:,} rows as above with counts of 10 % density, {rounds} rounds each after their
+matrices are built: seconds on the clock until both are done, the fastest of {repeats}, with peak
+resident memory of all processes.
+
+| | s | x the first | MB |
+|---|---|---|---|
+"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", nargs="+", choices=["density", *VARIANTS])
-    wanted = parser.parse_args().only or ["density", *VARIANTS]
+    parser.add_argument("--only", nargs="+", choices=["density", "threads", *VARIANTS])
+    wanted = parser.parse_args().only or ["density", "threads", *VARIANTS]
     kept = Path(__file__).with_suffix(".json")
     found = json.loads(kept.read_text()) if kept.exists() else {}
     if "density" in wanted:
         found["density"] = [[density, *sweep(density)] for density in DENSITIES]
+    if "threads" in wanted:
+        runs = [{name: way() for name, way in TWO_BATCHES.items()} for _ in range(REPEATS)]
+        found["threads"] = {name: min(run[name] for run in runs) for name in TWO_BATCHES}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         variants = [name for name in VARIANTS if name in wanted]
@@ -94,7 +110,15 @@ def write(found: Mapping[str, Any]) -> None:
             text += f"| {one['peak']:.0f} | {one['trees']:,} "
             text += f"| {1000 * one['cpu'] / one['trees']:.1f} | "
             text += ", ".join(f"{value:.4f}" for value in one["ap"]) + " |\n"
-    Path(__file__).with_suffix(".md").write_text(text + NOTES)
+    Path(__file__).with_suffix(".md").write_text(text + NOTES + threads_table(found["threads"]))
+
+
+def threads_table(found: Mapping[str, list[float]]) -> str:
+    text = THREADS_HEAD.format(rows=ROWS, rounds=ROUNDS, repeats=REPEATS)
+    first = next(iter(found.values()))[0]
+    for name, (seconds, mb) in found.items():
+        text += f"| {name} | {seconds:.1f} | {seconds / first:.2f} | {mb:,.0f} |\n"
+    return text + THREADS_NOTES
 
 
 NOTES = """
@@ -132,18 +156,20 @@ def sweep(density: float) -> tuple[list[float], list[float]]:
 
 
 def timed(density: float, kind: str) -> list[float]:
-    rng = np.random.default_rng(7)
-    frame, y = table(rng, density)
-    kinds = {name: "dense" if name.startswith("d") else kind for name in frame.columns}
-    features = Features.order(kinds)
-    learner = defaults()
+    frame, y = table(np.random.default_rng(7), density)
     start = time.process_time()
-    blocks = Blocks(frame, features)
-    matrix = boosting.build_matrix(blocks, len(kinds), learner["max_bin"], 1)
+    matrix = stored(frame, kind, 1)
     build = time.process_time() - start
     start = time.process_time()
-    boosting.fit_trees(matrix, y, np.ones(ROWS), None, ROUNDS, learner)
+    boosting.fit_trees(matrix, y, np.ones(ROWS), None, ROUNDS, defaults())
     return [build, (time.process_time() - start) / ROUNDS]
+
+
+def stored(frame: pl.DataFrame, kind: str, threads: int) -> xgb.QuantileDMatrix:
+    """The binned matrix of a frame whose counts are stored as `kind`."""
+    kinds = {name: "dense" if name.startswith("d") else kind for name in frame.columns}
+    blocks = Blocks(frame, Features.order(kinds))
+    return boosting.build_matrix(blocks, len(kinds), defaults()["max_bin"], threads)
 
 
 class Blocks:
@@ -163,6 +189,63 @@ def table(rng: np.random.Generator, density: float) -> tuple[pl.DataFrame, np.nd
         columns[f"c{number}"] = (hits * rng.integers(1, 4, ROWS)).astype(np.uint8)
     signal = columns["d0"] + columns["d1"] + 0.8 * columns["c0"] + 0.8 * columns["c1"]
     return pl.DataFrame(columns), signal + rng.normal(size=ROWS) > 2
+
+
+# Two batches on two cores
+
+
+def side_by_side() -> list[float]:
+    """Two processes of one thread each."""
+    return at_once([(1, 1), (1, 1)])
+
+
+def one_after_the_other() -> list[float]:
+    """One process of two threads, for a batch and then for the next."""
+    seconds, mb = at_once([(1, 2)])
+    return [2 * seconds, mb]
+
+
+def in_one_process() -> list[float]:
+    """Two threads of Python in a process, each with a matrix of its own."""
+    return at_once([(2, 1)])
+
+
+def at_once(jobs: list[tuple[int, int]]) -> list[float]:
+    """Seconds until all processes have boosted, and their memory together.
+
+    A job is the number of batches that its process boosts at once and of threads for each.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Manager() as manager, spawn.Pool(len(jobs), maxtasksperchild=1) as pool:
+        ready = manager.Barrier(len(jobs))
+        ends = pool.starmap(boost, [(ready, *job) for job in jobs], chunksize=1)
+    begun, done, mb = zip(*ends, strict=True)
+    return [max(done) - min(begun), sum(mb)]
+
+
+def boost(ready: Barrier, n_batches: int, threads: int) -> tuple[float, float, float]:
+    """When the rounds of so many batches began and ended, and the peak of this process."""
+    frame, y = table(np.random.default_rng(7), 0.1)
+    matrices = [stored(frame, "count", threads) for _ in range(n_batches)]
+    del frame
+    learner = defaults() | {"threads": threads}
+
+    def rounds(matrix: xgb.QuantileDMatrix) -> None:
+        boosting.fit_trees(matrix, y, np.ones(ROWS), None, ROUNDS, learner)
+
+    ready.wait()
+    begun = time.monotonic()
+    with ThreadPoolExecutor(n_batches) as pool:
+        list(pool.map(rounds, matrices))
+    return begun, time.monotonic(), peak_mb()
+
+
+TWO_BATCHES = {
+    "two jobs of one thread, side by side": side_by_side,
+    "two jobs of two threads, one after the other": one_after_the_other,
+    "two threads in a job, a matrix each": in_one_process,
+}
+THREADS_NOTES = ""
 
 
 # What folds and classes share

@@ -127,8 +127,10 @@ def standardise(frame: pl.DataFrame, similarity: Mapping[str, Any]) -> np.ndarra
         Naming the columns that `frame` lacks.
     """
     values = _values(frame, similarity["columns"])
-    scaled = (values - np.array(similarity["mean"])) / np.array(similarity["scale"])
-    return np.where(np.isnan(scaled), 0.0, scaled)
+    values -= np.array(similarity["mean"])
+    values /= np.array(similarity["scale"])
+    values[np.isnan(values)] = 0.0
+    return values
 
 
 def centroids(
@@ -301,13 +303,12 @@ def _similarity(
     correlations: Mapping[str, float | None],
     left_out: Mapping[str, str],
 ) -> dict[str, Any]:
-    means = table.to_numpy()
     automatic = f"intraclass correlation of at least {LEAST_CORRELATION}"
     low = f"intraclass correlation below {LEAST_CORRELATION}, or unknown"
     return {
         "columns": table.columns,
-        "mean": np.nanmean(means, axis=0).tolist(),
-        "scale": np.nanstd(means, axis=0).tolist(),
+        "mean": [float(np.nanmean(column)) for column in table.iter_columns()],
+        "scale": [float(np.nanstd(column)) for column in table.iter_columns()],
         "chosen_by": automatic if similar_by is None else f"batching.similar_by {similar_by}",
         "considered": [
             {

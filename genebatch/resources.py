@@ -355,7 +355,8 @@ def _describe(data: DataSet) -> float:
     block = min(data.columns, 256)
     read = _reading(data) * block / data.columns + 7 * 8 * 8192 * block
     means = 8 * data.groups * data.columns
-    return _planned(data) + read + 3 * means
+    # Means in float64, and what standardising them takes.
+    return _planned(data) + read + 4 * means
 
 
 def _plan(data: DataSet) -> float:
