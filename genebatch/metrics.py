@@ -151,8 +151,10 @@ def reliability(
 
 def log_loss_rows(y: np.ndarray, margin: np.ndarray) -> np.ndarray:
     """Log loss in nats of each row from its log-odds, exact where the probability is 0 or 1."""
-    margin = np.asarray(margin, dtype=np.float64)
-    return np.logaddexp(0.0, np.where(np.asarray(y, dtype=bool), -margin, margin))
+    # log(1 + exp(x)) for x against the label; np.logaddexp takes three times as long, which is a
+    # tenth of a round of boosting.
+    against = np.where(np.asarray(y, dtype=bool), -1.0, 1.0) * margin
+    return np.maximum(against, 0.0) + np.log1p(np.exp(-np.abs(against)))
 
 
 def own_log_loss(own: np.ndarray) -> np.ndarray:
