@@ -24,6 +24,7 @@ from genebatch.resources import (
     largest_mb,
     thread_mb,
 )
+from genebatch.runtime import batch_minutes, whole_minutes
 from genebatch.strategies import SIMILAR, STRATEGIES
 from genebatch.tables import read_tsv
 
@@ -37,7 +38,7 @@ class Plan(NamedTuple):
     ----------
     manifest
         One row per batch: `batch`, `key`, `genes`, `rows`, `rows_{class}`, `mem_mb_{rule}` with one
-        thread, and `thread_mb` for each further thread that boosts.
+        thread, `thread_mb` for each further thread that boosts, and `minutes_{rule}`.
     genes
         One row per group and batch: the per-group table with `batch`, `fold` and `lent` (whether
         the batch borrows the group of another), null for test groups, and `test`.
@@ -98,7 +99,7 @@ def plan_batches(
         `resources.mem_factor`.
     outputs
         Paths `manifest` (TSV), `genes` (Parquet), `coverage` and `times_held` (TSV), and `memory`
-        (JSON: what the rules about all batches need, in MB by rule).
+        (JSON: what the rules about all batches need, in MB by rule, and their `minutes`).
     group_features
         What `group_features.describe_groups` wrote; for the strategy `similarity`.
     """
@@ -114,14 +115,18 @@ def plan_batches(
     write_parquet(outputs["genes"], made.genes)
     write_tsv(outputs["coverage"], coverage(made.genes, config["dataset"]["classes"]))
     write_tsv(outputs["times_held"], times_held(made.genes))
-    write_json(outputs["memory"], whole_memory(made, known, config))
+    write_json(outputs["memory"], whole_needs(made, known, config))
     write_tsv(outputs["manifest"], made.manifest)
 
 
-def whole_memory(
+def whole_needs(
     plan: Plan, features: Mapping[str, Any], config: Mapping[str, Any]
-) -> dict[str, int]:
-    """Estimate of each rule about all batches, in MB, and of each further `thread` of one."""
+) -> dict[str, Any]:
+    """What each rule about all batches needs.
+
+    In MB by rule, in MB of each further `thread` of one, and under `minutes` how long a rule may
+    take.
+    """
     rows = int(plan.genes.filter(~pl.col("test")).unique("group")["rows"].sum())
     whole = Whole(
         batch_shape(features, config)._replace(rows=rows),
@@ -131,7 +136,8 @@ def whole_memory(
         int(plan.genes.filter("test")["rows"].sum()),
     )
     needs = {rule: estimate_whole_mb(rule, whole) for rule in WHOLE_RULES}
-    return needs | {"thread": thread_mb(whole.shape)}
+    minutes = {rule: whole_minutes(rule, whole) for rule in WHOLE_RULES}
+    return needs | {"thread": thread_mb(whole.shape), "minutes": minutes}
 
 
 def make_plan(
@@ -371,4 +377,8 @@ def _manifest_row(
         | {f"rows_{name}": int(part[f"n_{name}"].sum()) for name in classes}
         | {f"mem_mb_{rule}": estimate_mb(rule, held) for rule in RULES}
         | {"thread_mb": thread_mb(held)}
+        | {
+            f"minutes_{rule}": batch_minutes(rule, held, config["learner"]["n_estimators"])
+            for rule in RULES
+        }
     )

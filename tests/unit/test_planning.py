@@ -13,7 +13,7 @@ from genebatch.planning import (
     plan_batches,
     read_groups_list,
     side_by_side,
-    whole_memory,
+    whole_needs,
 )
 from genebatch.resources import RULES, WHOLE_RULES, Shape, estimate_mb
 from genebatch.strategies import STRATEGIES
@@ -250,6 +250,7 @@ def test_the_manifest_counts_groups_rows_and_classes(genes, features, config):
         *("batch", "key", "genes", "rows", "rows_neither", "rows_donor", "rows_acceptor"),
         *(f"mem_mb_{rule}" for rule in RULES),
         "thread_mb",
+        *(f"minutes_{rule}" for rule in RULES),
     ]
 
 
@@ -529,7 +530,7 @@ def test_the_files_hold_the_plan(genes, features, config, tmp_path):
         },
     )
     plan = make_plan(genes, ["g03"], features, config(), PLENTY)
-    assert read_json(tmp_path / "memory") == whole_memory(plan, features, config())
+    assert read_json(tmp_path / "memory") == whole_needs(plan, features, config())
     assert pl.read_parquet(tmp_path / "genes").equals(plan.genes)
     assert pl.read_csv(tmp_path / "manifest", separator="\t").equals(plan.manifest)
     held = coverage(plan.genes, CLASSES)
@@ -541,17 +542,17 @@ def test_the_files_hold_the_plan(genes, features, config, tmp_path):
 def test_rules_about_all_batches_need_more_for_more_rows_and_batches(features, config):
     few, many = (make_genes(n_groups, rows=2000) for n_groups in (40, 400))
     needs = [
-        whole_memory(make_plan(genes, [], features, config(), PLENTY), features, config())
+        whole_needs(make_plan(genes, [], features, config(), PLENTY), features, config())
         for genes in (few, many)
     ]
-    assert needs[0].keys() == needs[1].keys() == {*WHOLE_RULES, "thread"}
+    assert needs[0].keys() == needs[1].keys() == {*WHOLE_RULES, "thread", "minutes"}
     assert all(needs[1][rule] > needs[0][rule] > 0 for rule in WHOLE_RULES)
 
 
 def test_rows_that_batches_share_are_counted_once_where_they_stand_once(genes, features, config):
     apart, shared = (config(batching={"overlap": share}) for share in (0.0, 0.5))
     first, second = (
-        whole_memory(make_plan(genes, [], features, given, PLENTY), features, given)
+        whole_needs(make_plan(genes, [], features, given, PLENTY), features, given)
         for given in (apart, shared)
     )
     assert second["train_single"] == first["train_single"]

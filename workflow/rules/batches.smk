@@ -24,6 +24,7 @@ rule cross_validate_batch:
     resources:
         mem_mb=batch_memory("cross_validate_batch"),
         needs_mb=batch_memory("cross_validate_batch"),
+        runtime=batch_runtime("cross_validate_batch"),
     params:
         rows="results/rows/{batch}.arrow",
         key=batch_key,
@@ -53,6 +54,7 @@ rule train_batch:
     resources:
         mem_mb=batch_memory("train_batch"),
         needs_mb=batch_memory("train_batch"),
+        runtime=batch_runtime("train_batch"),
     params:
         rows="results/rows/{batch}.arrow",
         key=batch_key,
@@ -79,6 +81,7 @@ rule calibrate_batch:
     resources:
         mem_mb=batch_memory("calibrate_batch"),
         needs_mb=batch_memory("calibrate_batch"),
+        runtime=batch_runtime("calibrate_batch"),
     params:
         algorithm=ALGORITHM,
         dataset=row_config,
@@ -110,6 +113,7 @@ rule explain_batch:
     resources:
         mem_mb=batch_memory("explain_batch"),
         needs_mb=batch_memory("explain_batch"),
+        runtime=batch_runtime("explain_batch"),
     params:
         rows="results/rows/{batch}.arrow",
         algorithm=ALGORITHM,
@@ -149,6 +153,7 @@ rule diagnose_batch:
     resources:
         mem_mb=batch_memory("diagnose_batch"),
         needs_mb=batch_memory("diagnose_batch"),
+        runtime=batch_runtime("diagnose_batch"),
     params:
         dataset=row_config,
     script:

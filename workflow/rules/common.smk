@@ -155,10 +155,21 @@ def call_config(wildcards):
     return without("call", "sets")
 
 
+def check_plan(path, whole):
+    """Refuse a file of the plan that an earlier version wrote, or that is cut off."""
+    if not whole:
+        raise WorkflowError(
+            f"{path} lacks what this version of genebatch plans; run again with --forcerun "
+            "plan_batches (finished batches stay)"
+        )
+
+
 @lru_cache(maxsize=4)
 def read_manifest(path, mtime_ns):
     with open(path, newline="") as stream:
-        return {row["batch"]: row for row in csv.DictReader(stream, delimiter="\t")}
+        reader = csv.DictReader(stream, delimiter="\t")
+        check_plan(path, "minutes_diagnose_batch" in (reader.fieldnames or ()))
+        return {row["batch"]: row for row in reader}
 
 
 def manifest():
@@ -234,6 +245,16 @@ def batch_memory(rule_name):
     return inner
 
 
+def batch_runtime(rule_name):
+    """Resource function: minutes that a batch rule may take, from the manifest."""
+
+    def inner(wildcards, attempt):
+        row = manifest()[wildcards.batch]
+        return longer(float(row[f"minutes_{rule_name}"]), attempt)
+
+    return inner
+
+
 def planned_memory(rule_name):
     """Resource function: the plan's estimate of a rule about all batches.
 
@@ -242,15 +263,38 @@ def planned_memory(rule_name):
     """
 
     def inner(wildcards, threads, attempt):
-        try:
-            path = str(checkpoints.plan_batches.get().output.memory)
-        except IncompleteCheckpointException:
+        needs = planned_needs()
+        if needs is None:
             return TBDString()
-        with open(path) as stream:
-            needs = json.load(stream)
         return scaled(needs[rule_name] + (threads - 1) * needs["thread"], attempt)
 
     return inner
+
+
+def planned_runtime(rule_name):
+    """Resource function: minutes that a rule about all batches may take, as `planned_memory`."""
+
+    def inner(wildcards, attempt):
+        needs = planned_needs()
+        return (
+            TBDString()
+            if needs is None
+            else longer(needs["minutes"][rule_name], attempt)
+        )
+
+    return inner
+
+
+def planned_needs():
+    """What the plan says of the rules about all batches; None before there is one."""
+    try:
+        path = str(checkpoints.plan_batches.get().output.memory)
+    except IncompleteCheckpointException:
+        return None
+    with open(path) as stream:
+        needs = json.load(stream)
+    check_plan(path, "minutes" in needs)
+    return needs
 
 
 @lru_cache(maxsize=4)
@@ -305,6 +349,13 @@ def scaled(estimate_mb, attempt):
     if workflow.local_exec and not workflow.remote_exec:
         return math.ceil(needed)
     return math.ceil((needed + SCHEDULER_MB) * 1.5 ** (attempt - 1))
+
+
+def longer(minutes, attempt):
+    """Minutes times runtime_factor, and growing, as a job may have been cut off for its time."""
+    return math.ceil(
+        minutes * config["resources"]["runtime_factor"] * 1.5 ** (attempt - 1)
+    )
 
 
 def planning_budget(wildcards):

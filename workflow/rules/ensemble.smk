@@ -17,6 +17,7 @@ rule cross_batch_scores:
     resources:
         mem_mb=planned_memory("cross_batch_scores"),
         needs_mb=planned_memory("cross_batch_scores"),
+        runtime=planned_runtime("cross_batch_scores"),
     params:
         plan=plan_keys,
         algorithm=ALGORITHM,
@@ -46,6 +47,7 @@ rule combine_batches:
     resources:
         mem_mb=planned_memory("combine_batches"),
         needs_mb=planned_memory("combine_batches"),
+        runtime=planned_runtime("combine_batches"),
     params:
         plan=plan_keys,
         algorithm=ALGORITHM,
@@ -76,6 +78,7 @@ rule train_single:
     resources:
         mem_mb=planned_memory("train_single"),
         needs_mb=planned_memory("train_single"),
+        runtime=planned_runtime("train_single"),
     params:
         plan=plan_keys,
         algorithm=ALGORITHM,
@@ -109,6 +112,7 @@ rule distil:
     resources:
         mem_mb=planned_memory("distil"),
         needs_mb=planned_memory("distil"),
+        runtime=planned_runtime("distil"),
     params:
         plan=plan_keys,
         algorithm=ALGORITHM,
@@ -149,6 +153,7 @@ rule consolidate:
     resources:
         mem_mb=planned_memory("consolidate"),
         needs_mb=planned_memory("consolidate"),
+        runtime=planned_runtime("consolidate"),
     params:
         algorithm=ALGORITHM,
         plan=plan_keys,
@@ -181,6 +186,7 @@ rule estimate:
     resources:
         mem_mb=planned_memory("estimate"),
         needs_mb=planned_memory("estimate"),
+        runtime=planned_runtime("estimate"),
     params:
         algorithm=ALGORITHM,
         evaluation=config["evaluation"],
@@ -223,6 +229,7 @@ rule evaluate:
     resources:
         mem_mb=planned_memory("evaluate"),
         needs_mb=planned_memory("evaluate"),
+        runtime=planned_runtime("evaluate"),
     params:
         algorithm=ALGORITHM,
         dataset=row_config,

@@ -13,6 +13,7 @@ rule predict:
     resources:
         mem_mb=planned_memory("predict"),
         needs_mb=planned_memory("predict"),
+        runtime=planned_runtime("predict"),
     params:
         fingerprint=table_fingerprint,
         table=lookup(dpath="predict/tables/{table}", within=config),

@@ -20,6 +20,7 @@ rule rank_groups:
     resources:
         mem_mb=planned_memory("rank_groups"),
         needs_mb=planned_memory("rank_groups"),
+        runtime=planned_runtime("rank_groups"),
     params:
         algorithm=ALGORITHM,
         combiner=config["ensemble"]["combiner"],

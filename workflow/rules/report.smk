@@ -39,6 +39,7 @@ rule write_report:
     resources:
         mem_mb=planned_memory("write_report"),
         needs_mb=planned_memory("write_report"),
+        runtime=planned_runtime("write_report"),
     params:
         plan=plan_keys,
         config=report_config,
