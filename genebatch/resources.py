@@ -370,10 +370,11 @@ def _describe(data: DataSet) -> float:
 
 
 def _plan(data: DataSet) -> float:
-    # Rows as they came, put together, and those of one batch with their Arrow form; small pieces
-    # of which the allocator keeps more than is in use.
+    # Rows as they came, put together, and those of one batch with their Arrow form, and the next
+    # rows; small pieces of which the allocator keeps more than is in use.
     sorted_at_once = min(SPLIT_BYTES, data.rows * data.row_bytes)
-    return _planned(data) + SCIPY_MB * MB + _reading(data) + 10 * sorted_at_once
+    read = _reading(data._replace(threads=1))
+    return _planned(data) + SCIPY_MB * MB + read + 12 * sorted_at_once
 
 
 DATA_RULES: dict[str, Callable[[DataSet], float]] = {

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,8 +30,8 @@ def split_batches(inputs: Mapping[str, str | Path], folder: str | Path) -> None:
     Groups are dealt to batches whatever shard they lie in, so without this every rule of every
     batch would read nearly all of the data set. A batch whose file already holds its rows, folds
     and features is passed over, and so are the row groups that only such batches need; files of
-    batches that are no longer planned are removed. Holds `resources.SPLIT_BYTES` of rows, twice
-    while they are sorted by batch.
+    batches that are no longer planned are removed. A thread of its own reads ahead. Holds
+    `resources.SPLIT_BYTES` of rows three times: as they are read, sorted by batch and written.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def split_batches(inputs: Mapping[str, str | Path], folder: str | Path) -> None:
         with ExitStack() as complete:
             allow_open_files(len(stale))
             files = {batch: _Writer(complete, paths[batch], keys[batch]) for batch in stale}
-            for batch, part in _by_batch(_chunks(frames), lacking, roles.group):
+            for batch, part in _by_batch(_ahead(_chunks(frames)), lacking, roles.group):
                 files[batch].write(part)
                 rows[batch] += part.height
             for batch in stale:
@@ -175,6 +176,15 @@ def _chunks(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
             held, size = [], 0
     if held:
         yield pl.concat(held)
+
+
+def _ahead(chunks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same chunks, of which the next is read while the last is in use."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield chunk
 
 
 def _by_batch(

@@ -133,7 +133,7 @@ checkpoint plan_batches:
         "logs/plan_batches.log",
     conda:
         "../../envs/genebatch.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=data_memory("plan_batches"),
         needs_mb=data_memory("plan_batches"),
