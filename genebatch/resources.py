@@ -251,7 +251,7 @@ def _consolidate(whole: Whole) -> float:
 
 def _estimate(whole: Whole) -> float:
     # A quarter of it is reserved by metrics but never touched.
-    rows = whole.shape.rows * (230 + 28 * whole.shape.n_classes)
+    rows = whole.shape.rows * (290 + 28 * whole.shape.n_classes)
     return BASE_MB * MB + rows + _boosters(whole)
 
 
