@@ -1,5 +1,6 @@
 # make demo    the built-in example, from a simulated genome to a model and its calls
 # make test    linters and every test
+# make test-cluster  the workflow on a SLURM of its own (Debian's packages, root)
 # make bench   one batch by genebatch and by other ways to boost it: benchmarks/peers.md
 # make lock    requirements.lock from pyproject.toml (needs uv)
 # make clean   removes the example, its results and the environment
@@ -7,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test bench lock clean
+.PHONY: demo test test-cluster bench lock clean
 
 demo: data/genome.fa
 	$(BIN)/snakemake --cores 2 --resources mem_mb=8000
@@ -20,6 +21,10 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+test-cluster: .venv/ready
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[slurm]'
+	$(BIN)/pytest -m cluster tests/cluster
 
 bench: .venv/ready
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[bench]'

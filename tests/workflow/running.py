@@ -49,6 +49,8 @@ SMALL = {
 class Run:
     """A folder with a config and data, and Snakemake started in it."""
 
+    where = ("--workflow-profile", str(REPOSITORY / "profiles/default"), "--cores", "2")
+
     def __init__(self, folder: Path):
         self.folder = folder
 
@@ -62,11 +64,8 @@ class Run:
 
     def snakemake(self, *arguments: str, env: dict | None = None, cwd: Path | None = None):
         """Run it; gives the completed process with standard error in `stdout`."""
-        command = [sys.executable, "-m", "snakemake", *arguments]
-        command += ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
-        command += ["--workflow-profile", str(REPOSITORY / "profiles/default"), "--cores", "2"]
         return subprocess.run(
-            command,
+            self.command(*arguments),
             cwd=cwd or self.folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
             stdout=subprocess.PIPE,
@@ -75,6 +74,12 @@ class Run:
             timeout=900,
             check=False,
         )
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line that runs it."""
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        command += ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
+        return [*command, *self.where]
 
     def planned(self, *arguments: str) -> Counter:
         """Jobs that a dry run lists, as (rule, batch or None)."""
