@@ -310,6 +310,9 @@ NAMES: dict[str, set[str]] = {
 SLOPES = {"slope", "a", "b"}
 
 
+LARGEST = 1e12  # of a parameter; beyond, its product with a margin overflows
+
+
 def _problem(method: Any, parameters: Any) -> str | None:
     """What keeps `parameters` from being a rising map of this method."""
     if not isinstance(method, str) or method not in APPLY:
@@ -340,7 +343,7 @@ def _point_problem(x: Any, y: Any) -> str | None:
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:
-    return all(type(value) in (int, float) and np.isfinite(value) for value in values)
+    return all(type(value) in (int, float) and abs(value) <= LARGEST for value in values)
 
 
 def _finite(margin: np.ndarray) -> np.ndarray:

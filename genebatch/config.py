@@ -20,6 +20,10 @@ OWNED = {
     "n_jobs": "set learner.threads",
     "tree_method": "it is always hist; set learner.device or learner.max_bin",
     "disable_default_eval_metric": "set learner.early_stopping_rounds, which watches the log loss",
+    **dict.fromkeys(
+        ("booster", "updater", "process_type", "num_parallel_tree", "multi_strategy", "num_class"),
+        "a round is one new tree of one output",
+    ),
     "eta": "set learner.learning_rate",
     "reg_lambda": "set learner.lambda",
     "random_state": "set learner.seed",

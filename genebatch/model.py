@@ -20,16 +20,20 @@ import xgboost as xgb
 from scipy.special import logit
 
 from genebatch import __version__, combiners, learner
+from genebatch.booster_file import check_booster
 from genebatch.calibration import Calibrator
 from genebatch.dataset import Features
 from genebatch.files import InputError, digest, whole
+from genebatch.model_description import read_description
 from genebatch.routing import distances
 from genebatch.tables import read_table
 
 FORMAT = 1
 MODEL_JSON = "model.json"
-# Upper bound of model.json: names of 10,000 features and 100,000 groups take some 3 MB.
-MODEL_JSON_BYTES = 256 << 20
+# A file may unpack to so many times its size, or to so many bytes if that is more: boosters and
+# names compress three- to tenfold, a bomb a thousandfold.
+UNPACKED_TIMES = 50
+UNPACKED_BYTES = 16 << 20
 # The zip format needs a date; a fixed one makes equal models equal files.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 # What zipfile, json, xgboost (a ValueError) and our own look-ups raise on broken content.
@@ -413,8 +417,9 @@ def load_model(path: str | Path, *, threads: int = 1, trust: bool = False) -> En
         model = _load_pickle(path, trust)
     else:
         try:
+            most = max(UNPACKED_BYTES, UNPACKED_TIMES * path.stat().st_size)
             with zipfile.ZipFile(path) as archive:
-                model = _read(archive)
+                model = _read(archive, most)
         except InputError as error:
             raise InputError(f"{path} is damaged or no model file: {error}") from error
         except DAMAGED as error:
@@ -516,18 +521,18 @@ def _load_pickle(path: Path, trust: bool) -> EnsembleModel:
     return content["ensemble"]
 
 
-def _read(archive: zipfile.ZipFile) -> EnsembleModel:
+def _read(archive: zipfile.ZipFile, most: int) -> EnsembleModel:
+    """Read an archive that may unpack to `most` bytes."""
     for info in archive.infolist():
         if info.compress_type != zipfile.ZIP_DEFLATED:
             raise InputError(f"{info.filename} is not compressed as model files are")
-    description = json.loads(_read_bytes(archive, MODEL_JSON, MODEL_JSON_BYTES))
-    if description["format"] > FORMAT:
-        raise InputError(
-            f"format {description['format']} is newer than this version reads ({FORMAT}); "
-            f"install genebatch {description['genebatch']} or later"
-        )
+    described = _read_bytes(archive, MODEL_JSON, most)
+    description = read_description(described, FORMAT)
     if sorted(archive.namelist()) != sorted([MODEL_JSON, *description["files"]]):
         raise InputError("its list of members differs from model.json")
+    total = len(described) + sum(facts["bytes"] for facts in description["files"].values())
+    if total > most:
+        raise InputError(f"it would unpack to {total:,} bytes, more than a model of its size does")
     data = {}
     for name, facts in description["files"].items():
         data[name] = _read_bytes(archive, name, facts["bytes"])
@@ -537,6 +542,12 @@ def _read(archive: zipfile.ZipFile) -> EnsembleModel:
             raise InputError(f"{name} does not have the digest it was saved with")
     classes = tuple(description["classes"])
     combiner = description["combiner"]
+    features = Features.from_json(description["features"])
+    for name, booster in data.items():
+        try:
+            check_booster(booster, len(features.names))
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
     n_members = len(description["members"])
     combiners.check(combiner["name"], combiner["parameters"], n_members, len(classes))
     return EnsembleModel(
@@ -550,7 +561,7 @@ def _read(archive: zipfile.ZipFile) -> EnsembleModel:
             )
             for row, value in enumerate(description["members"])
         ),
-        features=Features.from_json(description["features"]),
+        features=features,
         classes=classes,
         scores=description["scores"],
         combiner=description["combiner"],

@@ -73,10 +73,12 @@ def test_batches_ran_side_by_side_within_the_memory_of_their_nodes(slurm, finish
 def test_every_job_asked_for_its_memory_and_time(slurm, finished):
     manifest = pl.read_csv(finished[0] / "results/batches/manifest.tsv", separator="\t")
     needs = manifest.select(pl.max_horizontal(pl.col("^mem_mb_.*$"))).to_series()
-    minutes = manifest.select(pl.sum_horizontal(pl.col("^minutes_.*$"))).to_series()
+    # Rules that do not wait for each other count once in the time of a group.
+    rules = ("cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch")
+    minutes = manifest.select(pl.sum_horizontal(f"minutes_{rule}" for rule in rules)).to_series()
     for job in of_batches(slurm.jobs()):
         assert job.mem_mb >= needs.min()
-        assert job.minutes >= minutes.min() - 1
+        assert job.minutes >= minutes.min()
 
 
 def test_batch_beyond_its_memory_is_killed_and_comes_back_with_more(slurm, run):

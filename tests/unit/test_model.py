@@ -331,8 +331,8 @@ FIRST = "members/000.ubj"
         (set_in("members", 0, "groups", value=["g1"]), "groups of member b000"),
         (set_in("files", FIRST, "sha256", value="0" * 64), "digest"),
         (set_in("files", FIRST, "bytes", value=10), "larger than it may be"),
-        (set_in("files", FIRST, "bytes", value=10**15), "bytes, not 1,000,000,000,000,000"),
-        (set_in("files", FIRST, "bytes", value=-1), "larger than it may be"),
+        (set_in("files", FIRST, "bytes", value=10**15), "would unpack to 1,000,000,000,"),
+        (set_in("files", FIRST, "bytes", value=-1), "less than the minimum"),
         (set_in("files", FIRST, "bytes", value="many"), "damaged"),
         (set_in("files", "members/999.ubj", value={"sha256": "", "bytes": 0}), "list of members"),
         (set_in("classes", value=["donor", "acceptor"]), "damaged"),
@@ -527,3 +527,40 @@ def test_equal_weights_prune_nothing(model, combiner):
 def test_trees_of_a_member_are_those_of_all_its_boosters(model):
     for member in model.members:
         assert member.n_trees == sum(member.facts["n_trees"].values()) > 0
+
+
+def test_bomb_is_not_unpacked(edited, tmp_path):
+    path = edited(members={FIRST: bytes(20 << 20)})
+    assert path.stat().st_size < 100_000
+    with pytest.raises(InputError, match="larger than it may be"):
+        load_model(path)
+    path = edited(set_in("files", FIRST, "bytes", value=20 << 20), {FIRST: bytes(20 << 20)})
+    with pytest.raises(InputError, match="would unpack to 20,9"):
+        load_model(path)
+    huge = edited(set_in("facts", value={"text": "x" * (17 << 20)}))
+    with pytest.raises(InputError, match=r"model\.json is larger than it may be"):
+        load_model(huge)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["features"].update(n_dense=99), "more dense features than features"),
+        (lambda d: d["scores"].pop("donor"), "scores names other classes"),
+        (lambda d: d["prevalence"].update(donor=0.5), "does not add up to 1"),
+        (lambda d: d["members"][0]["class_weight"].__setitem__(1, -1.0), "less than the minimum"),
+        (lambda d: d["classes"].__setitem__(0, "donor"), "non-unique"),
+        (lambda d: d.update(rest_class="branch"), "rest_class is none of the classes"),
+        (lambda d: d["facts"].update(value=float("nan")), "NaN where a number belongs"),
+    ],
+)
+def test_description_that_contradicts_itself_is_refused(edited, change, message):
+    with pytest.raises(InputError, match=message):
+        load_model(edited(change))
+
+
+def test_names_of_members_are_never_paths(edited, tmp_path):
+    path = edited(members={"../../escaped.ubj": b"x"})
+    with pytest.raises(InputError, match="list of members"):
+        load_model(path)
+    assert not list(tmp_path.parent.glob("**/escaped.ubj"))
