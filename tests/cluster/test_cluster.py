@@ -85,7 +85,7 @@ def test_batch_beyond_its_memory_is_killed_and_comes_back_with_more(slurm, run):
     path = run.folder / "results/batches/manifest.tsv"
     manifest = pl.read_csv(path, separator="\t", schema_overrides={"key": pl.String})
     too_little = [
-        pl.when(batch="b001").then(100).otherwise(pl.col(name)).alias(name)
+        pl.when(batch="b001").then(1).otherwise(pl.col(name)).alias(name)
         for name in manifest.columns
         if name.startswith("mem_mb_")
     ]
@@ -130,8 +130,13 @@ def test_node_that_vanishes_costs_its_own_jobs_only(slurm, run):
 def wait_for_running(slurm: PrivateSlurm, before: int, node: str) -> int:
     """The number of a job of a batch that runs on the node."""
     for _ in range(600):
-        for job in of_batches(slurm.jobs()[before:]):
-            if job.node == node and job.state == "RUNNING":
-                return job.number
+        # The accounting has the comment of a job only when that ends.
+        running = slurm.ask(
+            "squeue", "--noheader", "--nodelist", node, "--states", "running", "-o", "%i %k"
+        )
+        for line in running.splitlines():
+            number, name = line.split(maxsplit=1)
+            if name.startswith("rule_batch_"):
+                return int(number)
         time.sleep(0.5)
     raise TimeoutError(f"no batch came to {node}: {slurm.jobs()[before:]}")
