@@ -1,18 +1,34 @@
-"""Makes the job whose log file is named in PLANTED_FAILURE raise; put on PYTHONPATH by a test."""
+"""Makes the job whose log file is named in PLANTED_FAILURE fail; put on PYTHONPATH by a test.
+
+It raises, or as PLANTED_KIND has it: `kill` ends it by SIGKILL, `sleep` has it wait first.
+"""
 
 import contextlib
 import os
+import signal
+import time
 
 from genebatch import resources
 
 _job = resources.job
 
 
+def _raise() -> None:
+    raise RuntimeError("planted failure")
+
+
+KINDS = {
+    "raise": _raise,
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "sleep": lambda: time.sleep(float(os.environ["PLANTED_SECONDS"])),
+}
+
+
 @contextlib.contextmanager
 def _failing_job(*, log_file, **options):
     with _job(log_file=log_file, **options):
         if str(log_file) == os.environ["PLANTED_FAILURE"]:
-            raise RuntimeError("planted failure")
+            KINDS[os.environ.get("PLANTED_KIND", "raise")]()
         yield
 
 

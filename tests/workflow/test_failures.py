@@ -1,0 +1,202 @@
+"""What ends a run in its middle: the message, what is left, and what the next run repeats."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import psutil
+import pytest
+from test_pipeline import after_the_batches, everything_of
+
+from genebatch.files import read_json
+from running import REPOSITORY, Run, jobs
+
+pytestmark = pytest.mark.workflow
+
+PLANTED = {
+    "PYTHONPATH": str(REPOSITORY / "tests/workflow/planted_failure"),
+    "PLANTED_FAILURE": "logs/cross_validate_batch/b001.log",
+}
+RESULT = "results/batches/b001/out_of_fold.parquet"
+
+
+@pytest.fixture
+def unfinished(run) -> Run:
+    """A run in which a batch has lost its first result."""
+    (run.folder / RESULT).unlink()
+    return run
+
+
+def to_repeat() -> Counter:
+    return everything_of("b001") + after_the_batches()
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """What runs with the folder on its command line."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(folder) in part for part in process.info["cmdline"] or ()):
+            found.append(process)
+    return found
+
+
+class Started:
+    """Snakemake in the background, in the middle of a job that waits."""
+
+    def __init__(self, run: Run, *targets: str, seconds: float = 120):
+        self.run, self.log = run, run.folder / "printed"
+        environment = {**PLANTED, "PLANTED_KIND": "sleep", "PLANTED_SECONDS": str(seconds)}
+        self.process = subprocess.Popen(
+            run.command(*targets),
+            cwd=run.folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            stdout=self.log.open("w"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> "Started":
+        end = time.monotonic() + 60
+        while not self.waiting_job():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.1)
+        return self
+
+    def __exit__(self, *_) -> None:
+        for process in processes_in(self.run.folder):
+            process.kill()
+        self.process.wait()
+
+    def waiting_job(self) -> list[psutil.Process]:
+        """The processes of the job, once there are both: the one that works and its keeper."""
+        found = [
+            process
+            for process in processes_in(self.run.folder)
+            if any(part.endswith(".cross_validate_batch.py") for part in process.cmdline())
+        ]
+        return found if len(found) > 1 else []
+
+
+def test_killed_batch_says_so_and_is_repeated_alone(unfinished):
+    output = unfinished.fails(env={**PLANTED, "PLANTED_KIND": "kill"})
+    assert "ended by SIGKILL, as if out of memory: the job may use" in output
+    assert "raise resources.mem_factor or lower batching.max_rows" in output
+    assert not (unfinished.folder / RESULT).exists()
+    assert unfinished.planned() == to_repeat()
+
+
+def test_killed_run_leaves_nobody_writing_and_resumes(unfinished):
+    with Started(unfinished) as started:
+        started.process.kill()
+        started.process.wait()
+        time.sleep(2)
+        assert processes_in(unfinished.folder) == []
+        refused = unfinished.fails()
+        assert "Directory cannot be locked" in refused
+        unfinished.ok("--unlock")
+    assert not (unfinished.folder / RESULT).exists()
+    assert unfinished.planned() == to_repeat()
+
+
+def test_half_written_file_of_a_killed_run_is_not_taken_for_whole(unfinished):
+    whole = unfinished.folder / RESULT
+    whole.with_name(".abcd.part.parquet").write_bytes(b"PAR1 half of it")
+    assert unfinished.planned() == to_repeat()
+    unfinished.ok(RESULT)
+    assert pl.read_parquet(whole).height > 100
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_ended_run_leaves_no_lock_and_resumes(unfinished, name):
+    with Started(unfinished, seconds=5) as started:
+        # As a terminal does: Ctrl-C reaches all of the session, a scheduler's SIGTERM the run.
+        if name == "SIGINT":
+            os.killpg(started.process.pid, signal.SIGINT)
+        else:
+            started.process.terminate()
+        assert started.process.wait(timeout=120) != 0
+        time.sleep(1)
+        assert processes_in(unfinished.folder) == []
+    # Ctrl-C stops jobs at once. Otherwise they finish, and this one's result is what it was before,
+    # so nothing else is made again but the report, for the job's time.
+    left = to_repeat() if name == "SIGINT" else Counter([("write_report", None)])
+    assert unfinished.planned() == left
+
+
+def test_second_run_in_a_folder_is_refused_and_the_first_goes_on(unfinished):
+    with Started(unfinished, RESULT, seconds=8) as started:
+        refused = unfinished.fails()
+        assert "Directory cannot be locked" in refused
+        assert started.process.wait(timeout=120) == 0, started.log.read_text()
+    assert (unfinished.folder / RESULT).exists()
+
+
+def test_times_of_files_in_past_and_future_train_nothing(run):
+    for number, path in enumerate(sorted(run.folder.glob("results/**/*"))):
+        moved = time.time() + (86_400 if number % 2 else -86_400) * (number % 7)
+        os.utime(path, (moved, moved))
+    trained = {rule for rule, batch in run.planned() if batch is not None}
+    assert not trained
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of its own, of which the size can be set."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mounted(mb: float, *options: str) -> Path:
+        size = ",".join([f"size={int(mb * 1024)}k", *options])
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(place)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+        return place
+
+    yield mounted
+    subprocess.run(["umount", str(place)], check=False, capture_output=True)
+
+
+def test_full_disk_is_named_and_the_run_resumes_when_there_is_room(unfinished, small_disk):
+    disk = small_disk(500)
+    folder = disk / "run"
+    shutil.copytree(unfinished.folder, folder, copy_function=shutil.copy2)
+    shutil.rmtree(folder / "results/batches/b001")
+    # Room for what Snakemake itself writes, and not for a result as well.
+    size = shutil.disk_usage(disk).used // 1024 + 120
+    subprocess.run(["mount", "-o", f"remount,size={size}k", str(disk)], check=True)
+    run = Run(folder)
+    output = run.fails(RESULT, env={"TMPDIR": str(disk.parent)})
+    assert "No space left on device" in output
+    assert not (folder / RESULT).exists()
+    assert not list((folder / "results").rglob(".*.parquet"))
+    subprocess.run(["mount", "-o", "remount,size=500m", str(disk)], check=True)
+    assert run.planned() == to_repeat()
+    run.ok(RESULT)
+
+
+def test_folder_that_cannot_be_written_is_named(unfinished, small_disk):
+    disk = small_disk(500)
+    folder = disk / "run"
+    shutil.copytree(unfinished.folder, folder, copy_function=shutil.copy2)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    output = Run(folder).fails(env={"TMPDIR": str(disk.parent)})
+    assert "Read-only file system" in output
+    assert str(folder) in output
+
+
+def test_usage_of_a_batch_is_of_the_attempt_that_succeeded(unfinished):
+    unfinished.fails(RESULT, env={**PLANTED, "PLANTED_KIND": "kill"})
+    record = unfinished.folder / "results/usage/cross_validate_batch/b001.json"
+    assert not record.exists()
+    repeated = jobs(unfinished.ok(RESULT))
+    assert repeated == Counter([("cross_validate_batch", "b001")])
+    assert read_json(record)["peak_mb"] > 100
