@@ -92,7 +92,13 @@ def test_batch_beyond_its_memory_is_killed_and_comes_back_with_more(slurm, run):
     manifest.with_columns(too_little).write_csv(path, separator="\t")
     (run.folder / "results/batches/b001/out_of_fold.parquet").unlink()
     before = len(slurm.jobs())
-    run.ok()
+    planted = {
+        "PYTHONPATH": str(REPOSITORY / "tests/workflow/planted_failure"),
+        "PLANTED_FAILURE": "logs/cross_validate_batch/b001.log",
+        "PLANTED_KIND": "eat",
+        "PLANTED_MB": "500",
+    }
+    run.ok(env=planted)
     attempts = of_batches(slurm.jobs()[before:])
     states = [job.state for job in attempts]
     assert states[-1] == "COMPLETED", states

@@ -1,6 +1,7 @@
 """Makes the job whose log file is named in PLANTED_FAILURE fail; put on PYTHONPATH by a test.
 
-It raises, or as PLANTED_KIND has it: `kill` ends it by SIGKILL, `sleep` has it wait first.
+It raises, or as PLANTED_KIND has it: `kill` ends it by SIGKILL, `sleep` has it wait first, `eat`
+takes memory and gives it back.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ def _raise() -> None:
 KINDS = {
     "raise": _raise,
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "eat": lambda: len(b"x" * (int(os.environ["PLANTED_MB"]) << 20)),
     "sleep": lambda: time.sleep(float(os.environ["PLANTED_SECONDS"])),
 }
 
