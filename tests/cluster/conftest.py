@@ -16,7 +16,7 @@ def slurm() -> PrivateSlurm:
     reason = unavailable()
     if reason is not None:
         pytest.skip(reason)
-    with PrivateSlurm(nodes=2, cpus=4, memory_mb=1_900) as cluster:
+    with PrivateSlurm(nodes=2, cpus=4, memory_mb=2_600) as cluster:
         yield cluster
 
 

@@ -361,6 +361,20 @@ def test_as_many_batches_run_side_by_side_as_memory_has_room_for(run, room):
     assert 0 < watch.most_mb <= cap
 
 
+def test_every_batch_has_five_jobs_and_the_whole_the_same_ones(run):
+    path = run.folder / "results/batches/manifest.tsv"
+    manifest = pl.read_csv(path, separator="\t", schema_overrides={"key": pl.String})
+    further = [manifest[:1].with_columns(pl.lit(f"b{n:03d}").alias("batch")) for n in range(3, 50)]
+    pl.concat([manifest, *further]).write_csv(path, separator="\t")
+    found = run.planned()
+    for number in range(3, 50):
+        assert Counter(job for job in found if job[1] == f"b{number:03d}") == everything_of(
+            f"b{number:03d}"
+        )
+    assert Counter(job for job in found if job[1] is None) == after_the_batches()
+    assert len(found) == 47 * len(BATCH_RULES) + len(DOWNSTREAM)
+
+
 def test_same_seed_gives_the_same_predictions_from_another_folder(empty_run, finished, tmp_path):
     config = empty_run.config
     config["learner"]["threads"] = 2
