@@ -85,6 +85,7 @@ class Started:
 
 def test_killed_batch_says_so_and_is_repeated_alone(unfinished):
     output = unfinished.fails(env={**PLANTED, "PLANTED_KIND": "kill"})
+    assert "1 of 3 batches are not finished: b001." in output
     assert "ended by SIGKILL, as if out of memory: the job may use" in output
     assert "raise resources.mem_factor or lower batching.max_rows" in output
     assert not (unfinished.folder / RESULT).exists()

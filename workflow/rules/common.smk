@@ -496,6 +496,26 @@ def print_closing_words():
             print(closing_words(comparison, candidates, model, tracks))
 
 
+def print_unfinished_batches():
+    """After a failed run, say which batches are not finished: nothing is consolidated without."""
+    path = "results/batches/manifest.tsv"
+    if not os.path.exists(path):
+        return
+    with open(path, newline="") as stream:
+        batches = [row["batch"] for row in csv.DictReader(stream, delimiter="\t")]
+    unfinished = [
+        batch
+        for batch in batches
+        if not all(os.path.exists(name.format(batch=batch)) for name in BATCH_RESULTS)
+    ]
+    if unfinished:
+        print(
+            f"{len(unfinished)} of {len(batches)} batches are not finished: "
+            f"{', '.join(unfinished)}. Their logs are logs/*/{{batch}}.log; the next run repeats "
+            "only what is missing, and then consolidates."
+        )
+
+
 BATCH_RESULTS = [
     f"{BATCH_FILES}/{name}"
     for name in (
