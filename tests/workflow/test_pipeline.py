@@ -160,16 +160,46 @@ def test_added_gene_repeats_its_batch_alone(run):
     assert done["cross_validate_batch", batch] == 1
 
 
-def test_changed_key_repeats_what_depends_on_it_and_nothing_else(run):
+PLANNED = ("plan_batches", *DOWNSTREAM)  # batches follow the plan's keys, which are yet to come
+RERUNS = {
+    "cv.stop_fraction": (0.2, {*BATCH_RULES, *DOWNSTREAM}),
+    "learner.learning_rate": (0.07, {*BATCH_RULES, *DOWNSTREAM}),
+    "learner.params": ({"gamma": 0.1}, {*BATCH_RULES, *DOWNSTREAM}),
+    "calibration.method": ("sigmoid", {"calibrate_batch", "diagnose_batch", *DOWNSTREAM}),
+    "calibration.prevalence": (
+        {"neither": 0.98, "donor": 0.01, "acceptor": 0.01},
+        {"consolidate", "predict", "evaluate", "write_report"},
+    ),
+    "evaluation.n_replicates": (25, {"estimate", "evaluate", "write_report"}),
+    "test.fraction": (0.25, {"choose_test_groups", "screen_features", *PLANNED}),
+    "screen.max_rows": (2_000, {"screen_features", *PLANNED}),
+    "batching.min_positives": (1, {*PLANNED}),
+    "cv.n_splits": (4, {*PLANNED}),
+    "predict.tables": ({"new": "data/new", "again": "data/new"}, {"predict"}),
+    "resources.mem_factor": (1.5, set()),
+    "resources.runtime_factor": (2, set()),
+    "learner.threads": (2, set()),
+}
+
+
+@pytest.mark.parametrize("key", RERUNS)
+def test_changed_key_repeats_what_depends_on_it_and_nothing_else(run, key):
+    part, name = key.split(".")
+    value, repeated = RERUNS[key]
     config = run.config
-    config["evaluation"]["n_replicates"] = 25
+    config.setdefault(part, {})[name] = value
     run.configure(config)
-    repeated = ("estimate", "evaluate", "write_report")
-    assert run.planned() == Counter([(rule, None) for rule in repeated])
-    config = {**SMALL, "calibration": {"method": "sigmoid"}}
-    run.configure(config)
-    repeated = {rule for rule, _ in run.planned()}
-    assert repeated == {"calibrate_batch", "diagnose_batch", *DOWNSTREAM}
+    assert {rule for rule, _ in run.planned()} == repeated
+
+
+def test_models_of_another_algorithm_are_not_used_again(run):
+    planted = {"PYTHONPATH": str(REPOSITORY / "tests/workflow/planted_failure")}
+    same = run.ok("--dry-run", env={**planted, "PLANTED_ALGORITHM": "1"})
+    assert jobs(same) == Counter()
+    target = "results/ensemble/cross_batch.parquet"
+    other = jobs(run.ok(target, env={**planted, "PLANTED_ALGORITHM": "2"}))
+    assert {batch for rule, batch in other if rule == "train_batch"} == set(BATCHES)
+    assert {batch for rule, batch in other if rule == "cross_validate_batch"} == set(BATCHES)
 
 
 def test_another_combiner_is_learned_without_a_batch_rule(run):

@@ -3,6 +3,7 @@ import json
 import math
 import os
 from functools import lru_cache
+from importlib.metadata import version
 
 from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
@@ -25,6 +26,9 @@ except ModuleNotFoundError as error:
         f"{error}: install genebatch into the environment that runs Snakemake "
         "(`make` does; or `pip install .` in the folder of this workflow)"
     )
+
+# Models that another major version of XGBoost boosted are not mixed with new ones either.
+ALGORITHM = f"{ALGORITHM}, XGBoost {version('xgboost').partition('.')[0]}"
 
 try:
     resolved = resolve(dict(config))

@@ -1,7 +1,7 @@
 """Makes the job whose log file is named in PLANTED_FAILURE fail; put on PYTHONPATH by a test.
 
 It raises, or as PLANTED_KIND has it: `kill` ends it by SIGKILL, `sleep` has it wait first, `eat`
-takes memory and gives it back.
+takes memory and gives it back. PLANTED_ALGORITHM is the version of the algorithm.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import os
 import signal
 import time
 
+import genebatch
 from genebatch import resources
 
 _job = resources.job
@@ -36,3 +37,5 @@ def _failing_job(*, log_file, **options):
 
 if "PLANTED_FAILURE" in os.environ:
     resources.job = _failing_job
+if "PLANTED_ALGORITHM" in os.environ:
+    genebatch.ALGORITHM = int(os.environ["PLANTED_ALGORITHM"])
