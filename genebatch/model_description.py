@@ -40,9 +40,7 @@ DESCRIPTION = _object(
             "type": ["object", "null"],
             "additionalProperties": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
         },
-        "columns": _object(
-            {"group": TEXT, "label": TEXT, "weight": NONE_OR_TEXT, "position": NONE_OR_TEXT}
-        ),
+        "columns": _object({"group": TEXT}, additionalProperties=NONE_OR_TEXT),
         "facts": {"type": "object"},
         "members": {"type": "array", "items": MEMBER, "minItems": 1},
         "files": {
