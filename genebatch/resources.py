@@ -19,6 +19,9 @@ from genebatch.files import GZIP, InputError, write_json
 log = logging.getLogger("genebatch")
 
 MB = 1 << 20
+# How often a job's memory is looked at, and what it may take meanwhile; see `job`.
+WATCH_SECONDS = 0.02
+WATCH_MARGIN_MB = 100
 # Interpreter, numpy, polars, pyarrow, xgboost and one record batch; see benchmarks/memory.md.
 BASE_MB = 420
 # shap, numba and matplotlib on top, for the rules that draw; see benchmarks/memory.md.
@@ -571,10 +574,10 @@ def job(
     """Run the body of a workflow script inside its declared memory and threads.
 
     To be entered before numpy is imported, since thread counts are read then. Snakemake only
-    keeps books, so the process bounds its own data segment; it dies with the scheduler instead of
-    going on writing, and offers itself first to the kernel's out-of-memory killer. Under SLURM
-    the scheduler bounds and kills. The body runs in a child on Linux, so that its sudden end is
-    told as well.
+    keeps books, so on Linux the body runs in a child whose data segment this process watches and
+    ends beyond the declared memory. The child dies with the scheduler instead of going on
+    writing, and offers itself first to the kernel's out-of-memory killer. Under SLURM the
+    scheduler bounds and kills.
 
     Parameters
     ----------
@@ -608,7 +611,7 @@ def job(
     started = time.monotonic()
     remedy = f"the job may use {mem_mb} MB (estimated need {needs_mb} MB); raise "
     remedy += "resources.mem_factor or lower batching.max_rows, then run again"
-    _go_on_in_child(remedy)
+    _go_on_in_child(mem_mb, remedy)
     try:
         _bound(mem_mb, needs_mb, threads)
         yield
@@ -629,11 +632,12 @@ def job(
         write_json(usage, record | {"threads": threads} | traffic_mb())
 
 
-def _go_on_in_child(remedy: str) -> None:
-    """Let a child do the work, and report from here what it cannot report itself.
+def _go_on_in_child(mem_mb: int, remedy: str) -> None:
+    """Let a child do the work, and see from here to its memory and its end.
 
-    Not every library raises where memory ends: polars aborts, and the kernel kills. The child
-    returns; this process waits and leaves with its status.
+    Where memory is refused not every library raises: polars aborts, and one in ten jobs stopped
+    by a hard limit while libraries start their threads waited for ever. So the limit that counts
+    is held from outside. The child returns; this process leaves with its status.
     """
     if sys.platform != "linux":
         return
@@ -644,12 +648,35 @@ def _go_on_in_child(remedy: str) -> None:
         return
     # Ctrl-C reaches both; the child ends by it, and this process then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _, status = os.waitpid(child, 0)
+    watched = _bounds_itself()
+    ended, status = os.waitpid(child, os.WNOHANG)
+    while not ended:
+        time.sleep(WATCH_SECONDS)
+        reserved_mb = _reserved_mb(child) if watched else 0.0
+        if reserved_mb > mem_mb:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            log.error("out of memory at %.0f MB: %s", reserved_mb, remedy)
+            logging.shutdown()
+            os._exit(1)
+        ended, status = os.waitpid(child, os.WNOHANG)
     code = os.waitstatus_to_exitcode(status)
     if code in (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS):
         log.error("ended by %s, as if out of memory: %s", signal.Signals(-code).name, remedy)
     logging.shutdown()
     os._exit(code if code >= 0 else 1)
+
+
+def _reserved_mb(process: int) -> float:
+    """Size of a process's data segment in MB, reservations included."""
+    status = Path(f"/proc/{process}/status").read_text()
+    lines = dict(line.split(":", 1) for line in status.splitlines())
+    # A process that has ended and was not waited for yet has no memory.
+    return int(lines["VmData"].split()[0]) * 1024 / MB if "VmData" in lines else 0.0
+
+
+def _bounds_itself() -> bool:
+    return "SLURM_JOB_ID" not in os.environ and sys.platform == "linux"
 
 
 def _die_with_parent() -> None:
@@ -672,9 +699,11 @@ def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     # Waiting OpenMP threads give their core to the neighbour batch instead of spinning.
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    if "SLURM_JOB_ID" in os.environ or sys.platform != "linux":
+    if not _bounds_itself():
         return
-    resource.setrlimit(resource.RLIMIT_DATA, (mem_mb * MB, mem_mb * MB))
+    # What a job takes between two looks of its watch ends here; large requests raise.
+    hard = (mem_mb + max(WATCH_MARGIN_MB, mem_mb // 10)) * MB
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     # A container may forbid it; the job is then merely not preferred as a victim.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("900")

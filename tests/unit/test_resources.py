@@ -452,14 +452,24 @@ def test_nothing_that_reads_thread_counts_is_imported_before_they_are_set(run):
 
 
 @linux
-def test_a_job_is_bound_to_what_it_was_granted(run):
+def test_a_job_that_waits_beyond_its_memory_is_ended_from_outside(run):
+    done = run("held = bytearray(620 << 20); import time; time.sleep(300)", mem_mb=600)
+    assert done.status == 1
+    assert done.usage is None
+    assert re.search(r"out of memory at 6\d\d MB: the job may use 600 MB", done.log)
+    assert "raise resources.mem_factor or lower batching.max_rows" in done.log
+
+
+@linux
+def test_what_a_job_takes_between_two_looks_is_bounded(run):
     print_limit = "print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 20)"
-    assert run(print_limit, mem_mb=800).stdout.strip() == "800"
+    assert run(print_limit, mem_mb=800).stdout.strip() == "900"
+    assert run(print_limit, mem_mb=4000).stdout.strip() == "4400"
 
 
 @linux
 def test_under_slurm_the_scheduler_keeps_the_bound(run):
-    print_limit = "print(resource.getrlimit(resource.RLIMIT_DATA)[0] == 800 << 20)"
+    print_limit = "print(resource.getrlimit(resource.RLIMIT_DATA)[0] == 900 << 20)"
     done = run(print_limit, mem_mb=800, environment={"SLURM_JOB_ID": "1"})
     assert done.stdout.strip() == "False"
 
