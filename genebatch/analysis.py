@@ -16,7 +16,13 @@ from genebatch.column_facts import ColumnFacts
 from genebatch.dataset import Roles, Shard, assign_roles, read_groups
 from genebatch.files import InputError, write_json, write_parquet
 from genebatch.scan import Problem, Scan
-from genebatch.tables import common_schema, find_shards, open_shard, record_batches
+from genebatch.tables import (
+    common_schema,
+    find_shards,
+    fingerprint,
+    open_shard,
+    record_batches,
+)
 
 log = logging.getLogger(__name__)
 
@@ -270,7 +276,7 @@ def _feature_problems(facts: ColumnFacts, rows: int, infinite: str) -> Iterator[
 def _describe(path: Path) -> Shard:
     with open_shard(path) as file:
         rows, row_groups = file.metadata.num_rows, file.metadata.num_row_groups
-    return Shard(str(path), rows, row_groups, path.stat().st_size)
+    return Shard(str(path), rows, row_groups, path.stat().st_size, fingerprint([path]))
 
 
 def _sequence_facts(paths: Sequence[Path]) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from genebatch.files import InputError, digest
-from genebatch.tables import check_lacking, record_batches
+from genebatch.tables import check_lacking, fingerprint, record_batches
 
 
 class Shard(NamedTuple):
@@ -23,6 +23,7 @@ class Shard(NamedTuple):
     rows: int
     row_groups: int
     bytes: int
+    fingerprint: str
 
 
 class Roles(NamedTuple):
@@ -40,6 +41,11 @@ class Roles(NamedTuple):
 
 def described(profile: Mapping[str, Any]) -> tuple[Roles, list[Shard]]:
     """Give roles and shards of an analysed data set, from its JSON profile."""
+    if any("fingerprint" not in shard for shard in profile["shards"]):
+        raise InputError(
+            "the data set was analysed by an earlier version of genebatch; run again with "
+            "--forcerun analyze_dataset (finished batches stay)"
+        )
     return Roles(**profile["roles"]), [Shard(**shard) for shard in profile["shards"]]
 
 
@@ -248,15 +254,20 @@ def read_groups(
 
 
 def check_shard(shard: Shard) -> None:
-    """Raise if the file is no longer the one that was analysed (by size)."""
+    """Raise if the file is no longer the one that was analysed (by size and footer)."""
     path = Path(shard.path)
     found = path.stat().st_size if path.exists() else None
     if found != shard.bytes:
         state = "is gone" if found is None else f"has {found:,} bytes"
-        raise InputError(
-            f"{shard.path} {state} but had {shard.bytes:,} when the data set was analysed; "
-            "run the workflow again from analyze_dataset (--forcerun analyze_dataset)"
-        )
+        state += f" but had {shard.bytes:,} when the data set was analysed"
+    elif fingerprint([path]) != shard.fingerprint:
+        state = "has other values than when the data set was analysed"
+    else:
+        return
+    raise InputError(
+        f"{shard.path} {state}; "
+        "run the workflow again from analyze_dataset (--forcerun analyze_dataset)"
+    )
 
 
 def _explicit(dense: np.ndarray) -> sparse.csr_matrix:

@@ -14,6 +14,14 @@ if TYPE_CHECKING:  # job scripts bound threads after this import and before that
     import polars as pl
 
 SHOWN = 4  # names in a message
+MAKE_AGAIN = "delete it and run the workflow again, which makes what is missing"
+# How far before its end a whole file of a kind has which bytes.
+ENDS: dict[str, tuple[int, tuple[bytes, ...]]] = {
+    ".json": (2, (b"}\n", b"]\n")),
+    ".tsv": (1, (b"\n",)),
+    ".parquet": (4, (b"PAR1",)),
+    ".gbm": (22, (b"PK\x05\x06",)),  # the end of a zip archive without a comment
+}
 
 
 GZIP = b"\x1f\x8b"  # how a gzip file, and one of bgzip, begins
@@ -74,7 +82,31 @@ def write_parquet(path: str | os.PathLike, frame: "pl.DataFrame") -> None:
 
 def read_json(path: str | os.PathLike) -> Any:
     """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON as of UTF-8
+        raise InputError(f"{path} is no whole JSON file ({error}); {MAKE_AGAIN}") from error
+
+
+def check_whole(paths: Iterable[str | os.PathLike]) -> None:
+    """Refuse results that were cut off, by how a file of their kind ends.
+
+    A TSV that lost whole lines looks whole; files of other kinds than `ENDS` are not looked at.
+
+    Raises
+    ------
+    InputError
+        If a file does not end as what this package writes does.
+    """
+    for path in map(Path, paths):
+        if path.suffix not in ENDS:
+            continue
+        length, ends = ENDS[path.suffix]
+        with path.open("rb") as stream:
+            stream.seek(max(path.stat().st_size - length, 0))
+            last = stream.read()
+        if not last.startswith(ends):
+            raise InputError(f"{path} is cut off or damaged at its end; {MAKE_AGAIN}")
 
 
 def digest(*parts: Any, length: int = 16) -> str:

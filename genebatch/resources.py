@@ -10,11 +10,11 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genebatch.files import GZIP, InputError, write_json
+from genebatch.files import GZIP, InputError, check_whole, write_json
 
 log = logging.getLogger("genebatch")
 
@@ -559,6 +559,7 @@ def declared(snakemake: Any) -> dict[str, Any]:
         "needs_mb": snakemake.resources.needs_mb,
         "threads": snakemake.threads,
         "usage": snakemake.output.get("usage"),
+        "results": [path for path in snakemake.input if path.startswith("results/")],
     }
 
 
@@ -570,6 +571,7 @@ def job(
     needs_mb: int,
     threads: int,
     usage: str | Path | None = None,
+    results: Iterable[str | Path] = (),
 ) -> Iterator[None]:
     """Run the body of a workflow script inside its declared memory and threads.
 
@@ -593,6 +595,8 @@ def job(
     usage
         Where the measured peak is written as JSON beside the declared memory, with time, threads
         and traffic, or None.
+    results
+        Files of earlier jobs, to be refused if they are cut off.
 
     Raises
     ------
@@ -614,6 +618,7 @@ def job(
     _go_on_in_child(mem_mb, remedy)
     try:
         _bound(mem_mb, needs_mb, threads)
+        check_whole(results)
         yield
     except InputError as error:
         log.error("%s", error)

@@ -260,3 +260,14 @@ def test_a_shard_that_is_not_the_analysed_one_is_refused(table, analyse, state, 
         table(n_groups=13).write_parquet(path)
     with pytest.raises(InputError, match=r"part-0\.parquet (is gone|has [\d,]+ bytes) but had"):
         rows_of(analysed, ["g03"], ["noise"])
+
+
+def test_a_shard_that_changed_to_the_same_size_is_refused(table, analyse, tmp_path):
+    analysed = analyse(table().with_columns(noise=pl.lit(1.0)))
+    path = tmp_path / "data" / "part-0.parquet"
+    data = path.read_bytes()
+    one, two = np.float64(1).tobytes(), np.float64(2).tobytes()
+    assert one in data[-10_000:]  # in the values and in their statistics
+    path.write_bytes(data.replace(one, two))
+    with pytest.raises(InputError, match=r"part-0\.parquet has other values than when"):
+        rows_of(analysed, ["g03"], ["noise"])

@@ -2,11 +2,14 @@
 
 import json
 import stat
+import zipfile
 
 import polars as pl
 import pytest
 
 from genebatch.files import (
+    InputError,
+    check_whole,
     digest,
     first_names,
     read_json,
@@ -104,3 +107,40 @@ def test_a_table_replaces_the_old_one_whole_or_not_at_all(write, tmp_path):
 def test_the_names_of_a_message_say_that_there_are_more():
     assert first_names("abcd") == "a, b, c, d"
     assert first_names("abcde") == "a, b, c, d, ..."
+
+
+def whole_files(folder):
+    """A file of every kind that passes between jobs, as the writers leave it."""
+    frame = pl.DataFrame(
+        {"gene": [f"g{n}" for n in range(99)], "score": [n / 7 for n in range(99)]}
+    )
+    write_json(folder / "empty.json", {})
+    write_json(folder / "facts.json", {"name": "facts", "batches": [{"rows": [1, 2]}]})
+    write_json(folder / "list.json", [{"rows": 1}])
+    write_tsv(folder / "genes.tsv", frame)
+    write_parquet(folder / "genes.parquet", frame)
+    with zipfile.ZipFile(folder / "model.gbm", "w") as archive:
+        archive.writestr("model.json", "{}" * 99)
+    return sorted(folder.iterdir())
+
+
+def test_whole_files_of_every_kind_pass(tmp_path):
+    check_whole(whole_files(tmp_path))
+
+
+@pytest.mark.parametrize("left", [0, 0.5, 0.97])
+@pytest.mark.parametrize("name", ["facts.json", "genes.tsv", "genes.parquet", "model.gbm"])
+def test_a_file_of_any_kind_that_is_cut_off_is_named_with_the_remedy(tmp_path, name, left):
+    whole_files(tmp_path)
+    path = tmp_path / name
+    data = path.read_bytes()
+    path.write_bytes(data[: int(left * len(data))])
+    with pytest.raises(InputError, match=rf"{name} is cut off .*; delete it and run the workflow"):
+        check_whole([path])
+
+
+def test_json_that_is_broken_inside_is_named_with_the_remedy(tmp_path):
+    path = tmp_path / "facts.json"
+    path.write_text('{"rows": 1,,}\n')
+    with pytest.raises(InputError, match=r"facts.json is no whole JSON file .*; delete it and run"):
+        read_json(path)

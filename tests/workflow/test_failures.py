@@ -113,6 +113,30 @@ def test_half_written_file_of_a_killed_run_is_not_taken_for_whole(unfinished):
     assert pl.read_parquet(whole).height > 100
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "batches/manifest.tsv",
+        "batches/memory.json",
+        "batches/b001/calibration.json",
+        "batches/b001/metrics.tsv",
+        "batches/b001/out_of_fold.parquet",
+        "batches/b001/uncalibrated.gbm",
+    ],
+)
+def test_cut_result_is_named_and_made_again_once_it_is_deleted(run, name):
+    cut = run.folder / "results" / name
+    whole = cut.read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    assert f"results/{name} is cut off or damaged at its end; delete it and run" in run.fails(
+        "--forcerun", "write_report"
+    )
+    cut.unlink()
+    run.ok(f"results/{name}")
+    if cut.suffix in (".json", ".tsv"):
+        assert cut.read_bytes() == whole
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_ended_run_leaves_no_lock_and_resumes(unfinished, name):
     with Started(unfinished, seconds=5) as started:

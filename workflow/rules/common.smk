@@ -12,7 +12,7 @@ try:
     from genebatch import ALGORITHM
     from genebatch.config import resolve
     from genebatch.data_size import data_size, groups_of
-    from genebatch.files import InputError
+    from genebatch.files import InputError, check_whole
     from genebatch.resources import (
         SCHEDULER_MB,
         WHOLE_DATA_MB,
@@ -159,8 +159,16 @@ def call_config(wildcards):
     return without("call", "sets")
 
 
+def refuse_cut(path):
+    """Refuse a file that is read before any job starts and was cut off."""
+    try:
+        check_whole([path])
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
 def check_plan(path, whole):
-    """Refuse a file of the plan that an earlier version wrote, or that is cut off."""
+    """Refuse a file of the plan that an earlier version wrote."""
     if not whole:
         raise WorkflowError(
             f"{path} lacks what this version of genebatch plans; run again with --forcerun "
@@ -170,6 +178,7 @@ def check_plan(path, whole):
 
 @lru_cache(maxsize=4)
 def read_manifest(path, mtime_ns):
+    refuse_cut(path)
     with open(path, newline="") as stream:
         reader = csv.DictReader(stream, delimiter="\t")
         check_plan(path, "minutes_diagnose_batch" in (reader.fieldnames or ()))
@@ -295,6 +304,7 @@ def planned_needs():
         path = str(checkpoints.plan_batches.get().output.memory)
     except IncompleteCheckpointException:
         return None
+    refuse_cut(path)
     with open(path) as stream:
         needs = json.load(stream)
     check_plan(path, "minutes" in needs)
