@@ -16,13 +16,7 @@ from genebatch.column_facts import ColumnFacts
 from genebatch.dataset import Roles, Shard, assign_roles, read_groups
 from genebatch.files import InputError, write_json, write_parquet
 from genebatch.scan import Problem, Scan
-from genebatch.tables import (
-    common_schema,
-    find_shards,
-    fingerprint,
-    open_shard,
-    record_batches,
-)
+from genebatch.tables import common_schema, find_shards, fingerprint, open_shard, record_batches
 
 log = logging.getLogger(__name__)
 

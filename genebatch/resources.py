@@ -653,23 +653,26 @@ def _go_on_in_child(mem_mb: int, remedy: str) -> None:
         return
     # Ctrl-C reaches both; the child ends by it, and this process then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    watched = _bounds_itself()
-    ended, status = os.waitpid(child, os.WNOHANG)
-    while not ended:
-        time.sleep(WATCH_SECONDS)
-        reserved_mb = _reserved_mb(child) if watched else 0.0
-        if reserved_mb > mem_mb:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            log.error("out of memory at %.0f MB: %s", reserved_mb, remedy)
-            logging.shutdown()
-            os._exit(1)
-        ended, status = os.waitpid(child, os.WNOHANG)
+    beyond_mb = _watch(child, mem_mb) if _bounds_itself() else None
+    _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
-    if code in (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS):
+    if beyond_mb is not None:
+        log.error("out of memory at %.0f MB: %s", beyond_mb, remedy)
+    elif code in (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS):
         log.error("ended by %s, as if out of memory: %s", signal.Signals(-code).name, remedy)
     logging.shutdown()
     os._exit(code if code >= 0 else 1)
+
+
+def _watch(process: int, mem_mb: int) -> float | None:
+    """Wait for a child's end, without reaping it; kill it beyond `mem_mb` and give what it had."""
+    while not os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        reserved_mb = _reserved_mb(process)
+        if reserved_mb > mem_mb:
+            os.kill(process, signal.SIGKILL)
+            return reserved_mb
+        time.sleep(WATCH_SECONDS)
+    return None
 
 
 def _reserved_mb(process: int) -> float:
