@@ -531,12 +531,20 @@ def allow_open_files(count: int) -> None:
 def peak_mb() -> float:
     """Peak resident memory of this process so far, in MB."""
     # getrusage also counts what the process that started this one held at that moment.
-    status = Path("/proc/self/status")
-    for line in status.read_text().splitlines() if status.exists() else ():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
+    peak = _status_mb("self", "VmHWM")
+    if peak is not None:
+        return peak
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MB if sys.platform == "darwin" else peak / 1024
+
+
+def _status_mb(process: int | str, key: str) -> float | None:
+    """Give a size that the kernel tells of a process, in MB; None where it tells none."""
+    status = Path(f"/proc/{process}/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) / 1024
+    return None
 
 
 def traffic_mb() -> dict[str, float | None]:
@@ -667,20 +675,13 @@ def _go_on_in_child(mem_mb: int, remedy: str) -> None:
 def _watch(process: int, mem_mb: int) -> float | None:
     """Wait for a child's end, without reaping it; kill it beyond `mem_mb` and give what it had."""
     while not os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-        reserved_mb = _reserved_mb(process)
-        if reserved_mb > mem_mb:
+        # Reservations count; a process that has just ended has none.
+        reserved_mb = _status_mb(process, "VmData")
+        if reserved_mb is not None and reserved_mb > mem_mb:
             os.kill(process, signal.SIGKILL)
             return reserved_mb
         time.sleep(WATCH_SECONDS)
     return None
-
-
-def _reserved_mb(process: int) -> float:
-    """Size of a process's data segment in MB, reservations included."""
-    status = Path(f"/proc/{process}/status").read_text()
-    lines = dict(line.split(":", 1) for line in status.splitlines())
-    # A process that has ended and was not waited for yet has no memory.
-    return int(lines["VmData"].split()[0]) * 1024 / MB if "VmData" in lines else 0.0
 
 
 def _bounds_itself() -> bool:
