@@ -98,9 +98,12 @@ def inspect(options: argparse.Namespace) -> None:
     final = model.facts.get("final")  # a batch's own model is no final one
     print(f"final model: {final}" if final else "not a final model")
     count = len(model.members)
-    batches = len(model.facts["batches"]) if final == "ensemble" else count
+    missing = model.missing_batches
+    batches = len(model.facts["batches"]) - len(missing) if final == "ensemble" else count
     others = f" of {batches} batches, the others without weight" * (batches > count)
     print(f"{count} member{'s' * (count > 1)}{others}, {model.n_trees:,} trees in all")
+    if missing:
+        print(f"not trained, and missing in the ensemble: {', '.join(missing)}")
     print(f"combiner: {_combiner_text(model)}")
     print(f"classes: {', '.join(model.classes)}")
     counts = model.n_features_in_ - model.features.n_dense

@@ -264,6 +264,7 @@ def _origin(
         "band": list(band) if mode == "hybrid" else None,
         "thresholds": dict(thresholds),
         "members": [member.name for member in model.members],
+        "missing_batches": model.missing_batches,
         "data_digest": model.facts.get("data_digest"),
     }
     return {"genebatch.calls": json.dumps(facts)}

@@ -1,7 +1,7 @@
 """Every combiner, learned from the honest table and judged on groups it was not learned from."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ def combine_batches(
     ensemble: Mapping[str, Any],
     use_weights: bool,
     outputs: Mapping[str, str | Path],
+    missing: Sequence[str] = (),
 ) -> None:
     """Learn every combiner, and put the batches' models together by the one of the config.
 
@@ -47,10 +48,13 @@ def combine_batches(
         of every combiner) and `combined` (Parquet: the rows of `scores` with their identity and
         for every combiner and class the probability `{combiner}:{class}`, float32, by parameters
         that were learned without the row's fold).
+    missing
+        Batches of the plan without a model, which the ensemble goes without and names. Their rows
+        teach the combiners all the same.
     """
-    models = load_batches(inputs["models"], read_tsv(inputs["manifest"]))
+    models = load_batches(inputs["models"], read_tsv(inputs["manifest"]), missing=missing)
     ordered = [models[name] for name in sorted(models)]
-    everyone = merge(ordered, EQUAL, ordered[0].facts)
+    everyone = merge(ordered, EQUAL, ordered[0].facts | {"missing_batches": sorted(missing)})
     routing = read_routing(inputs, sorted(models))
     honest = read_honest(inputs["scores"], inputs["plan"], everyone, use_weights)
     names = [name for name in COMBINERS if name != "routed" or routing]

@@ -1,7 +1,7 @@
 """The final model: which one it is, what it knows of its training, and its files."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ def consolidate(
     Parameters
     ----------
     inputs
-        Paths `ensemble` and `combined` (of `combining.combine_batches`); `manifest` (the plan's)
-        and `profile` (of the data set, whose digest the model records); where they were trained
+        Paths `ensemble` and `combined` (of `combining.combine_batches`); `manifest` and `plan`
+        (the plan's batches and genes) and `profile` (of the data set, whose digest the model
+        records); where they were trained
         `single`, `single_honest`, `distilled` and `distilled_honest`; for a built table also
         `table` (its genes), from which the model knows the genes it was trained on.
     final, prevalence
@@ -50,20 +51,23 @@ def consolidate(
         `candidates.compare_candidates`).
     """
     ensemble = load_model(inputs["ensemble"])
-    refuse_other_plans(ensemble.members, read_tsv(inputs["manifest"]))
+    missing = ensemble.missing_batches
+    refuse_other_plans(ensemble.members, read_tsv(inputs["manifest"]), missing)
+    groups = _training_groups(inputs["plan"])
     candidates = [
         Candidate("ensemble", prune(ensemble), inputs["combined"], ensemble.combiner["name"])
     ]
     for name in RIVALS:
         if inputs.get(name):
             model = load_model(inputs[name])
-            _refuse_other_groups(model, ensemble, inputs[name])
+            _refuse_other_groups(model, groups, inputs[name])
             candidates.append(Candidate(name, model, inputs[f"{name}_honest"], name))
     compared = compare_candidates(candidates, final)
     chosen = next(each for each in candidates if each.name == _chosen(compared))
     shares = weighted_shares(ensemble) if prevalence == WEIGHTS else prevalence
     model = used_at(chosen.model, shares)
-    model = replace(model, facts=_facts(ensemble, inputs, chosen.name) | model.facts)
+    facts = _facts(inputs, chosen.name, missing, groups)
+    model = replace(model, facts=facts | model.facts)
     table = choose(model, chosen.honest, chosen.system)
     model = replace(model, facts=model.facts | threshold_facts(table))
     write_tsv(outputs["thresholds"], table)
@@ -74,12 +78,17 @@ def consolidate(
     log.info("%s: %d members, %.1f MB", chosen.name, len(model.members), size)
 
 
-def _refuse_other_groups(rival: EnsembleModel, ensemble: EnsembleModel, path: str | Path) -> None:
-    """Raise unless a rival was trained on the groups of all batches."""
-    if rival.groups != ensemble.groups:
+def _training_groups(plan: str | Path) -> frozenset[str]:
+    genes = pl.read_parquet(plan, columns=["group", "test"]).filter(~pl.col("test"))
+    return frozenset(genes["group"].cast(pl.String))
+
+
+def _refuse_other_groups(rival: EnsembleModel, groups: frozenset[str], path: str | Path) -> None:
+    """Raise unless a rival was trained on the groups of all batches, missing or not."""
+    if rival.groups != groups:
         raise InputError(
             f"{path} was trained on {len(rival.groups):,} groups, not on the "
-            f"{len(ensemble.groups):,} of the batches; delete it and run again"
+            f"{len(groups):,} of the batches; delete it and run again"
         )
 
 
@@ -87,7 +96,9 @@ def _chosen(compared: pl.DataFrame) -> str:
     return compared.filter("chosen")["candidate"].item()
 
 
-def _facts(ensemble: EnsembleModel, inputs: Mapping[str, Any], chosen: str) -> dict[str, Any]:
+def _facts(
+    inputs: Mapping[str, Any], chosen: str, missing: Sequence[str], groups: frozenset[str]
+) -> dict[str, Any]:
     """What the final model records of the run."""
     batches = read_tsv(inputs["manifest"])
     profile = read_json(inputs["profile"])
@@ -97,19 +108,20 @@ def _facts(ensemble: EnsembleModel, inputs: Mapping[str, Any], chosen: str) -> d
         "data_rows": profile["rows"],
         "data_groups": profile["groups"],
         "batches": batches.select("batch", "key", "genes", "rows").to_dicts(),
+        "missing_batches": list(missing),
         "sequence": profile.get("sequence"),
-        "trained_genes": trained_genes(ensemble, inputs.get("table")),
+        "trained_genes": trained_genes(groups, inputs.get("table")),
     }
 
 
-def trained_genes(model: EnsembleModel, table: str | Path | None) -> list[str] | None:
-    """Sorted ids of the genes whose group any batch was trained on.
+def trained_genes(groups: frozenset[str], table: str | Path | None) -> list[str] | None:
+    """Sorted ids of the genes of the training groups.
 
+    Those of a missing batch are among them: combiners and thresholds were learned from its rows.
     `table` is the file of a `gene_plan.gene_table`; without one the genes are not known: None.
     """
     if not table:
         return None
-    groups = model.groups
     return sorted(gene for gene, group in read_gene_groups(table).items() if group in groups)
 
 

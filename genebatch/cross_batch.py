@@ -32,6 +32,7 @@ def cross_batch_scores(
     use_weights: bool,
     threads: int,
     output: str | Path,
+    missing: Sequence[str] = (),
 ) -> None:
     """Score every training row by every batch's model, with boosters that never saw its group.
 
@@ -61,13 +62,15 @@ def cross_batch_scores(
         for each member and class the calibrated log-odds `{member}:{class}`, float32, and where
         batches are of similar groups the distance to each member's, `distance_{member}`. Rows in
         the order of the shards.
+    missing
+        Batches of the plan without a model. Their rows are scored by the others.
 
     Raises
     ------
     InputError
         If models, out-of-fold scores and data do not belong together.
     """
-    models = load_batches(inputs["models"], read_tsv(inputs["manifest"]), threads)
+    models = load_batches(inputs["models"], read_tsv(inputs["manifest"]), threads, missing)
     paths = dict(zip(models, inputs["out_of_fold"], strict=True))
     names = sorted(models)
     everyone = merge([models[name] for name in names], EQUAL, {})

@@ -58,7 +58,8 @@ def distil(
     """Train one student on the ensemble's probabilities mixed with the labels.
 
     The mix is chosen by leaving whole batches out: of the batches, dealt into at most `cv.n_splits`
-    parts, one part is left out with its groups and its models. The teacher is the ensemble of the
+    parts, one part is left out with its groups and its models (a batch that is missing in the
+    ensemble has groups only). The teacher is the ensemble of the
     other batches' models, its combiner learned anew on their rows, and every row gets its
     honest scores; so neither student nor teacher has seen a group that the student is judged on.
     The student that is kept learns from the honest probabilities of the whole ensemble.
@@ -87,7 +88,7 @@ def distil(
     names = [member.name for member in teacher.members]
     if len(names) < 2:
         raise InputError(
-            "a student needs the models of two batches or more, and the plan has one; take "
+            "a student needs the models of two batches or more, and there is one; take "
             "distilled out of ensemble.rivals and final, or lower batching.max_genes or "
             "batching.max_rows"
         )
@@ -128,13 +129,18 @@ def _judged(trial: Trial, data: Batch, place: np.ndarray, classes: list[str]) ->
 
 
 def _parts(plan: str | Path, names: Sequence[str], cv: Mapping[str, Any]) -> dict[str, int]:
-    """Batch to the part in which it is left out, parts of about equal rows."""
+    """Batch to the part in which it is left out, parts of about equal rows.
+
+    Batches without a model come last, one to each part in turn.
+    """
     genes = pl.read_parquet(plan, columns=["batch", "rows"]).drop_nulls("batch")
     rows = dict(genes.group_by("batch").agg(pl.col("rows").sum()).iter_rows())
     sizes = np.array([[rows[name], 1] for name in names])
     n_parts = min(cv["n_splits"], len(names))
     dealt = deal(names, sizes, np.ones(n_parts), cv["seed"], max_groups=-(-len(names) // n_parts))
-    return dict(zip(names, dealt.tolist(), strict=True))
+    parts = dict(zip(names, dealt.tolist(), strict=True))
+    absent = sorted(rows.keys() - parts.keys())
+    return parts | {name: number % n_parts for number, name in enumerate(absent)}
 
 
 def _group_parts(plan: str | Path, parts: Mapping[str, int], rows: pl.DataFrame) -> np.ndarray:
@@ -163,7 +169,9 @@ def _trials(
     for number in sorted(set(parts.values())):
         held = (place == number).all(axis=1)
         training = (place != number).all(axis=1)
-        outside = [row for row, name in enumerate(parts) if parts[name] != number]
+        outside = [
+            row for row, member in enumerate(teacher.members) if parts[member.name] != number
+        ]
         taught = _teach(inputs, teacher, outside, training, data, ensemble, learner)
         train, stop = stopping_split(data, training, len(classes), cv)
         for mix in mixes:

@@ -125,7 +125,7 @@ def evaluate(
     write_tsv(outputs["comparison"], compare(rows, metrics, resampled))
     write_tsv(outputs["corrections"], _corrections(rows, FINAL))
     predicted = probability_columns(classes, systems[FINAL], found.deviation)
-    write_parquet(outputs["predictions"], found.rows.hstack(predicted))
+    write_parquet(outputs["predictions"], found.rows.hstack(predicted), loaded.final.origin)
 
 
 def resample(rows: Rows, evaluation: Mapping[str, Any]) -> Resampled:

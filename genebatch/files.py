@@ -74,10 +74,12 @@ def write_tsv(path: str | os.PathLike, frame: "pl.DataFrame") -> None:
         frame.write_csv(temporary, separator="\t")
 
 
-def write_parquet(path: str | os.PathLike, frame: "pl.DataFrame") -> None:
-    """Write `frame` as Parquet, whole."""
+def write_parquet(
+    path: str | os.PathLike, frame: "pl.DataFrame", metadata: dict[str, str] | None = None
+) -> None:
+    """Write `frame` as Parquet, whole, with `metadata` of the file."""
     with whole(path) as temporary:
-        frame.write_parquet(temporary)
+        frame.write_parquet(temporary, metadata=metadata)
 
 
 def read_json(path: str | os.PathLike) -> Any:

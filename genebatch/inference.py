@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genebatch.files import InputError, whole
@@ -61,7 +60,7 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
         for frame in read_table(table, columns):
             part = predict_frame(model, frame, identity).to_arrow()
             if writer is None:
-                writer = pq.ParquetWriter(temporary, _with_origin(part.schema, model))
+                writer = pq.ParquetWriter(temporary, part.schema.with_metadata(model.origin))
             writer.write_table(part.cast(writer.schema))
             rows += part.num_rows
         if writer is None:
@@ -81,12 +80,3 @@ def predict_frame(model: EnsembleModel, frame: pl.DataFrame, identity: list[str]
     label = pl.Series("prediction", np.array(model.classes)[found.probability.argmax(axis=1)])
     columns = [label, *probability_columns(model.classes, found.probability, found.deviation)]
     return pl.DataFrame([*(frame[name] for name in identity), *columns])
-
-
-def _with_origin(schema: pa.Schema, model: EnsembleModel) -> pa.Schema:
-    """Record in the file which model made it."""
-    origin = {
-        "genebatch.members": ",".join(member.name for member in model.members),
-        "genebatch.data_digest": str(model.facts.get("data_digest", "")),
-    }
-    return schema.with_metadata(origin)

@@ -151,6 +151,20 @@ class EnsembleModel:
         return {group for member in self.members for group in member.groups}
 
     @property
+    def missing_batches(self) -> list[str]:
+        """Batches of the plan that had no model when the ensemble was put together."""
+        return self.facts.get("missing_batches", [])
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What a Parquet file of predictions records of the model that made them."""
+        return {
+            "genebatch.members": ",".join(member.name for member in self.members),
+            "genebatch.missing_batches": ",".join(self.missing_batches),
+            "genebatch.data_digest": str(self.facts.get("data_digest", "")),
+        }
+
+    @property
     def n_trees(self) -> int:
         """Trees of all members, which is what a prediction costs."""
         return sum(member.n_trees for member in self.members)

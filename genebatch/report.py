@@ -94,14 +94,17 @@ def write_report(
     systems = Systems(read_tsv(inputs["systems"]), combiner, final)
     n_batches = len(combiners["members"])
     left_out = n_batches - len(model.members) if final == "ensemble" else 0
+    absent = _missing_batches(model, inputs["manifest"])
+    partial = bool(left_out or absent) and final == "ensemble"
     _draw_evaluation(evaluation, outputs)
     _draw_systems(evaluation, systems, combiners, outputs)
     facts = {
         **_model_facts(model, inputs["model"]),
         "n_batches": n_batches,
         "left_out": left_out,
+        "absent": absent,
         # Members may share groups (batching.overlap), so their own rows do not add up.
-        "model_rows": None if left_out else profile["rows"] - evaluation.rows.height,
+        "model_rows": None if partial else profile["rows"] - evaluation.rows.height,
         **_evaluation_facts(evaluation),
         **_system_facts(systems, evaluation, n_batches),
         "choice": choice(read_tsv(inputs["candidates"]), config["final"]),
@@ -303,6 +306,12 @@ def _batch_lines(summaries: Sequence[str | Path], manifest: str | Path) -> list[
         extra = {"genes": groups[summary["batch"]], "means": means, "losses": losses}
         lines.append(summary | extra)
     return lines
+
+
+def _missing_batches(model: EnsembleModel, manifest: str | Path) -> list[dict[str, Any]]:
+    """Name, groups and rows of the batches that the ensemble goes without."""
+    lines = read_tsv(manifest).filter(pl.col("batch").is_in(model.missing_batches))
+    return lines.select("batch", "genes", "rows").to_dicts()
 
 
 def _coverage_facts(coverage: str | Path, times_held: str | Path) -> dict[str, Any]:

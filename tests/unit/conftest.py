@@ -83,10 +83,14 @@ def make_rows(n_groups: int = 24, seed: int = 0) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Run:
-    """The files of one run under `folder`; every method is one rule."""
+    """The files of one run under `folder`; every method is one rule.
+
+    The ensemble goes without the batches of the plan that `missing` names.
+    """
 
     folder: Path
     changes: dict[str, Any] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -102,7 +106,8 @@ class Run:
 
     @property
     def batches(self) -> list[str]:
-        return pl.read_csv(self.folder / "manifest.tsv", separator="\t")["batch"].to_list()
+        planned = pl.read_csv(self.folder / "manifest.tsv", separator="\t")["batch"]
+        return [batch for batch in planned if batch not in self.missing]
 
     def paths(self, batch: str = "") -> dict[str, Path]:
         names = ("profile.json", "genes.parquet", "test_groups.tsv", "features.json")
@@ -214,7 +219,7 @@ class Run:
         config, out = self.config, self.ensemble_files["scores"]
         inputs = self.plan_files() | self.batch_lists()
         parts = (config["dataset"], config["learner"]["use_weights"])
-        cross_batch.cross_batch_scores(inputs, *parts, threads=1, output=out)
+        cross_batch.cross_batch_scores(inputs, *parts, threads=1, output=out, missing=self.missing)
         return out
 
     def combine(self) -> None:
@@ -222,7 +227,7 @@ class Run:
         inputs = self.plan_files() | self.batch_lists() | {"scores": files["scores"]}
         parts = (config["ensemble"], config["learner"]["use_weights"])
         outputs = files | {"model": files["ensemble"]}
-        combining.combine_batches(inputs, *parts, outputs=outputs)
+        combining.combine_batches(inputs, *parts, outputs=outputs, missing=self.missing)
 
     def rival_files(self, name: str) -> dict[str, Path]:
         names = ("model.gbm", "honest.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")

@@ -27,8 +27,14 @@ def test_models_are_named_by_their_batch_and_not_by_their_place(models, manifest
 
 
 def test_missing_batch_is_named(models, manifest):
-    with pytest.raises(InputError, match="batches b001 are missing; run them again"):
+    with pytest.raises(InputError, match=r"batches b001 are missing; .*ensemble\.allow_missing"):
         load_batches(models[:1], manifest)
+
+
+def test_only_the_batches_that_are_known_to_be_missing_may_be(models, manifest):
+    assert list(load_batches(models[:1], manifest, missing=["b001"])) == ["b000"]
+    with pytest.raises(InputError, match="batches b000 are missing"):
+        load_batches(models[1:], manifest, missing=["b001"])
 
 
 def test_model_of_another_plan_is_refused(models, manifest):

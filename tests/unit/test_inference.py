@@ -96,6 +96,7 @@ def test_file_says_which_model_made_it(model, table, tmp_path):
     predict_table(model, table, tmp_path / "out.parquet")
     origin = pq.read_schema(tmp_path / "out.parquet").metadata
     assert origin[b"genebatch.members"] == b"b000,b001"
+    assert origin[b"genebatch.missing_batches"] == b""
     assert origin[b"genebatch.data_digest"] == model.facts["data_digest"].encode()
 
 

@@ -32,9 +32,17 @@ def test_weights_of_every_member_are_printed_by_class(inspected):
     assert "final model: ensemble\n" in printed
     # Two members, three classes, two trees each.
     assert "2 members of 5 batches, the others without weight, 12 trees in all\n" in printed
+    assert "missing" not in printed
     assert "combiner: stacked, intercepts 0/0/0\n" in printed
     lines = [line for line in printed.splitlines() if line.startswith("  b00")]
     assert [line.split("weights ")[1] for line in lines] == ["1/1/1", "0.5/0.5/0.5"]
+
+
+def test_missing_batches_are_named_and_not_taken_for_those_without_weight(inspected, monkeypatch):
+    monkeypatch.setitem(FACTS, "missing_batches", ["b003", "b004"])
+    printed = inspected()
+    assert "2 members of 3 batches, the others without weight" in printed
+    assert "not trained, and missing in the ensemble: b003, b004\n" in printed
 
 
 def test_a_single_model_has_no_combiner(inspected):

@@ -11,9 +11,10 @@ from pathlib import Path
 import polars as pl
 import psutil
 import pytest
-from test_pipeline import after_the_batches, everything_of
+from test_pipeline import BATCHES, after_the_batches, everything_of
 
 from genebatch.files import read_json
+from genebatch.model import load_model
 from running import REPOSITORY, Run, jobs
 
 pytestmark = pytest.mark.workflow
@@ -90,6 +91,41 @@ def test_killed_batch_says_so_and_is_repeated_alone(unfinished):
     assert "raise resources.mem_factor or lower batching.max_rows" in output
     assert not (unfinished.folder / RESULT).exists()
     assert unfinished.planned() == to_repeat()
+
+
+def test_ensemble_goes_without_a_failed_batch_and_the_rerun_trains_exactly_that(run):
+    shutil.rmtree(run.folder / "results/batches/b001")
+    output = run.fails(env=PLANTED)
+    assert "1 of 3 batches are not finished: b001." in output
+    assert "set ensemble.allow_missing to true" in output
+    whole = run.config
+    run.configure(whole | {"ensemble": whole["ensemble"] | {"allow_missing": True}})
+    output = run.ok()
+    assert jobs(output) == after_the_batches()
+    assert "1 of 3 batches have no model, and the ensemble goes without: b001" in output
+    model = load_model(run.folder / "results")
+    assert model.missing_batches == ["b001"]
+    assert [member.name for member in model.members] == ["b000", "b002"]
+    for name in ("predictions/new.parquet", "evaluation/predictions.parquet"):
+        told = pl.read_parquet_metadata(run.folder / "results" / name)
+        assert told["genebatch.missing_batches"] == "b001"
+    for name in ("report/index.html", "report/MODEL_CARD.md"):
+        assert "b001 (13 groups, " in (run.folder / "results" / name).read_text()
+    assert run.planned() == Counter()
+    run.configure(whole)
+    repeated = jobs(run.ok())
+    assert repeated == everything_of("b001") + after_the_batches()
+    assert load_model(run.folder / "results").missing_batches == []
+
+
+def test_nothing_is_left_out_before_a_batch_has_a_model(run):
+    """A run that begins with the key trains all batches, not none."""
+    for batch in BATCHES:
+        shutil.rmtree(run.folder / "results/batches" / batch)
+    ensemble = run.config["ensemble"] | {"allow_missing": True}
+    run.configure(run.config | {"ensemble": ensemble})
+    trained = {batch for rule, batch in run.planned() if rule == "train_batch"}
+    assert trained == set(BATCHES)
 
 
 def test_killed_run_leaves_nobody_writing_and_resumes(unfinished):

@@ -179,6 +179,7 @@ RERUNS = {
     "resources.mem_factor": (1.5, set()),
     "resources.runtime_factor": (2, set()),
     "learner.threads": (2, set()),
+    "ensemble.allow_missing": (True, set()),
 }
 
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
+from snakemake.logging import logger
 
 try:
     from genebatch import ALGORITHM
@@ -191,11 +192,52 @@ def manifest():
     return read_manifest(path, os.stat(path).st_mtime_ns)
 
 
-def per_batch(pattern):
-    """Input function: `pattern` for every batch."""
+def lacking(patterns, batches):
+    """The batches of which a file is not there."""
+    return [
+        batch
+        for batch in batches
+        if not all(os.path.exists(name.format(batch=batch)) for name in patterns)
+    ]
+
+
+@lru_cache(maxsize=4)
+def find_missing(path, mtime_ns):
+    """The batches of a plan that the ensemble goes without; none where none has a model yet.
+
+    Found once, so that the run and its report tell of the same ones, whatever is trained meanwhile.
+    """
+    batches = sorted(read_manifest(path, mtime_ns))
+    found = lacking(MEMBER_RESULTS, batches)
+    if len(found) in (0, len(batches)):
+        return []
+    if workflow.is_main_process:
+        logger.warning(
+            f"ensemble.allow_missing: {len(found)} of {len(batches)} batches have no model, and "
+            f"the ensemble goes without: {', '.join(found)}"
+        )
+    return found
+
+
+def missing_batches(wildcards):
+    """Batches that the ensemble goes without."""
+    if not config["ensemble"]["allow_missing"]:
+        return []
+    path = str(checkpoints.plan_batches.get().output.manifest)
+    return find_missing(path, os.stat(path).st_mtime_ns)
+
+
+def members(wildcards):
+    """Batches whose models make the ensemble."""
+    missing = missing_batches(wildcards)
+    return [batch for batch in sorted(manifest()) if batch not in missing]
+
+
+def per_member(pattern):
+    """Input function: `pattern` for every batch of the ensemble."""
 
     def inner(wildcards):
-        return expand(pattern, batch=sorted(manifest()))
+        return expand(pattern, batch=members(wildcards))
 
     return inner
 
@@ -428,11 +470,11 @@ plan_config = {
     },
     "explain": {"rows": config["explain"]["rows"]},
 }
-combiner_config = without("ensemble", "rivals", "distil_mix")
+combiner_config = without("ensemble", "rivals", "distil_mix", "allow_missing")
 # The report prints settings; those that only say where to run would redo it for nothing.
 report_config = {
     key: value for key, value in config.items() if key not in ("predict", "resources")
-} | {"learner": learner_config}
+} | {"learner": learner_config, "ensemble": without("ensemble", "allow_missing")}
 
 
 def built_genes(wildcards):
@@ -463,7 +505,7 @@ def usage_records(wildcards):
     per_job = expand(
         "results/usage/{name}_batch/{batch}.json",
         name=batch_rules,
-        batch=sorted(manifest()),
+        batch=members(wildcards),
     )
     whole_rules += ("describe_groups",) if SIMILARITY else ()
     if BUILT:
@@ -511,25 +553,37 @@ def print_closing_words():
 
 
 def print_unfinished_batches():
-    """After a failed run, say which batches are not finished: nothing is consolidated without."""
+    """After a failed run, say which batches are not finished, and what the next run does."""
     path = "results/batches/manifest.tsv"
     if not os.path.exists(path):
         return
     with open(path, newline="") as stream:
         batches = [row["batch"] for row in csv.DictReader(stream, delimiter="\t")]
-    unfinished = [
-        batch
-        for batch in batches
-        if not all(os.path.exists(name.format(batch=batch)) for name in BATCH_RESULTS)
-    ]
+    unfinished = lacking(BATCH_RESULTS, batches)
+    coming = (
+        "leaves out those without a model, and consolidates the others; to train all of them, set "
+        "ensemble.allow_missing to false."
+        if config["ensemble"]["allow_missing"]
+        else "repeats only what is missing, and then consolidates. To consolidate the others "
+        "first, set ensemble.allow_missing to true."
+    )
     if unfinished:
         print(
             f"{len(unfinished)} of {len(batches)} batches are not finished: "
-            f"{', '.join(unfinished)}. Their logs are logs/*/{{batch}}.log; the next run repeats "
-            "only what is missing, and then consolidates."
+            f"{', '.join(unfinished)}. Their logs are logs/*/{{batch}}.log; the next run {coming}"
         )
 
 
+# What says that a batch's model is there and was made from what is there.
+MEMBER_RESULTS = [
+    f"{BATCH_FILES}/{name}"
+    for name in (
+        "out_of_fold.parquet",
+        "uncalibrated.gbm",
+        "calibration.json",
+        "model.gbm",
+    )
+]
 BATCH_RESULTS = [
     f"{BATCH_FILES}/{name}"
     for name in (

@@ -1,8 +1,8 @@
 rule cross_batch_scores:
     input:
         unpack(similar_groups),
-        models=per_batch(f"{BATCH_FILES}/model.gbm"),
-        out_of_fold=per_batch(f"{BATCH_FILES}/out_of_fold.parquet"),
+        models=per_member(f"{BATCH_FILES}/model.gbm"),
+        out_of_fold=per_member(f"{BATCH_FILES}/out_of_fold.parquet"),
         manifest=ancient("results/batches/manifest.tsv"),
         plan=ancient("results/batches/genes.parquet"),
         profile=ancient("results/dataset/profile.json"),
@@ -23,6 +23,7 @@ rule cross_batch_scores:
         algorithm=ALGORITHM,
         dataset=row_config,
         use_weights=config["learner"]["use_weights"],
+        missing=missing_batches,
     script:
         "../scripts/cross_batch_scores.py"
 
@@ -30,7 +31,7 @@ rule cross_batch_scores:
 rule combine_batches:
     input:
         unpack(similar_groups),
-        models=per_batch(f"{BATCH_FILES}/model.gbm"),
+        models=per_member(f"{BATCH_FILES}/model.gbm"),
         manifest=ancient("results/batches/manifest.tsv"),
         plan=ancient("results/batches/genes.parquet"),
         scores="results/ensemble/cross_batch.parquet",
@@ -53,6 +54,7 @@ rule combine_batches:
         algorithm=ALGORITHM,
         ensemble=combiner_config,
         use_weights=config["learner"]["use_weights"],
+        missing=missing_batches,
     script:
         "../scripts/combine_batches.py"
 
@@ -133,6 +135,7 @@ rule consolidate:
         combined="results/ensemble/combined.parquet",
         # Known to follow the plan: params are then compared when the plan is known.
         manifest=ancient(planned("results/batches/manifest.tsv")),
+        plan=ancient(planned("results/batches/genes.parquet")),
         profile=watched("results/dataset/profile.json"),
     output:
         model="results/model/model_multiclass_all_genes.gbm",

@@ -6,7 +6,7 @@ rule write_report:
         manifest=ancient("results/batches/manifest.tsv"),
         coverage=ancient("results/batches/coverage.tsv"),
         times_held=ancient("results/batches/times_held.tsv"),
-        summaries=per_batch(f"{BATCH_FILES}/summary.json"),
+        summaries=per_member(f"{BATCH_FILES}/summary.json"),
         usage=usage_records,
         metrics="results/evaluation/metrics.tsv",
         systems="results/evaluation/systems.tsv",

@@ -10,4 +10,5 @@ with job(**declared(snakemake)):
         snakemake.params.ensemble,
         snakemake.params.use_weights,
         outputs=snakemake.output,
+        missing=snakemake.params.missing,
     )

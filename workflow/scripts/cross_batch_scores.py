@@ -11,4 +11,5 @@ with job(**declared(snakemake)):
         snakemake.params.use_weights,
         threads=snakemake.threads,
         output=snakemake.output.scores,
+        missing=snakemake.params.missing,
     )
