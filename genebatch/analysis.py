@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from genebatch.column_facts import ColumnFacts
 from genebatch.dataset import Roles, Shard, assign_roles, read_groups
-from genebatch.files import InputError, write_json, write_parquet
+from genebatch.files import InputError, first_names, unprintable, write_json, write_parquet
 from genebatch.scan import Problem, Scan
 from genebatch.tables import common_schema, find_shards, fingerprint, open_shard, record_batches
 
@@ -177,6 +177,14 @@ def _group_problems(scan: Scan, test_column: str | None) -> Iterator[Problem]:
         yield Problem(
             "error",
             f"{path}: column '{group}' is null in {count:,} rows; every row needs a group "
+            "(dataset.group)",
+        )
+    wrong = [name for name in scan.index if unprintable(name)]
+    if wrong:
+        yield Problem(
+            "error",
+            f"column '{group}' has {len(wrong):,} groups whose names are empty or have control "
+            f"characters such as tabs ({first_names(map(repr, wrong))}); rename them in the table "
             "(dataset.group)",
         )
     spread = sum(len(shards) > 1 for shards in scan.shards)

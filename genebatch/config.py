@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from genebatch.files import InputError
+from genebatch.files import InputError, unprintable
 
 # XGBoost parameters that are not the user's to pass on, and what to set in their place.
 OWNED = {
@@ -167,6 +167,7 @@ def _say(error: ValidationError) -> Iterator[str]:
 
 def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     """What a JSON Schema cannot say: keys that must agree with each other."""
+    yield from _braces(config)
     yield from _sequence_contradictions(config)
     dataset, test = config["dataset"], config["test"]
     classes = dataset["classes"]
@@ -174,6 +175,10 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield f"'dataset.null_label' is {dataset['null_label']!r}, not one of dataset.classes"
     if dataset["rest_class"] is not None and dataset["rest_class"] not in classes:
         yield f"'dataset.rest_class' is {dataset['rest_class']!r}, not one of dataset.classes"
+    for name in filter(unprintable, classes):
+        yield f"'dataset.classes' has {name!r}, which is empty or has control characters"
+    if "all" in classes:
+        yield "'dataset.classes' has 'all', which means every class in results; rename that label"
     single = [dataset[key] for key in ("group", "label", "weight", "position") if dataset[key]]
     columns = [*single, *(dataset["scores"] or {}).values()]
     for column in sorted({column for column in columns if columns.count(column) > 1}):
@@ -208,6 +213,23 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
             "'calibration.prevalence' is 'weights' but dataset.weight is null: name the column of "
             "weights there, or give a share for each of dataset.classes"
         )
+
+
+def _braces(config: dict[str, Any]) -> Iterator[str]:
+    """Paths of files that Snakemake would take for patterns."""
+    sequence = config["sequence"]
+    named = {"dataset.path": config["dataset"]["path"], "batching.keep": config["batching"]["keep"]}
+    named |= {f"sequence.{key}": sequence[key] for key in ("fasta", "genes", "groups")}
+    named |= {f"predict.tables.{name}": path for name, path in config["predict"]["tables"].items()}
+    named |= {f"call.sets.{name}": path for name, path in config["call"]["sets"].items()}
+    scores = sequence["scores"]
+    tracks = scores if isinstance(scores, dict) else {}
+    named["sequence.scores"] = None if tracks else scores
+    for strand, of_strand in tracks.items():
+        named |= {f"sequence.scores.{strand}.{site}": path for site, path in of_strand.items()}
+    for key, path in named.items():
+        if path is not None and set("{}") & set(path):
+            yield f"'{key}' is {path!r}: Snakemake takes braces for wildcards; rename it"
 
 
 def _ensemble_contradictions(config: dict[str, Any]) -> Iterator[str]:

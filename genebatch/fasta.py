@@ -45,9 +45,11 @@ class Fasta:
         self._index = ensure_index(self.path, key)
         try:
             self._file = pysam.FastaFile(
-                str(self.path),
-                filepath_index=str(self._index.fai),
-                filepath_index_compressed=str(self._index.gzi) if self._index.gzi else None,
+                str(self.path.absolute()),
+                filepath_index=str(self._index.fai.absolute()),
+                filepath_index_compressed=(
+                    str(self._index.gzi.absolute()) if self._index.gzi else None
+                ),
             )
         except (OSError, ValueError) as error:
             self._index.close()

@@ -121,10 +121,13 @@ def _check_length(path: Path, index: Index) -> None:
 def _make(path: Path, parts: list[Path], key: str) -> None:
     """Index a file by samtools and read what it says of it."""
     options = [
-        text for pair in zip(("--fai-idx", "--gzi-idx"), parts, strict=False) for text in pair
+        text
+        for name, part in zip(("--fai-idx", "--gzi-idx"), parts, strict=False)
+        for text in (name, str(part.absolute()))
     ]
+    # Of relative paths samtools takes some for options, and htslib some for addresses.
     done = subprocess.run(
-        [sys.executable, "-c", FAIDX, *map(str, options), str(path)],
+        [sys.executable, "-c", FAIDX, *options, str(path.absolute())],
         capture_output=True,
         text=True,
         check=False,

@@ -117,6 +117,11 @@ def digest(*parts: Any, length: int = 16) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
+def unprintable(name: str) -> bool:
+    """Whether a name could not stand in a line of a text table: empty, or with such as tabs."""
+    return not name or any(ord(character) < 32 or ord(character) == 127 for character in name)
+
+
 def first_names(names: Iterable[str]) -> str:
     """The first few of some names, for a message."""
     shown = list(islice(names, SHOWN + 1))

@@ -74,14 +74,15 @@ def _table(table: pl.DataFrame) -> list[str]:
     sides = [side for side in ("base", "model") if table[side].null_count() < table.height]
     kinds = table["weighted"].unique().sort().to_list()
     names = [f"{side}{' (weighted)' if kind else ''}" for kind in kinds for side in sides]
-    head = f"{'class':<14}{'metric':<19}" + "".join(f"{name:>20}" for name in names)
+    wide = max(14, *(len(name) + 2 for name in table["class"]))
+    head = f"{'class':<{wide}}{'metric':<19}" + "".join(f"{name:>20}" for name in names)
     lines = [head, "-" * len(head)]
     shown = table.filter(pl.col("metric").is_in(METRICS), pl.col("class") != "all")
     for (label, metric), part in shown.group_by("class", "metric", maintain_order=True):
         values = [
             part.filter(pl.col("weighted") == kind)[side].item() for kind in kinds for side in sides
         ]
-        lines.append(f"{label:<14}{metric:<19}" + "".join(f"{_number(v):>20}" for v in values))
+        lines.append(f"{label:<{wide}}{metric:<19}" + "".join(f"{_number(v):>20}" for v in values))
     lines.append("")
     lines += list(_differences(table))
     return lines

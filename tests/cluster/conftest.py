@@ -37,7 +37,7 @@ def finished(tmp_path_factory, slurm, local) -> tuple[Path, str]:
     """The folder of a run on the cluster, from data to report, and what it printed."""
     from test_cluster import SlurmRun
 
-    folder = tmp_path_factory.mktemp("cluster")
+    folder = tmp_path_factory.mktemp("cluster") / 'a "run" $(touch planted)'
     shutil.copytree(local / "data", folder / "data")
     run = SlurmRun(folder)
     run.configure(SMALL)

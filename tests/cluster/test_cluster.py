@@ -48,6 +48,16 @@ def test_run_on_two_nodes_predicts_what_a_local_run_predicts(finished, local):
         assert here.equals(there), name
 
 
+def test_nothing_in_the_path_of_a_folder_was_run(finished):
+    assert not list(finished[0].parent.rglob("planted"))
+
+
+def test_folder_that_jobs_elsewhere_cannot_be_started_from_is_refused(slurm, local, tmp_path):
+    run = SlurmRun(tmp_path / "it's a run")
+    shutil.copytree(local / "config", run.folder / "config")
+    assert "from a folder with a single quote in its path; move it" in run.fails()
+
+
 def test_batches_ran_side_by_side_within_the_memory_of_their_nodes(slurm, finished):
     found = slurm.jobs()
     batches = of_batches(found)

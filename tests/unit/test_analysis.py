@@ -1,6 +1,7 @@
 """What genebatch.analysis promises."""
 
 import json
+import re
 
 import polars as pl
 import pyarrow as pa
@@ -162,6 +163,13 @@ def test_a_data_set_without_rows_is_refused(table, refused):
 def test_rows_without_a_group_are_counted(table, refused):
     frame = set_cells(table(), "gene_id", [5, 6, 119], None)
     refused(frame, r"part-0\.parquet: column 'gene_id' is null in 3 rows.*dataset\.group")
+
+
+@pytest.mark.parametrize("name", ["", "two\tcells", "two\nlines", "nul\0"])
+def test_groups_whose_names_no_line_of_a_table_could_hold_are_refused(table, refused, name):
+    frame = set_cells(table(), "gene_id", [5, 6], name)
+    shown = re.escape(repr(name))
+    refused(frame, rf"column 'gene_id' has 1 groups whose names .*\({shown}\).*dataset\.group")
 
 
 def test_text_that_would_become_a_feature_is_named(table, refused):

@@ -151,6 +151,11 @@ def test_resolving_twice_changes_nothing():
         ({"dataset__classes": ["yes"]}, "'dataset.classes' is"),
         ({"dataset__classes": ["yes", "yes"]}, "'dataset.classes' is"),
         ({"dataset__classes": [0, 1]}, "'dataset.classes.0' is 0"),
+        ({"dataset__classes": ["yes", "a\tb"]}, "'dataset.classes' has 'a\\tb', which is empty or"),
+        ({"dataset__classes": ["yes", ""]}, "'dataset.classes' has '', which is empty or has"),
+        ({"dataset__classes": ["yes", "all"]}, "'dataset.classes' has 'all', which means every"),
+        ({"dataset__path": "da{t}a"}, "'dataset.path' is 'da{t}a': Snakemake takes braces"),
+        ({"predict__tables": {"new": "a}"}}, "'predict.tables.new' is 'a}': Snakemake takes"),
         ({"dataset": "data"}, "'dataset' is 'data'"),
         ({"batching__strategy": "random"}, "'batching.strategy' is 'random'"),
         ({"learner__device": "gpu"}, "'learner.device' is 'gpu'"),
@@ -277,6 +282,8 @@ def test_columns_of_a_built_table_can_be_left_out():
         ({"sequence__scores": "scores.tsv"}, "exactly one of them"),
         ({"dataset__path": "data"}, "'dataset.path' is 'data' but sequence.fasta builds the table"),
         ({"dataset__metadata": ["chrom"]}, "'dataset.metadata' is ['chrom']"),
+        ({"sequence__fasta": "{chrom}.fa"}, "'sequence.fasta' is '{chrom}.fa': Snakemake takes"),
+        ({"call__sets": {"few": "{x}.txt"}}, "'call.sets.few' is '{x}.txt': Snakemake takes"),
         ({"call__band": [0.5, 0.1]}, "'call.band' needs two rising numbers"),
         ({"call__sets": {"test": "all"}}, "'call.sets' is"),
         ({"features__families": ["colour"]}, "'features.families.0' is 'colour'"),
@@ -288,6 +295,13 @@ def test_a_mistake_about_the_genome_is_named_by_its_key(changes, message):
     with pytest.raises(InputError) as caught:
         config.resolve(genome_with(**changes))
     assert message in str(caught.value)
+
+
+def test_braces_in_the_path_of_a_track_are_named():
+    tracks = {s: {"donor": f"{s}_d.bw", "acceptor": f"{s}_a.bw"} for s in ("plus", "minus")}
+    tracks["minus"]["donor"] = "{d}.bw"
+    with pytest.raises(InputError, match=r"'sequence\.scores\.minus\.donor' is '\{d\}\.bw'"):
+        config.resolve(genome_with(sequence__scores=tracks, sequence__scorer=None))
 
 
 def test_bigwig_scores_need_both_strands():

@@ -72,6 +72,13 @@ def test_bgzip_and_windows_ends_are_read_alike(file, bgzip):
     assert codes(file(TEXT.replace("\n", "\r\n"), "crlf.fa"), "chr20", 0, 12, "+") == wanted
 
 
+@pytest.mark.parametrize("name", ["-o genome.fa", "it's [1] $(x).fa", "data:genome.fa"])
+def test_names_of_files_are_no_options_patterns_or_addresses(file, monkeypatch, name):
+    monkeypatch.chdir(file(name=name).parent)
+    assert codes(name, "chr20", 0, 12, "+") == codes(file(), "chr20", 0, 12, "+")
+    assert Path(f"{name}.fai").exists()
+
+
 def test_contigs_have_their_lengths_and_other_names(file):
     with Fasta(file()) as fasta:
         assert fasta.contigs == {"chr20": 12, "chrM": 3}

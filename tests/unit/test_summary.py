@@ -46,6 +46,16 @@ def chosen(tmp_path):
     return candidates(tmp_path / "candidates.tsv", "ensemble")
 
 
+def test_columns_stay_in_line_under_long_names(tmp_path, chosen):
+    rows = comparison(tmp_path / "c.tsv", 12, 0.1, 0.4)
+    name = "acceptor of a minor intron"
+    table = pl.read_csv(rows, separator="\t").with_columns(pl.lit(name).alias("class"))
+    table.write_csv(rows, separator="\t")
+    words = closing_words(rows, chosen, "model.gbm").splitlines()
+    head, line = (next(t for t in words if t.startswith(s)) for s in ("class", name))
+    assert head.index("metric") == line.index("average_precision")
+
+
 def test_closing_words_name_the_delivered_model_and_compare_it(tmp_path, chosen):
     rows = comparison(tmp_path / "c.tsv", 12, 0.1, 0.4)
     words = closing_words(rows, chosen, "model.gbm")

@@ -31,6 +31,18 @@ except ModuleNotFoundError as error:
 # Models that another major version of XGBoost boosted are not mixed with new ones either.
 ALGORITHM = f"{ALGORITHM}, XGBoost {version('xgboost').partition('.')[0]}"
 
+if {"{", "}"} & set(workflow.basedir):
+    raise WorkflowError(
+        f"the workflow lies in {workflow.basedir}: Snakemake takes braces for wildcards; move it"
+    )
+# A job's command line has them in single quotes that nothing inside of them is guarded against.
+for place in (workflow.basedir, os.getcwd()):
+    if "'" in place and not workflow.local_exec:
+        raise WorkflowError(
+            f"{place}: Snakemake cannot start jobs on other machines from a folder with a single "
+            "quote in its path; move it"
+        )
+
 try:
     resolved = resolve(dict(config))
 except InputError as error:
