@@ -1,6 +1,6 @@
 """What a finished run says last: where the model is, how it did, how to use it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -23,6 +23,7 @@ def closing_words(
     candidates: str | Path,
     model: str | Path,
     tracks: str | Path | None = None,
+    missing: Sequence[str] = (),
 ) -> str:
     """The test metrics beside the base scores, which model it is, and five lines that use it.
 
@@ -36,6 +37,8 @@ def closing_words(
         The model file.
     tracks
         `comparison.tsv` of the evaluation on complete tracks, where there is one.
+    missing
+        Batches that the ensemble goes without.
     """
     table = read_tsv(comparison)
     lines = ["", "Test groups, which no batch has seen:", ""]
@@ -43,6 +46,11 @@ def closing_words(
     if tracks is not None:
         lines += ["", "Every position of the test genes:", "", *_differences(read_tsv(tracks))]
     lines += ["", *_delivered(read_tsv(candidates))]
+    if missing:
+        lines += [
+            f"The ensemble goes without {', '.join(missing)}, as ensemble.allow_missing lets it; a "
+            "run without that key trains what is missing"
+        ]
     lines += ["", f"Model: {model}", "Report: results/report/index.html"]
     lines += [] if tracks is None else ["Calls: results/calls/test/calls.bed"]
     lines += [

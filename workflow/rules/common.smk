@@ -561,7 +561,11 @@ def print_closing_words():
             from genebatch.summary import closing_words
 
             tracks = "results/tracks/comparison.tsv" if BUILT else None
-            print(closing_words(comparison, candidates, model, tracks))
+            print(
+                closing_words(
+                    comparison, candidates, model, tracks, missing_batches(None)
+                )
+            )
 
 
 def print_unfinished_batches():
