@@ -1,13 +1,16 @@
-"""A private SLURM, and the same small run done locally."""
+"""A private SLURM with the record of what ran on it, and the same small run done locally."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from genebatch.files import write_tsv
 from genebatch.simulate import simulate
-from private_slurm import PrivateSlurm, unavailable
-from running import SMALL, Run
+from private_slurm import PrivateSlurm, SlurmJob, unavailable
+from running import REPOSITORY, SMALL, Run
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +21,26 @@ def slurm() -> PrivateSlurm:
         pytest.skip(reason)
     with PrivateSlurm(nodes=2, cpus=4, memory_mb=2_600) as cluster:
         yield cluster
+        record(cluster.jobs(), REPOSITORY / "benchmarks/cluster.tsv")
+
+
+def record(jobs: Sequence[SlurmJob], path: Path) -> None:
+    """Write the accounting of every attempt, a line each; `start` counts from the first."""
+    first = min(job.start for job in jobs)
+    table = pl.DataFrame(
+        {
+            "job": [job.number for job in jobs],
+            "rule": [job.name.removeprefix("rule_") for job in jobs],
+            "state": [job.state for job in jobs],
+            "steps": [",".join(job.steps) for job in jobs],
+            "asked_mb": [round(job.mem_mb) for job in jobs],
+            "asked_minutes": [job.minutes for job in jobs],
+            "node": [job.node for job in jobs],
+            "start_s": [round(job.start - first) for job in jobs],
+            "seconds": [round(job.end - job.start) for job in jobs],
+        }
+    )
+    write_tsv(path, table)
 
 
 @pytest.fixture(scope="session")

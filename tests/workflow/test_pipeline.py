@@ -253,6 +253,9 @@ def test_best_candidate_is_delivered(run):
         usage = pl.read_json(path)
         assert usage["peak_mb"].item() <= usage["declared_mb"].item(), path
     assert run.planned() == Counter()
+    mixed = SMALL["ensemble"] | {"rivals": RIVALS, "distil_mix": [0.7]}
+    run.configure({**SMALL, "ensemble": mixed, "final": "best"})
+    assert {rule for rule, _ in run.planned()} == {"distil", *AFTER_COMBINING}
 
 
 def test_run_by_similarity_finishes_with_every_training_gene_in_one_batch(run):

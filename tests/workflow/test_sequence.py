@@ -180,6 +180,31 @@ def test_another_scorer_scores_anew(run):
     assert run.planned()["score_genes", None] == 1
 
 
+@pytest.mark.parametrize(
+    ("section", "keys"), [("features", {"kmers": [3]}), ("sampling", {"seed": 8})]
+)
+def test_another_way_to_make_rows_builds_the_table_and_scores_nothing(run, section, keys):
+    config = run.config
+    run.configure(config | {section: config.get(section, {}) | keys})
+    rules = {rule for rule, _ in run.planned()}
+    assert {"build_dataset", "analyze_dataset", "plan_batches", "call_genes"} <= rules
+    assert "score_genes" not in rules
+
+
+@pytest.mark.parametrize(
+    ("keys", "sets", "more"),
+    [
+        ({"band": [0.05, 1.0]}, 1, set()),
+        ({"bigwig": True}, 2, {"evaluate_tracks", "write_report"}),
+    ],
+)
+def test_another_way_to_call_calls_what_it_is_for_and_trains_nothing(run, keys, sets, more):
+    change(run, "call", **keys)
+    planned = run.planned()
+    assert planned["call_genes", None] == sets
+    assert {rule for rule, _ in planned} == {"call_genes"} | more
+
+
 def test_a_share_to_rescore_calls_only_the_sets_that_it_is_for(run):
     change(run, "call", target_share=0.02)
     assert run.ok().count("rule call_genes:") == 1

@@ -1,26 +1,14 @@
-import csv
-import json
-import math
+# The config, and what rules read.
+
 import os
-from functools import lru_cache
 from importlib.metadata import version
 
-from snakemake.common.tbdstring import TBDString
-from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
-from snakemake.logging import logger
+from snakemake.exceptions import WorkflowError
 
 try:
     from genebatch import ALGORITHM
     from genebatch.config import resolve
-    from genebatch.data_size import data_size, groups_of
-    from genebatch.files import InputError, check_whole
-    from genebatch.resources import (
-        SCHEDULER_MB,
-        WHOLE_DATA_MB,
-        annotation_mb,
-        estimate_data_mb,
-        process_limit_mb,
-    )
+    from genebatch.files import InputError
     from genebatch.tables import find_shards, fingerprint
 except ModuleNotFoundError as error:
     raise WorkflowError(
@@ -94,20 +82,6 @@ ROW_KEYS = ("group", "label", "classes", "null_label", "rest_class", "scores", "
 ROW_KEYS += ("position",)
 
 
-def memory_limit_mb():
-    """Memory of the run in MB: the lesser of the config's and the run's cap, else what is there."""
-    cap = workflow.global_resources.get("mem_mb")
-    given = [config["resources"]["memory_mb"], None if cap is None else cap.value]
-    given = [limit for limit in given if limit is not None]
-    return min(given) if given else int(0.9 * process_limit_mb()[0])
-
-
-# Without a cap Snakemake starts every job at once, whatever memory they declare.
-if workflow.is_main_process and workflow.local_exec:
-    if "mem_mb" not in workflow.global_resources:
-        workflow.register_resource("mem_mb", memory_limit_mb())
-
-
 def files_of(path, key):
     """The files of a table; errors name the config key."""
     try:
@@ -172,104 +146,6 @@ def call_config(wildcards):
     return without("call", "sets")
 
 
-def refuse_cut(path):
-    """Refuse a file that is read before any job starts and was cut off."""
-    try:
-        check_whole([path])
-    except InputError as error:
-        raise WorkflowError(str(error))
-
-
-def check_plan(path, whole):
-    """Refuse a file of the plan that an earlier version wrote."""
-    if not whole:
-        raise WorkflowError(
-            f"{path} lacks what this version of genebatch plans; run again with --forcerun "
-            "plan_batches (finished batches stay)"
-        )
-
-
-@lru_cache(maxsize=4)
-def read_manifest(path, mtime_ns):
-    refuse_cut(path)
-    with open(path, newline="") as stream:
-        reader = csv.DictReader(stream, delimiter="\t")
-        check_plan(path, "minutes_diagnose_batch" in (reader.fieldnames or ()))
-        return {row["batch"]: row for row in reader}
-
-
-def manifest():
-    """Rows of the plan's manifest by batch; only there once the checkpoint is through."""
-    path = str(checkpoints.plan_batches.get().output.manifest)
-    return read_manifest(path, os.stat(path).st_mtime_ns)
-
-
-def lacking(patterns, batches):
-    """The batches of which a file is not there."""
-    return [
-        batch
-        for batch in batches
-        if not all(os.path.exists(name.format(batch=batch)) for name in patterns)
-    ]
-
-
-@lru_cache(maxsize=4)
-def find_missing(path, mtime_ns):
-    """The batches of a plan that the ensemble goes without; none where none has a model yet.
-
-    Found once, so that the run and its report tell of the same ones, whatever is trained meanwhile.
-    """
-    batches = sorted(read_manifest(path, mtime_ns))
-    found = lacking(MEMBER_RESULTS, batches)
-    if len(found) in (0, len(batches)):
-        return []
-    if workflow.is_main_process:
-        logger.warning(
-            f"ensemble.allow_missing: {len(found)} of {len(batches)} batches have no model, and "
-            f"the ensemble goes without: {', '.join(found)}"
-        )
-    return found
-
-
-def missing_batches(wildcards):
-    """Batches that the ensemble goes without."""
-    if not config["ensemble"]["allow_missing"]:
-        return []
-    path = str(checkpoints.plan_batches.get().output.manifest)
-    return find_missing(path, os.stat(path).st_mtime_ns)
-
-
-def members(wildcards):
-    """Batches whose models make the ensemble."""
-    missing = missing_batches(wildcards)
-    return [batch for batch in sorted(manifest()) if batch not in missing]
-
-
-def per_member(pattern):
-    """Input function: `pattern` for every batch of the ensemble."""
-
-    def inner(wildcards):
-        return expand(pattern, batch=members(wildcards))
-
-    return inner
-
-
-def planned(path):
-    """Input function: a file of the plan, once the checkpoint is through."""
-
-    def inner(wildcards):
-        checkpoints.plan_batches.get()
-        return path
-
-    return inner
-
-
-def similar_groups(wildcards):
-    """What rows are routed by, where batches are of similar groups."""
-    described = {"similarity": "results/dataset/similarity.json"} if SIMILARITY else {}
-    return described | group_features(wildcards)
-
-
 def trained_rivals():
     """The models beside the ensemble that this run trains."""
     wanted = {config["final"]} - {"ensemble", "best"}
@@ -288,148 +164,10 @@ def rivals_of_the_final_model(wildcards):
     return rival_models(wildcards) | honest
 
 
-def batch_key(wildcards):
-    """Digest of the rows, folds and features of a batch.
-
-    Takes wildcards only: a params function of input is ignored by the rerun trigger.
-    """
-    return manifest()[wildcards.batch]["key"]
-
-
-def plan_keys(wildcards):
-    """Batches and their keys: what consolidation depends on in the manifest."""
-    return {batch: row["key"] for batch, row in manifest().items()}
-
-
-def batch_memory(rule_name):
-    """Resource function: a batch rule's estimate from the manifest."""
-
-    def inner(wildcards, threads, attempt):
-        row = manifest()[wildcards.batch]
-        further = (threads - 1) * float(row["thread_mb"])
-        return scaled(float(row[f"mem_mb_{rule_name}"]) + further, attempt)
-
-    return inner
-
-
-def batch_runtime(rule_name):
-    """Resource function: minutes that a batch rule may take, from the manifest."""
-
-    def inner(wildcards, attempt):
-        row = manifest()[wildcards.batch]
-        return longer(float(row[f"minutes_{rule_name}"]), attempt)
-
-    return inner
-
-
-def planned_memory(rule_name):
-    """Resource function: the plan's estimate of a rule about all batches.
-
-    Before the plan it is not known: a dry run then prints `<TBD>`. Snakemake asks again before it
-    starts a job.
-    """
-
-    def inner(wildcards, threads, attempt):
-        needs = planned_needs()
-        if needs is None:
-            return TBDString()
-        return scaled(needs[rule_name] + (threads - 1) * needs["thread"], attempt)
-
-    return inner
-
-
-def planned_runtime(rule_name):
-    """Resource function: minutes that a rule about all batches may take, as `planned_memory`."""
-
-    def inner(wildcards, attempt):
-        needs = planned_needs()
-        return (
-            TBDString()
-            if needs is None
-            else longer(needs["minutes"][rule_name], attempt)
-        )
-
-    return inner
-
-
-def planned_needs():
-    """What the plan says of the rules about all batches; None before there is one."""
-    try:
-        path = str(checkpoints.plan_batches.get().output.memory)
-    except IncompleteCheckpointException:
-        return None
-    refuse_cut(path)
-    with open(path) as stream:
-        needs = json.load(stream)
-    check_plan(path, "minutes" in needs)
-    return needs
-
-
-@lru_cache(maxsize=4)
-def read_size(files):
-    """Size of the data set; `files` are its shards with what tells that one has changed."""
-    return data_size([path for path, *_ in files])
-
-
-def data_memory(rule_name):
-    """Resource function: the estimate of a rule about the data set, from the footers of its files.
-
-    While shards are yet to be built or groups to be counted, a dry run prints `<TBD>`; Snakemake
-    asks again before it starts a job.
-    """
-
-    def inner(wildcards, threads, attempt):
-        paths = shards(wildcards)
-        counted = [] if rule_name == "analyze_dataset" else [GENES]
-        if not all(os.path.exists(path) for path in [*paths, *counted]):
-            return TBDString()
-        found = [(path, os.stat(path)) for path in paths]
-        size = read_size(tuple((p, s.st_size, s.st_mtime_ns) for p, s in found))
-        data = size._replace(
-            groups=sum(map(groups_of, counted)),
-            screened=config["screen"]["max_rows"],
-            threads=threads,
-        )
-        return scaled(estimate_data_mb(rule_name, data), attempt)
-
-    return inner
-
-
-def whole_memory(rule_name, *annotations):
-    """Resource function: the estimate of a rule that is not about one batch.
-
-    Gene models that it reads add to it.
-    """
-
-    def inner(wildcards, attempt):
-        read = sum(annotation_mb(path) for path in annotations)
-        return scaled(WHOLE_DATA_MB[rule_name] + read, attempt)
-
-    return inner
-
-
-def scaled(estimate_mb, attempt):
-    """An estimate in MB times mem_factor; on a cluster with Snakemake's own share, and growing.
-
-    Retries never grow locally: the scheduler goes on counting what the first attempt declared.
-    """
-    needed = estimate_mb * config["resources"]["mem_factor"]
-    if workflow.local_exec and not workflow.remote_exec:
-        return math.ceil(needed)
-    return math.ceil((needed + SCHEDULER_MB) * 1.5 ** (attempt - 1))
-
-
-def longer(minutes, attempt):
-    """Minutes times runtime_factor, and growing, as a job may have been cut off for its time."""
-    return math.ceil(
-        minutes * config["resources"]["runtime_factor"] * 1.5 ** (attempt - 1)
-    )
-
-
-def planning_budget(wildcards):
-    """What an estimate may be at most, in MB; a resource, since another machine's limit must
-    not plan the batches anew."""
-    return int(memory_limit_mb() / config["resources"]["mem_factor"])
+def similar_groups(wildcards):
+    """What rows are routed by, where batches are of similar groups."""
+    described = {"similarity": "results/dataset/similarity.json"} if SIMILARITY else {}
+    return described | group_features(wildcards)
 
 
 def predictions():
@@ -483,9 +221,11 @@ plan_config = {
     "explain": {"rows": config["explain"]["rows"]},
 }
 combiner_config = without("ensemble", "rivals", "distil_mix", "allow_missing")
-# The report prints settings; those that only say where to run would redo it for nothing.
+# The report prints settings; those that it does not print would redo it for nothing.
 report_config = {
-    key: value for key, value in config.items() if key not in ("predict", "resources")
+    key: value
+    for key, value in config.items()
+    if key not in ("predict", "resources", "call")
 } | {"learner": learner_config, "ensemble": without("ensemble", "allow_missing")}
 
 
@@ -499,178 +239,3 @@ def track_results(wildcards):
     names = ("comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json")
     files = {f"tracks_{name.split('.')[0]}": f"results/tracks/{name}" for name in names}
     return files | {"tracks_figure": "results/tracks/pr.png"} if BUILT else {}
-
-
-def usage_records(wildcards):
-    """Memory and time of every job before the report."""
-    batch_rules = ("cross_validate", "train", "calibrate", "explain", "diagnose")
-    whole_rules = ("analyze_dataset", "screen_features", "plan_batches")
-    whole_rules += (
-        "cross_batch_scores",
-        "combine_batches",
-        "rank_groups",
-        "consolidate",
-        "estimate",
-        "evaluate",
-    )
-    whole_rules += tuple(RIVAL_RULES[name] for name in trained_rivals())
-    per_job = expand(
-        "results/usage/{name}_batch/{batch}.json",
-        name=batch_rules,
-        batch=members(wildcards),
-    )
-    whole_rules += ("describe_groups",) if SIMILARITY else ()
-    if BUILT:
-        whole_rules += ("build_dataset", "evaluate_tracks")
-        whole_rules += ("score_genes",) if SEQUENCE["scorer"] else ()
-        per_job.append("results/usage/call_genes/test.json")
-    return per_job + expand("results/usage/{name}/all.json", name=whole_rules)
-
-
-def batch_figure(name):
-    """A figure of a batch, listed in Snakemake's report."""
-    return report(
-        f"{BATCH_FILES}/figures/{name}.png",
-        caption="../report/batch_figure.rst",
-        category="Batches",
-        subcategory="{batch}",
-        labels={"batch": "{batch}", "figure": name},
-    )
-
-
-def evaluation_figure(name):
-    """A figure of the finished model on test groups, listed in Snakemake's report."""
-    return report(
-        f"results/evaluation/figures/{name}.png",
-        caption="../report/evaluation_figure.rst",
-        category="Evaluation",
-        labels={"figure": name},
-    )
-
-
-def print_closing_words():
-    """Say where the model is and how it did, if the evaluation is of that model."""
-    comparison = "results/evaluation/comparison.tsv"
-    model = "results/model/model_multiclass_all_genes.gbm"
-    candidates = "results/model/candidates.tsv"
-    older = (model, candidates, "results/dataset/test_groups.tsv")
-    if all(os.path.exists(path) for path in (comparison, *older)):
-        if os.path.getmtime(comparison) >= max(
-            os.path.getmtime(path) for path in older
-        ):
-            from genebatch.summary import closing_words
-
-            tracks = "results/tracks/comparison.tsv" if BUILT else None
-            print(
-                closing_words(
-                    comparison, candidates, model, tracks, missing_batches(None)
-                )
-            )
-
-
-def print_unfinished_batches():
-    """After a failed run, say which batches are not finished, and what the next run does."""
-    path = "results/batches/manifest.tsv"
-    if not os.path.exists(path):
-        return
-    with open(path, newline="") as stream:
-        batches = [row["batch"] for row in csv.DictReader(stream, delimiter="\t")]
-    unfinished = lacking(BATCH_RESULTS, batches)
-    coming = (
-        "leaves out those without a model, and consolidates the others; to train all of them, set "
-        "ensemble.allow_missing to false."
-        if config["ensemble"]["allow_missing"]
-        else "repeats only what is missing, and then consolidates. To consolidate the others "
-        "first, set ensemble.allow_missing to true."
-    )
-    if unfinished:
-        print(
-            f"{len(unfinished)} of {len(batches)} batches are not finished: "
-            f"{', '.join(unfinished)}. Their logs are logs/*/{{batch}}.log; the next run {coming}"
-        )
-
-
-# What says that a batch's model is there and was made from what is there.
-MEMBER_RESULTS = [
-    f"{BATCH_FILES}/{name}"
-    for name in (
-        "out_of_fold.parquet",
-        "uncalibrated.gbm",
-        "calibration.json",
-        "model.gbm",
-    )
-]
-BATCH_RESULTS = [
-    f"{BATCH_FILES}/{name}"
-    for name in (
-        "out_of_fold.parquet",
-        "folds.tsv",
-        "metrics.tsv",
-        "learning_curves.parquet",
-        "folds.gbm",
-        "uncalibrated.gbm",
-        "calibration.json",
-        "model.gbm",
-        "shap.parquet",
-        "sample.parquet",
-        "importance.tsv",
-        "families.tsv",
-        "summary.json",
-    )
-]
-BATCH_RESULTS += [f"{BATCH_FILES}/figures/{name}.png" for name in BATCH_FIGURES]
-
-
-def results_of_the_whole():
-    """What is not about one batch; listed one by one, so that a deleted file is made again."""
-    names = {
-        "dataset": ["profile.json", "genes.parquet", "test_groups.tsv"],
-        "features": ["features.json", "screen.tsv"],
-        "batches": [
-            "manifest.tsv",
-            "genes.parquet",
-            "coverage.tsv",
-            "times_held.tsv",
-            "memory.json",
-        ],
-        "ensemble": [
-            "cross_batch.parquet",
-            "combined.parquet",
-            "combiners.json",
-            "model.gbm",
-            "estimate.tsv",
-            "ranks.tsv",
-        ],
-        "ensemble/figures": ["ranks.png"],
-        "model": [
-            "model_multiclass_all_genes.gbm",
-            "model_multiclass_all_genes.pkl",
-            "thresholds.tsv",
-            "candidates.tsv",
-        ],
-        "evaluation": [
-            "metrics.tsv",
-            "systems.tsv",
-            "comparison.tsv",
-            "corrections.tsv",
-            "predictions.parquet",
-        ],
-        "evaluation/figures": [f"{name}.png" for name in EVALUATION_FIGURES],
-        "report": ["index.html", "MODEL_CARD.md"],
-    }
-    if SIMILARITY:
-        names["dataset"] += ["group_features.parquet", "similarity.json"]
-    if BUILT:
-        names["table"] = ["genes.tsv"]
-        names["tracks"] = [
-            "comparison.tsv",
-            "corrections.tsv",
-            "hybrid.tsv",
-            "summary.json",
-            "pr.png",
-        ]
-        for calls in ("test", *config["call"]["sets"]):
-            names[f"calls/{calls}"] = ["positions.parquet", "calls.bed", "coverage.tsv"]
-    return [
-        f"results/{folder}/{name}" for folder, files in names.items() for name in files
-    ]
