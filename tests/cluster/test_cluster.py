@@ -52,6 +52,11 @@ def test_nothing_in_the_path_of_a_folder_was_run(finished):
     assert not list(finished[0].parent.rglob("planted"))
 
 
+def test_memory_where_the_run_is_caps_no_jobs_elsewhere(finished):
+    assert "Provided remote nodes" in finished[1]
+    assert "Provided resources" not in finished[1]
+
+
 def test_folder_that_jobs_elsewhere_cannot_be_started_from_is_refused(slurm, local, tmp_path):
     run = SlurmRun(tmp_path / "it's a run")
     shutil.copytree(local / "config", run.folder / "config")

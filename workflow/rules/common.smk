@@ -19,13 +19,16 @@ except ModuleNotFoundError as error:
 # Models that another major version of XGBoost boosted are not mixed with new ones either.
 ALGORITHM = f"{ALGORITHM}, XGBoost {version('xgboost').partition('.')[0]}"
 
+# Which executor it will be is not known yet, but only one for other machines counts jobs.
+LOCAL = workflow.resource_settings.nodes is None
+
 if {"{", "}"} & set(workflow.basedir):
     raise WorkflowError(
         f"the workflow lies in {workflow.basedir}: Snakemake takes braces for wildcards; move it"
     )
 # A job's command line has them in single quotes that nothing inside of them is guarded against.
 for place in (workflow.basedir, os.getcwd()):
-    if "'" in place and not workflow.local_exec:
+    if "'" in place and not LOCAL:
         raise WorkflowError(
             f"{place}: Snakemake cannot start jobs on other machines from a folder with a single "
             "quote in its path; move it"

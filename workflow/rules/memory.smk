@@ -26,8 +26,9 @@ def memory_limit_mb():
     return min(given) if given else int(0.9 * process_limit_mb()[0])
 
 
-# Without a cap Snakemake starts every job at once, whatever memory they declare.
-if workflow.is_main_process and workflow.local_exec:
+# Without a cap Snakemake starts every job at once, whatever memory they declare; on a cluster that
+# is for the cluster to say.
+if workflow.is_main_process and LOCAL:
     if "mem_mb" not in workflow.global_resources:
         workflow.register_resource("mem_mb", memory_limit_mb())
 
