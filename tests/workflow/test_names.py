@@ -50,7 +50,9 @@ def awkward(tmp_path_factory, example_data) -> Run:
         "scores": {CLASSES[name]: column for name, column in SMALL["dataset"]["scores"].items()},
     }
     run = Run(folder)
-    run.configure({**SMALL, "dataset": dataset, "predict": {"tables": {"new": NEW}}})
+    one_batch = SMALL["batching"] | {"max_genes": 48}
+    predict = {"tables": {"new": NEW}}
+    run.configure({**SMALL, "dataset": dataset, "batching": one_batch, "predict": predict})
     run.ok()
     return run
 
