@@ -1,6 +1,6 @@
 """What a finished run says last: where the model is, how it did, how to use it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -23,7 +23,7 @@ def closing_words(
     candidates: str | Path,
     model: str | Path,
     tracks: str | Path | None = None,
-    missing: Sequence[str] = (),
+    predictions: str | Path | None = None,
 ) -> str:
     """The test metrics beside the base scores, which model it is, and five lines that use it.
 
@@ -37,8 +37,8 @@ def closing_words(
         The model file.
     tracks
         `comparison.tsv` of the evaluation on complete tracks, where there is one.
-    missing
-        Batches that the ensemble goes without.
+    predictions
+        `predictions.parquet` of the evaluation, which knows what the ensemble goes without.
     """
     table = read_tsv(comparison)
     lines = ["", "Test groups, which no batch has seen:", ""]
@@ -46,9 +46,10 @@ def closing_words(
     if tracks is not None:
         lines += ["", "Every position of the test genes:", "", *_differences(read_tsv(tracks))]
     lines += ["", *_delivered(read_tsv(candidates))]
+    missing = "" if predictions is None else _missing(predictions)
     if missing:
         lines += [
-            f"The ensemble goes without {', '.join(missing)}, as ensemble.allow_missing lets it; a "
+            f"The ensemble goes without {missing}, as ensemble.allow_missing lets it; a "
             "run without that key trains what is missing"
         ]
     lines += ["", f"Model: {model}", "Report: results/report/index.html"]
@@ -63,6 +64,13 @@ def closing_words(
         "",
     ]
     return "\n".join(lines)
+
+
+def _missing(predictions: str | Path) -> str:
+    """The batches that the ensemble of the evaluated model goes without, by commas."""
+    # Those of versions before `EnsembleModel.origin` record nothing.
+    found = pl.read_parquet_metadata(predictions).get("genebatch.missing_batches", "")
+    return found.replace(",", ", ")
 
 
 def _delivered(candidates: pl.DataFrame) -> Iterator[str]:

@@ -46,6 +46,19 @@ def chosen(tmp_path):
     return candidates(tmp_path / "candidates.tsv", "ensemble")
 
 
+def test_batches_that_the_evaluated_model_goes_without_are_named(tmp_path, chosen):
+    rows = comparison(tmp_path / "c.tsv", 12, 0.1, 0.4)
+    predictions = tmp_path / "predictions.parquet"
+    for names, said in (("b001,b004", True), ("", False)):
+        origin = {"genebatch.missing_batches": names}
+        pl.DataFrame({"group": ["g"]}).write_parquet(predictions, metadata=origin)
+        words = closing_words(rows, chosen, "model.gbm", predictions=predictions)
+        assert ("The ensemble goes without b001, b004, as ensemble.allow_missing" in words) == said
+    pl.DataFrame({"group": ["g"]}).write_parquet(predictions)  # of an earlier version
+    words = closing_words(rows, chosen, "model.gbm", predictions=predictions)
+    assert "goes without" not in words
+
+
 def test_columns_stay_in_line_under_long_names(tmp_path, chosen):
     rows = comparison(tmp_path / "c.tsv", 12, 0.1, 0.4)
     name = "acceptor of a minor intron"

@@ -115,6 +115,8 @@ def test_ensemble_goes_without_a_failed_batch_and_the_rerun_trains_exactly_that(
     for name in ("report/index.html", "report/MODEL_CARD.md"):
         assert "b001 (13 groups, " in (run.folder / "results" / name).read_text()
     assert run.planned() == Counter()
+    # A run whose jobs come before the plan ends in order as well.
+    assert jobs(run.ok("--forcerun", "analyze_dataset", "--", "results/dataset/profile.json"))
     run.configure(whole)
     repeated = jobs(run.ok())
     assert repeated == everything_of("b001") + after_the_batches()

@@ -146,19 +146,16 @@ def print_closing_words():
     comparison = "results/evaluation/comparison.tsv"
     model = "results/model/model_multiclass_all_genes.gbm"
     candidates = "results/model/candidates.tsv"
+    predictions = "results/evaluation/predictions.parquet"
     older = (model, candidates, "results/dataset/test_groups.tsv")
-    if all(os.path.exists(path) for path in (comparison, *older)):
+    if all(os.path.exists(path) for path in (comparison, predictions, *older)):
         if os.path.getmtime(comparison) >= max(
             os.path.getmtime(path) for path in older
         ):
             from genebatch.summary import closing_words
 
             tracks = "results/tracks/comparison.tsv" if BUILT else None
-            print(
-                closing_words(
-                    comparison, candidates, model, tracks, missing_batches(None)
-                )
-            )
+            print(closing_words(comparison, candidates, model, tracks, predictions))
 
 
 def print_unfinished_batches():
