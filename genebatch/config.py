@@ -12,6 +12,9 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from genebatch.files import InputError, unprintable
 
+# Keys whose values are paths, or paths by name.
+PATHS = ("dataset.path", "batching.keep", "sequence.fasta", "sequence.genes", "sequence.groups")
+PATHS += ("sequence.scores", "predict.tables", "call.sets")
 # XGBoost parameters that are not the user's to pass on, and what to set in their place.
 OWNED = {
     "objective": "one booster tells each of dataset.classes from the rest",
@@ -217,19 +220,17 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
 
 def _braces(config: dict[str, Any]) -> Iterator[str]:
     """Paths of files that Snakemake would take for patterns."""
-    sequence = config["sequence"]
-    named = {"dataset.path": config["dataset"]["path"], "batching.keep": config["batching"]["keep"]}
-    named |= {f"sequence.{key}": sequence[key] for key in ("fasta", "genes", "groups")}
-    named |= {f"predict.tables.{name}": path for name, path in config["predict"]["tables"].items()}
-    named |= {f"call.sets.{name}": path for name, path in config["call"]["sets"].items()}
-    scores = sequence["scores"]
-    tracks = scores if isinstance(scores, dict) else {}
-    named["sequence.scores"] = None if tracks else scores
-    for strand, of_strand in tracks.items():
-        named |= {f"sequence.scores.{strand}.{site}": path for site, path in of_strand.items()}
-    for key, path in named.items():
-        if path is not None and set("{}") & set(path):
-            yield f"'{key}' is {path!r}: Snakemake takes braces for wildcards; rename it"
+    for key in PATHS:
+        section, name = key.split(".")
+        yield from _braces_in(key, config[section][name])
+
+
+def _braces_in(key: str, value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _braces_in(_join(key, name), inner)
+    elif value is not None and set("{}") & set(value):
+        yield f"'{key}' is {value!r}: Snakemake takes braces for wildcards; rename it"
 
 
 def _ensemble_contradictions(config: dict[str, Any]) -> Iterator[str]:

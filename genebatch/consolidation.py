@@ -41,9 +41,9 @@ def consolidate(
     inputs
         Paths `ensemble` and `combined` (of `combining.combine_batches`); `manifest` and `plan`
         (the plan's batches and genes) and `profile` (of the data set, whose digest the model
-        records); where they were trained
-        `single`, `single_honest`, `distilled` and `distilled_honest`; for a built table also
-        `table` (its genes), from which the model knows the genes it was trained on.
+        records); where they were trained `single`, `single_honest`, `distilled` and
+        `distilled_honest`; for a built table also `table` (its genes), from which the model knows
+        the genes it was trained on.
     final, prevalence
         From the config.
     outputs

@@ -82,17 +82,22 @@ def test_model_names_it_beside_all_batches_of_the_plan(partial, plan):
     assert [line["batch"] for line in facts["batches"]] == ["b000", "b001", MISSING]
 
 
+def consolidated(partial, folder, **changes):
+    """The delivered model from other inputs."""
+    inputs = partial.paths() | partial.ensemble_files | changes
+    names = ("model.gbm", "pickle.pkl", "thresholds.tsv", "candidates.tsv")
+    outputs = {name.split(".")[0]: folder / name for name in names}
+    consolidate(inputs, "ensemble", None, outputs)
+    return load_model(outputs["model"])
+
+
 def test_its_genes_count_as_trained_on(partial, plan, tmp_path):
     """Combiners and thresholds were learned from their rows."""
     groups = pl.read_parquet(partial.paths()["genes"])["group"].cast(pl.String)
     table = pl.DataFrame({"gene_id": groups, "group": groups})
     table.write_csv(tmp_path / "genes.tsv", separator="\t")
-    inputs = partial.paths() | partial.ensemble_files | {"table": tmp_path / "genes.tsv"}
-    names = ("model.gbm", "pickle.pkl", "thresholds.tsv", "candidates.tsv")
-    outputs = {name.split(".")[0]: tmp_path / name for name in names}
-    consolidate(inputs, "ensemble", None, outputs)
-    trained = load_model(outputs["model"]).facts["trained_genes"]
-    assert trained == sorted(plan["group"].unique())
+    model = consolidated(partial, tmp_path, table=tmp_path / "genes.tsv")
+    assert model.facts["trained_genes"] == sorted(plan["group"].unique())
 
 
 def test_student_learns_from_its_rows_and_is_judged_on_them(partial, plan, its_groups):
@@ -107,14 +112,10 @@ def test_rival_of_fewer_groups_than_the_plan_is_still_refused(partial, its_group
     single = load_model(partial.rival_files("single")["model"])
     (member,) = single.members
     fewer = tuple(sorted(set(member.groups) - its_groups))
-    files = partial.rival_files("single")
-    kept = files["model"].read_bytes()
-    replace(single, members=(member._replace(groups=fewer),)).save(files["model"])
-    try:
-        with pytest.raises(InputError, match=f"was trained on {len(fewer)} groups, not on the"):
-            partial.consolidate()
-    finally:
-        files["model"].write_bytes(kept)
+    replace(single, members=(member._replace(groups=fewer),)).save(tmp_path / "single.gbm")
+    rival = {"single": tmp_path / "single.gbm", "single_honest": partial.rivals()["single_honest"]}
+    with pytest.raises(InputError, match=f"was trained on {len(fewer)} groups, not on the"):
+        consolidated(partial, tmp_path, **rival)
 
 
 def test_every_file_of_predictions_names_it(partial, toy_rows, tmp_path):

@@ -71,8 +71,8 @@ BUILT_SHARDS = [
     f"results/table/part-{number:03d}.parquet"
     for number in range(SEQUENCE["n_shards"] if BUILT else 0)
 ]
-BIGWIG_FILES = [
-    f"results/calls/{{calls}}/{site}.{strand}.bw"
+BIGWIG_NAMES = [
+    f"{site}.{strand}.bw"
     for site in ("donor", "acceptor")
     for strand in ("plus", "minus")
     if config["call"]["bigwig"]

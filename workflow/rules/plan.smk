@@ -52,12 +52,11 @@ def lacking(patterns, batches):
 
 
 @lru_cache(maxsize=4)
-def find_missing(path, mtime_ns):
-    """The batches of a plan that the ensemble goes without; none where none has a model yet.
+def find_missing(batches):
+    """Those of the batches that the ensemble goes without; none where none has a model yet.
 
     Found once, so that the run and its report tell of the same ones, whatever is trained meanwhile.
     """
-    batches = sorted(read_manifest(path, mtime_ns))
     found = lacking(MEMBER_RESULTS, batches)
     if len(found) in (0, len(batches)):
         return []
@@ -73,8 +72,7 @@ def missing_batches(wildcards):
     """Batches that the ensemble goes without."""
     if not config["ensemble"]["allow_missing"]:
         return []
-    path = str(checkpoints.plan_batches.get().output.manifest)
-    return find_missing(path, os.stat(path).st_mtime_ns)
+    return find_missing(tuple(sorted(manifest())))
 
 
 def members(wildcards):

@@ -13,17 +13,13 @@ MEMBER_RESULTS = [
         "model.gbm",
     )
 ]
-BATCH_RESULTS = [
+BATCH_RESULTS = MEMBER_RESULTS + [
     f"{BATCH_FILES}/{name}"
     for name in (
-        "out_of_fold.parquet",
         "folds.tsv",
         "metrics.tsv",
         "learning_curves.parquet",
         "folds.gbm",
-        "uncalibrated.gbm",
-        "calibration.json",
-        "model.gbm",
         "shap.parquet",
         "sample.parquet",
         "importance.tsv",
@@ -82,16 +78,15 @@ def results_of_the_whole():
             "summary.json",
             "pr.png",
         ]
-        for calls in ("test", *config["call"]["sets"]):
-            names[f"calls/{calls}"] = ["positions.parquet", "calls.bed", "coverage.tsv"]
-    found = [
+        # Tracks of a finished run would not be made without being asked for: Snakemake compares no
+        # parameters of a job that has outputs it knows nothing of.
+        files = ["positions.parquet", "calls.bed", "coverage.tsv", *BIGWIG_NAMES]
+        names |= {
+            f"calls/{calls}": files for calls in ("test", *config["call"]["sets"])
+        }
+    return [
         f"results/{folder}/{name}" for folder, files in names.items() for name in files
     ]
-    # Without being asked for, tracks of a finished run would not be made: Snakemake compares no
-    # parameters of a job that has outputs it knows nothing of.
-    return found + expand(
-        BIGWIG_FILES, calls=("test", *config["call"]["sets"]) if BUILT else ()
-    )
 
 
 def usage_records(wildcards):

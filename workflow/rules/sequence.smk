@@ -66,7 +66,7 @@ rule call_genes:
             labels={"calls": "{calls}", "file": "calls above the threshold"},
         ),
         coverage="results/calls/{calls}/coverage.tsv",
-        bigwig=BIGWIG_FILES,
+        bigwig=[f"results/calls/{{calls}}/{name}" for name in BIGWIG_NAMES],
         usage="results/usage/call_genes/{calls}.json",
     log:
         "logs/call_genes/{calls}.log",
