@@ -146,7 +146,7 @@ def scaled(estimate_mb, attempt):
     Retries never grow locally: the scheduler goes on counting what the first attempt declared.
     """
     needed = estimate_mb * config["resources"]["mem_factor"]
-    if workflow.local_exec and not workflow.remote_exec:
+    if LOCAL and not workflow.remote_exec:
         return math.ceil(needed)
     return math.ceil((needed + SCHEDULER_MB) * 1.5 ** (attempt - 1))
 
