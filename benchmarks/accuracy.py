@@ -20,12 +20,12 @@ import numpy as np
 from accuracy_table import write_report
 from real_rows import BASES, CLASSES, LANDSCAPE, Rows, human_folder, read_rows, splits
 
-from genebatch import learner as boosting
-from genebatch.calibration import choose
 from genebatch.config import load_schema
-from genebatch.landscape import CHANNELS
-from genebatch.metrics import log_loss_rows
-from genebatch.partition import deal
+from genebatch.features.landscape import CHANNELS
+from genebatch.groups import deal
+from genebatch.metrics.binary import log_loss_rows
+from genebatch.model import boosting
+from genebatch.model.calibration import choose
 
 KEPT = Path(__file__).parent / "results" / "accuracy"
 STOP_SHARE = 1 / 8

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from real_rows import BASES, CLASSES, END, N_SPLITS, Rows, average_precision, read_rows
 
-from genebatch.bootstrap import bootstrap_average_precision, bootstrap_mean, interval
-from genebatch.calibration import CALIBRATORS, cross_fit
-from genebatch.landscape import CHANNELS
-from genebatch.metrics import METRICS, log_loss_rows
+from genebatch.features.landscape import CHANNELS
+from genebatch.metrics.binary import METRICS, log_loss_rows
+from genebatch.metrics.bootstrap import bootstrap_average_precision, bootstrap_mean, interval
+from genebatch.model.calibration import CALIBRATORS, cross_fit
 
 REFERENCE, BASE, REPLICATES, TEN_THOUSAND = "reference", "base scores", 300, 1e4
 CALIBRATED = (REFERENCE, "weights to the power .75", "no weights", "document's recipe")

@@ -20,22 +20,22 @@ from real_rows import BESIDE, LANDSCAPE, Rows, average_precision, read_rows
 from scipy.special import expit
 from sklearn.model_selection import GroupKFold
 
-from genebatch import analysis
 from genebatch import config as configuration
-from genebatch import learner as boosting
-from genebatch.bootstrap import (
+from genebatch.dataset import profile as analysis
+from genebatch.dataset.columns import Features
+from genebatch.dataset.similarity import centroids, describe_groups, standardise
+from genebatch.features.landscape import CHANNELS
+from genebatch.groups import deal, measures, overlapping
+from genebatch.io.files import read_json, write_json, write_tsv
+from genebatch.metrics.binary import log_loss_rows
+from genebatch.metrics.bootstrap import (
     bootstrap_average_precision,
     bootstrap_mean,
     interval,
     positive_groups,
 )
-from genebatch.dataset import Features
-from genebatch.files import read_json, write_json, write_tsv
-from genebatch.group_features import centroids, describe_groups, standardise
-from genebatch.landscape import CHANNELS
-from genebatch.metrics import log_loss_rows
-from genebatch.partition import deal, measures, overlapping
-from genebatch.strategies import SIMILAR, STRATEGIES
+from genebatch.model import boosting
+from genebatch.plan.strategies import SIMILAR, STRATEGIES
 
 BASES = ("mouse", "mane")
 CLASSES = ["neither", *CHANNELS]

@@ -71,10 +71,10 @@ def scores(name: str, length: int, rng: np.random.Generator) -> pl.DataFrame:
 
 def load(folder: Path):
     """Sequence with its flanks, scores and spec of the first gene."""
-    from genebatch.fasta import Fasta
-    from genebatch.gene_models import read_gene_models
-    from genebatch.score_tracks import open_scores
-    from genebatch.sequence import Spec
+    from genebatch.features.positions import Spec
+    from genebatch.genome.fasta import Fasta
+    from genebatch.genome.genes import read_gene_models
+    from genebatch.genome.scores.tracks import open_scores
 
     spec, gene = Spec(), read_gene_models(folder / "genes.gtf")[0]
     with Fasta(folder / "genome.fa") as fasta:
@@ -85,12 +85,12 @@ def load(folder: Path):
 
 def make_model(folder: Path, path: Path) -> None:
     """Train members on drawn positions whose label depends on scores and on words."""
-    from genebatch import learner
-    from genebatch.calibration import identity
     from genebatch.config import load_schema
-    from genebatch.dataset import Features
-    from genebatch.model import EnsembleModel, Member
-    from genebatch.sequence import position_features
+    from genebatch.dataset.columns import Features
+    from genebatch.features.positions import position_features
+    from genebatch.model import boosting as learner
+    from genebatch.model.calibration import identity
+    from genebatch.model.ensemble import EnsembleModel, Member
 
     settings = load_schema()["properties"]["learner"]["properties"]
     settings = {name: child.get("default") for name, child in settings.items()}
@@ -129,8 +129,8 @@ def naive_seconds(folder: Path) -> tuple[float, float]:
     """Seconds a position of naive prediction and of its features, the better of two blocks."""
     import xgboost as xgb
 
-    from genebatch.model import load_model
-    from genebatch.sequence import position_features
+    from genebatch.features.positions import position_features
+    from genebatch.model.ensemble import load_model
 
     model, size = load_model(folder / "model.gbm"), 16_384
     codes, tracks, spec = load(folder / "one")
@@ -157,7 +157,7 @@ def naive_seconds(folder: Path) -> tuple[float, float]:
 
 
 def run(folder: Path, model: Path, mode: str, **options):
-    from genebatch.calling import call
+    from genebatch.calls.calling import call
 
     inputs = (folder / "genome.fa", folder / "genes.gtf", folder / "scores.parquet")
     return call(model, *inputs, folder / "calls", mode=mode, **options)
@@ -194,7 +194,9 @@ def shares(folder: Path) -> str:
     """Where the time of meta goes, by wrapping the steps."""
     from unittest import mock
 
-    from genebatch import dataset, genome, learner
+    from genebatch.dataset import columns as dataset
+    from genebatch.features import along_gene as genome
+    from genebatch.model import boosting as learner
 
     spent: Counter = Counter()
     owners = {
@@ -233,7 +235,7 @@ def shares(folder: Path) -> str:
 def measured(folder: Path, model: Path, mode: str, result: Path) -> None:
     """Run one set in this process and write its peak in MB."""
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
-    from genebatch import resources
+    from genebatch.jobs import memory as resources
 
     coverage = run(folder, model, mode, bigwig=True)
     size = (coverage.folder / "positions.parquet").stat().st_size / coverage.positions

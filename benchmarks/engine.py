@@ -25,13 +25,13 @@ from ensemble import LEAKY, METADATA
 from memory import prepare
 from real_rows import CLASSES, average_precision, human_folder
 
-from genebatch import learner as boosting
-from genebatch.batch import Batch, load_batch, stopping_split
 from genebatch.config import load_schema, resolve
-from genebatch.dataset import Features
-from genebatch.metrics import log_loss_rows
-from genebatch.resources import peak_mb
-from genebatch.training import cross_validate, median_trees, train_member
+from genebatch.dataset.columns import Features
+from genebatch.jobs.memory import peak_mb
+from genebatch.metrics.binary import log_loss_rows
+from genebatch.model import boosting
+from genebatch.training.batch import Batch, load_batch, stopping_split
+from genebatch.training.recipe import cross_validate, median_trees, train_member
 
 ROWS, DENSE, COUNTS, ROUNDS = 60_000, 60, 1_000, 15
 REPEATS = 3  # of what two cores do at once, of which the fastest counts

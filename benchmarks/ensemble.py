@@ -17,7 +17,7 @@ import polars as pl
 import yaml
 from real_rows import BASES, SPAN, human_folder, landscape
 
-from genebatch.landscape import CHANNELS, COLUMNS
+from genebatch.features.landscape import CHANNELS, COLUMNS
 
 REPOSITORY = Path(__file__).parents[1]
 LEAKY = ["num_exons", "total_exon_length", "total_intron_length", "avg_exon_length"]

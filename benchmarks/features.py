@@ -23,10 +23,10 @@ from real_rows import (
     splits,
 )
 
-from genebatch import learner as boosting
-from genebatch.bootstrap import bootstrap_average_precision, interval, positive_groups
 from genebatch.config import load_schema
-from genebatch.landscape import CHANNELS
+from genebatch.features.landscape import CHANNELS
+from genebatch.metrics.bootstrap import bootstrap_average_precision, interval, positive_groups
+from genebatch.model import boosting
 
 STOP_SHARE, SEED, REPLICATES = 1 / 8, 0, 500
 ALONE = "base scores alone"

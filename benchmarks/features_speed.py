@@ -17,9 +17,17 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from genebatch.landscape import BESIDE, FLOOR, MAX_DISTANCE, SIDES, SITE, WINDOWS, Landscape
-from genebatch.score_features import CHANNELS, ENTROPY_EPS, EPS
-from genebatch.sequence import FAMILIES, MARGIN, Spec, Window, window_features
+from genebatch.features.base_scores import CHANNELS, ENTROPY_EPS, EPS
+from genebatch.features.landscape import (
+    BESIDE,
+    FLOOR,
+    MAX_DISTANCE,
+    SIDES,
+    SITE,
+    WINDOWS,
+    Landscape,
+)
+from genebatch.features.positions import FAMILIES, MARGIN, Spec, Window, window_features
 
 LENGTH, BLOCK = 300_000, 32_768  # nt of the gene, positions at a time
 PLAIN = 400  # positions that plain Python is timed on

@@ -46,7 +46,7 @@ class Floor(NamedTuple):
 def measure_floor(work: Path, settings: dict, phases: Phases) -> Floor:
     """Time rounds on sizes that fit in the cache and on all rows, and a stream from memory."""
     with phases("read"):
-        from genebatch import learner
+        from genebatch.model import boosting as learner
 
         job = Job.load(work, settings)
         parts = blocks(job)
@@ -60,7 +60,7 @@ def measure_floor(work: Path, settings: dict, phases: Phases) -> Floor:
 
 def timed_rounds(job: Job, parts: list, rows: int) -> Timed:
     """Boost the first rows, the same trees in every repeat; the fastest counts."""
-    from genebatch import learner
+    from genebatch.model import boosting as learner
 
     kept = first_rows(parts, rows)
     matrix = learner.build_matrix(kept, len(job.features), job.learner["max_bin"], 1)
@@ -90,7 +90,7 @@ def first_rows(blocks: list, rows: int) -> list:
 
 def round_seconds(matrix: Any, y: np.ndarray, given: dict) -> float:
     """CPU seconds of a round, without the first, which also sets things up."""
-    from genebatch import learner
+    from genebatch.model import boosting as learner
 
     def boosted(n_trees: int) -> float:
         start = time.process_time()

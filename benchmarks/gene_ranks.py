@@ -17,12 +17,12 @@ from real_rows import BESIDE, LANDSCAPE, Rows, read_rows
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from genebatch import learner as boosting
-from genebatch.ambiguity import Decomposition, decompose, log_probabilities
-from genebatch.bootstrap import group_draws, interval
 from genebatch.config import load_schema
-from genebatch.landscape import CHANNELS
-from genebatch.partition import deal
+from genebatch.evaluation.ambiguity import Decomposition, decompose, log_probabilities
+from genebatch.features.landscape import CHANNELS
+from genebatch.groups import deal
+from genebatch.metrics.bootstrap import group_draws, interval
+from genebatch.model import boosting
 
 BASE = "mouse"
 CLASSES = ("neither", *CHANNELS)

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.metrics import average_precision_score
 
-from genebatch import learner as boosting
 from genebatch.config import load_schema
+from genebatch.model import boosting
 
 ROWS, BLOCK, ROUNDS = 266_000, 8_192, 100
 DENSE, COUNTS, DENSITY = 63, 1_104, 0.1

@@ -112,8 +112,8 @@ def measured(point: Point) -> dict[str, Any]:
 
 
 def write(found: dict[str, Any]) -> None:
-    from genebatch.planning import batch_shape
-    from genebatch.resources import estimate_mb
+    from genebatch.jobs.memory import estimate_mb
+    from genebatch.plan.planning import batch_shape
 
     text, broken, total = "", 0, 0
     for title, points in (("Fitted", FITTED), ("Checked", CHECKED)):
@@ -144,7 +144,10 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[name] = threads
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
-    from genebatch import diagnosis, explain, resources, training
+    from genebatch.jobs import memory as resources
+    from genebatch.report import batch as diagnosis
+    from genebatch.training import explain
+    from genebatch.training import recipe as training
 
     out = paths(folder)
     dataset, learner = settings["dataset"], settings["learner"]
@@ -200,7 +203,10 @@ def paths(folder: Path) -> dict[str, str]:
 
 def prepare(folder: Path, settings: dict) -> None:
     """Everything before the batch rules."""
-    from genebatch import analysis, planning, screen, split
+    from genebatch.dataset import profile as analysis
+    from genebatch.dataset import screen
+    from genebatch.plan import planning
+    from genebatch.training import split
 
     out = paths(folder)
     analysis.analyze_dataset(settings["dataset"], None, out["profile"], out["genes"])

@@ -49,26 +49,26 @@ def run_data_rule(
 ) -> None:
     """Run a rule about the data set in a process bound as its job is, and write its peak in MB."""
     resource.setrlimit(resource.RLIMIT_DATA, (estimate << 20, estimate << 20))
-    from genebatch import resources
+    from genebatch.jobs import memory as resources
 
     out = batch_paths(folder)
     first = (out["profile"], out["genes"], out["test_groups"])
     if rule == "analyze_dataset":
-        from genebatch import analysis
+        from genebatch.dataset import profile as analysis
 
         analysis.analyze_dataset(settings["dataset"], None, *first[:2], threads)
     elif rule == "screen_features":
-        from genebatch import screen
+        from genebatch.dataset import screen
 
         parts = (settings["dataset"], settings["screen"])
         screen.screen_features(*first, *parts, out["features"], out["screen"])
     elif rule == "describe_groups":
-        from genebatch import group_features
+        from genebatch.dataset import similarity as group_features
 
         outputs = (folder / "group_features.parquet", folder / "similarity.json")
         group_features.describe_groups(*first, out["features"], ["*"], *outputs)
     else:
-        from genebatch import planning
+        from genebatch.plan import planning
 
         if rule == "choose_test_groups":
             planning.choose_test_groups(first[1], settings["test"], None, first[2])
@@ -83,16 +83,13 @@ def run_data_rule(
 def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     """Run one rule in this process and write its peak in MB."""
     bound()
-    from genebatch import (
-        combining,
-        consolidation,
-        cross_batch,
-        distillation,
-        estimate,
-        evaluation,
-        resources,
-        single,
-    )
+    from genebatch.ensemble import combining, distillation
+    from genebatch.ensemble import cross_scores as cross_batch
+    from genebatch.ensemble import final as consolidation
+    from genebatch.evaluation import test_groups as evaluation
+    from genebatch.evaluation import training_groups as estimate
+    from genebatch.jobs import memory as resources
+    from genebatch.training import single
 
     inputs, learner = paths(folder), settings["learner"]
     dataset, ensemble = settings["dataset"], settings["ensemble"]
@@ -127,18 +124,18 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
 def run_last_rule(rule: str, folder: Path, settings: dict, inputs: dict) -> None:
     """What only reads the finished model, and the drawings, whose imports the others lack."""
     if rule == "predict":
-        from genebatch import inference
+        from genebatch.model import prediction as inference
 
         inference.predict_file(inputs["model"], folder / "data", folder / "predicted.parquet")
         return
     if rule == "rank_groups":
-        from genebatch import gene_ranks
+        from genebatch.evaluation import group_ranks as gene_ranks
 
         given = {"cross_batch": inputs["scores"], "combined": inputs["combined"]}
         outputs = {"ranks": folder / "ranks.tsv", "figure": folder / "ranks.png"}
         gene_ranks.rank_groups(given, outputs, settings["ensemble"]["combiner"])
         return
-    from genebatch import report
+    from genebatch.report import page as report
 
     given = inputs | outputs_of(folder)
     given |= {name: str(folder / f"evaluation-{name}") for name in EVALUATION}
@@ -183,7 +180,7 @@ def outputs_of(folder: Path) -> dict:
 def train(folder: Path, settings: dict, batch: str) -> None:
     """The rules of one batch that the others need."""
     bound()
-    from genebatch import training
+    from genebatch.training import recipe as training
 
     (folder / batch).mkdir()
     files = {name: folder / batch / name for name in ("out_of_fold", "folds", "metrics", "curves")}
@@ -200,8 +197,8 @@ def train(folder: Path, settings: dict, batch: str) -> None:
 
 
 def data_lines(points: list[tuple]) -> list[str]:
-    from genebatch.data_size import data_size
-    from genebatch.resources import estimate_data_mb
+    from genebatch.jobs.data_size import data_size
+    from genebatch.jobs.memory import estimate_data_mb
 
     lines = []
     for rows, n_dense, n_counts, density, row_group, screened, threads in points:
@@ -234,7 +231,7 @@ def compared(estimate: int, peak: float) -> str:
 def batch_lines(points: list[tuple]) -> list[str]:
     import polars as pl
 
-    from genebatch.files import write_json
+    from genebatch.io.files import write_json
 
     lines = []
     for rows, n_dense, n_counts, density, n_batches in points:

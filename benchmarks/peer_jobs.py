@@ -261,7 +261,7 @@ def blocks(job: Job) -> list:
     """Feature blocks as the package stores them."""
     import polars as pl
 
-    from genebatch.dataset import Features
+    from genebatch.dataset.columns import Features
 
     features = Features(tuple(job.features), job.n_dense)
     shards = sorted(Path(job.folder).glob("*.parquet"))
@@ -292,7 +292,8 @@ def run_rule(rule: str, work: Path, settings: dict, phases: Phases) -> None:
     import memory
     import xgboost as xgb
 
-    from genebatch import learner, training
+    from genebatch.model import boosting as learner
+    from genebatch.training import recipe as training
 
     phases.wrap(training, "load_batch", "read")
     phases.wrap(learner, "build_matrix", "build")
@@ -322,7 +323,7 @@ def tell_peers(work: Path, dataset: dict) -> None:
     """Class and fold of every row of the batch, in the order of its shards."""
     import polars as pl
 
-    from genebatch.rows import label_codes
+    from genebatch.dataset.rows import label_codes
 
     plan = pl.read_parquet(work / "plan.parquet").filter(~pl.col("test"))
     if plan["batch"].n_unique() != 1:
@@ -365,7 +366,7 @@ def _measure(answer: Any, function: Callable, arguments: tuple) -> None:
     phases = Phases()
     found = function(*arguments, phases)
     phases.charge()
-    from genebatch.resources import peak_mb
+    from genebatch.jobs.memory import peak_mb
 
     cost = {"seconds": dict(phases.seconds), "cpu": sum(phases.seconds.values())}
     answer.send(cost | {"peak": peak_mb(), "found": found})

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 from sklearn.model_selection import GroupKFold
 
-from genebatch import learner as boosting
-from genebatch import score_features
-from genebatch.landscape import CHANNELS, GROUPS, Landscape
-from genebatch.metrics import METRICS
+from genebatch.features import base_scores as score_features
+from genebatch.features.landscape import CHANNELS, GROUPS, Landscape
+from genebatch.metrics.binary import METRICS
+from genebatch.model import boosting
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 BASES = ("mouse", "mane")

@@ -23,8 +23,8 @@ import yaml
 from engine import alone
 
 from genebatch.config import resolve
-from genebatch.look import panels
-from genebatch.resources import read_usage
+from genebatch.jobs.memory import read_usage
+from genebatch.report.figures.style import panels
 
 REPOSITORY = Path(__file__).parents[1]
 KEPT = Path(__file__).with_suffix(".json")
@@ -115,7 +115,7 @@ def cost_of_a_tree(folder: Path, manifest: pl.DataFrame, trees: int) -> float:
 
 def cross_validated(folder: Path, batch: str, trees: int) -> float:
     """CPU seconds of the cross-validation of a batch with so many trees a booster."""
-    from genebatch.training import cross_validate_batch
+    from genebatch.training.recipe import cross_validate_batch
 
     results = folder / "results"
     inputs = {"profile": results / "dataset/profile.json", "rows": results / f"rows/{batch}.arrow"}

@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 import yaml
 
-from genebatch.simulate import simulate
+from genebatch.simulation.table import simulate
 
 REPOSITORY = Path(__file__).parents[1]
 BATCHES = (14, 200, 2_000)

@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 ALGORITHM = 1
 __all__ = ["ALGORITHM", "EnsembleModel", "__version__", "load_model"]
 
-_EXPORTS = {"EnsembleModel": "genebatch.model", "load_model": "genebatch.model"}
+_EXPORTS = {"EnsembleModel": "genebatch.model.ensemble", "load_model": "genebatch.model.ensemble"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from genebatch.files import InputError, unprintable
+from genebatch.io.files import InputError, unprintable
 
 # Keys whose values are paths, or paths by name.
 PATHS = ("dataset.path", "batching.keep", "sequence.fasta", "sequence.genes", "sequence.groups")

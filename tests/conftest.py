@@ -11,13 +11,14 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
-from genebatch import analysis, config
+from genebatch import config
+from genebatch.dataset import profile as analysis
+from tests.builders import REPOSITORY
 
 # A busy machine is no failure.
 settings.register_profile("genebatch", deadline=None)
 settings.load_profile("genebatch")
 
-REPOSITORY = Path(__file__).parents[1]
 CLASSES = ["neither", "donor", "acceptor"]
 
 

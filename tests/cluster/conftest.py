@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from genebatch.files import write_tsv
-from genebatch.simulate import simulate
-from private_slurm import PrivateSlurm, SlurmJob, unavailable
-from running import REPOSITORY, SMALL, Run
+from genebatch.io.files import write_tsv
+from genebatch.simulation.table import simulate
+from tests.cluster.private_slurm import PrivateSlurm, SlurmJob, unavailable
+from tests.workflow.running import REPOSITORY, SMALL, Run
 
 
 @pytest.fixture(scope="session")

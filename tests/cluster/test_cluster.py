@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import polars as pl
 import pytest
 
-from private_slurm import PrivateSlurm, SlurmJob
-from running import REPOSITORY, Run
+from tests.cluster.private_slurm import PrivateSlurm, SlurmJob
+from tests.workflow.running import REPOSITORY, Run
 
 pytestmark = pytest.mark.cluster
 

@@ -9,23 +9,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch import (
-    analysis,
-    combining,
-    consolidation,
-    cross_batch,
-    distillation,
-    evaluation,
-    explain,
-    group_features,
-    look,
-    planning,
-    screen,
-    single,
-    split,
-    training,
-)
 from genebatch import config as configuration
+from genebatch.dataset import profile as analysis
+from genebatch.dataset import screen
+from genebatch.dataset import similarity as group_features
+from genebatch.ensemble import combining, distillation
+from genebatch.ensemble import cross_scores as cross_batch
+from genebatch.ensemble import final as consolidation
+from genebatch.evaluation import test_groups as evaluation
+from genebatch.plan import planning
+from genebatch.report.figures import style as look
+from genebatch.training import explain, single, split
+from genebatch.training import recipe as training
 
 CLASSES = ["neither", "donor", "acceptor"]
 SCORES = {name: f"{name}_score" for name in CLASSES}

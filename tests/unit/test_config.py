@@ -1,18 +1,18 @@
 """What genebatch.config promises."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import yaml
 
 from genebatch import config
-from genebatch.calibration import CALIBRATORS
-from genebatch.combiners import COMBINERS
-from genebatch.files import InputError
-from genebatch.strategies import STRATEGIES
+from genebatch.io.files import InputError
+from genebatch.model.calibration import CALIBRATORS
+from genebatch.model.combiners import COMBINERS
+from genebatch.plan.strategies import STRATEGIES
+from tests.builders import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
+ROOT = REPOSITORY
 MINIMAL = {
     "dataset": {"path": "data", "group": "gene", "label": "type", "classes": ["no", "yes"]},
     "learner": {"start_from": "none"},

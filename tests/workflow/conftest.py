@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from genebatch.simulate import simulate
-from running import SMALL, Run
+from genebatch.simulation.table import simulate
+from tests.workflow.running import SMALL, Run
 
 
 @pytest.fixture(scope="session")

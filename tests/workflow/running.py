@@ -11,7 +11,7 @@ from threading import Event, Thread
 import psutil
 import yaml
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.builders import REPOSITORY
 
 SMALL = {
     "dataset": {

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from running import SMALL, Run
+from tests.workflow.running import SMALL, Run
 
 pytestmark = pytest.mark.workflow
 

@@ -13,9 +13,9 @@ import psutil
 import pytest
 from test_pipeline import BATCHES, after_the_batches, everything_of
 
-from genebatch.files import read_json
-from genebatch.model import load_model
-from running import REPOSITORY, Run, jobs
+from genebatch.io.files import read_json
+from genebatch.model.ensemble import load_model
+from tests.workflow.running import REPOSITORY, Run, jobs
 
 pytestmark = pytest.mark.workflow
 

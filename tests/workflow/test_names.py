@@ -5,9 +5,9 @@ import shutil
 import polars as pl
 import pytest
 
-from genebatch.files import read_json
-from genebatch.model import load_model
-from running import SMALL, Run
+from genebatch.io.files import read_json
+from genebatch.model.ensemble import load_model
+from tests.workflow.running import SMALL, Run
 
 pytestmark = pytest.mark.workflow
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from genebatch import load_model
-from running import REPOSITORY, SMALL, Run, Watch, jobs
+from tests.workflow.running import REPOSITORY, SMALL, Run, Watch, jobs
 
 pytestmark = pytest.mark.workflow
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from genebatch import load_model
-from running import Run
+from tests.workflow.running import Run
 
 pytestmark = [pytest.mark.real, pytest.mark.workflow]
 

@@ -10,10 +10,10 @@ import pysam
 import pytest
 
 from genebatch import load_model
-from genebatch.__main__ import main
-from genebatch.gene_models import read_gene_models, splice_sites
-from genebatch.simulated_genome import simulate_genome
-from running import SMALL, Run, jobs
+from genebatch.cli import main
+from genebatch.genome.genes import read_gene_models, splice_sites
+from genebatch.simulation.genome import simulate_genome
+from tests.workflow.running import SMALL, Run, jobs
 
 pytestmark = pytest.mark.workflow
 

@@ -8,8 +8,8 @@ from snakemake.exceptions import WorkflowError
 try:
     from genebatch import ALGORITHM
     from genebatch.config import resolve
-    from genebatch.files import InputError
-    from genebatch.tables import find_shards, fingerprint
+    from genebatch.io.files import InputError
+    from genebatch.io.tables import find_shards, fingerprint
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: install genebatch into the environment that runs Snakemake "

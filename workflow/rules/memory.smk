@@ -8,8 +8,8 @@ from functools import lru_cache
 from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import IncompleteCheckpointException
 
-from genebatch.data_size import data_size, groups_of
-from genebatch.resources import (
+from genebatch.jobs.data_size import data_size, groups_of
+from genebatch.jobs.memory import (
     SCHEDULER_MB,
     WHOLE_DATA_MB,
     annotation_mb,

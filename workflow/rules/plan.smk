@@ -7,7 +7,7 @@ from functools import lru_cache
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from genebatch.files import InputError, check_whole
+from genebatch.io.files import InputError, check_whole
 
 
 def refuse_cut(path):

@@ -147,7 +147,7 @@ def print_closing_words():
         if os.path.getmtime(comparison) >= max(
             os.path.getmtime(path) for path in older
         ):
-            from genebatch.summary import closing_words
+            from genebatch.report.closing_words import closing_words
 
             tracks = "results/tracks/comparison.tsv" if BUILT else None
             print(closing_words(comparison, candidates, model, tracks, predictions))

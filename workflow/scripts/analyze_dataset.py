@@ -1,9 +1,9 @@
-"""Adapter: rule analyze_dataset calls genebatch.analysis.analyze_dataset."""
+"""Adapter: rule analyze_dataset calls genebatch.dataset.profile.analyze_dataset."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.analysis import analyze_dataset
+    from genebatch.dataset.profile import analyze_dataset
 
     analyze_dataset(
         snakemake.params.dataset,

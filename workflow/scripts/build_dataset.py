@@ -1,9 +1,9 @@
-"""Adapter: rule build_dataset calls genebatch.training_table.build_dataset."""
+"""Adapter: rule build_dataset calls genebatch.features.training_table.build_dataset."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.training_table import build_dataset
+    from genebatch.features.training_table import build_dataset
 
     build_dataset(
         snakemake.params.sequence,

@@ -1,9 +1,9 @@
-"""Adapter: rule calibrate_batch calls genebatch.training.calibrate_batch."""
+"""Adapter: rule calibrate_batch calls genebatch.training.recipe.calibrate_batch."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.training import calibrate_batch
+    from genebatch.training.recipe import calibrate_batch
 
     calibrate_batch(
         snakemake.input,

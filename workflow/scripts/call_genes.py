@@ -1,12 +1,12 @@
-"""Adapter: rule call_genes calls genebatch.calling.call."""
+"""Adapter: rule call_genes calls genebatch.calls.calling.call."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
     from pathlib import Path
 
-    from genebatch.calling import call, read_ids
-    from genebatch.gene_plan import genes_of_groups
+    from genebatch.calls.calling import call, read_ids
+    from genebatch.features.gene_rows import genes_of_groups
 
     listed, test_groups = snakemake.input.get("wanted"), snakemake.input.get("test_groups")
     wanted = read_ids(listed) if listed else None

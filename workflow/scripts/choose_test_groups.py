@@ -1,9 +1,9 @@
-"""Adapter: rule choose_test_groups calls genebatch.planning.choose_test_groups."""
+"""Adapter: rule choose_test_groups calls genebatch.plan.planning.choose_test_groups."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.planning import choose_test_groups
+    from genebatch.plan.planning import choose_test_groups
 
     choose_test_groups(
         snakemake.input.genes,

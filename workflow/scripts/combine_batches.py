@@ -1,9 +1,9 @@
-"""Adapter: rule combine_batches calls genebatch.combining.combine_batches."""
+"""Adapter: rule combine_batches calls genebatch.ensemble.combining.combine_batches."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.combining import combine_batches
+    from genebatch.ensemble.combining import combine_batches
 
     combine_batches(
         snakemake.input,

@@ -1,9 +1,9 @@
-"""Adapter: rule consolidate calls genebatch.consolidation.consolidate."""
+"""Adapter: rule consolidate calls genebatch.ensemble.final.consolidate."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.consolidation import consolidate
+    from genebatch.ensemble.final import consolidate
 
     consolidate(
         snakemake.input,

@@ -1,9 +1,9 @@
-"""Adapter: rule cross_batch_scores calls genebatch.cross_batch.cross_batch_scores."""
+"""Adapter: rule cross_batch_scores calls genebatch.ensemble.cross_scores.cross_batch_scores."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.cross_batch import cross_batch_scores
+    from genebatch.ensemble.cross_scores import cross_batch_scores
 
     cross_batch_scores(
         snakemake.input,

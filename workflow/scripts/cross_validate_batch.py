@@ -1,9 +1,9 @@
-"""Adapter: rule cross_validate_batch calls genebatch.training.cross_validate_batch."""
+"""Adapter: rule cross_validate_batch calls genebatch.training.recipe.cross_validate_batch."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.training import cross_validate_batch
+    from genebatch.training.recipe import cross_validate_batch
 
     cross_validate_batch(
         {**snakemake.input, "rows": snakemake.params.rows},

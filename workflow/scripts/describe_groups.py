@@ -1,9 +1,9 @@
-"""Adapter: rule describe_groups calls genebatch.group_features.describe_groups."""
+"""Adapter: rule describe_groups calls genebatch.dataset.similarity.describe_groups."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.group_features import describe_groups
+    from genebatch.dataset.similarity import describe_groups
 
     describe_groups(
         snakemake.input.profile,

@@ -1,9 +1,9 @@
-"""Adapter: rule diagnose_batch calls genebatch.diagnosis.diagnose_batch."""
+"""Adapter: rule diagnose_batch calls genebatch.report.batch.diagnose_batch."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.diagnosis import diagnose_batch
+    from genebatch.report.batch import diagnose_batch
 
     diagnose_batch(
         snakemake.input,

@@ -1,9 +1,9 @@
-"""Adapter: rule distil calls genebatch.distillation.distil."""
+"""Adapter: rule distil calls genebatch.ensemble.distillation.distil."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.distillation import distil
+    from genebatch.ensemble.distillation import distil
 
     distil(
         snakemake.input,

@@ -1,8 +1,8 @@
-"""Adapter: rule estimate calls genebatch.estimate.estimate."""
+"""Adapter: rule estimate calls genebatch.evaluation.training_groups.estimate."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.estimate import estimate
+    from genebatch.evaluation.training_groups import estimate
 
     estimate(snakemake.input, snakemake.params.evaluation, snakemake.output.table)

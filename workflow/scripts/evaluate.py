@@ -1,9 +1,9 @@
-"""Adapter: rule evaluate calls genebatch.evaluation.evaluate."""
+"""Adapter: rule evaluate calls genebatch.evaluation.test_groups.evaluate."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.evaluation import evaluate
+    from genebatch.evaluation.test_groups import evaluate
 
     evaluate(
         snakemake.input,

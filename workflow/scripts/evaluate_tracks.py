@@ -1,9 +1,9 @@
-"""Adapter: rule evaluate_tracks calls genebatch.track_evaluation.evaluate_tracks."""
+"""Adapter: rule evaluate_tracks calls genebatch.calls.evaluation.compare.evaluate_tracks."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.track_evaluation import evaluate_tracks
+    from genebatch.calls.evaluation.compare import evaluate_tracks
 
     evaluate_tracks(
         snakemake.input,

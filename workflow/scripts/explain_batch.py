@@ -1,9 +1,9 @@
-"""Adapter: rule explain_batch calls genebatch.explain.explain_batch."""
+"""Adapter: rule explain_batch calls genebatch.training.explain.explain_batch."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.explain import explain_batch
+    from genebatch.training.explain import explain_batch
 
     explain_batch(
         {**snakemake.input, "rows": snakemake.params.rows},

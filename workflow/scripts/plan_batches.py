@@ -1,10 +1,10 @@
-"""Adapter: rule plan_batches calls genebatch.planning.plan_batches and split.split_batches."""
+"""Adapter: rule plan_batches calls genebatch.plan.planning.plan_batches and split.split_batches."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.planning import plan_batches
-    from genebatch.split import split_batches
+    from genebatch.plan.planning import plan_batches
+    from genebatch.training.split import split_batches
 
     config = snakemake.params.config
     learner = config["learner"] | {"threads": snakemake.resources.batch_threads}

@@ -1,9 +1,9 @@
-"""Adapter: rule predict calls genebatch.inference.predict_file."""
+"""Adapter: rule predict calls genebatch.model.prediction.predict_file."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.inference import predict_file
+    from genebatch.model.prediction import predict_file
 
     predict_file(
         snakemake.input.model,

@@ -1,8 +1,8 @@
-"""Adapter: rule rank_groups calls genebatch.gene_ranks.rank_groups."""
+"""Adapter: rule rank_groups calls genebatch.evaluation.group_ranks.rank_groups."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.gene_ranks import rank_groups
+    from genebatch.evaluation.group_ranks import rank_groups
 
     rank_groups(snakemake.input, snakemake.output, snakemake.params.combiner)

@@ -1,9 +1,9 @@
-"""Adapter: rule score_genes with scorer light calls genebatch.light_scorer.score_genes."""
+"""Adapter: rule score_genes with scorer light calls genebatch.genome.scores.light.score_genes."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.light_scorer import score_genes
+    from genebatch.genome.scores.light import score_genes
 
     score_genes(
         snakemake.input.fasta,

@@ -1,9 +1,9 @@
-"""Adapter: rule score_genes calls genebatch.spliceai_scores.score_genes."""
+"""Adapter: rule score_genes calls genebatch.genome.scores.spliceai.score_genes."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.spliceai_scores import score_genes
+    from genebatch.genome.scores.spliceai import score_genes
 
     score_genes(
         snakemake.input.fasta,

@@ -1,9 +1,9 @@
-"""Adapter: rule screen_features calls genebatch.screen.screen_features."""
+"""Adapter: rule screen_features calls genebatch.dataset.screen.screen_features."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.screen import screen_features
+    from genebatch.dataset.screen import screen_features
 
     screen_features(
         snakemake.input.profile,

@@ -1,9 +1,9 @@
-"""Adapter: rule train_batch calls genebatch.training.train_batch."""
+"""Adapter: rule train_batch calls genebatch.training.recipe.train_batch."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.training import train_batch
+    from genebatch.training.recipe import train_batch
 
     train_batch(
         {**snakemake.input, "rows": snakemake.params.rows},

@@ -1,9 +1,9 @@
-"""Adapter: rule train_single calls genebatch.single.train_single."""
+"""Adapter: rule train_single calls genebatch.training.single.train_single."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.single import train_single
+    from genebatch.training.single import train_single
 
     train_single(
         snakemake.input,

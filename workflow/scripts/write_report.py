@@ -1,8 +1,8 @@
-"""Adapter: rule write_report calls genebatch.report.write_report."""
+"""Adapter: rule write_report calls genebatch.report.page.write_report."""
 
-from genebatch.resources import declared, job
+from genebatch.jobs.memory import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.report import write_report
+    from genebatch.report.page import write_report
 
     write_report(snakemake.input, snakemake.params.config, snakemake.output)

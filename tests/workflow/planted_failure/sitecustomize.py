@@ -10,7 +10,7 @@ import signal
 import time
 
 import genebatch
-from genebatch import resources
+from genebatch.jobs import memory as resources
 
 _job = resources.job
 

@@ -1,0 +1,1 @@
+"""Calls every position of a gene."""

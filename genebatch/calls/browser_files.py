@@ -1,0 +1,217 @@
+"""Calls and probabilities along the genome: BED and bigWig files."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from genebatch.calls.positions_file import called, row_starts
+from genebatch.genome.genes import SITES, Gene
+from genebatch.genome.scores.bigwig import bigwig_library
+
+BED = "calls.bed"
+BIGWIG = "{}.{}.bw"  # class, and plus or minus
+BIGWIG_KEY = "call.bigwig or --bigwig"
+# Positions of the genome that are read at once.
+WINDOW = 262_144
+# Row groups kept while walking along the genome: as many overlapping genes are read once.
+KEPT_GROUPS = 16
+
+
+class Stretch(NamedTuple):
+    """Values of a gene in a window of the genome, (positions, columns), ascending from `start`."""
+
+    gene: Gene
+    start: int
+    values: np.ndarray
+
+
+class Window(NamedTuple):
+    """A window of a chromosome and the stretches of genes in it, in the order of the genes."""
+
+    chrom: str
+    start: int
+    stop: int
+    stretches: list[Stretch]
+
+
+def windows(path: str | Path, genes: Sequence[Gene], columns: Sequence[str]) -> Iterator[Window]:
+    """Walk along the genome over some columns of a positions file.
+
+    Parameters
+    ----------
+    path
+        A complete positions file.
+    genes
+        Its genes, sorted by chromosome and start.
+    columns
+        Float columns to read.
+
+    Yields
+    ------
+    Window
+        Windows of `WINDOW` nt that hold a position of a gene, ascending. Holds one window and
+        `KEPT_GROUPS` row groups, whatever the length of a gene.
+    """
+    starts = row_starts(genes)
+    with pq.ParquetFile(path) as file:
+        read = _row_reader(file, columns)
+        for chrom, numbers in _by_chromosome(genes).items():
+            last = max(genes[number].end for number in numbers)
+            active: list[int] = []
+            waiting = numbers[::-1]
+            start = genes[numbers[0]].start // WINDOW * WINDOW
+            while start < last:
+                stop = start + WINDOW
+                while waiting and genes[waiting[-1]].start < stop:
+                    active.append(waiting.pop())
+                active = [number for number in active if genes[number].end > start]
+                if active:
+                    yield Window(
+                        chrom,
+                        start,
+                        stop,
+                        [_stretch(genes[n], int(starts[n]), start, stop, read) for n in active],
+                    )
+                start = stop
+
+
+def write_bed(
+    path: str | Path,
+    positions: str | Path,
+    genes: Sequence[Gene],
+    thresholds: Mapping[str, float],
+    origin: Mapping[str, str],
+    notes: Sequence[str] = (),
+) -> None:
+    """Write the calls as BED6, sorted by chromosome and start.
+
+    A call is one nt wide; its name is `GENE:class`, its score 1000 times the probability. The
+    first lines begin with `#`, which the BED specification and its readers (bedtools, tabix, the
+    genome browsers) take for comments: they say the thresholds, what made the file, and `notes`.
+    """
+    columns = [f"probability_{name}" for name in SITES]
+    with open(path, "wb") as stream:
+        limits = ", ".join(f"{name} >= {thresholds[name]:.6g}" for name in SITES)
+        stream.write(f"# probability of {limits}\n".encode())
+        stream.writelines(f"# {key} {value}\n".encode() for key, value in origin.items())
+        stream.writelines(f"# {note}\n".encode() for note in notes)
+        for window in windows(positions, genes, columns):
+            parts = [
+                _calls(stretch, column, name, thresholds[name])
+                for stretch in window.stretches
+                for column, name in enumerate(SITES)
+            ]
+            lines = pl.concat(parts).sort("start", maintain_order=True)
+            lines.write_csv(stream, separator="\t", include_header=False, quote_style="never")
+
+
+def write_bigwigs(
+    tracks: Mapping[tuple[str, str], str | Path],
+    positions: str | Path,
+    genes: Sequence[Gene],
+    sizes: Mapping[str, int],
+) -> None:
+    """Write a bigWig file for each class and strand from a positions file.
+
+    Every position of a gene has a value; where genes of one strand overlap it is the largest of
+    theirs. Positions outside of genes have none. Walks along the genome once and holds a window.
+
+    Parameters
+    ----------
+    tracks
+        Class and strand ("+" or "-") to the file to write.
+    positions
+        A complete positions file.
+    genes
+        Its genes, sorted by chromosome and start.
+    sizes
+        Length of each chromosome in nt, under its name in the gene models.
+    """
+    library = bigwig_library(BIGWIG_KEY)
+    names = list(dict.fromkeys(name for name, _ in tracks))
+    header = [(chrom, sizes[chrom]) for chrom in dict.fromkeys(gene.chrom for gene in genes)]
+    with ExitStack() as stack:
+        files: dict[tuple[str, str], Any] = {}
+        for key, path in tracks.items():
+            files[key] = stack.enter_context(closing(library.open(str(path), "w")))
+            files[key].addHeader(header)
+        for window in windows(positions, genes, [f"probability_{name}" for name in names]):
+            for (name, strand), file in files.items():
+                for start, values in _runs(window, strand, names.index(name)):
+                    file.addEntries(window.chrom, start, values=values, span=1, step=1)
+
+
+def _calls(stretch: Stretch, column: int, name: str, threshold: float) -> pl.DataFrame:
+    gene, values = stretch.gene, stretch.values[:, column]
+    places = np.flatnonzero(called(values, threshold))
+    start = stretch.start + places
+    return pl.DataFrame(
+        {
+            "start": start,
+            "end": start + 1,
+            "score": np.rint(1000 * values[places].astype(np.float64)).astype(np.int64),
+        }
+    ).select(
+        pl.lit(gene.chrom).alias("chrom"),
+        "start",
+        "end",
+        pl.lit(f"{gene.id}:{name}").alias("name"),
+        "score",
+        pl.lit(gene.strand).alias("strand"),
+    )
+
+
+def _runs(window: Window, strand: str, column: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Start and float32 values of each stretch without gaps on a strand."""
+    highest = np.full(window.stop - window.start, np.nan, np.float32)
+    for stretch in window.stretches:
+        if stretch.gene.strand == strand:
+            first = stretch.start - window.start
+            part = highest[first : first + len(stretch.values)]
+            np.fmax(part, stretch.values[:, column], out=part)
+    known = np.concatenate([[False], ~np.isnan(highest), [False]])
+    edges = np.flatnonzero(known[1:] != known[:-1])
+    for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        yield window.start + first, highest[first:stop]
+
+
+def _by_chromosome(genes: Sequence[Gene]) -> dict[str, list[int]]:
+    numbers: dict[str, list[int]] = {}
+    for number, gene in enumerate(genes):
+        numbers.setdefault(gene.chrom, []).append(number)
+    return numbers
+
+
+def _row_reader(file: pq.ParquetFile, columns: Sequence[str]) -> Callable[[int, int], np.ndarray]:
+    """A function that gives rows `first` to `stop` as (rows, columns) float32."""
+    sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+
+    @lru_cache(maxsize=KEPT_GROUPS)
+    def group(number: int) -> np.ndarray:
+        part = file.read_row_group(number, columns=list(columns))
+        return np.column_stack([part[name].to_numpy() for name in columns])
+
+    def rows(first: int, stop: int) -> np.ndarray:
+        low, high = np.searchsorted(starts, [first, stop - 1], side="right") - 1
+        parts = [
+            group(n)[max(first - starts[n], 0) : stop - starts[n]] for n in range(low, high + 1)
+        ]
+        return np.concatenate(parts)
+
+    return rows
+
+
+def _stretch(
+    gene: Gene, row: int, start: int, stop: int, read: Callable[[int, int], np.ndarray]
+) -> Stretch:
+    low, high = max(gene.start, start), min(gene.end, stop)
+    if gene.strand == "+":
+        return Stretch(gene, low, read(row + low - gene.start, row + high - gene.start))
+    return Stretch(gene, low, read(row + gene.end - high, row + gene.end - low)[::-1])

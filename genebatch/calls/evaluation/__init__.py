@@ -1,0 +1,1 @@
+"""Judges calls at every position of the test genes."""

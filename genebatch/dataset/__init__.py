@@ -1,0 +1,1 @@
+"""Knows the input table and its contract."""

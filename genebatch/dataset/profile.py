@@ -1,0 +1,330 @@
+"""One streamed pass over the data set: the input contract, its profile, the per-group table."""
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from genebatch.dataset.column_facts import ColumnFacts
+from genebatch.dataset.columns import Roles, Shard, assign_roles, read_groups
+from genebatch.dataset.scan import Problem, Scan
+from genebatch.io.files import InputError, first_names, unprintable, write_json, write_parquet
+from genebatch.io.tables import common_schema, find_shards, fingerprint, open_shard, record_batches
+
+log = logging.getLogger(__name__)
+
+
+# Rows whose positions are held at once while looking for duplicates: 1 M x (number of the group,
+# position) is some 10 MB, whatever the size of the data set.
+DUPLICATE_ROWS = 1_000_000
+# Rows that a thread scans at a time, in whole row groups: enough that setting a scan up and taking
+# it into the others (4 ms for 1,160 columns) is little beside it (0.4 s).
+STRETCH_ROWS = 32_768
+SEQUENCE_KEY = b"genebatch.sequence"  # in the schema metadata of a table that was built here
+
+
+class Stretch(NamedTuple):
+    """Consecutive row groups of a shard, the first of which is `chunk` of the data set."""
+
+    path: str
+    shard: int
+    metadata: pq.FileMetaData
+    row_groups: range
+    chunk: int
+
+
+def analyze_dataset(
+    dataset: Mapping[str, Any],
+    test_column: str | None,
+    profile: str | Path,
+    genes: str | Path,
+    threads: int = 1,
+) -> None:
+    """Check the data set and write its profile and its per-group table.
+
+    Holds the per-group table, and for each thread a record batch and the compressed row group
+    that it comes from.
+
+    Parameters
+    ----------
+    dataset
+        The `dataset` part of the config.
+    test_column
+        A metadata column that must be constant inside each group, or None.
+    profile, genes
+        Output paths, JSON and Parquet.
+    threads
+        Stretches of row groups that are scanned side by side; the result is the same.
+
+    Raises
+    ------
+    InputError
+        Listing every violation of the contract; nothing is written then.
+    """
+    paths = find_shards(dataset["path"], "dataset.path")
+    schema = common_schema(paths)
+    roles = assign_roles(schema, dataset)
+    shards = [_describe(path) for path in paths]
+    sequence = _sequence_facts(paths)
+
+    def begin() -> Scan:
+        return Scan(roles, list(dataset["classes"]), dataset["null_label"], schema)
+
+    scan = begin()
+    for part in _side_by_side(lambda rows: _scan(begin(), rows), _stretches(shards), threads):
+        scan.merge(part)
+    table = scan.genes()
+    problems = find_problems(scan, dataset, test_column)
+    if roles.position:
+        problems += _duplicates(shards, table, roles)
+    errors = [problem.message for problem in problems if problem.level == "error"]
+    if errors:
+        raise InputError(f"data set {dataset['path']}:\n  " + "\n  ".join(errors))
+    for problem in problems:
+        log.info("%s", problem.message)
+    write_json(profile, scan.profile(shards, table, problems) | {"sequence": sequence})
+    write_parquet(genes, table)
+    log.info("%s rows, %s groups in %d shards", f"{scan.rows:,}", f"{table.height:,}", len(shards))
+
+
+def _stretches(shards: Sequence[Shard]) -> Iterator[Stretch]:
+    """Cut the shards into stretches of at least `STRETCH_ROWS` rows, or to the end of the shard.
+
+    The footer of one shard is held: of some 1,000 columns it takes 1 MB for each row group.
+    """
+    chunk = 0
+    for number, shard in enumerate(shards):
+        log.info("%s: %s rows", shard.path, f"{shard.rows:,}")
+        with open_shard(shard.path) as file:
+            metadata = file.metadata
+        first = rows = 0
+        for row_group in range(shard.row_groups):
+            rows += metadata.row_group(row_group).num_rows
+            if rows >= STRETCH_ROWS or row_group == shard.row_groups - 1:
+                row_groups = range(first, row_group + 1)
+                yield Stretch(shard.path, number, metadata, row_groups, chunk + first)
+                first, rows = row_group + 1, 0
+        chunk += shard.row_groups
+
+
+def _scan(scan: Scan, rows: Stretch) -> Scan:
+    for chunk, row_group in enumerate(rows.row_groups, rows.chunk):
+        for batch in record_batches(rows.path, row_groups=[row_group], metadata=rows.metadata):
+            scan.add(batch, rows.path, rows.shard, chunk)
+    return scan
+
+
+def _side_by_side(
+    work: Callable[[Stretch], Scan], stretches: Iterable[Stretch], threads: int
+) -> Iterator[Scan]:
+    """Scans in the order of the stretches, so that sums of floats never depend on the threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        begun: deque = deque()
+        for stretch in stretches:
+            begun.append(pool.submit(work, stretch))
+            if len(begun) > threads:  # one more than is worked on, so that no thread waits
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+
+
+def find_problems(scan: Scan, dataset: Mapping[str, Any], test_column: str | None) -> list[Problem]:
+    """Every violation of the contract and every fact worth saying."""
+    return [
+        *_label_problems(scan),
+        *_group_problems(scan, test_column),
+        *_role_problems(scan),
+        *_weight_problems(scan),
+        *_column_problems(scan, dataset["infinite"]),
+    ]
+
+
+def _label_problems(scan: Scan) -> Iterator[Problem]:
+    column = scan.roles.label
+    for path, (count, values) in scan.unknown_labels.items():
+        shown = ", ".join(repr(value) for value in sorted(values, key=str))
+        yield Problem(
+            "error",
+            f"{path}: column '{column}' has {count:,} rows with unknown labels ({shown}); "
+            f"dataset.classes knows {', '.join(scan.classes)}",
+        )
+    for path, count in scan.null_labels.items():
+        yield Problem(
+            "error",
+            f"{path}: column '{column}' is empty in {count:,} rows; "
+            "set dataset.null_label to the class that an empty label means",
+        )
+    totals = np.sum(scan.counts, axis=0) if scan.counts else np.zeros(len(scan.classes))
+    for name, total in zip(scan.classes, totals, strict=True):
+        if total == 0:
+            yield Problem(
+                "error",
+                f"column '{column}' has no row of class '{name}' in the whole data set; "
+                "correct dataset.label or take the class out of dataset.classes",
+            )
+
+
+def _group_problems(scan: Scan, test_column: str | None) -> Iterator[Problem]:
+    group = scan.roles.group
+    for path, count in scan.null_groups.items():
+        yield Problem(
+            "error",
+            f"{path}: column '{group}' is null in {count:,} rows; every row needs a group "
+            "(dataset.group)",
+        )
+    wrong = [name for name in scan.index if unprintable(name)]
+    if wrong:
+        yield Problem(
+            "error",
+            f"column '{group}' has {len(wrong):,} groups whose names are empty or have control "
+            f"characters such as tabs ({first_names(map(repr, wrong))}); rename them in the table "
+            "(dataset.group)",
+        )
+    spread = sum(len(shards) > 1 for shards in scan.shards)
+    if spread:
+        yield Problem("note", f"{spread:,} groups are spread over several shards (allowed)")
+    if test_column is not None and test_column not in scan.facts:
+        yield Problem(
+            "error",
+            f"test.column '{test_column}' is not among the metadata columns; "
+            "list it in dataset.metadata",
+        )
+    elif test_column is not None and scan.varying[test_column]:
+        names = list(scan.index)
+        example = names[min(scan.varying[test_column])]
+        yield Problem(
+            "error",
+            f"test.column '{test_column}' has several values inside "
+            f"{len(scan.varying[test_column]):,} groups (for example {example!r}), so whole "
+            "groups cannot be set aside by it; use test.fraction or test.groups",
+        )
+
+
+def _role_problems(scan: Scan) -> Iterator[Problem]:
+    """Values that the role of a column cannot use, in base scores, weight and position."""
+    wanted = {
+        column: f"dataset.scores.{name} must lie in [0, 1] in every row"
+        for name, column in scan.roles.scores.items()
+    }
+    if scan.roles.weight:
+        wanted[scan.roles.weight] = "dataset.weight must be finite and 0 or more in every row"
+    if scan.roles.position:
+        wanted[scan.roles.position] = "dataset.position must be a finite number in every row"
+    for column, rule in wanted.items():
+        facts = scan.columns[column]
+        outside = "negative" if column == scan.roles.weight else "outside 0 to 1"
+        for fact, counts in (
+            ("null or NaN", facts.empty),
+            ("infinite", facts.infinite),
+            (outside, facts.outside),
+        ):
+            for path, count in counts.items():
+                message = f"{path}: column '{column}' is {fact} in {count:,} rows; {rule}"
+                yield Problem("error", message)
+
+
+def _weight_problems(scan: Scan) -> Iterator[Problem]:
+    """Classes without weight: nothing could be learned of them, or judged by weight."""
+    if not scan.roles.weight or not scan.counts:
+        return
+    rows, weights = np.sum(scan.counts, axis=0), np.sum(scan.weights, axis=0)
+    for name, count, weight in zip(scan.classes, rows, weights, strict=True):
+        if count and not weight > 0:
+            yield Problem(
+                "error",
+                f"column '{scan.roles.weight}' (dataset.weight) sums to {weight:g} over the "
+                f"{count:,} rows of class '{name}'; every class needs a weight above 0, or set "
+                "dataset.weight: null",
+            )
+
+
+def _column_problems(scan: Scan, infinite: str) -> Iterator[Problem]:
+    strict = {scan.roles.weight, scan.roles.position, *scan.roles.scores.values()}
+    for name, facts in scan.columns.items():
+        if name not in strict:
+            yield from _feature_problems(facts, scan.rows, infinite)
+        elif facts.constant:
+            yield Problem("note", f"column '{name}' is constant ({facts.minimum:g})")
+
+
+def _feature_problems(facts: ColumnFacts, rows: int, infinite: str) -> Iterator[Problem]:
+    name = facts.name
+    for path, count in facts.infinite.items():
+        if infinite == "error":
+            yield Problem(
+                "error",
+                f"{path}: column '{name}' is infinite in {count:,} rows; set "
+                "dataset.infinite: missing, or list the column in dataset.exclude",
+            )
+        else:
+            yield Problem(
+                "note", f"{path}: {count:,} infinite values of '{name}' are missing values"
+            )
+    if facts.nulls.total() == rows:
+        yield Problem("note", f"column '{name}' is empty in every row")
+    elif facts.constant:
+        yield Problem("note", f"column '{name}' is constant ({facts.minimum:g})")
+    for path, count in facts.nans.items():
+        yield Problem("note", f"{path}: column '{name}': {count:,} NaN are missing values")
+
+
+def _describe(path: Path) -> Shard:
+    with open_shard(path) as file:
+        rows, row_groups = file.metadata.num_rows, file.metadata.num_row_groups
+    return Shard(str(path), rows, row_groups, path.stat().st_size, fingerprint([path]))
+
+
+def _sequence_facts(paths: Sequence[Path]) -> dict[str, Any] | None:
+    """How the features of a built table were made, as its shards say; None of any other table."""
+    found = {}
+    for path in paths:
+        with open_shard(path) as file:
+            found[path] = (file.schema_arrow.metadata or {}).get(SEQUENCE_KEY)
+    first = found[paths[0]]
+    other = next((path for path in paths if found[path] != first), None)
+    if other is not None:
+        raise InputError(
+            f"{other} was not built with the features and sampling of {paths[0]} (they differ in "
+            f"the schema metadata '{SEQUENCE_KEY.decode()}'); build all shards of dataset.path anew"
+        )
+    try:
+        return None if first is None else json.loads(first)
+    except ValueError as error:
+        raise InputError(
+            f"{paths[0]}: the schema metadata '{SEQUENCE_KEY.decode()}' is no JSON: {error}"
+        ) from error
+
+
+def _duplicates(shards: list[Shard], genes: pl.DataFrame, roles: Roles) -> list[Problem]:
+    """Rows that share group and position, found some groups at a time in order of appearance."""
+    ordered = genes.sort(pl.col("chunks").list.first(), "group")
+    part = (ordered["rows"].cast(pl.UInt64).cum_sum() - 1) // DUPLICATE_ROWS
+    found = 0
+    example = None
+    for genes_part in ordered.with_columns(part.alias("part")).partition_by("part"):
+        numbers = genes_part.select(pl.col("group").sort().alias(roles.group)).with_row_index("n")
+        frames = read_groups(shards, genes_part, [roles.position], roles.group)
+        keys = [frame.join(numbers, on=roles.group).select("n", roles.position) for frame in frames]
+        ordered_keys = pl.concat(keys).sort("n", roles.position)
+        repeated = ordered_keys.filter(pl.all_horizontal(pl.all() == pl.all().shift()))
+        found += repeated.height
+        if repeated.height and example is None:
+            number, position = repeated.row(0)
+            example = numbers[roles.group][number], position
+    if not found:
+        return []
+    return [
+        Problem(
+            "error",
+            f"{found:,} rows repeat a ({roles.group}, {roles.position}) pair, for example "
+            f"({example[0]}, {example[1]}); remove them, or set dataset.position to the column "
+            "that names a row, or to null",
+        )
+    ]

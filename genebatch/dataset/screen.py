@@ -1,0 +1,362 @@
+"""Which columns become features: leaks, constants and duplicates, found on training groups."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import polars.selectors as cs
+
+from genebatch.dataset.columns import Features, Roles, described, match_columns, read_groups
+from genebatch.dataset.rows import label_codes
+from genebatch.groups import deal, measures
+from genebatch.io.files import InputError, read_json, write_json, write_tsv
+from genebatch.io.tables import BATCH_ROWS, read_tsv
+from genebatch.jobs.memory import FREQUENT
+
+log = logging.getLogger(__name__)
+
+# Rows on which pairs of columns are first compared; pairs that come near the limit are compared
+# again on the whole sample.
+PAIR_ROWS = 4096
+
+
+class Finding(NamedTuple):
+    """Why a column should not be a feature."""
+
+    column: str
+    reason: str
+
+
+def screen_features(
+    profile: str | Path,
+    genes: str | Path,
+    test_groups: str | Path,
+    dataset: Mapping[str, Any],
+    screen: Mapping[str, Any],
+    features: str | Path,
+    table: str | Path,
+) -> None:
+    """Screen a sample of training groups, and write the feature set with a reason for each column.
+
+    Holds the sample in memory: `screen.max_rows` rows of every column that may become a feature.
+
+    Parameters
+    ----------
+    profile, genes, test_groups
+        Files of the analysis and of the test split.
+    dataset, screen
+        Parts of the config.
+    features, table
+        Output paths: the ordered feature set as JSON, and one line per column of the data set.
+    """
+    facts = read_json(profile)
+    roles, shards = described(facts)
+    training = pl.read_parquet(genes).join(
+        read_tsv(test_groups),
+        on="group",
+        how="anti",
+    )
+    sampled = sample_groups(training, screen["max_rows"], screen["seed"])
+    columns = [*roles.candidates, roles.label]
+    frame = _joined(read_groups(shards, sampled, columns, roles.group))
+    frame = frame.with_columns(cs.float().cast(pl.Float32).replace([np.inf, -np.inf], None))
+    counts = (f"{count:,}" for count in (frame.height, sampled.height))
+    log.info("screening %s rows of %s training groups", *counts)
+    codes = label_codes(frame[roles.label], dataset["classes"], dataset["null_label"])
+    kept = match_columns(screen["keep"], roles.candidates, "screen.keep")
+    judged = Screen(frame, codes, dataset["classes"], roles, facts["columns"], screen)
+    findings = judged.findings()
+    protected = dict.fromkeys(kept, "screen.keep")
+    protected |= {column: "a base score" for column in roles.scores.values()}
+    dropped = {finding.column for finding in findings} - protected.keys()
+    names = [name for name in roles.candidates if name not in dropped]
+    if not names:
+        raise InputError("the screen leaves no feature; see screen.max_auc and screen.keep")
+    chosen = Features.order({name: facts["columns"][name]["kind"] for name in names})
+    columns = [facts["columns"][name] for name in chosen.names]
+    densities = [column["density"] for column in columns[chosen.n_dense :]]
+    size = {
+        "counts_per_row": sum(densities),
+        "n_frequent": sum(density >= FREQUENT for density in densities),
+        "n_wide": sum(map(_is_wide, columns[: chosen.n_dense])),
+    }
+    lines = _lines(facts, roles, findings, protected, judged)
+    for line in lines.filter(pl.col("reason").str.starts_with("leak")).iter_rows(named=True):
+        log.warning("column '%s': %s", line["column"], line["reason"])
+    write_json(features, chosen.to_json() | {"digest": chosen.digest} | size)
+    write_tsv(table, lines)
+    log.info("%s features of %s columns", f"{len(names):,}", f"{lines.height:,}")
+
+
+def _is_wide(column: Mapping[str, Any]) -> bool:
+    """Whether a column may take more values than a whole number of one byte."""
+    if "int" not in column["type"] or column["minimum"] is None:
+        return column["type"] != "bool"
+    return column["maximum"] - column["minimum"] > 255
+
+
+def sample_groups(training: pl.DataFrame, max_rows: int, seed: int) -> pl.DataFrame:
+    """Whole groups, at least one, with about `max_rows` rows and the class shares of all."""
+    share = max_rows / int(training["rows"].sum())
+    if share >= 1:
+        return training
+    names = training["group"].to_list()
+    parts = deal(names, measures(training), [share, 1 - share], seed)
+    if parts.all():
+        return training.bottom_k(1, by=["rows", "group"])
+    return training.filter(pl.Series(parts == 0))
+
+
+def _joined(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """One frame of many, joined as they come: of some rows a column takes 1 KB beside its cells."""
+    whole, pending = [], []
+    for frame in frames:
+        pending.append(frame)
+        if sum(part.height for part in pending) >= BATCH_ROWS:
+            whole.append(pl.concat(pending, rechunk=True))
+            pending = []
+    return pl.concat([*whole, *pending], rechunk=True)
+
+
+class Screen:
+    """Tests of single columns, and of pairs of them, against every class.
+
+    Parameters
+    ----------
+    frame
+        The sample.
+    codes
+        (rows,) class of each row.
+    classes, roles, columns, screen
+        Class names, roles, column facts of the profile, and the `screen` part of the config.
+    """
+
+    def __init__(
+        self,
+        frame: pl.DataFrame,
+        codes: np.ndarray,
+        classes: Sequence[str],
+        roles: Roles,
+        columns: Mapping[str, Any],
+        screen: Mapping[str, Any],
+    ):
+        self.frame, self.classes, self.roles = frame, list(classes), roles
+        self.columns, self.screen = columns, screen
+        self.positives = codes[:, None] == np.arange(len(classes))
+        self.aucs = {name: self._auc(name) for name in roles.candidates}
+        self.limits = self._limits()
+        self.distinct = {name: frame[name].n_unique() for name in roles.candidates}
+
+    def findings(self) -> list[Finding]:
+        """Every reason against every column, in the order of the tests."""
+        found = []
+        for name in self.roles.candidates:
+            facts = self.columns[name]
+            if facts["minimum"] is None:
+                found.append(Finding(name, "empty in every row"))
+            elif facts["constant"]:
+                found.append(Finding(name, f"constant ({facts['minimum']:g})"))
+        found += self._duplicates({finding.column for finding in found})
+        for name in self.roles.candidates:
+            found += self._leaks(name)
+        excused = {finding.column for finding in found}
+        return found + self._pair_leaks(excused)
+
+    def _auc(self, name: str) -> np.ndarray:
+        """AUC of the column for each class, NaN where a class or its rest has no value."""
+        column = self.frame[name]
+        if column.dtype in (pl.UInt8, pl.UInt16) and not column.null_count():
+            return aucs_by_value(column.to_numpy().astype(np.int64), self.positives)
+        values = column.cast(pl.Float32).to_numpy()
+        present = ~np.isnan(values)
+        _, codes = np.unique(values[present], return_inverse=True)
+        return aucs_by_value(codes, self.positives[present])
+
+    def _limits(self) -> np.ndarray:
+        """Per class, the AUC above which something gives the label away.
+
+        A column made from the base score may be as good as the score; a leak is what leaves less
+        than half of what the score leaves.
+        """
+        limits = np.full(len(self.classes), self.screen["max_auc"])
+        for number, name in enumerate(self.classes):
+            if name in self.roles.scores:
+                base = self.aucs[self.roles.scores[name]][number]
+                if np.isfinite(base):
+                    limits[number] = max(limits[number], 1 - (1 - base) / 2)
+        return limits
+
+    def _duplicates(self, skip: set[str]) -> list[Finding]:
+        """Columns equal to an earlier one in every row of the sample; base scores come first."""
+        first: dict[str, str] = {}
+        found = []
+        scores = list(self.roles.scores.values())
+        for name in [*scores, *(c for c in self.roles.candidates if c not in set(scores))]:
+            if name in skip or self.distinct[name] < 2:
+                continue
+            values = self.frame[name].cast(pl.Float32).to_numpy()
+            key = hashlib.blake2b(values.tobytes()).hexdigest()
+            if key in first:
+                found.append(Finding(name, f"duplicate of '{first[key]}'"))
+            else:
+                first[key] = name
+        return found
+
+    def _leaks(self, name: str) -> list[Finding]:
+        found = []
+        number, auc = _worst(self.aucs[name], self.limits)
+        if auc is not None:
+            found.append(
+                Finding(name, f"leak: alone it has AUC {auc:.4f} for '{self.classes[number]}'")
+            )
+        column = self.frame[name].cast(pl.Float32).fill_nan(None)
+        missing = column.is_null().to_numpy()
+        if missing.any():
+            limit = np.full(len(self.classes), self.screen["max_missing_auc"])
+            number, auc = _worst(self._indicator(missing), limit)
+            if auc is not None:
+                label = self.classes[number]
+                found.append(Finding(name, f"leak: being missing has AUC {auc:.4f} for '{label}'"))
+        present = column.drop_nulls()
+        if self.columns[name]["kind"] == "dense" and present.n_unique() > 2:
+            value = present.mode().min()
+            number, auc = _worst(
+                self._indicator((column == value).fill_null(False).to_numpy()), self.limits
+            )
+            if auc is not None:
+                label = self.classes[number]
+                found.append(
+                    Finding(name, f"leak: the value {value:g} has AUC {auc:.4f} for '{label}'")
+                )
+        return found
+
+    def _pair_leaks(self, excused: set[str]) -> list[Finding]:
+        """Pairs of dense columns whose being equal gives a class away; the more telling goes."""
+        names = [
+            name
+            for name in self.roles.candidates
+            if self.columns[name]["kind"] == "dense"
+            and self.distinct[name] > 2
+            and name not in excused
+        ]
+        if len(names) < 2:
+            return []
+        rows = np.linspace(0, self.frame.height - 1, min(PAIR_ROWS, self.frame.height)).astype(int)
+        part = self.frame[rows].select(pl.col(names).cast(pl.Float32)).to_numpy()
+        near = 0.5 + (self.limits - 0.5) * 0.8  # the first look may be that far off
+        found, gone = [], set()
+        for left, name in enumerate(names[:-1]):
+            equal = part[:, left + 1 :] == part[:, [left]]
+            aucs = _indicator_aucs(equal, self.positives[rows])
+            for offset in np.flatnonzero((aucs > near).any(axis=1)):
+                other = names[left + 1 + offset]
+                finding = None if {name, other} & gone else self._pair_leak(name, other)
+                if finding is not None:
+                    found.append(finding)
+                    gone.add(finding.column)
+        return found
+
+    def _pair_leak(self, name: str, other: str) -> Finding | None:
+        equal = (self.frame[name] == self.frame[other]).fill_null(False).to_numpy()
+        number, auc = _worst(self._indicator(equal), self.limits)
+        if auc is None:
+            return None
+        scores = set(self.roles.scores.values())
+        strength = {c: np.nanmax(np.abs(self.aucs[c] - 0.5)) for c in (name, other)}
+        worse, better = sorted((name, other), key=lambda c: (c in scores, -strength[c], c))
+        label = self.classes[number]
+        return Finding(worse, f"leak: being equal to '{better}' has AUC {auc:.4f} for '{label}'")
+
+    def _indicator(self, flags: np.ndarray) -> np.ndarray:
+        return _indicator_aucs(flags[:, None], self.positives)[0]
+
+
+def aucs_by_value(codes: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """AUC of an ordered value for each class against the rest.
+
+    Parameters
+    ----------
+    codes
+        (rows,) rank of the value of each row among the distinct values.
+    positives
+        (rows, classes) bool.
+
+    Returns
+    -------
+    numpy.ndarray
+        (classes,), the Mann-Whitney statistic with ties counted half; NaN without both sides.
+    """
+    if not len(codes):
+        return np.full(positives.shape[1], np.nan)
+    total = np.bincount(codes).astype(float)
+    aucs = np.empty(positives.shape[1])
+    for number in range(positives.shape[1]):
+        hits = np.bincount(codes, positives[:, number], minlength=len(total))
+        rest = total - hits
+        below = np.cumsum(rest) - rest
+        pairs = hits.sum() * rest.sum()
+        aucs[number] = (hits * (below + rest / 2)).sum() / pairs if pairs else np.nan
+    return aucs
+
+
+def _indicator_aucs(flags: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """AUC of (rows, columns) flags in the better direction: 1/2 + |rate - rest rate| / 2."""
+    hits = flags.T.astype(np.float32) @ positives.astype(np.float32)
+    size = positives.sum(axis=0)
+    rest = len(positives) - size
+    rate = hits / np.maximum(size, 1)
+    rest_rate = (flags.sum(axis=0)[:, None] - hits) / np.maximum(rest, 1)
+    return np.where((size > 0) & (rest > 0), 0.5 + np.abs(rate - rest_rate) / 2, 0.5)
+
+
+def _worst(aucs: np.ndarray, limits: np.ndarray) -> tuple[int, float | None]:
+    """The class that is given away most, in either direction, if any is above its limit."""
+    folded = np.nan_to_num(np.maximum(aucs, 1 - aucs), nan=0.5)
+    number = int(np.argmax(folded - limits))
+    return number, float(folded[number]) if folded[number] > limits[number] else None
+
+
+def _lines(
+    facts: Mapping[str, Any],
+    roles: Roles,
+    findings: Sequence[Finding],
+    protected: Mapping[str, str],
+    judged: Screen,
+) -> pl.DataFrame:
+    """One line for each column of the data set."""
+    reasons: dict[str, list[str]] = {}
+    for finding in findings:
+        reasons.setdefault(finding.column, []).append(finding.reason)
+    lines = [
+        {"column": column, "role": role, "kind": None, "kept": False, "reason": f"set by {key}"}
+        for column, role, key in _given_roles(roles)
+    ]
+    for column in roles.candidates:
+        reason = "; ".join(reasons.get(column, []))
+        kept = column in protected or not reason
+        if kept and reason:
+            reason = f"{reason}; kept all the same: {protected[column]}"
+        aucs = {
+            f"auc_{name}": None if np.isnan(auc) else float(auc)
+            for name, auc in zip(judged.classes, judged.aucs[column], strict=True)
+        }
+        kind = facts["columns"][column]["kind"]
+        lines.append(
+            {"column": column, "role": "feature" if kept else "dropped", "kind": kind}
+            | {"kept": kept, "reason": reason or "passed every test"}
+            | aucs
+        )
+    return pl.DataFrame(lines, infer_schema_length=None)
+
+
+def _given_roles(roles: Roles) -> list[tuple[str, str, str]]:
+    given = [(roles.group, "group", "dataset.group"), (roles.label, "label", "dataset.label")]
+    given += [(roles.weight, "weight", "dataset.weight")] if roles.weight else []
+    given += [(roles.position, "position", "dataset.position")] if roles.position else []
+    given += [(name, "metadata", "dataset.metadata") for name in roles.metadata]
+    taken = {column for column, _, _ in given}
+    return given + [(c, "excluded", "dataset.exclude") for c in roles.excluded if c not in taken]

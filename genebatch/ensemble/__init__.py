@@ -1,0 +1,1 @@
+"""Makes one model of the models of all batches."""

@@ -1,0 +1,56 @@
+"""The finished models of all batches of a plan."""
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from genebatch.io.files import InputError
+from genebatch.model.ensemble import EnsembleModel, Member, load_model
+
+
+def load_batches(
+    paths: Sequence[str | Path],
+    manifest: pl.DataFrame,
+    threads: int = 1,
+    missing: Collection[str] = (),
+) -> dict[str, EnsembleModel]:
+    """Load the batches' model files, by batch in the order of the paths.
+
+    `missing` are batches of the manifest that may be missing.
+
+    Raises
+    ------
+    InputError
+        Naming the other batches of the manifest that are missing, or those that were trained for
+        other rows, folds or features than it names.
+    """
+    loaded = {}
+    for path in paths:
+        model = load_model(path, threads=threads)
+        loaded[model.members[0].name] = model
+    refuse_other_plans((model.members[0] for model in loaded.values()), manifest, missing)
+    return loaded
+
+
+def refuse_other_plans(
+    members: Iterable[Member], manifest: pl.DataFrame, missing: Collection[str] = ()
+) -> None:
+    """Raise unless there is a member for every batch of the manifest, trained on what it names.
+
+    Batches that `missing` names need none.
+    """
+    found = {member.name: member.facts["key"] for member in members}
+    keys = dict(manifest.select("batch", "key").iter_rows())
+    absent = sorted(keys.keys() - found.keys() - set(missing))
+    if absent:
+        raise InputError(
+            f"the models of batches {', '.join(absent)} are missing; run them again, or set "
+            "ensemble.allow_missing to go without them"
+        )
+    stale = sorted(name for name in found if found[name] != keys.get(name))
+    if stale:
+        raise InputError(
+            f"the models of batches {', '.join(stale)} were trained for another plan or other "
+            f"rows; delete results/batches/{{{','.join(stale)}}} and run again"
+        )

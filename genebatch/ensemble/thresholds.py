@@ -1,0 +1,214 @@
+"""The probability from which a row is called as a class, chosen on out-of-fold rows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from genebatch.dataset.rows import base_scores, identity_names, label_codes, plain_weights
+from genebatch.genome.genes import SITES
+from genebatch.io.files import InputError
+from genebatch.io.tables import open_shard, record_batches, table_columns
+from genebatch.metrics.binary import last_of_ties, missing_rows
+from genebatch.model.ensemble import EnsembleModel
+from genebatch.model.held_out import score_names
+
+SCHEMA = {
+    "system": pl.String,
+    "class": pl.String,
+    "weighted": pl.Boolean,
+    "threshold": pl.Float64,
+    "precision": pl.Float64,
+    "recall": pl.Float64,
+    "f1": pl.Float64,
+    "called": pl.Int64,
+    "rows": pl.Int64,
+    "reason": pl.String,
+}
+
+
+class Threshold(NamedTuple):
+    """A threshold and what the rows at or above it are worth; null with a reason if there is none.
+
+    `called` counts the rows at or above it and `rows` all that were judged, whatever their weight.
+    """
+
+    threshold: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    called: int | None
+    rows: int
+    reason: str | None
+
+
+class _Rows(NamedTuple):
+    codes: np.ndarray  # (n,) int8 class
+    probability: dict[str, np.ndarray]  # system to (classes, n) float32
+    weight: np.ndarray | None  # (n,) float64
+
+
+def choose(model: EnsembleModel, honest: str | Path, system: str) -> pl.DataFrame:
+    """Choose the probability threshold of highest F1 of every class on training rows.
+
+    For the model and, where the data set has base scores, by the same rule on the same rows for
+    these as they are: what is judged beside another must not be the only one that is tuned. Every
+    row has the probability by models of the final one's kind that never saw its group, and it goes
+    through the model's change of prevalence, so no test group and no fitted row decides anything.
+    Thresholds are chosen for every class, the most common one included: which class is the one
+    nobody looks for is not the model's to know.
+
+    Parameters
+    ----------
+    model
+        The final model.
+    honest
+        Parquet with `{system}:{class}`, honest probabilities of training rows, and what the rows
+        are.
+    system
+        Name of its columns.
+
+    Returns
+    -------
+    polars.DataFrame
+        One line per system ("model", "base") and class for the rows as they are and, where they
+        have weights, one for the rows by their weights, that is at the prevalence of the genome:
+        `system, class, weighted` and the fields of `Threshold`.
+
+    Notes
+    -----
+    Streams over record batches. Holds the probabilities and the base scores, 4 bytes x rows x
+    classes each, with 9 bytes a row of classes and weights; and while one class is sorted another
+    60 bytes a row.
+    """
+    rows = _read(model, honest, system)
+    lines = []
+    for name_of_system, probability in rows.probability.items():
+        for column, name in enumerate(model.classes):
+            y = rows.codes == column
+            for weighted in [False] if rows.weight is None else [False, True]:
+                found = best_f1(y, probability[column], rows.weight if weighted else None)
+                lines.append((name_of_system, name, weighted, *found))
+    return pl.DataFrame(lines, schema=SCHEMA, orient="row")
+
+
+def threshold_facts(table: pl.DataFrame) -> dict[str, Any]:
+    """What the model file has of `choose`: `thresholds`, and `base_thresholds` if there are any."""
+    facts = {"thresholds": by_class(table), "base_thresholds": by_class(table, "base")}
+    return {name: found for name, found in facts.items() if found}
+
+
+def by_class(table: pl.DataFrame, system: str = "model") -> dict[str, dict[str, float | None]]:
+    """The thresholds that `choose` found for a system: class to `rows` and `weighted`."""
+    found: dict[str, dict[str, float | None]] = {}
+    lines = table.filter(pl.col("system") == system).select("class", "weighted", "threshold")
+    for name, weighted, threshold in lines.iter_rows():
+        kinds = found.setdefault(name, {"rows": None, "weighted": None})
+        kinds["weighted" if weighted else "rows"] = threshold
+    return found
+
+
+def call_thresholds(
+    model: EnsembleModel, given: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Give the probability from which a donor and an acceptor are called.
+
+    Raises
+    ------
+    InputError
+        If neither the model nor the caller names one, or if it is no probability.
+    """
+    known = model.facts.get("thresholds") or {}
+    found = {}
+    for name in SITES:
+        kinds = known.get(name) or {}
+        value = given.get(name) if given else _preferred(kinds)
+        if value is None:
+            raise InputError(
+                f"the model holds no threshold for '{name}'; give the probabilities from which "
+                "donors and acceptors are called: --threshold DONOR ACCEPTOR"
+            )
+        if not 0 <= value <= 1:
+            raise InputError(f"--threshold of {name} is {value}, wanted a probability")
+        found[name] = float(value)
+    return found
+
+
+def base_call_thresholds(model: EnsembleModel) -> dict[str, float] | None:
+    """Give the threshold of highest F1 of the base scores of a donor and an acceptor.
+
+    Chosen as that of the model is, and in use at the same prevalence. None where the model has
+    none for one of them, as those of earlier versions have not.
+    """
+    known = model.facts.get("base_thresholds") or {}
+    found = {name: _preferred(known.get(name) or {}) for name in SITES}
+    return None if None in found.values() else found
+
+
+def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = None) -> Threshold:
+    """Find the threshold of highest F1 by sorting the rows once.
+
+    It lies midway between the lowest probability called and the next lower one (0 below the
+    lowest of all), so it separates the same rows after rounding. Tied rows are called together. Of
+    several equally good thresholds it is the highest, which calls the fewest rows.
+
+    Parameters
+    ----------
+    y : (n,) bool
+        Which rows are of the class.
+    probability : (n,)
+        Of the class.
+    weight : (n,), optional
+        Row weights; rows of weight 0 are left out.
+    """
+    if weight is not None:
+        used = weight > 0
+        y, probability, weight = y[used], probability[used], weight[used]
+    reason = missing_rows(y, weight is not None, positive=True)
+    if reason is not None:
+        return Threshold(None, None, None, None, None, len(y), reason)
+    order = np.argsort(-probability, kind="stable")
+    falling = probability[order]
+    last = last_of_ties(falling)
+    mass = np.ones(len(y)) if weight is None else weight[order]
+    called, found = np.cumsum(mass)[last], np.cumsum(mass * y[order])[last]
+    f1 = 2 * found / (called + found[-1])
+    best = int(np.argmax(f1))
+    end = last[best]
+    below = float(falling[end + 1]) if end + 1 < len(falling) else 0.0
+    threshold = (float(falling[end]) + below) / 2
+    precision, recall = float(found[best] / called[best]), float(found[best] / found[-1])
+    return Threshold(threshold, precision, recall, float(f1[best]), int(end) + 1, len(y), None)
+
+
+def _preferred(kinds: Mapping[str, float | None]) -> float | None:
+    """The threshold at the prevalence of the genome or else of the rows; None if there is none."""
+    options = (kinds.get("weighted"), kinds.get("rows"))
+    return next((option for option in options if option is not None), None)
+
+
+def _read(model: EnsembleModel, path: str | Path, system: str) -> _Rows:
+    """Class, probabilities, base scores and weight of the rows of a table of honest scores."""
+    with open_shard(path) as file:
+        size = file.metadata.num_rows
+    classes = list(model.classes)
+    columns = score_names(system, classes)
+    identity = identity_names(table_columns(path))
+    codes = np.empty(size, np.int8)
+    weight = np.empty(size) if "weight" in identity else None
+    probability: dict[str, np.ndarray] = {}
+    end = 0
+    for batch in record_batches(path, [*identity, *columns]):
+        frame = pl.from_arrow(batch)
+        start, end = end, end + frame.height
+        codes[start:end] = label_codes(frame["label"], classes, None)
+        if weight is not None:
+            weight[start:end] = plain_weights(frame)
+        found = frame.select(columns).to_numpy().astype(np.float64)
+        given = {"model": model.at_prevalence(found)} | base_scores(frame, classes)
+        for name, values in given.items():
+            held = probability.setdefault(name, np.empty((len(classes), size), np.float32))
+            held[:, start:end] = values.T
+    return _Rows(codes, probability, weight)

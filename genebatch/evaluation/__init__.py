@@ -1,0 +1,1 @@
+"""Judges models on groups that nobody trained on."""

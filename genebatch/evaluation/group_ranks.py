@@ -1,0 +1,228 @@
+"""Which groups would help most if more like them were added."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from sklearn.neighbors import NearestNeighbors
+
+from genebatch.evaluation.group_sums import WEIGHTED, GroupSums, existing, sum_groups
+from genebatch.io.files import InputError, first_names, write_tsv
+from genebatch.metrics.multiclass import SUM_TOLERANCE
+from genebatch.model.ensemble import load_model
+from genebatch.report.figures.ranks import draw_ranks
+
+log = logging.getLogger(__name__)
+
+# Of the weighted rows where there are weights; see benchmarks/gene_ranks.md for the choice.
+BY = "log_loss"
+TOP = 15  # groups that are named
+NEIGHBOURS = 10  # groups of a kind, the group itself among them
+ONE_MEMBER = "a single member has no ambiguity and no disagreement"
+ERRORS = ("base_errors", "corrected", "made")
+
+
+class Ranks(NamedTuple):
+    """Groups by rank, the column they are ranked by, and the number of members."""
+
+    table: pl.DataFrame
+    by: str
+    n_members: int
+
+
+def rank_groups(
+    inputs: Mapping[str, str | Path],
+    outputs: Mapping[str, str | Path],
+    combiner: str | None = None,
+    by: str | None = None,
+    top: int = TOP,
+) -> Ranks:
+    """Rank the groups by what more groups like them would gain, and draw the first of them.
+
+    See `genebatch.evaluation.group_sums.sum_groups` for the memory held, to which the model's trees are added
+    while its combiner is read.
+
+    Parameters
+    ----------
+    inputs
+        Paths `cross_batch` and `combined` (held-out scores of members and combiners), `model` (not
+        read where `combiner` is given), and `group_features`, if there is a table of what groups
+        are like: Parquet, `group` and standardised numbers.
+    outputs
+        Paths `ranks` (TSV) and `figure` (PNG); what is not named is not written.
+    combiner
+        Whose probabilities count; by default that of `model`, the ensemble.
+    by
+        Column of the table, largest first; by default the held-out log loss.
+    top
+        Number of groups that the figure names.
+    """
+    for key in ("cross_batch", "combined"):
+        existing(inputs[key])
+    combiner = combiner or load_model(inputs["model"]).combiner["name"]
+    sums = sum_groups(inputs["cross_batch"], inputs["combined"], combiner)
+    ranks = rank(sums, by, inputs.get("group_features"))
+    n_members = len(sums.layout.members)
+    log.info("%s groups, %d members, combiner %s", f"{sums.table.height:,}", n_members, combiner)
+    if outputs.get("ranks"):
+        write_tsv(outputs["ranks"], ranks.table)
+    if outputs.get("figure"):
+        draw_ranks(outputs["figure"], ranks.table, sums.layout.classes, ranks.by, top)
+    return ranks
+
+
+def rank(sums: GroupSums, by: str | None = None, features: str | Path | None = None) -> Ranks:
+    """Put the groups in order.
+
+    Largest value of the column first; groups with equal values, or without one, by their held-out
+    loss and then by name.
+
+    Returns
+    -------
+    Ranks
+        `table` has the columns `rank`, `group`, `batch`, the sums of `group_sums.row_values`, and
+        made from them `mean_log_loss`, `mean_ambiguity` (per row), `error_of_ambiguity` (standard
+        error of the sum, as if the rows were drawn at random), `disagreement` (mean), `gain` (loss
+        of the base scores less that of the model), with features `similar_ambiguity`; all of them
+        again for weighted rows as `weighted_{name}`. `reason` says why values are empty.
+
+    Raises
+    ------
+    InputError
+        If `by` is no column of numbers, or if groups lack features.
+    """
+    prefixes = ["", WEIGHTED] if sums.layout.weighted else [""]
+    near = None if features is None else neighbours(features, sums.table["group"])
+    made = [_made(sums, prefix, near) for prefix in prefixes]
+    columns = pl.concat([sums.table.select("group", "batch"), *made], how="horizontal")
+    table = columns.with_columns(_reasons(sums))
+    chosen = by or prefixes[-1] + BY
+    known = [name for name in table.columns if name not in ("group", "batch", "reason")]
+    if chosen not in known:
+        raise InputError(f"groups are not ranked by '{chosen}'; --by takes {', '.join(known)}")
+    loss = prefixes[-1] + "log_loss"
+    keys, falling = [chosen, loss, "group"], [True, True, False]
+    # Values that differ by rounding alone, as they do with the order of rows, are equal.
+    rounded = [pl.col(name).cast(pl.Float64).round_sig_figs(12) for name in keys[:2]]
+    table = table.sort(*rounded, "group", descending=falling, nulls_last=True)
+    return Ranks(table.with_row_index("rank", 1), chosen, len(sums.layout.members))
+
+
+def neighbours(features: str | Path, groups: pl.Series) -> np.ndarray:
+    """Places of the groups most like each group, (groups, k), by Euclidean distance.
+
+    Of k = 10, or all where there are fewer, the group itself is one.
+
+    Raises
+    ------
+    InputError
+        If a group lacks features, or if one is missing.
+    """
+    table = pl.read_parquet(features).with_columns(pl.col("group").cast(pl.String))
+    found = pl.DataFrame({"group": groups}).join(
+        table, on="group", how="left", maintain_order="left", validate="1:1"
+    )
+    values = found.drop("group").cast(pl.Float64).to_numpy()
+    bare = ~np.isfinite(values).all(axis=1)
+    if bare.any():
+        names = first_names(groups.filter(pl.Series(bare)))
+        raise InputError(f"{features} lacks numbers of {bare.sum():,} groups: {names}")
+    search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(groups))).fit(values)
+    return search.kneighbors(values, return_distance=False)
+
+
+def _made(sums: GroupSums, prefix: str, near: np.ndarray | None) -> pl.DataFrame:
+    """All columns of plain, or of weighted, rows in their order."""
+    classes = sums.layout.classes
+    known = {
+        name.removeprefix(prefix): sums.table[name].to_numpy()
+        for name in sums.table.columns
+        if name.startswith(prefix) and name not in ("group", "batch")
+    }
+    per_class = {
+        kind: {f"{kind}_{c}": known.get(f"{kind}_{c}") for c in classes}
+        for kind in ("rows", "ambiguity", "missed", "false")
+    }
+    n = sums.table["rows"].to_numpy()
+    found = {"rows": known["rows"], **per_class["rows"], **_losses(known, sums.base_off)}
+    found |= _spread(known, n, near) | per_class["ambiguity"] | {"errors": known["errors"]}
+    found |= per_class["missed"] | per_class["false"] | {name: known.get(name) for name in ERRORS}
+    counted = {"rows", "errors", *ERRORS}
+    counted.update(*(per_class[kind] for kind in ("rows", "missed", "false")))
+    whole = set() if prefix else counted
+    return pl.DataFrame(
+        [
+            _series(f"{prefix}{name}", values, len(n), pl.Int64 if name in whole else pl.Float64)
+            for name, values in found.items()
+        ]
+    )
+
+
+def _losses(
+    known: Mapping[str, np.ndarray], base_off: float | None
+) -> dict[str, np.ndarray | None]:
+    """Losses of the model, of the base scores where these are distributions, and of the members."""
+    found = {"log_loss": known["log_loss"]}
+    found["mean_log_loss"] = _ratio(known["log_loss"], known["rows"])
+    found |= {"base_log_loss": None, "gain": None}
+    if base_off is not None and base_off <= SUM_TOLERANCE:
+        found["base_log_loss"] = known["base_log_loss"]
+        found["gain"] = known["base_log_loss"] - known["log_loss"]
+    return found | {"member_log_loss": known["member_log_loss"]}
+
+
+def _spread(
+    known: Mapping[str, np.ndarray], n: np.ndarray, near: np.ndarray | None
+) -> dict[str, np.ndarray | None]:
+    """How far the members differ, in n rows; nothing of a single one."""
+    names = ["ambiguity", "mean_ambiguity", "error_of_ambiguity", "disagreement"]
+    names += [] if near is None else ["similar_ambiguity"]
+    if "ambiguity" not in known:
+        return dict.fromkeys(names)
+    spread, rows = known["ambiguity"], known["rows"]
+    values = [spread, _ratio(spread, rows), _error_of_sum(spread, known["squares"], n)]
+    values.append(_ratio(known["disagreement"], rows))
+    if near is not None:
+        values.append(_ratio(spread[near].sum(axis=1), rows[near].sum(axis=1)))
+    return dict(zip(names, values, strict=True))
+
+
+def _series(name: str, values: np.ndarray | None, size: int, kind: type) -> pl.Series:
+    """A column, in which what is not a number is empty."""
+    if values is None:
+        return pl.Series(name, [None] * size, dtype=kind)
+    return pl.Series(name, values, dtype=pl.Float64).fill_nan(None).cast(kind)
+
+
+def _ratio(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """A mean, NaN where there are no rows or no weight."""
+    return np.divide(values, rows, out=np.full(len(rows), np.nan), where=rows > 0)
+
+
+def _error_of_sum(total: np.ndarray, squares: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Standard error of a sum of n values drawn at random, NaN of a single one."""
+    spread = np.maximum(0.0, squares - total**2 / n)
+    return np.sqrt(_ratio(n * spread, n - 1))
+
+
+def _reasons(sums: GroupSums) -> pl.Expr:
+    """Why values of each line are empty."""
+    cases = []
+    if len(sums.layout.members) == 1:
+        cases.append(pl.lit(ONE_MEMBER))
+    else:
+        single = pl.lit("a single row has no standard error")
+        cases.append(pl.when(pl.col("rows") == 1).then(single))
+    if sums.base_off is None:
+        cases.append(pl.lit("no base scores"))
+    elif sums.base_off > SUM_TOLERANCE:
+        off = f"the base scores of a row do not sum to 1 (off by up to {sums.base_off:.3g})"
+        cases.append(pl.lit(off))
+    if sums.layout.weighted:
+        weightless = pl.lit("its rows have weight 0")
+        cases.append(pl.when(pl.col(f"{WEIGHTED}rows") <= 0).then(weightless))
+    joined = pl.concat_str(cases, separator="; ", ignore_nulls=True)
+    return pl.when(joined != "").then(joined).alias("reason")

@@ -1,0 +1,303 @@
+"""The finished model, its rivals and the base scores on the groups that no batch has seen."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from genebatch.dataset.rows import (
+    base_scores,
+    group_codes,
+    label_codes,
+    plain_weights,
+    probability_columns,
+)
+from genebatch.evaluation.systems import (
+    FINAL,
+    MEMBER,
+    load_systems,
+    predict_groups,
+    refuse_seen_groups,
+)
+from genebatch.io.files import read_json, write_parquet, write_tsv
+from genebatch.metrics.binary import binary_losses
+from genebatch.metrics.bootstrap import (
+    bootstrap_average_precision,
+    bootstrap_mean,
+    interval,
+    positive_groups,
+)
+from genebatch.metrics.multiclass import corrections, score_table
+from genebatch.plan.planning import read_groups_list
+
+log = logging.getLogger(__name__)
+
+# What every system is compared with on the same resampled groups, where it is there.
+REFERENCES = ("base", "single")
+# Of the members the best, the median and the worst stand for all, metric by metric.
+RANKS = {"member best": 0.0, "member median": 0.5, "member worst": 1.0}
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
+
+
+class Rows(NamedTuple):
+    """Test rows and what every system says of them.
+
+    Attributes
+    ----------
+    codes
+        (rows,) class of each row.
+    systems
+        Name to (rows, classes) probabilities.
+    classes
+        Labels.
+    weight
+        (rows,) weights, or None.
+    groups
+        (rows,) codes of the groups.
+    """
+
+    codes: np.ndarray
+    systems: dict[str, np.ndarray]
+    classes: list[str]
+    weight: np.ndarray | None
+    groups: np.ndarray
+
+    @property
+    def counted(self) -> list[bool]:
+        """Ways of counting: plain rows, and by weight where there are weights."""
+        return [False] if self.weight is None else [False, True]
+
+
+# Values on resampled groups: (class, metric, weighted) to system to (replicates,).
+Resampled = dict[tuple[str, str, bool], dict[str, np.ndarray]]
+
+
+def evaluate(
+    inputs: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    threads: int,
+    outputs: Mapping[str, str | Path],
+) -> None:
+    """Judge the finished model on the test groups, beside everything that it could have been.
+
+    Holds identity columns and the probabilities of every system of the test rows, no features.
+
+    Parameters
+    ----------
+    inputs
+        Paths `model`, `ensemble` (all members), `combiners` (JSON), where they were trained
+        `single` and `distilled`, `profile`, `genes` and `test_groups`.
+    dataset, evaluation
+        Parts of the config.
+    threads
+        Threads of the prediction.
+    outputs
+        Paths `metrics` (TSV, every metric of every system, with and without weights), `systems`
+        (TSV, see `compare_systems`), `comparison` (TSV, the model beside base scores, with
+        bootstrap intervals over groups for average precision, log loss and Brier score),
+        `corrections` (TSV, errors of the base scores corrected and made by the model) and
+        `predictions` (Parquet, one line per test row, where `std_{class}` is of the members'
+        probabilities, before a change of prevalence).
+
+    Raises
+    ------
+    InputError
+        If a member of a model was trained on a test group.
+    """
+    loaded = load_systems(inputs, threads)
+    test_groups = read_groups_list(inputs["test_groups"])
+    refuse_seen_groups(loaded.models, test_groups)
+    genes = pl.read_parquet(inputs["genes"]).filter(pl.col("group").is_in(test_groups))
+    found = predict_groups(loaded, read_json(inputs["profile"]), genes, dataset)
+    log.info("%s rows of %s test groups", f"{found.rows.height:,}", f"{genes.height:,}")
+    classes = list(loaded.final.classes)
+    codes = label_codes(found.rows["label"], classes, None)
+    systems = base_scores(found.rows, classes) | found.systems
+    weight, groups = plain_weights(found.rows), group_codes(found.rows)
+    rows = Rows(codes, systems, classes, weight, groups)
+    metrics = pl.concat(
+        score_table(codes, probability, classes, weight, groups, system)
+        for system, probability in systems.items()
+    )
+    resampled = resample(rows, evaluation)
+    chosen = loaded.final.facts["final"]
+    in_use = loaded.ensemble.combiner["name"] if chosen == "ensemble" else chosen
+    write_tsv(outputs["metrics"], metrics)
+    write_tsv(outputs["systems"], compare_systems(rows, metrics, resampled, in_use))
+    write_tsv(outputs["comparison"], compare(rows, metrics, resampled))
+    write_tsv(outputs["corrections"], _corrections(rows, FINAL))
+    predicted = probability_columns(classes, systems[FINAL], found.deviation)
+    write_parquet(outputs["predictions"], found.rows.hstack(predicted), loaded.final.origin)
+
+
+def resample(rows: Rows, evaluation: Mapping[str, Any]) -> Resampled:
+    """Average precision, log loss and Brier score of all systems but members, on the same draws."""
+    judged = {name: p for name, p in rows.systems.items() if not name.startswith(MEMBER)}
+    found = {}
+    for column, name in enumerate(rows.classes):
+        y = rows.codes == column
+        scores = {system: p[:, column].astype(np.float64) for system, p in judged.items()}
+        losses = {system: binary_losses(y, score) for system, score in scores.items()}
+        for weighted in rows.counted:
+            weight = rows.weight if weighted else None
+            draws = (rows.groups, weight, evaluation["n_replicates"], evaluation["seed"])
+            precision = bootstrap_average_precision(y, scores, *draws)
+            found[name, "average_precision", weighted] = precision
+            for metric in ("log_loss", "brier"):
+                values = {system: of_rows[metric] for system, of_rows in losses.items()}
+                found[name, metric, weighted] = bootstrap_mean(values, *draws)
+    return found
+
+
+def compare(rows: Rows, metrics: pl.DataFrame, resampled: Resampled) -> pl.DataFrame:
+    """Every metric of the model beside the base scores.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns `class, metric, weighted, base, model, difference`, and, for average precision,
+        log loss and Brier score, the number of `groups` with rows of the class and 95 % bootstrap
+        intervals over groups of the three as `{name}_low` and `{name}_high`, null where these
+        groups are too few.
+    """
+    keys = ["class", "metric", "weighted"]
+    sides = {
+        system: metrics.filter(pl.col("system") == system).select(
+            *keys, pl.col("value").alias(system)
+        )
+        for system in ("base", FINAL)
+    }
+    joined = sides[FINAL].join(sides["base"], on=keys, how="left", maintain_order="left")
+    return (
+        joined.select(*keys, "base", FINAL)
+        .with_columns((pl.col(FINAL) - pl.col("base")).alias("difference"))
+        .join(_intervals(rows, resampled), on=keys, how="left", maintain_order="left")
+    )
+
+
+def compare_systems(
+    rows: Rows, metrics: pl.DataFrame, resampled: Resampled, in_use: str
+) -> pl.DataFrame:
+    """Every system on the same rows, with what it gains over the base scores and the single model.
+
+    Returns
+    -------
+    polars.DataFrame
+        One line per system, class, metric and way of counting: `system` (the base scores; the
+        best, median and worst member by this metric; every combiner; the rivals that were
+        trained), `in_use` (whether the finished model is this one), `class`, `metric`, `weighted`,
+        `value`, `reason`; and for average precision, log loss and Brier score `over_base` and
+        `over_single`, the differences, with 95 % intervals over groups as `{name}_low` and
+        `{name}_high`. The metrics `corrected` and `made` count the errors of the base scores that
+        the system corrects and makes, by true class.
+    """
+    keys = ["class", "metric", "weighted"]
+    shown = metrics.filter(~pl.col("system").str.starts_with(MEMBER), pl.col("system") != FINAL)
+    lines = pl.concat([shown, _ranked_members(metrics), *_counts(rows)], how="diagonal")
+    for reference in REFERENCES:
+        if reference not in rows.systems:
+            continue
+        known = shown.filter(pl.col("system") == reference).select(
+            *keys, pl.col("value").alias("reference")
+        )
+        name = f"over_{reference}"
+        gained = _gains(rows, resampled, reference, name)
+        lines = (
+            lines.join(known, on=keys, how="left", maintain_order="left")
+            .with_columns((pl.col("value") - pl.col("reference")).alias(name))
+            .drop("reference")
+            .join(gained, on=["system", *keys], how="left", maintain_order="left")
+        )
+    order = {
+        system: place for place, system in enumerate(lines["system"].unique(maintain_order=True))
+    }
+    place = pl.col("system").replace_strict(order, return_dtype=pl.Int64)
+    lines = lines.sort(place, maintain_order=True)
+    return lines.with_columns((pl.col("system") == in_use).alias("in_use"))
+
+
+def _ranked_members(metrics: pl.DataFrame) -> pl.DataFrame:
+    """The best, median and worst member of every metric."""
+    members = metrics.filter(pl.col("system").str.starts_with(MEMBER))
+    ranked = []
+    for key, part in members.group_by("class", "metric", "weighted", maintain_order=True):
+        values = part["value"].drop_nulls().sort(descending=key[1] not in LOWER_IS_BETTER)
+        reason = None if len(values) else part["reason"].item(0)
+        for system, share in RANKS.items():
+            # Of an even number the better of the two in the middle, which is a member.
+            value = values[int(share * (len(values) - 1))] if len(values) else None
+            ranked.append((system, *key, value, reason))
+    return pl.DataFrame(ranked, schema=metrics.schema, orient="row")
+
+
+def _counts(rows: Rows) -> list[pl.DataFrame]:
+    """Errors of the base scores that each system corrects and makes, as metrics."""
+    if "base" not in rows.systems:
+        return []
+    found = []
+    for system in rows.systems:
+        if system in ("base", FINAL) or system.startswith(MEMBER):
+            continue
+        table = _corrections(rows, system)
+        for metric in ("corrected", "made"):
+            for weighted in rows.counted:
+                value = pl.col(f"{metric}_weight" if weighted else metric).cast(pl.Float64)
+                found.append(
+                    table.select(
+                        pl.lit(system).alias("system"),
+                        "class",
+                        pl.lit(metric).alias("metric"),
+                        pl.lit(weighted).alias("weighted"),
+                        value.alias("value"),
+                    )
+                )
+    return found
+
+
+def _gains(rows: Rows, resampled: Resampled, reference: str, name: str) -> pl.DataFrame:
+    """Intervals of every system's difference to a reference."""
+    lines = []
+    for (label, metric, weighted), values in resampled.items():
+        n_groups = _n_groups(rows, label, weighted)
+        for system, drawn in values.items():
+            if system == reference:
+                continue
+            ends = interval(drawn - values[reference], n_groups) or (None, None)
+            lines.append((system, label, metric, weighted, *ends))
+    columns = ["system", "class", "metric", "weighted", f"{name}_low", f"{name}_high"]
+    kinds = {f"{name}_low": pl.Float64, f"{name}_high": pl.Float64}
+    return pl.DataFrame(lines, schema=columns, schema_overrides=kinds, orient="row")
+
+
+def _n_groups(rows: Rows, label: str, weighted: bool) -> int:
+    y = rows.codes == rows.classes.index(label)
+    return positive_groups(y, rows.groups, rows.weight if weighted else None)
+
+
+def _intervals(rows: Rows, resampled: Resampled) -> pl.DataFrame:
+    """Intervals of the model, of the base scores and of their difference."""
+    lines = []
+    for (label, metric, weighted), values in resampled.items():
+        n_groups = _n_groups(rows, label, weighted)
+        line = {"class": label, "metric": metric, "weighted": weighted, "groups": n_groups}
+        known = {system: values[system] for system in ("base", FINAL) if system in values}
+        if "base" in known:
+            known["difference"] = known[FINAL] - known["base"]
+        for side in ("base", FINAL, "difference"):
+            ends = interval(known[side], n_groups) if side in known else None
+            line[f"{side}_low"], line[f"{side}_high"] = ends or (None, None)
+        lines.append(line)
+    ends = {f"{s}_{e}": pl.Float64 for s in ("base", FINAL, "difference") for e in ("low", "high")}
+    return pl.DataFrame(lines, schema_overrides=ends)
+
+
+def _corrections(rows: Rows, system: str) -> pl.DataFrame:
+    if "base" not in rows.systems:
+        return pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
+    return corrections(
+        rows.codes, rows.systems["base"], rows.systems[system], rows.classes, rows.weight
+    )

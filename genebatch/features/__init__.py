@@ -1,0 +1,1 @@
+"""Turns positions of genes into rows, blind to their labels."""

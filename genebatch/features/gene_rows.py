@@ -1,0 +1,211 @@
+"""The genes of a training table: their groups, labels, rows and shards, from the scores alone."""
+
+import itertools
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from genebatch.features.along_gene import Genome, score_blocks
+from genebatch.features.base_scores import MARGIN
+from genebatch.features.sampling import Sample, Strata, sample_gene
+from genebatch.genome.alignment import SiteScores
+from genebatch.genome.genes import Gene, foreign_sites, read_groups, splice_sites
+from genebatch.groups import deal
+from genebatch.io.files import InputError, first_names
+from genebatch.plan.planning import read_groups_list
+
+log = logging.getLogger(__name__)
+
+# The features of a position look at its neighbours on both sides.
+MIN_LENGTH = 2 * MARGIN + 1  # nt
+
+
+class Sites(NamedTuple):
+    """Annotated sites of a gene, as sorted gene positions.
+
+    Attributes
+    ----------
+    donors, acceptors
+        The gene's own; a position that is both, by different transcripts, is in neither.
+    ambiguous
+        The positions that are both: no label would be right.
+    foreign
+        Sites of other genes on this strand, which are sites but none of this gene.
+    """
+
+    donors: np.ndarray
+    acceptors: np.ndarray
+    ambiguous: np.ndarray
+    foreign: np.ndarray
+
+
+class Planned(NamedTuple):
+    """A gene, its place in the table and the rows it will have."""
+
+    gene: Gene
+    group: str
+    first_row: int  # `row` of position 0
+    sites: Sites
+    sample: Sample
+
+
+def check_lengths(genes: Sequence[Gene], source: str) -> None:
+    """Raise unless every gene is long enough for its features; `source` names the gene models."""
+    short = [gene.id for gene in genes if gene.length < MIN_LENGTH]
+    if short:
+        raise InputError(
+            f"{source} has {len(short):,} genes shorter than {MIN_LENGTH} nt, which have no "
+            f"features ({first_names(short)}); take them out of sequence.genes"
+        )
+
+
+def label_sites(gene: Gene, foreign: np.ndarray) -> Sites:
+    """Sort the annotated sites of a gene by the label that their rows take.
+
+    `foreign` are positions of other genes' sites in this gene, from `gene_models.foreign_sites`.
+    """
+    donors, acceptors = splice_sites(gene)
+    both = np.intersect1d(donors, acceptors)
+    return Sites(np.setdiff1d(donors, both), np.setdiff1d(acceptors, both), both, foreign)
+
+
+def plan_genes(
+    genome: Genome,
+    genes: Sequence[Gene],
+    groups: Mapping[str, str],
+    strata: Strata,
+    site_scores: SiteScores,
+) -> list[Planned]:
+    """Draw the rows of all genes, in the order of groups and, within a group, of gene ids.
+
+    One pass over the scores; neither sequence nor features are read. Holds five bytes a row, the
+    sites of all genes, and what `sampling.sample_gene` holds of one.
+
+    Parameters
+    ----------
+    genome
+        Whose scores decide which positions become rows.
+    genes
+        All genes of the gene models: a site of one is foreign to the others.
+    groups
+        Gene id to group.
+    strata
+        What is drawn.
+    site_scores
+        Sees the scores of every gene on the way.
+    """
+    foreign, none = foreign_sites(genes), np.empty(0, np.int64)
+    planned, started = [], time.monotonic()
+    for group, members in itertools.groupby(
+        sorted(genes, key=lambda gene: (groups[gene.id], gene.id)), lambda gene: groups[gene.id]
+    ):
+        first_row = 0
+        for gene in members:
+            sites = label_sites(gene, foreign.get(gene.id, none))
+            sample = sample_gene(
+                site_scores.watch(gene, score_blocks(genome.scores, gene)),
+                gene.length,
+                np.concatenate([sites.donors, sites.acceptors]),
+                np.concatenate([sites.ambiguous, sites.foreign]),
+                strata,
+                gene.id,
+            )
+            planned.append(Planned(gene, group, first_row, sites, sample))
+            first_row += gene.length
+    log_rate("rows drawn from the scores", planned, started)
+    return planned
+
+
+def deal_genes(planned: Sequence[Planned], n_shards: int, seed: int) -> np.ndarray:
+    """Shard of each gene: whole groups, so that the shards have about the same rows.
+
+    Raises
+    ------
+    InputError
+        If there are more shards than groups.
+    """
+    rows: dict[str, int] = {}
+    for gene in planned:
+        rows[gene.group] = rows.get(gene.group, 0) + len(gene.sample.positions)
+    if n_shards > len(rows):
+        raise InputError(
+            f"{len(rows)} groups of genes cannot fill {n_shards} shards; set sequence.n_shards to "
+            f"at most {len(rows)}"
+        )
+    sizes = np.array(list(rows.values()))[:, None]
+    dealt = deal(list(rows), sizes, np.ones(n_shards), seed)
+    shard = dict(zip(rows, dealt, strict=True))
+    return np.array([shard[gene.group] for gene in planned])
+
+
+def gene_table(planned: Sequence[Planned], dealt: np.ndarray, strata: Strata) -> pl.DataFrame:
+    """One row per gene, in the order of `planned`."""
+    drawn = np.array([gene.sample.drawn for gene in planned])
+    return pl.DataFrame(
+        {
+            "gene_id": [gene.gene.id for gene in planned],
+            "group": [gene.group for gene in planned],
+            "chrom": [gene.gene.chrom for gene in planned],
+            "strand": [gene.gene.strand for gene in planned],
+            "start": [gene.gene.start for gene in planned],
+            "end": [gene.gene.end for gene in planned],
+            "length": [gene.gene.length for gene in planned],
+            "transcripts": [len(gene.gene.transcripts) for gene in planned],
+            **{
+                name: [len(positions) for positions in column]
+                for name, column in zip(
+                    Sites._fields, zip(*(gene.sites for gene in planned), strict=True), strict=True
+                )
+            },
+            **{f"rows_{source}": drawn[:, code] for code, source in enumerate(strata.sources)},
+            "shard": dealt,
+        }
+    )
+
+
+def read_gene_groups(table: str | Path) -> dict[str, str]:
+    """Gene id to group, from the file of a `gene_table`, in its order."""
+    return read_groups(table, key="sequence")
+
+
+def genes_of_groups(table: str | Path, groups: str | Path) -> list[str]:
+    """Ids of the genes that belong to some groups.
+
+    Parameters
+    ----------
+    table
+        The file of a `gene_table`.
+    groups
+        TSV with the column `group`, such as the test groups.
+
+    Raises
+    ------
+    InputError
+        If a group has no gene.
+    """
+    group_of = read_gene_groups(table)
+    wanted = set(read_groups_list(groups))
+    unknown = sorted(wanted - set(group_of.values()))
+    if unknown:
+        raise InputError(f"{groups}: group {unknown[0]!r} has no gene in {table}")
+    return [gene for gene, group in group_of.items() if group in wanted]
+
+
+def log_rate(what: str, genes: Sequence[Planned], started: float) -> None:
+    """Log what was done with some genes since `started`, by `time.monotonic`."""
+    seconds = time.monotonic() - started
+    positions = sum(gene.gene.length for gene in genes)
+    log.info(
+        "%s: %s genes, %s rows of %s positions, %.1f s, %s positions/s",
+        what,
+        f"{len(genes):,}",
+        f"{sum(len(gene.sample.positions) for gene in genes):,}",
+        f"{positions:,}",
+        seconds,
+        f"{positions / max(seconds, 1e-9):,.0f}",
+    )

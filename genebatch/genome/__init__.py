@@ -1,0 +1,1 @@
+"""Reads sequence, genes and base scores from files."""

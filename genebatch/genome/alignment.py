@@ -1,0 +1,234 @@
+"""Whether genome, gene models and base scores speak of the same positions.
+
+Scores that lie one position beside the labels make every model look far better than its base
+scores. What the annotated sites are known for tells: introns begin with GT or GC and end with AG,
+and base scores are high at sites.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genebatch.genome.fasta import Fasta, gene_codes
+from genebatch.genome.genes import SITES, STRANDS, Gene, splice_sites
+from genebatch.io.files import InputError
+
+log = logging.getLogger(__name__)
+
+OFFSETS = np.arange(-2, 3)  # nt from a site, in transcript orientation
+AT_SITE = int(np.flatnonzero(OFFSETS == 0)[0])
+FEWEST = 20  # sites of a kind and strand: with fewer nothing is refused
+# Introns of known genomes have over 98 % of these ends, chance gives 13 % and 6 %.
+LEAST_SHARE = 0.5
+# Other places than the sites are refused from this mean score and this multiple of the sites' on.
+LEAST_MEAN, CLEARLY = 0.05, 2
+
+
+class Motif(NamedTuple):
+    """The two intronic bases beside a kind of site."""
+
+    first: int  # nt from the site
+    words: tuple[int, ...]  # 5 * first code + second code
+    text: str
+
+
+MOTIFS = (Motif(1, (13, 11), "followed by GT or GC"), Motif(-2, (2,), "preceded by AG"))
+
+
+def check_motifs(fasta: Fasta, genes: Iterable[Gene], source: str) -> dict[str, Any]:
+    """Refuse gene models whose introns do not begin and end as introns do.
+
+    Reads six nt a site. Holds the counts.
+
+    Parameters
+    ----------
+    fasta
+        The genome.
+    genes
+        The genes; a site of two genes counts twice.
+    source
+        The file they come from, for the message.
+
+    Returns
+    -------
+    dict
+        By strand ("plus", "minus") and kind of site ("donor", "acceptor"): number of `sites` and
+        their `motif_share`, null without sites.
+
+    Raises
+    ------
+    InputError
+        If fewer than half of the donors are followed by GT or GC, or of the acceptors preceded by
+        AG, on a strand with at least 20 of them; it says whether another offset would fit.
+    """
+    found = {strand: np.zeros((len(SITES), len(OFFSETS)), np.int64) for strand in STRANDS.values()}
+    sites = {strand: np.zeros(len(SITES), np.int64) for strand in STRANDS.values()}
+    for gene in genes:
+        for kind, positions in enumerate(splice_sites(gene)):
+            found[gene.strand][kind] += _motifs_near(fasta, gene, positions, MOTIFS[kind])
+            sites[gene.strand][kind] += len(positions)
+    facts: dict[str, Any] = {}
+    for name, strand in STRANDS.items():
+        facts[name] = {}
+        for kind, n in enumerate(sites[strand].tolist()):
+            shares = found[strand][kind] / max(n, 1)
+            _judge_motif(shares, n, kind, name, fasta, source)
+            facts[name][SITES[kind]] = {
+                "sites": n,
+                "motif_share": float(shares[AT_SITE]) if n else None,
+            }
+    return facts
+
+
+def _motifs_near(fasta: Fasta, gene: Gene, positions: np.ndarray, motif: Motif) -> np.ndarray:
+    """Number of sites that have the motif at each of `OFFSETS`."""
+    first, width = motif.first + OFFSETS[0], len(OFFSETS) + 1
+    codes = np.array(
+        [gene_codes(fasta, gene, at + first, at + first + width) for at in positions.tolist()],
+        np.uint8,
+    ).reshape(-1, width)
+    return np.isin(5 * codes[:, :-1] + codes[:, 1:], motif.words).sum(axis=0)
+
+
+def _judge_motif(
+    shares: np.ndarray, n: int, kind: int, strand: str, fasta: Fasta, source: str
+) -> None:
+    what = f"{n:,} {SITES[kind]}s on the {strand} strand"
+    if n < FEWEST:
+        log.info("%s: fewer than %d, not checked against the sequence", what, FEWEST)
+        return
+    log.info("%s: %.1f %% are %s", what, 100 * shares[AT_SITE], MOTIFS[kind].text)
+    if shares[AT_SITE] >= LEAST_SHARE:
+        return
+    best = int(shares.argmax())
+    if shares[best] >= LEAST_SHARE:
+        reason = (
+            f"{shares[best]:.1%} would be if they lay {abs(OFFSETS[best])} nt further "
+            f"{'on' if OFFSETS[best] > 0 else 'back'} in transcript orientation, so coordinates "
+            f"are off by {abs(OFFSETS[best])}"
+        )
+    else:
+        reason = "FASTA and gene models are of different assemblies, or coordinates are off"
+    raise InputError(
+        f"of {what} of {source}, {shares[AT_SITE]:.1%} are {MOTIFS[kind].text} in {fasta.path}, "
+        f"wanted at least {LEAST_SHARE:.0%}: {reason}; set sequence.fasta and sequence.genes to "
+        "files of one assembly, GTF and GFF3 counting from 1 with both ends included"
+    )
+
+
+class SiteScores:
+    """Mean base scores at and beside the annotated sites, noted while the scores are read.
+
+    Holds the sums, and of one gene 80 scores a site.
+    """
+
+    def __init__(self):
+        # By kind of site, score channel, along or against the gene, offset.
+        shape = (len(SITES), len(SITES), 2, len(OFFSETS))
+        self._sums = {strand: np.zeros(shape) for strand in STRANDS.values()}
+        self._sites = {strand: np.zeros(len(SITES), np.int64) for strand in STRANDS.values()}
+
+    def watch(self, gene: Gene, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Pass on the score blocks of a gene; it is noted once the last one is taken.
+
+        Parameters
+        ----------
+        gene
+            The gene.
+        blocks
+            Successive (2, n) blocks that make it up.
+        """
+        sites = splice_sites(gene)
+        along = np.concatenate(sites)
+        places = np.stack([along, gene.length - 1 - along])[:, None] + OFFSETS[:, None]
+        held = np.zeros((len(SITES), *places.shape), np.float32)  # 0 outside of the gene
+        start = 0
+        for scores in blocks:
+            stop = start + scores.shape[1]
+            inside = (places >= start) & (places < stop)
+            held[:, inside] = scores[:, places[inside] - start]
+            start = stop
+            yield scores
+        for kind, part in enumerate(np.split(held, [len(sites[0])], axis=-1)):
+            self._sums[gene.strand][kind] += part.sum(axis=-1, dtype=np.float64)
+            self._sites[gene.strand][kind] += part.shape[-1]
+
+    def check(self) -> dict[str, Any]:
+        """Refuse scores that are clearly higher in another place, or of the other class.
+
+        Returns
+        -------
+        dict
+            By strand and kind of site as `check_motifs`: mean scores of the own and the `other`
+            class at `OFFSETS`, and on the minus strand the same at the mirrored positions
+            (length - 1 - position); null without sites.
+
+        Raises
+        ------
+        InputError
+            If, with at least 20 sites of a kind and strand, the mean is at least .05 and twice
+            that of the sites' own class at offset 0; it says what fits better.
+        """
+        facts: dict[str, Any] = {}
+        for name, strand in STRANDS.items():
+            facts[name] = {}
+            for kind, n in enumerate(self._sites[strand].tolist()):
+                means = self._sums[strand][kind] / max(n, 1)
+                own_first = means[[kind, 1 - kind], : 1 if strand == "+" else 2]
+                _judge_scores(own_first, n, kind, name)
+                facts[name][SITES[kind]] = _named(own_first if n else None)
+        return facts
+
+
+def _judge_scores(means: np.ndarray, n: int, kind: int, strand: str) -> None:
+    """Judge means by class (own, other), along or against the gene, and offset."""
+    what = f"{n:,} {SITES[kind]}s on the {strand} strand"
+    if n < FEWEST:
+        log.info("%s: fewer than %d, not checked against the scores", what, FEWEST)
+        return
+    here, beside = means[0, 0, AT_SITE], means.copy()
+    beside[0, 0, AT_SITE] = 0
+    best = np.unravel_index(beside.argmax(), beside.shape)
+    log.info(
+        "%s: mean %s score %.3g, at most %.3g beside them", what, SITES[kind], here, beside[best]
+    )
+    if beside[best] >= max(LEAST_MEAN, CLEARLY * here):
+        raise InputError(
+            f"mean score of {what} is {here:.3g} in their own class, but {beside[best]:.3g} "
+            f"elsewhere: {_explain(*best)}; wanted donor and acceptor scores by the 0-based "
+            "position from the gene's start in transcript orientation (bigWig: of the site's own "
+            "genomic base); set sequence.scores"
+        )
+    if here < LEAST_MEAN:
+        log.warning(
+            "base scores hardly find the %s (mean %.3g): if that is no property of the base "
+            "model, sequence.scores are of other gene models or of the other strand",
+            *(what, here),
+        )
+
+
+def _explain(other: int, mirrored: int, offset: int) -> str:
+    """Say what scores look like that fit best there."""
+    nt = int(OFFSETS[offset])
+    looks = []
+    if other:
+        looks.append("donor and acceptor look swapped")
+    if mirrored:
+        looks.append("scores of the minus strand look like they are in genomic order")
+    if nt:
+        looks.append(f"scores look shifted by {nt:+d}{' (counted from 1?)' * (nt == 1)}")
+    return " and ".join(looks)
+
+
+def _named(means: np.ndarray | None) -> dict[str, list[float] | None]:
+    """The means of a kind of site by the names that they have in the facts."""
+    names = (("scores", "mirrored"), ("other", "other_mirrored"))
+    if means is None:
+        return {"scores": None, "other": None}
+    return {
+        name: [round(value, 6) for value in row]
+        for both, rows in zip(names, means.tolist(), strict=True)
+        for name, row in zip(both, rows, strict=False)
+    }

@@ -1,0 +1,193 @@
+"""Score tracks from bigWig files: donor and acceptor scores of each strand along the genome."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+import numpy as np
+
+from genebatch.genome.contigs import find_contig, other_names
+from genebatch.genome.genes import SITES, STRANDS, Gene, genomic_span
+from genebatch.genome.scores.checks import SUM_TOLERANCE, refuse_unscored
+from genebatch.io.files import InputError, first_names
+
+
+class BigWigTracks:
+    """Scores of genes from four bigWig files, in genomic coordinates; a context manager.
+
+    Holds the scores of one stretch.
+
+    Parameters
+    ----------
+    tracks
+        "plus" and "minus" to "donor" and "acceptor" to path.
+    genes
+        The genes that will be asked for.
+    unscored
+        "error" or "zero": what to make of genes without a value.
+    key
+        The config key or flag that names the files.
+    """
+
+    def __init__(
+        self,
+        tracks: Mapping[str, Mapping[str, str | Path]],
+        genes: Sequence[Gene],
+        unscored: str,
+        key: str,
+    ):
+        self._key = key
+        self._paths = _paths(tracks, key)
+        self._files: dict[tuple[str, str], Any] = {}
+        try:
+            for track, path in self._paths.items():
+                self._files[track] = _opened(path, key)
+                self._check_genome(track, genes)
+            silent = [gene for gene in genes if not self._has_values(gene)]
+            names = ", ".join(map(str, self._paths.values()))
+            refuse_unscored(names, silent, len(genes), unscored, key)
+        except BaseException:
+            self.close()
+            raise
+
+    def fetch(self, gene: Gene, start: int, end: int) -> np.ndarray:
+        """Donor and acceptor scores of gene positions start to end - 1.
+
+        Returns
+        -------
+        np.ndarray
+            (2, end - start) float32, 0 where a file has no value and outside of the gene.
+
+        Raises
+        ------
+        InputError
+            If scores are outside of 0 to 1, or those of a position sum to more.
+        """
+        track = np.zeros((2, end - start), dtype=np.float32)
+        low, high = max(start, 0), min(end, gene.length)
+        if low >= high:
+            return track
+        for row, kind in enumerate(SITES):
+            track[row, low - start : high - start] = self._values(gene, kind, low, high)
+        self._check(gene, start, track)
+        return track
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _check_genome(self, track: tuple[str, str], genes: Sequence[Gene]) -> None:
+        """Refuse a file of another genome; one chromosome without a value may be left out."""
+        path, lengths = self._paths[track], self._files[track].chroms()
+        there = [gene for gene in genes if gene.strand == track[0]]
+        found = [gene for gene in there if find_contig(gene.chrom, lengths)]
+        if there and not found:
+            raise InputError(
+                f"{path} has none of the chromosomes of the genes, such as "
+                f"{' or '.join(other_names(there[0].chrom))} (it has {first_names(lengths)}); "
+                f"wanted the genome of the gene models; set {self._key}"
+            )
+        for gene in found:
+            chrom = find_contig(gene.chrom, lengths)
+            if gene.end > lengths[chrom]:
+                raise InputError(
+                    f"gene {gene.id} ends at {gene.end:,} but {chrom} of {path} has "
+                    f"{lengths[chrom]:,} nt; wanted the same assembly; set {self._key}"
+                )
+
+    def _has_values(self, gene: Gene) -> bool:
+        for kind in SITES:
+            file = self._files[gene.strand, kind]
+            chrom = find_contig(gene.chrom, file.chroms())
+            if chrom is not None and _most(file, chrom, gene) is not None:
+                return True
+        return False
+
+    def _values(self, gene: Gene, kind: str, low: int, high: int) -> np.ndarray | float:
+        """Scores of one kind of gene positions low to high - 1, 0 if the file has none at all."""
+        file = self._files[gene.strand, kind]
+        chrom = find_contig(gene.chrom, file.chroms())
+        if chrom is None:
+            return 0.0
+        try:
+            values = file.values(chrom, *genomic_span(gene, low, high), numpy=True)
+        except RuntimeError as error:
+            path = self._paths[gene.strand, kind]
+            raise InputError(f"{path} is damaged: {error}; copy it again") from error
+        values = np.nan_to_num(values, nan=0.0)
+        if not values.size:  # a file without a single value gives none
+            return 0.0
+        return values if gene.strand == "+" else values[::-1]
+
+    def _check(self, gene: Gene, start: int, track: np.ndarray) -> None:
+        for kind, scores in zip(SITES, track, strict=True):
+            wrong = np.flatnonzero((scores < 0) | (scores > 1))
+            if wrong.size:
+                raise InputError(
+                    f"{self._paths[gene.strand, kind]} has {scores[wrong[0]]:g} at position "
+                    f"{start + wrong[0]:,} of gene {gene.id!r}; wanted probabilities, 0 to 1, on "
+                    f"either strand; set {self._key}"
+                )
+        total = track.sum(axis=0)
+        if (total > 1 + SUM_TOLERANCE).any():
+            worst = int(total.argmax())
+            paths = " and ".join(str(self._paths[gene.strand, kind]) for kind in SITES)
+            raise InputError(
+                f"{paths} sum to {total[worst]:g} at position {start + worst:,} of gene "
+                f"{gene.id!r}; wanted probabilities, so a sum of at most 1; set {self._key}"
+            )
+
+
+def bigwig_library(wanting: str) -> ModuleType:
+    """Import pyBigWig, or raise an `InputError` that says how to get it; `wanting` needs it."""
+    try:
+        import pyBigWig
+    except ImportError as error:
+        raise InputError(
+            f"{wanting} needs pyBigWig, which is not installed: `pip install genebatch[genomics]`"
+        ) from error
+    return pyBigWig
+
+
+def _most(file: Any, chrom: str, gene: Gene) -> float | None:
+    # The zoom levels that it reads otherwise reach over the ends of the gene.
+    return file.stats(chrom, gene.start, gene.end, type="max", exact=True)[0]
+
+
+def _paths(tracks: Mapping[str, Any], key: str) -> dict[tuple[str, str], Path]:
+    """Strand sign and kind to path, of all four."""
+    paths = {}
+    for strand, sign in STRANDS.items():
+        for kind in SITES:
+            path = (tracks.get(strand) or {}).get(kind)
+            if path is None:
+                raise InputError(f"{key}.{strand}.{kind} is not set; wanted a bigWig file")
+            paths[sign, kind] = Path(path)
+    repeated = [path for path in paths.values() if list(paths.values()).count(path) > 1]
+    if repeated:
+        raise InputError(
+            f"{key} names {repeated[0]} twice; wanted a file of its own for each strand and kind"
+        )
+    return paths
+
+
+def _opened(path: Path, key: str) -> Any:
+    library = bigwig_library(str(path))
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; wanted a bigWig file; set {key}")
+    try:
+        file = library.open(str(path))
+    except RuntimeError as error:
+        raise InputError(f"{path} is not a bigWig file, or is damaged; set {key}") from error
+    if not file.isBigWig():
+        file.close()
+        raise InputError(f"{path} is a bigBed file; wanted bigWig; set {key}")
+    return file

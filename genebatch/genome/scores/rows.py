@@ -1,0 +1,204 @@
+"""Rows of a score table, Parquet or text, as checked streams of the genes asked for."""
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genebatch.genome.genes import SITES, Gene
+from genebatch.genome.scores.checks import SUM_TOLERANCE
+from genebatch.io.files import InputError
+from genebatch.io.tables import check_lacking, find_shards, open_shard, record_batches
+from genebatch.io.text import read_columns
+
+COLUMNS = ("gene_id", "position", *SITES)
+WANTED = "scores as Parquet, TSV or CSV with gene_id, position, donor, acceptor"
+BATCH_ROWS = 1 << 16  # 6 MB with what is made of them while they are checked
+
+
+class ParquetRows:
+    """The rows of Parquet shards; `row` counts from 0 over all of them.
+
+    Attributes
+    ----------
+    paths : list of Path
+        The shards.
+    rows : int
+        Rows of all shards.
+    largest_group : int
+        Rows of the largest row group, which is the least that can be read of a shard.
+    """
+
+    def __init__(self, paths: Sequence[Path], key: str):
+        self.paths = list(paths)
+        footers = [_footer(path, key) for path in self.paths]
+        self._ends = list(accumulate(footer.num_rows for footer in footers))
+        self.rows = self._ends[-1]
+        groups = ((footer, group) for footer in footers for group in range(footer.num_row_groups))
+        self.largest_group = max((f.row_group(group).num_rows for f, group in groups), default=0)
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Give row, gene_id (text), position (int64), donor and acceptor (float32)."""
+        row = 0
+        for path in self.paths:
+            for batch in record_batches(path, COLUMNS, batch_rows=BATCH_ROWS):
+                frame = pl.from_arrow(batch)
+                yield frame.select(
+                    pl.int_range(row, row + frame.height, dtype=pl.Int64).alias("row"),
+                    pl.col("gene_id").cast(pl.String),
+                    pl.col("position").cast(pl.Int64),
+                    pl.col(*SITES).cast(pl.Float32),
+                )
+                row += frame.height
+
+    def where(self, row: int) -> str:
+        """Say where a row is."""
+        shard = int(np.searchsorted(self._ends, row, side="right"))
+        before = self._ends[shard - 1] if shard else 0
+        return f"{self.paths[shard]}, row {row - before:,} (from 0)"
+
+
+class TextRows:
+    """The rows of a TSV or CSV file; `row` is the number of the line.
+
+    Attributes
+    ----------
+    paths : list of Path
+        The file.
+    """
+
+    def __init__(self, path: Path, key: str):
+        self.paths, self._key = [path], key
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Give row, gene_id (text), position (int64), donor and acceptor (float32)."""
+        kinds = {"position": pl.Int64} | dict.fromkeys(SITES, pl.Float32)
+        for text in read_columns(self.paths[0], COLUMNS, WANTED, self._key):
+            frame = text.select(
+                pl.col("line").cast(pl.Int64).alias("row"),
+                "gene_id",
+                *(pl.col(name).cast(kind, strict=False) for name, kind in kinds.items()),
+            )
+            for name, kind in kinds.items():
+                wrong = text.filter(frame[name].is_null())
+                if wrong.height:
+                    line, value = wrong.select("line", name).row(0)
+                    number = "whole number" if kind == pl.Int64 else "number"
+                    raise InputError(
+                        f"{self.where(line)}: {name} {value!r} is not a {number}; wanted {WANTED}"
+                    )
+            yield frame
+
+    def where(self, row: int) -> str:
+        """Say where a row is."""
+        return f"{self.paths[0]}, line {row:,}"
+
+
+class CheckedRows:
+    """The rows of a score table that belong to some genes, checked.
+
+    Attributes
+    ----------
+    source : ParquetRows or TextRows
+        The table.
+    genes : Sequence of Gene
+        The genes; their indices are the codes of their rows.
+    ignored : set of str
+        Ids of other genes that came up while streaming.
+    """
+
+    def __init__(self, source: ParquetRows | TextRows, genes: Sequence[Gene]):
+        self.source, self.genes = source, genes
+        self.ignored: set[str] = set()
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Give row, code, position (int32), donor, acceptor; holds one piece of the table.
+
+        Raises
+        ------
+        InputError
+            Naming the first row with an empty value, a position outside of its gene, a score
+            outside of 0 to 1, or two scores that sum to more.
+        """
+        known = pl.DataFrame(
+            {
+                "gene_id": [gene.id for gene in self.genes],
+                "code": np.arange(len(self.genes), dtype=np.int32),
+                "length": [gene.length for gene in self.genes],
+            },
+            schema_overrides={"gene_id": pl.String, "length": pl.Int64},
+        )
+        for frame in self.source.frames():
+            self._refuse_empty(frame)
+            found = frame.join(known, on="gene_id", how="left", maintain_order="left")
+            unknown = found["code"].is_null()
+            self.ignored.update(found["gene_id"].filter(unknown).unique())
+            found = found.filter(~unknown)
+            self._refuse_wrong(found)
+            yield found.select("row", "code", pl.col("position").cast(pl.Int32), *SITES)
+
+    def _refuse_empty(self, frame: pl.DataFrame) -> None:
+        empty = frame.filter(pl.any_horizontal(pl.all().is_null()) | (pl.col("gene_id") == ""))
+        if empty.height:
+            entry = empty.row(0, named=True)
+            names = ", ".join(name for name in COLUMNS if entry[name] in (None, ""))
+            raise InputError(f"{self.source.where(entry['row'])}: {names} is empty; wanted a value")
+
+    def _refuse_wrong(self, found: pl.DataFrame) -> None:
+        inside = pl.col("position").is_between(0, pl.col("length") - 1)
+        # NaN is above every number, so it is no probability either.
+        probable = pl.all_horizontal(pl.col(*SITES).is_between(0, 1))
+        wrong = found.filter(
+            ~(inside & probable & (pl.sum_horizontal(*SITES) <= 1 + SUM_TOLERANCE))
+        )
+        if wrong.height:
+            entry = wrong.row(0, named=True)
+            raise InputError(f"{self.source.where(entry['row'])}: {_fault(entry)}")
+
+
+def open_rows(source: str | Path, key: str) -> ParquetRows | TextRows:
+    """Open a score table: Parquet (file, folder, glob) or text, told by content."""
+    paths = find_shards(source, key)
+    with paths[0].open("rb") as stream:
+        is_parquet = stream.read(4) == b"PAR1"
+    return (
+        TextRows(paths[0], key) if len(paths) == 1 and not is_parquet else ParquetRows(paths, key)
+    )
+
+
+def _fault(entry: dict[str, Any]) -> str:
+    gene, length = entry["gene_id"], entry["length"]
+    if not 0 <= entry["position"] < length:
+        return (
+            f"position {entry['position']:,} of gene {gene!r}, which has {length:,} nt in the gene "
+            f"models; wanted 0 to {length - 1:,}, counted from 0 in transcript orientation, and "
+            "the gene models that the scores were made with"
+        )
+    for name in SITES:
+        if not 0 <= entry[name] <= 1:
+            return f"{name} {entry[name]:g} of gene {gene!r}; wanted a probability, 0 to 1"
+    total = entry["donor"] + entry["acceptor"]
+    return f"donor and acceptor of gene {gene!r} sum to {total:g}; wanted a sum of at most 1"
+
+
+def _footer(path: Path, key: str) -> pq.FileMetaData:
+    """Metadata of a shard with the right columns."""
+    with open_shard(path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
+    try:
+        check_lacking(COLUMNS, schema.names)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; wanted {WANTED}; set {key}") from error
+    tests = {"position": pa.types.is_integer} | dict.fromkeys(SITES, pa.types.is_floating)
+    for name, test in tests.items():
+        if not test(schema.field(name).type):
+            kind = "whole numbers" if name == "position" else "floating-point numbers"
+            raise InputError(
+                f"{path}: column {name!r} is {schema.field(name).type}; wanted {kind}; set {key}"
+            )
+    return metadata

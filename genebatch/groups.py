@@ -1,0 +1,165 @@
+"""Dealing whole groups into parts: test groups, batches, folds and stopping groups."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genebatch.io.files import InputError
+
+
+def deal(
+    names: Sequence[str],
+    sizes: np.ndarray,
+    shares: Sequence[float],
+    seed: int,
+    max_groups: int | None = None,
+    loads: np.ndarray | None = None,
+) -> np.ndarray:
+    """Deal groups into parts so that every measure follows the shares of the parts.
+
+    Greedy, largest group first (longest processing time, Graham 1969, with several measures): each
+    group joins the part in which it least increases the squared relative excess over the share,
+    summed over measures. Ties go by a seeded hash of the name, so the result depends neither on
+    the order of rows nor on that of groups.
+
+    Parameters
+    ----------
+    names
+        Group names, unique.
+    sizes
+        (groups, measures), for example rows and rows of each class; non-negative.
+    shares
+        Wanted share of each part; any positive numbers.
+    seed
+        Seed of the hash.
+    max_groups
+        Most groups in a part, or None.
+    loads
+        (parts, measures) already in the parts, or None.
+
+    Returns
+    -------
+    numpy.ndarray
+        Part of each group, in the order of `names`.
+    """
+    sizes = np.asarray(sizes, float)
+    wanted = np.asarray(shares, float) / np.sum(shares)
+    held = np.zeros((len(wanted), sizes.shape[1])) if loads is None else np.array(loads, float)
+    total = sizes.sum(axis=0) + held.sum(axis=0)
+    scale = np.where(total > 0, total, 1)
+    parts_sizes, held = sizes / scale, held / scale
+    room = np.full(len(wanted), np.inf if max_groups is None else max_groups)
+    ties = np.array([hashed(name, seed) for name in names])
+    order = np.lexsort((ties, -parts_sizes.max(axis=1))) if len(names) else np.empty(0, int)
+    parts = np.empty(len(names), int)
+    for group in order:
+        size = parts_sizes[group]
+        # Increase of sum((load / share - 1)^2 * share) when the group joins each part.
+        cost = (2 * size * (held / wanted[:, None] - 1) + size**2 / wanted[:, None]).sum(axis=1)
+        cost[room <= 0] = np.inf
+        part = int(np.argmin(cost))
+        parts[group] = part
+        held[part] += size
+        room[part] -= 1
+    return parts
+
+
+def measures(genes: pl.DataFrame) -> np.ndarray:
+    """What dealing balances: rows, rows of each class and the number of groups."""
+    counts = genes.select(pl.col("rows"), pl.col("^n_.*$")).to_numpy()
+    return np.column_stack([counts, np.ones(genes.height)]).astype(float)
+
+
+def hold_out(genes: pl.DataFrame, test: Mapping[str, Any]) -> pl.Series:
+    """Which groups are test groups, as the `test` part of the config says.
+
+    Parameters
+    ----------
+    genes
+        The per-group table.
+    test
+        `fraction`, or `groups`, or `column` with `values`.
+
+    Returns
+    -------
+    polars.Series
+        Boolean, one for each row of `genes`.
+
+    Raises
+    ------
+    InputError
+        If a named group or value does not exist, or nothing is left on one side.
+    """
+    if test["groups"] is not None:
+        unknown = sorted(set(test["groups"]) - set(genes["group"]))
+        if unknown:
+            raise InputError(f"test.groups names groups that are not in the data: {unknown[:5]}")
+        chosen = genes["group"].is_in(test["groups"])
+    elif test["column"] is not None:
+        facts = genes[f"fact.{test['column']}"]
+        values = [str(value) for value in test["values"]]
+        unknown = sorted(set(values) - set(facts.drop_nulls()))
+        if unknown:
+            known = ", ".join(facts.drop_nulls().unique().sort().to_list()[:20])
+            raise InputError(
+                f"test.values {unknown} are not in column '{test['column']}' (values: {known})"
+            )
+        chosen = facts.is_in(values).fill_null(False)
+    else:
+        share = test["fraction"]
+        parts = deal(genes["group"].to_list(), measures(genes), [share, 1 - share], test["seed"])
+        chosen = pl.Series(parts == 0)
+    if not chosen.any() or chosen.all():
+        raise InputError(
+            f"the test keys set aside {int(chosen.sum())} of {genes.height} groups; both test and "
+            "training groups are needed: change test.fraction, test.groups or test.values"
+        )
+    return chosen.alias("test")
+
+
+def overlapping(
+    genes: pl.DataFrame, batches: np.ndarray, overlap: float, seed: int
+) -> list[np.ndarray]:
+    """Members of each batch, with a share of each batch's groups lent to the next batch as well.
+
+    The lent groups are drawn by a seeded hash; the last batch lends to the first.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        Row numbers of `genes` for each batch.
+    """
+    n_batches = int(batches.max()) + 1
+    own = [np.flatnonzero(batches == batch) for batch in range(n_batches)]
+    if not overlap or n_batches == 1:
+        return own
+    names = genes["group"].to_list()
+    lent = []
+    for members in own:
+        order = sorted(members, key=lambda row: hashed(names[row], seed + 1))
+        lent.append(np.array(order[: round(overlap * len(members))], int))
+    return [np.sort(np.concatenate([own[b], lent[b - 1]])) for b in range(n_batches)]
+
+
+def folds(genes: pl.DataFrame, n_splits: int, seed: int) -> np.ndarray:
+    """Fold of each group, balanced by rows and by class.
+
+    Raises
+    ------
+    InputError
+        If there are fewer groups than folds.
+    """
+    if genes.height < n_splits:
+        raise InputError(
+            f"{genes.height} groups cannot make cv.n_splits={n_splits} folds of whole groups; "
+            "lower cv.n_splits or enlarge the batch"
+        )
+    return deal(genes["group"].to_list(), measures(genes), np.ones(n_splits), seed)
+
+
+def hashed(name: str, seed: int) -> int:
+    """A number that decides among equals, by name and seed alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:7], "big")

@@ -1,0 +1,1 @@
+"""Reads files as streams and writes them whole."""

@@ -1,0 +1,268 @@
+"""Tables of any kind: where their shards are, what columns they have, their rows as a stream."""
+
+import difflib
+import glob
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genebatch.io.files import InputError, digest, whole
+
+# Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
+BATCH_ROWS = 8192
+# Rows of a CSV file by which the types of its columns are told.
+TYPED_ROWS = 10_000
+FOOTER_BYTES = 64 << 10
+
+
+def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
+    """List the Parquet files of a file, folder or glob, sorted by name.
+
+    Parameters
+    ----------
+    path
+        What to look for.
+    key
+        The config key that an error asks the user to set, if there is one.
+
+    Raises
+    ------
+    InputError
+        If nothing is there.
+    """
+    text = str(path)
+    remedy = f"; set {key}" if key else ""
+    if Path(text).is_dir():
+        # Hidden files are what a killed job left of a shard.
+        found = sorted(p for p in Path(text).rglob("*.parquet") if not p.name.startswith("."))
+        if not found:
+            raise InputError(f"folder {text} holds no *.parquet file{remedy}")
+        return found
+    if Path(text).is_file():
+        return [Path(text)]
+    found = sorted(Path(name) for name in glob.glob(text, recursive=True))
+    if not found:
+        raise InputError(f"{text} does not exist and matches no file{remedy}")
+    return found
+
+
+def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    """Open a Parquet file, or say which file is broken; its footer is read if not given."""
+    try:
+        # Buffered ahead, all row groups that are asked for would be held at once.
+        return pq.ParquetFile(path, metadata=metadata, pre_buffer=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
+
+
+def fingerprint(paths: Sequence[str | Path]) -> str:
+    """Digest of the names, sizes and last 64 KiB of some files.
+
+    A Parquet file ends in its footer, which holds offsets, sizes and statistics of every column
+    chunk, so a changed shard is noticed without reading it, and a touched one is not a change.
+    """
+    parts = []
+    for path in map(Path, paths):
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            stream.seek(max(size - FOOTER_BYTES, 0))
+            parts.append([path.name, size, hashlib.sha256(stream.read()).hexdigest()])
+    return digest(parts)
+
+
+def common_schema(paths: Sequence[Path]) -> pa.Schema:
+    """Check that all shards have the same columns and types, and give the first one's schema."""
+    first = open_shard(paths[0]).schema_arrow
+    wanted = {field.name: _kind(field.type) for field in first}
+    repeated = [name for name, times in Counter(first.names).items() if times > 1]
+    if repeated:
+        raise InputError(f"{paths[0]} has several columns '{repeated[0]}'; rename all but one")
+    for path in paths[1:]:
+        found = {field.name: _kind(field.type) for field in open_shard(path).schema_arrow}
+        lines = [f"lacks column '{name}'" for name in wanted.keys() - found.keys()]
+        lines += [f"has the further column '{name}'" for name in found.keys() - wanted.keys()]
+        lines += [
+            f"has column '{name}' as {found[name]}, not {wanted[name]}"
+            for name in wanted.keys() & found.keys()
+            if found[name] != wanted[name]
+        ]
+        if lines:
+            shown = "; ".join(sorted(lines)[:5]) + (" ..." if len(lines) > 5 else "")
+            raise InputError(
+                f"{path} differs from {paths[0]}: {shown} ({len(lines)} differences); "
+                "all shards of dataset.path must have the same columns and types"
+            )
+    return first
+
+
+def record_batches(
+    path: str | Path,
+    columns: Sequence[str] | None = None,
+    row_groups: Sequence[int] | None = None,
+    batch_rows: int | None = None,
+    metadata: pq.FileMetaData | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Stream a Parquet file in record batches of at most `batch_rows` rows, or `BATCH_ROWS`.
+
+    All columns, or row groups, where none are named. Holds one record batch. A caller that reads
+    one row group after the other gives the footer as `metadata`, as it grows with the row groups.
+
+    Raises
+    ------
+    InputError
+        If the file is broken or lacks one of the columns.
+    """
+    with open_shard(path, metadata) as file:
+        if columns is not None:
+            try:
+                check_lacking(columns, file.schema_arrow.names)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+            columns = list(columns)
+        try:
+            yield from file.iter_batches(
+                batch_rows or BATCH_ROWS,
+                row_groups=row_groups,
+                columns=columns,
+                use_threads=False,
+            )
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{path} cannot be read (truncated?): {error}") from error
+
+
+@contextmanager
+def parquet_rows(path: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """Give a function that appends frames to a Parquet file, which is whole when the block ends.
+
+    The first frame says what the columns are; of a block that wrote none nothing is left.
+    """
+    with whole(path) as temporary, ExitStack() as closing:
+        writers: list[pq.ParquetWriter] = []
+
+        def write(frame: pl.DataFrame) -> None:
+            table = frame.to_arrow()
+            if not writers:
+                writers.append(closing.enter_context(pq.ParquetWriter(temporary, table.schema)))
+            writers[0].write_table(table.cast(writers[0].schema))
+
+        yield write
+        if not writers:
+            raise InputError(f"there are no rows to write into {path}")
+
+
+def read_table(table: Any, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Stream some columns of any table in pieces of at most `BATCH_ROWS` rows.
+
+    Parameters
+    ----------
+    table
+        polars or pandas frame, Arrow table, or a path: a Parquet or CSV file (by its ending), a
+        folder or a glob of Parquet shards. Of a path one record batch is held.
+    columns
+        Columns that must be there.
+
+    Raises
+    ------
+    InputError
+        Naming the missing columns, or if `table` is nothing of the above.
+    """
+    if isinstance(table, str | Path):
+        yield from _read_path(table, columns)
+        return
+    if not isinstance(table, pl.DataFrame):
+        given = list(getattr(table, "column_names", getattr(table, "columns", ())))
+        if not given or not isinstance(given[0], str):
+            raise InputError(
+                f"a {type(table).__name__} has no column names; give a polars, pandas or Arrow "
+                "table, or a path"
+            )
+        check_lacking(columns, given)
+        if isinstance(table, pa.Table):
+            table = pl.from_arrow(table.select(list(columns)))
+        else:
+            table = pl.from_pandas(table[list(columns)])
+    check_lacking(columns, table.columns)
+    yield from table.select(columns).iter_slices(BATCH_ROWS)
+
+
+def table_columns(table: str | Path) -> list[str]:
+    """Column names of a table on disk."""
+    if _is_csv(table):
+        with _csv_errors(table):
+            return _scan_csv(table).collect_schema().names()
+    return open_shard(find_shards(table)[0]).schema_arrow.names
+
+
+def read_tsv(path: str | Path) -> pl.DataFrame:
+    """Read a table of this package with its types, even where a column is empty throughout."""
+    text = ("group", "batch", "class", "column", "feature", "family", "role", "system")
+    text += ("reason", "verdict")
+    numbers = ("value", "base", "model", "difference", "mean_abs_shap", "standard_error")
+    numbers += ("over_base", "over_single")
+    sides = ("base", "model", "difference", "over_base", "over_single")
+    ends = (f"{side}_{end}" for side in sides for end in ("low", "high"))
+    kinds = dict.fromkeys(text, pl.String) | dict.fromkeys((*numbers, *ends), pl.Float64)
+    kinds |= {"weighted": pl.Boolean, "kept": pl.Boolean}
+    with open(path, encoding="utf-8") as stream:
+        names = next(stream).rstrip("\n").split("\t")
+    present = {name: kind for name, kind in kinds.items() if name in names}
+    return pl.read_csv(path, separator="\t", schema_overrides=present, infer_schema_length=None)
+
+
+def check_lacking(wanted: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise unless all `wanted` are among `columns`; the message names those that are not."""
+    present = set(columns)
+    lacking = [name for name in wanted if name not in present]
+    if not lacking:
+        return
+    shown = ", ".join(f"'{name}'" for name in lacking[:8]) + (" ..." if len(lacking) > 8 else "")
+    near = difflib.get_close_matches(lacking[0], columns, n=1)
+    hint = f"; nearest to '{lacking[0]}' is '{near[0]}'" if near else ""
+    raise InputError(f"the table lacks {len(lacking)} of the columns needed: {shown}{hint}")
+
+
+def _read_path(table: str | Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    if _is_csv(table):
+        check_lacking(columns, table_columns(table))
+        lazy = _scan_csv(table).select(columns)
+        with _csv_errors(table):
+            yield from lazy.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+        return
+    for path in find_shards(table):
+        for batch in record_batches(path, columns):
+            yield pl.from_arrow(batch)
+
+
+def _is_csv(table: str | Path) -> bool:
+    return str(table).endswith((".csv", ".csv.gz"))
+
+
+def _scan_csv(path: str | Path) -> pl.LazyFrame:
+    return pl.scan_csv(path, infer_schema_length=TYPED_ROWS)
+
+
+@contextmanager
+def _csv_errors(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        fact = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path} cannot be read as CSV: {fact}; types are those of the first {TYPED_ROWS:,} "
+            "rows, Parquet has no such limit"
+        ) from error
+
+
+def _kind(kind: pa.DataType) -> str:
+    """Name of a type; the ways to store text, which differ by writer, are one type."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return "text" if any(test(kind) for test in text) else str(kind)

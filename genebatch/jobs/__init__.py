@@ -1,0 +1,1 @@
+"""Knows what a job needs, and keeps it inside."""

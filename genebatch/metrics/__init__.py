@@ -1,0 +1,1 @@
+"""Measures what probabilities are worth."""

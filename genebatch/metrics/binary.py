@@ -1,0 +1,224 @@
+"""What the probabilities of one class are worth: metrics and reliability."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    roc_auc_score,
+)
+
+from genebatch.io.files import InputError
+
+# Fewer than a billion rows cannot tell a smaller probability from this one, and it bounds the
+# log loss of one row at 20.7 nats. It needs float64: 1 - 1e-9 is 1 in float32.
+CLIP = 1e-9
+N_BINS = 15  # of equal width; the number of Guo et al. 2017
+THRESHOLD = 0.5  # probability from which a row counts as called
+COUNTS_ROWS = frozenset({"top_k"})  # metrics that weights do not change
+
+
+class Metric(NamedTuple):
+    """A number, or None with the reason why there is none."""
+
+    value: float | None
+    reason: str | None
+
+
+def _f1(y: np.ndarray, p: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    return f1_score(y, p >= THRESHOLD, sample_weight=sample_weight, zero_division=0.0)
+
+
+def _log_loss(y: np.ndarray, p: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    return log_loss(
+        y, np.clip(p, CLIP, 1 - CLIP), sample_weight=sample_weight, labels=[False, True]
+    )
+
+
+def _ece(y: np.ndarray, p: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    """Weighted mean over the bins of |mean probability - observed share| (Naeini et al. 2015)."""
+    table = reliability(y, p, sample_weight)
+    gap = (table["mean_probability"] - table["observed"]).abs()
+    return float(np.average(gap.to_numpy(), weights=table["weight"].to_numpy()))
+
+
+def top_k(
+    y: np.ndarray,
+    probability: np.ndarray,
+    weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> Metric:
+    """Share of a group's positive rows among its k best-scored rows, k being their number.
+
+    The mean is over groups with at least one positive row. A tie across rank k counts with its
+    expected value under random order: breaking ties against the score would punish rounded
+    scores, and so flatter whatever is compared with them. `weight` is ignored, because k is a
+    number of rows to look at and a row cannot be looked at 0.3 or 40 times.
+    """
+    if groups is None:
+        return Metric(None, "no groups given")
+    y, probability = np.asarray(y, dtype=bool), checked_probabilities(probability)
+    if not y.any():
+        return Metric(None, missing_rows(y, weighted=False, positive=True))
+    _, group = np.unique(groups, return_inverse=True)
+    size, k = np.bincount(group), np.bincount(group, weights=y)
+    order = np.lexsort((-probability, group))
+    y, probability, group = y[order], probability[order], group[order]
+    changes = (np.diff(group) != 0) | (np.diff(probability) != 0)
+    run = np.flatnonzero(np.concatenate(([True], changes)))
+    owner, length = group[run], np.diff(run, append=y.size)
+    rank = run - (np.cumsum(size) - size)[owner]
+    taken = np.clip(k[owner] - rank, 0, length)
+    hits = np.bincount(owner, weights=taken * np.add.reduceat(y.astype(float), run) / length)
+    return Metric(float(np.mean(hits[k > 0] / k[k > 0])), None)
+
+
+def _guarded(compute: Callable[..., float], positive: bool = False, negative: bool = False):
+    """Make `compute` a metric that answers None and a reason on rows it is not defined for."""
+
+    def metric(
+        y: np.ndarray,
+        probability: np.ndarray,
+        weight: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+    ) -> Metric:
+        y, probability = np.asarray(y, dtype=bool), checked_probabilities(probability)
+        if weight is not None:
+            weight = checked_weights(weight, y.size)
+            used = weight > 0
+            y, probability, weight = y[used], probability[used], weight[used]
+        reason = missing_rows(y, weight is not None, positive, negative)
+        if reason is not None:
+            return Metric(None, reason)
+        return Metric(float(compute(y, probability, sample_weight=weight)), None)
+
+    return metric
+
+
+METRICS: dict[str, Callable[..., Metric]] = {
+    "average_precision": _guarded(average_precision_score, positive=True),
+    "auc": _guarded(roc_auc_score, positive=True, negative=True),
+    "f1": _guarded(_f1, positive=True),
+    "log_loss": _guarded(_log_loss),
+    "brier": _guarded(brier_score_loss),
+    "ece": _guarded(_ece),
+    "top_k": top_k,
+}
+
+
+def reliability(
+    y: np.ndarray,
+    probability: np.ndarray,
+    weight: np.ndarray | None = None,
+    n_bins: int = N_BINS,
+) -> pl.DataFrame:
+    """Mean probability and observed share of positive rows in bins of equal width.
+
+    The width is equal because positive rows are rare: of bins of equal mass all but the last
+    would hold negative rows only, and that last one everything worth looking at. Fixed edges
+    also let two systems, weighted or not, be compared bin by bin.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns `bin` (0 to n_bins - 1), `n` (rows), `weight` (their sum; n without weights),
+        `mean_probability`, `observed`. Bins without rows, or without weight, are left out.
+    """
+    y, probability = np.asarray(y, dtype=bool), checked_probabilities(probability)
+    weight = np.ones(y.size) if weight is None else checked_weights(weight, y.size)
+    index = np.minimum((probability * n_bins).astype(int), n_bins - 1)
+
+    def total(values: np.ndarray | None) -> np.ndarray:
+        return np.bincount(index, weights=values, minlength=n_bins)
+
+    mass = total(weight)
+    full = np.flatnonzero(mass > 0)
+    return pl.DataFrame(
+        {
+            "bin": full,
+            "n": total(None)[full],
+            "weight": mass[full],
+            "mean_probability": total(weight * probability)[full] / mass[full],
+            "observed": total(weight * y)[full] / mass[full],
+        }
+    )
+
+
+def log_loss_rows(y: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """Log loss in nats of each row from its log-odds, exact where the probability is 0 or 1."""
+    # log(1 + exp(x)) for x against the label; np.logaddexp takes three times as long, which is a
+    # tenth of a round of boosting.
+    against = np.where(np.asarray(y, dtype=bool), -1.0, 1.0) * margin
+    return np.maximum(against, 0.0) + np.log1p(np.exp(-np.abs(against)))
+
+
+def own_log_loss(own: np.ndarray) -> np.ndarray:
+    """Log loss in nats of each row from the probability that its own class has, clipped."""
+    return -np.log(np.clip(own, CLIP, 1.0))
+
+
+def binary_losses(y: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:
+    """Log loss (clipped, in nats) and squared error of each row by the probability of one class.
+
+    By the names of the metrics whose means they are: `log_loss` and `brier`.
+    """
+    clipped = np.clip(probability, CLIP, 1 - CLIP)
+    return {
+        "log_loss": -np.log(np.where(y, clipped, 1 - clipped)),
+        "brier": (probability - y) ** 2,
+    }
+
+
+def missing_rows(
+    y: np.ndarray, weighted: bool, positive: bool = False, negative: bool = False
+) -> str | None:
+    """Which rows a metric needs and does not have."""
+    kept = " with a weight above zero" if weighted else ""
+    if not y.size:
+        return f"no rows{kept}"
+    if positive and not y.any():
+        return f"no positive rows{kept}"
+    if negative and y.all():
+        return f"no negative rows{kept}"
+    return None
+
+
+def last_of_ties(ordered: np.ndarray) -> np.ndarray:
+    """Place of the last of each run of equal values, ascending; rows that tie are called as one."""
+    return np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+
+
+def checked_probabilities(probability: np.ndarray) -> np.ndarray:
+    """`probability` as float64 in [0, 1]; what rounding put outside is moved back."""
+    probability = np.asarray(probability, dtype=np.float64)
+    wrong = ~((probability >= -1e-6) & (probability <= 1 + 1e-6))
+    if wrong.any():
+        raise InputError(
+            f"{wrong.sum():,} of {wrong.size:,} probabilities are NaN or outside 0 to 1 "
+            f"(such as {probability[wrong][0]:.6g}); margins go through the logistic first"
+        )
+    return np.clip(probability, 0.0, 1.0)
+
+
+def checked_weights(weight: np.ndarray, n_rows: int) -> np.ndarray:
+    """`weight` as float64, (n_rows,); raise unless it is finite and nowhere below zero."""
+    weight = np.asarray(weight, dtype=np.float64)
+    check_length("weight", weight, n_rows)
+    wrong = ~(np.isfinite(weight) & (weight >= 0))
+    if wrong.any():
+        raise InputError(
+            f"{wrong.sum():,} of {n_rows:,} row weights are negative, NaN or infinite "
+            f"(such as {weight[wrong][0]:.6g}); give finite weights of 0 or more"
+        )
+    return weight
+
+
+def check_length(name: str, values: np.ndarray, n_rows: int) -> None:
+    """Raise unless `values` has one value per row."""
+    if np.shape(values) != (n_rows,):
+        raise InputError(f"{name} has shape {np.shape(values)}, wanted one value per row: {n_rows}")

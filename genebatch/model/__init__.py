@@ -1,0 +1,1 @@
+"""Holds members, calibrators and combiner in one file that predicts."""

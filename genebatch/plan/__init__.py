@@ -1,0 +1,1 @@
+"""Deals whole groups into batches."""

@@ -1,0 +1,103 @@
+"""What a plan covers: what each batch holds, and how often every group is held."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from genebatch.plan.strategies import complexity
+
+
+def coverage(plan: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
+    """What each batch of a plan holds.
+
+    Parameters
+    ----------
+    plan
+        The batches/genes.parquet of a plan.
+    classes
+        Names of the classes.
+
+    Returns
+    -------
+    polars.DataFrame
+        A line per batch: `batch`, `genes` (groups of its own), `lent` (groups that it borrows);
+        of both together `rows`, `rows_{class}`, `weight_share` (of the weight of all training
+        groups), `rows_per_gene` (mean) and `complexity` (their shares of that of all training
+        groups, see `strategies.complexity`). With groups that are lent the shares sum to more
+        than 1.
+    """
+    trained = plan.filter(~pl.col("test"))
+    own = trained.filter(~pl.col("lent"))
+    weight = pl.sum_horizontal(f"weight_{name}" for name in classes)
+    shares = own.select(
+        "group", pl.Series("complexity", complexity(own)), (weight / weight.sum()).alias("share")
+    )
+    return (
+        trained.join(shares, on="group", how="left")
+        .group_by("batch")
+        .agg(
+            (~pl.col("lent")).sum().cast(pl.Int64).alias("genes"),
+            pl.col("lent").sum().cast(pl.Int64),
+            pl.col("rows").cast(pl.Int64).sum(),
+            *(pl.col(f"n_{name}").cast(pl.Int64).sum().alias(f"rows_{name}") for name in classes),
+            pl.col("share").sum().alias("weight_share"),
+            pl.col("rows").mean().alias("rows_per_gene"),
+            pl.col("complexity").sum(),
+        )
+        .sort("batch")
+    )
+
+
+def times_held(plan: pl.DataFrame) -> pl.DataFrame:
+    """How many groups are held by no batch, by one and by two.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns `role` (training or test), `batches`, `groups` and `rows`; for each role the lines
+        0, 1 and 2, the rows of a group counted once.
+    """
+    held = plan.group_by("group").agg(
+        pl.col("test").first(), pl.col("batch").count().alias("batches"), pl.col("rows").first()
+    )
+    lines = []
+    for role, part in (("training", held.filter(~pl.col("test"))), ("test", held.filter("test"))):
+        for batches in range(3):
+            chosen = part.filter(pl.col("batches") == batches)
+            line = {"role": role, "batches": batches, "groups": chosen.height}
+            lines.append(line | {"rows": int(chosen["rows"].sum())})
+    return pl.DataFrame(lines)
+
+
+def check_coverage(plan: pl.DataFrame, genes: pl.DataFrame, test: Sequence[str]) -> None:
+    """Raise unless every training group is dealt to exactly one batch and no test group to any.
+
+    A group may be lent to one other batch.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    genes
+        The per-group table that it is made from.
+    test
+        The test groups.
+    """
+    held = plan.filter(pl.col("batch").is_not_null())
+    own = held.filter(~pl.col("lent"))["group"].sort()
+    lent = held.filter("lent")
+    training = genes.filter(~pl.col("group").is_in(list(test)))["group"].sort()
+    aside = plan.filter("test")["group"].sort()
+    faults = {
+        "training groups are not dealt exactly once": not own.equals(training),
+        "groups are lent twice": lent["group"].is_duplicated().any(),
+        "groups are held twice by a batch": held.select("group", "batch").is_duplicated().any(),
+        "test groups are not those that were set aside": not aside.equals(
+            genes.filter(pl.col("group").is_in(list(test)))["group"].sort()
+        ),
+        "a group is lent that no batch owns": not np.isin(lent["group"], own).all(),
+    }
+    wrong = [fault for fault, found in faults.items() if found]
+    if wrong:
+        raise RuntimeError(f"the plan is wrong: {'; '.join(wrong)}")

@@ -1,0 +1,123 @@
+"""An earlier plan whose groups keep their batch, fold and test role (`batching.keep`)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from genebatch.groups import deal, measures
+from genebatch.io.files import InputError
+
+COLUMNS = ["group", "batch", "lent", "fold", "test"]
+
+
+def read_plan(path: str | None) -> pl.DataFrame | None:
+    """The batches/genes.parquet of an earlier plan, its columns that are kept; None of None.
+
+    Raises
+    ------
+    InputError
+        If the file is something else, or gives a group to two batches.
+    """
+    if path is None:
+        return None
+    try:
+        plan = pl.read_parquet(path, columns=COLUMNS)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(
+            f"batching.keep: {path} is no batches/genes.parquet of an earlier plan ({error})"
+        ) from error
+    twice = plan.filter(~pl.col("lent").fill_null(False))["group"]
+    twice = twice.filter(twice.is_duplicated()).sort()
+    if len(twice):
+        raise InputError(
+            f"batching.keep: {path} deals group '{twice[0]}' twice; give the file as a plan wrote "
+            "it, or set batching.keep: null"
+        )
+    return plan
+
+
+def kept_members(
+    training: pl.DataFrame, earlier: pl.DataFrame, overlap: float
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Members of the earlier plan's batches; new groups join the batch with most room.
+
+    Parameters
+    ----------
+    training
+        The per-group table of training groups.
+    earlier
+        What `read_plan` gives.
+    overlap
+        `batching.overlap`; with 0 a plan that lends groups is refused.
+
+    Returns
+    -------
+    tuple
+        Row numbers of `training` for each batch, and (groups,) the batch that each group belongs
+        to; other batches that hold it borrow it.
+    """
+    trained = earlier.filter(~pl.col("test"))
+    lent = trained.filter("lent")
+    if lent.height and not overlap:
+        raise InputError(
+            f"batching.keep holds a plan in which {lent.height:,} groups are lent to a second "
+            "batch, but batching.overlap is 0; set it to what it was, or set batching.keep: null"
+        )
+    batches = sorted(trained["batch"].unique().to_list())
+    rows = {name: row for row, name in enumerate(training["group"])}
+    held: dict[str, list[int]] = {batch: [] for batch in batches}
+    owner = np.full(training.height, None, object)
+    for group, batch, borrowed in trained.select("group", "batch", "lent").iter_rows():
+        if group in rows:
+            held[batch].append(rows[group])
+            if not borrowed:
+                owner[rows[group]] = batch
+    new = np.flatnonzero(owner == None)  # noqa: E711
+    sizes = measures(training)
+    loads = np.array([sizes[held[batch]].sum(axis=0) for batch in batches])
+    names = training["group"].gather(new).to_list()
+    parts = deal(names, sizes[new], np.ones(len(batches)), seed=0, loads=loads)
+    for row, part in zip(new.tolist(), parts.tolist(), strict=True):
+        held[batches[part]].append(row)
+        owner[row] = batches[part]
+    members = {batch: np.sort(np.array(rows, int)) for batch, rows in held.items() if rows}
+    return members, owner
+
+
+def extended_test_groups(
+    table: pl.DataFrame, earlier: pl.DataFrame, test: Mapping[str, Any]
+) -> pl.Series:
+    """Test groups of the earlier plan, and a share of the new groups; a mask of `table`."""
+    was_test = table["group"].is_in(earlier.filter("test")["group"].implode())
+    new = ~table["group"].is_in(earlier["group"].implode())
+    sizes = measures(table)
+    loads = [
+        sizes[was_test.to_numpy()].sum(axis=0),
+        sizes[(~was_test & ~new).to_numpy()].sum(axis=0),
+    ]
+    names = table.filter(new)["group"].to_list()
+    shares = [test["fraction"], 1 - test["fraction"]]
+    parts = deal(names, sizes[new.to_numpy()], shares, test["seed"], loads=np.array(loads))
+    chosen = was_test.to_numpy().copy()
+    chosen[np.flatnonzero(new.to_numpy())[parts == 0]] = True
+    return pl.Series("test", chosen)
+
+
+def kept_folds(
+    part: pl.DataFrame, batch: str, earlier: pl.DataFrame, cv: Mapping[str, Any]
+) -> np.ndarray:
+    """Fold of each group of a batch: the earlier one, of new groups the one with most room."""
+    known = dict(earlier.filter(pl.col("batch") == batch).select("group", "fold").iter_rows())
+    if known and max(known.values()) + 1 != cv["n_splits"]:
+        raise InputError(
+            f"batching.keep holds {max(known.values()) + 1} folds but cv.n_splits is "
+            f"{cv['n_splits']}; make the two agree or set batching.keep: null"
+        )
+    fold = np.array([known.get(name, -1) for name in part["group"]])
+    sizes, new = measures(part), np.flatnonzero(fold < 0)
+    loads = np.array([sizes[fold == number].sum(axis=0) for number in range(cv["n_splits"])])
+    names = part["group"].gather(new).to_list()
+    fold[new] = deal(names, sizes[new], np.ones(cv["n_splits"]), cv["seed"], loads=loads)
+    return fold

@@ -1,0 +1,1 @@
+"""Says in words and figures what a run found."""

@@ -1,0 +1,216 @@
+"""Figures of how a batch's boosters came about and of what they use; each writes one PNG."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from genebatch.report.figures import style as look
+
+LOW, HIGH = "#0072B2", "#D55E00"  # small and large values of a feature
+
+
+class Swarm(NamedTuple):
+    """SHAP values of one class, and the feature values of the same rows and columns."""
+
+    shap: pl.DataFrame
+    values: pl.DataFrame
+
+
+def learning_curves(
+    path: str | Path, curves: pl.DataFrame, folds: pl.DataFrame, classes: Sequence[str], title: str
+) -> None:
+    """Draw the log loss by trees of every fold, with a mark at the chosen number of trees.
+
+    Parameters
+    ----------
+    path
+        The PNG.
+    curves
+        Columns `n_trees, train_log_loss, stop_log_loss, fold, class`.
+    folds
+        One row per fold and class with `n_trees` and `verdict`.
+    classes, title
+        Names of the classes; title of the figure.
+    """
+    with look.panels(path, len(classes), title) as panels:
+        for number, (name, axes) in enumerate(zip(classes, panels, strict=True)):
+            look.head(axes, name)
+            chosen = folds.filter(pl.col("class") == name)
+            if (chosen["verdict"] == "constant class").all():
+                look.say(
+                    axes, "nothing to learn: in every fold the\ntraining rows hold one side only"
+                )
+                continue
+            for fold, n_trees in chosen.select("fold", "n_trees").iter_rows():
+                curve = curves.filter((pl.col("class") == name) & (pl.col("fold") == fold))
+                _learning_curve(axes, curve.sort("n_trees"), n_trees, look.colour(number))
+            axes.set(xlabel="trees", ylabel="log loss")
+            _name_learning_curves(axes, chosen["n_trees"], look.colour(number))
+
+
+def shap_values(
+    path: str | Path, swarms: Mapping[str, Swarm], heads: Sequence[str], title: str
+) -> None:
+    """Draw SHAP values as the beeswarm of the shap package, coloured by the feature's value.
+
+    Parameters
+    ----------
+    path
+        The PNG.
+    swarms
+        Class to the values of its features, the most important first.
+    heads, title
+        Title of each panel and of the figure.
+    """
+    longest = max(max((len(n) for n in s.shap.columns), default=0) for s in swarms.values())
+    width = 4.0 + 0.045 * min(longest, look.LONGEST_NAME)
+    tallest = max(swarm.shap.width for swarm in swarms.values())
+    size = (width, 1.3 + 0.24 * tallest)
+    with look.panels(path, len(swarms), title, size=size) as panels:
+        for axes, head, swarm in zip(panels, heads, swarms.values(), strict=True):
+            _beeswarm(axes, swarm)
+            look.head(axes, head)
+
+
+def importance(
+    path: str | Path,
+    features: pl.DataFrame,
+    families: pl.DataFrame,
+    classes: Sequence[str],
+    title: str,
+    n_shown: int = 12,
+) -> None:
+    """Draw the most important features beside the rise of the log loss by permuted family.
+
+    Parameters
+    ----------
+    path
+        The PNG.
+    features
+        Columns `class, feature, mean_abs_shap`, without the start.
+    families
+        Columns `class, family, features, log_loss_rise, standard_error`.
+    classes, title
+        Names of the classes; title of the figure.
+    n_shown
+        Most bars of a panel.
+    """
+    most = max(max(table["class"].value_counts()["count"]) for table in (features, families))
+    n_shown = min(n_shown, most)
+    size = (5.4, 0.9 + 0.21 * n_shown)
+    with look.panels(path, 2 * len(classes), title, size=size, columns=2) as panels:
+        for number, name in enumerate(classes):
+            left, right = panels[2 * number : 2 * number + 2]
+            look.head(left, f"{name}: features")
+            look.head(right, f"{name}: families permuted")
+            own = features.filter(pl.col("class") == name).sort("mean_abs_shap", descending=True)
+            _feature_bars(left, own.head(n_shown), look.colour(number))
+            own = families.filter(pl.col("class") == name).sort("log_loss_rise", descending=True)
+            _family_bars(right, own.head(n_shown), look.colour(number))
+            for axes in (left, right):
+                axes.set_ylim(n_shown - 0.4, -0.6)
+
+
+def _learning_curve(axes: Axes, curve: pl.DataFrame, n_trees: int, colour: str) -> None:
+    axes.plot(curve["n_trees"], curve["train_log_loss"], color=colour, linewidth=1, alpha=0.4)
+    axes.plot(curve["n_trees"], curve["stop_log_loss"], color=colour, linewidth=1.3)
+    best = curve.filter(pl.col("n_trees") == n_trees)
+    mark = {"color": "black", "markersize": 5, "zorder": 4}
+    axes.plot(best["n_trees"], best["stop_log_loss"], "o", **mark)
+
+
+def _name_learning_curves(axes: Axes, n_trees: pl.Series, colour: str) -> None:
+    axes.plot([], [], color=colour, linewidth=1, alpha=0.4, label="training groups")
+    axes.plot([], [], color=colour, linewidth=1.3, label="stopping groups")
+    text = f"chosen: {n_trees.median():g} trees ({n_trees.min()} to {n_trees.max()})"
+    axes.plot([], [], "o", color="black", markersize=5, label=text)
+    axes.set_ylim(0, None)
+    look.legend(axes)
+
+
+def _beeswarm(axes: Axes, swarm: Swarm) -> None:
+    from shap import Explanation  # numba and pandas come with it: 2 s and 150 MB
+    from shap.plots import beeswarm
+
+    values = swarm.shap.to_numpy()
+    if not swarm.shap.width or not np.any(values):
+        look.say(axes, "no feature has an effect")
+        return
+    names = [look.short(name) for name in swarm.shap.columns]
+    explanation = Explanation(values, data=swarm.values.to_numpy(), feature_names=names)
+    colours = LinearSegmentedColormap.from_list("value", [LOW, HIGH])
+    style = {"color": colours, "color_bar": False, "s": 9}
+    order = np.arange(len(names))
+    with rc_context({"lines.linewidth": 0.8}):
+        beeswarm(explanation, len(names), order, ax=axes, show=False, plot_size=None, **style)
+    axes.tick_params("y", labelsize=8, length=0)
+    axes.tick_params("x", labelsize=8)
+    axes.set_xlabel("SHAP value of the log-odds", fontsize=9)
+    for name, dot in (("low feature value", LOW), ("high", HIGH)):
+        axes.scatter([], [], s=16, color=dot, label=name)
+    axes.grid(False)
+    look.legend(axes)
+
+
+def _feature_bars(axes: Axes, table: pl.DataFrame, colour: str) -> None:
+    if not table["mean_abs_shap"].sum():
+        look.say(axes, "no feature has an effect")
+        return
+    heights = np.arange(table.height)
+    axes.barh(heights, table["mean_abs_shap"], color=colour, height=0.7)
+    _name_bars(axes, [look.short(name) for name in table["feature"]])
+    axes.set_xlabel("mean |SHAP value| of the log-odds")
+
+
+def _family_bars(axes: Axes, table: pl.DataFrame, colour: str) -> None:
+    rises = table["log_loss_rise"].cast(pl.Float64).to_numpy()
+    errors = table["standard_error"].cast(pl.Float64).to_numpy()
+    if not len(rises) or not np.isfinite(rises).any() or not np.any(rises):
+        look.say(axes, "permuting changes nothing")
+        return
+    heights = np.arange(len(rises))
+    known = np.isfinite(errors)
+    axes.barh(heights, rises, color=colour, height=0.7, alpha=0.75)
+    axes.errorbar(
+        rises[known], heights[known], xerr=errors[known], fmt="none", color="black", linewidth=1
+    )
+    names = table.select("family", "features").iter_rows()
+    _name_bars(axes, [f"{look.short(name)} ({n})" for name, n in names])
+    for height, rise, error in zip(heights, rises, errors, strict=True):
+        text = f"{rise:.2g}" + (f" ± {error:.1g}" if np.isfinite(error) else "")
+        place = axes.get_yaxis_transform()
+        axes.text(1.02, height, text, transform=place, verticalalignment="center", fontsize=7.5)
+    _symmetric_log(axes, rises, np.nanmin(rises - np.nan_to_num(errors)))
+    axes.set_xlabel("rise of the log loss ± standard error over folds")
+
+
+def _symmetric_log(axes: Axes, values: np.ndarray, least: float) -> None:
+    """A logarithmic axis on either side of zero where the values span more than two decades."""
+    size = np.abs(values[np.isfinite(values) & (values != 0)])
+    if size.max() < 100 * size.min():
+        axes.locator_params(axis="x", nbins=5)
+        return
+    top = math.ceil(math.log10(size.max()))
+    lowest = max(math.floor(math.log10(size.min())), top - 6)
+    axes.set_xscale("symlog", linthresh=10.0**lowest, linscale=0.5)
+    step = max(1, (top - lowest) // 3)
+    ticks = 10.0 ** np.arange(lowest + 1 if step > 1 else lowest, top + 1, step)
+    ticks = np.concatenate([[0], ticks])
+    if least < -(10.0**lowest):
+        ticks = np.concatenate([-ticks[:0:-1], ticks])
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _name_bars(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.grid(False, axis="y")

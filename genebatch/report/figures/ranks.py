@@ -1,0 +1,139 @@
+"""The figure of ranked groups: their losses, what of them is ambiguity, errors against the base."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+
+from genebatch.evaluation.group_sums import WEIGHTED
+from genebatch.report.figures import style as look
+
+MAX_POINTS = 20_000  # beyond them a panel shows the first and an even share of the others
+SIZE = (4.9, 5.6)  # inches of a panel
+
+
+def draw_ranks(
+    path: str | Path, table: pl.DataFrame, classes: Sequence[str], by: str, top: int
+) -> None:
+    """Draw ranked groups in three panels.
+
+    The ambiguity of every group over its loss, both logarithmic; for the first groups the loss of
+    the members, split into what all share and the ambiguity of the rows of each class; and the
+    errors of the base scores that the model corrected and those it made.
+
+    Parameters
+    ----------
+    path
+        The PNG.
+    table
+        As `gene_ranks.rank` makes it.
+    classes
+        Names of the classes.
+    by
+        Column of the ranks. Weighted rows are drawn where it is of weighted rows.
+    top
+        Number of groups that are named.
+    """
+    prefix = WEIGHTED if by.startswith(WEIGHTED) else ""
+    names = {name: name.removeprefix(prefix) for name in table.columns if name.startswith(prefix)}
+    lines = (
+        table.select("rank", "group", *(pl.col(name).alias(plain) for name, plain in names.items()))
+        if prefix
+        else table
+    )
+    first = lines.head(top)
+    rows = "weighted rows" if prefix else "rows"
+    title = f"{table.height:,} groups by {by.replace('_', ' ')}; sums over held-out {rows}"
+    with look.panels(path, 3, title, SIZE) as (scatter, parts, errors):
+        _scatter(scatter, lines, first, classes)
+        _parts(parts, first, classes)
+        _errors(errors, first)
+
+
+def _scatter(axes: Axes, lines: pl.DataFrame, first: pl.DataFrame, classes: Sequence[str]) -> None:
+    look.head(axes, "Ambiguity and loss of every group")
+    if lines["ambiguity"].null_count() == lines.height:
+        look.say(axes, "no ambiguity: a single member")
+        return
+    step = -(-lines.height // MAX_POINTS)
+    shown = pl.concat([first, lines[first.height :].gather_every(step)])
+    x, y = (_positive(shown[name].to_numpy()) for name in ("log_loss", "ambiguity"))
+    most = shown.select(f"ambiguity_{name}" for name in classes).to_numpy().argmax(axis=1)
+    for number, name in enumerate(classes):
+        own = most == number
+        style = {"s": 14, "alpha": 0.6, "linewidths": 0, "color": look.colour(number)}
+        axes.scatter(x[own], y[own], label=look.short(name), **style)
+    axes.set(xscale="log", yscale="log", xlabel="log loss (nats)", ylabel="ambiguity (nats)")
+    whole = [max(x.min(), y.min()), min(x.max(), y.max())]
+    style = {"color": look.PALE, "linewidth": 1.2, "linestyle": ":", "zorder": 0}
+    axes.plot(whole, whole, label="loss = ambiguity", **style)
+    _point_out(axes, x[: first.height], y[: first.height])
+    look.legend(axes, "class of most ambiguity")
+
+
+def _point_out(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """The rank of each of the first groups, in a column beside the panel that a line leads to."""
+    low, high = np.log(axes.get_ylim())
+    order = np.argsort(y, kind="stable")
+    height = _apart((np.log(y[order]) - low) / (high - low), min(0.034, 1 / len(y)))
+    line = {"arrowstyle": "-", "color": "#999999", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 1}
+    for place, beside in zip(order, height, strict=True):
+        where = {"xytext": (1.02, beside), "textcoords": "axes fraction", "fontsize": 8}
+        text = str(place + 1)
+        axes.annotate(text, (x[place], y[place]), va="center", arrowprops=line, **where)
+
+
+def _apart(places: np.ndarray, gap: float) -> np.ndarray:
+    """Rising places, moved up until they are `gap` apart, and down where that leads above 1."""
+    moved = np.maximum.accumulate(places - gap * np.arange(len(places)))
+    last = 1 - gap * (len(places) - 1)
+    return np.minimum(moved, last) + gap * np.arange(len(places))
+
+
+def _parts(axes: Axes, first: pl.DataFrame, classes: Sequence[str]) -> None:
+    """Bars of the members' loss, the ambiguity of each class after what all members share."""
+    look.head(axes, f"Loss of the members, first {first.height}")
+    place = np.arange(first.height)
+    ambiguity = first["ambiguity"].fill_null(0).to_numpy()
+    left = first["member_log_loss"].to_numpy() - ambiguity
+    axes.barh(place, left, color=look.PALE, label="shared by all")
+    for number, name in enumerate(classes):
+        width = first[f"ambiguity_{name}"].fill_null(0).to_numpy()
+        label = f"ambiguity, {look.short(name)}"
+        axes.barh(place, width, left=left, color=look.colour(number), label=label)
+        left = left + width
+    names = [f"{look.short(group)}  {rank}" for rank, group in first.select("rank", "group").rows()]
+    _by_rank(axes, names)
+    axes.set(xlabel="log loss (nats)")
+    look.legend(axes)
+
+
+def _errors(axes: Axes, first: pl.DataFrame) -> None:
+    """Bars of corrected errors to the right, of made ones to the left."""
+    look.head(axes, "Errors of the base scores")
+    if first["corrected"].null_count() == first.height:
+        look.say(axes, "no base scores")
+        return
+    place = np.arange(first.height)
+    axes.barh(place, first["corrected"], color=look.colour(2), label="corrected")
+    axes.barh(place, -first["made"].cast(pl.Float64), color=look.colour(1), label="made")
+    axes.axvline(0, color="#555555", linewidth=0.8)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+    _by_rank(axes, [str(rank) for rank in first["rank"]])
+    axes.set(xlabel="errors made | errors corrected")
+    look.legend(axes)
+
+
+def _by_rank(axes: Axes, names: Sequence[str]) -> None:
+    """Bars from top to bottom."""
+    axes.set_yticks(np.arange(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(False, axis="y")
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    """Values for a logarithmic axis; what is 0, or nearly by rounding, stands at its lower end."""
+    above = values[values > 1e-9 * values.max()]
+    return np.maximum(values, above.min() / 2 if above.size else 1.0)

@@ -1,0 +1,171 @@
+"""Figures of everything that was compared: what it reaches, and what combiners learned."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+
+from genebatch.evaluation.systems import MEMBER
+from genebatch.evaluation.test_groups import RANKS
+from genebatch.report.figures import style as look
+
+MOST_LINES = 20  # members with a line of their own; more share one
+MOST_CELLS = 30  # members whose weights are written as numbers; of more the sorted profile is drawn
+METRIC = "average_precision"
+
+
+class _Drawn(NamedTuple):
+    """What a class's panel shows.
+
+    Attributes
+    ----------
+    values
+        System to average precision.
+    ends
+        System to the 95 % interval of its difference to the reference, put where the system is.
+    reference
+        Average precision of what is compared with, or None.
+    """
+
+    values: dict[str, float]
+    ends: dict[str, tuple[float, float]]
+    reference: float | None
+
+
+def members(
+    path: str | Path,
+    metrics: pl.DataFrame,
+    systems: pl.DataFrame,
+    classes: Sequence[str],
+    title: str,
+) -> None:
+    """Draw the average precision of every system and member.
+
+    A bar is the 95 % interval of the difference to the base scores, or without base scores to the
+    single model: a system whose bar crosses the dotted line is not distinguishable from them.
+    Where there are more than 20 members they share a line. Weighted where there are weights.
+
+    Parameters
+    ----------
+    path
+        The PNG.
+    metrics, systems
+        What `genebatch.evaluation.test_groups.evaluate` writes.
+    classes, title
+        Names of the classes; title of the figure.
+    """
+    scores = metrics.filter(pl.col("metric") == METRIC)
+    gains = systems.filter((pl.col("metric") == METRIC) & ~pl.col("system").is_in(list(RANKS)))
+    names = gains["system"].unique(maintain_order=True).to_list()
+    in_use = set(gains.filter("in_use")["system"])
+    single = scores.filter(pl.col("system").str.starts_with(MEMBER))
+    own = single["system"].unique(maintain_order=True).to_list()
+    together = len(own) > MOST_LINES
+    lines = [*names, *([f"{len(own)} members"] if together else own)]
+    place = {name: number for number, name in enumerate(lines)}
+    place |= dict.fromkeys(own, len(names)) if together else {}
+    labels = [f"{look.short(name)}{' (in use)' * (name in in_use)}" for name in lines]
+    size = (4.1, 1.7 + 0.24 * len(lines))
+    with look.panels(path, len(classes), title, size=size) as panels:
+        for number, (name, axes) in enumerate(zip(classes, panels, strict=True)):
+            look.head(axes, name)
+            reached = scores.filter(pl.col("class") == name)
+            if reached["value"].is_null().all():
+                look.say(axes, reached["reason"][0])
+                continue
+            drawn = _drawn(reached, gains.filter(pl.col("class") == name))
+            _marks(axes, drawn, place, look.colour(number))
+            axes.set(yticks=range(len(lines)), yticklabels=labels, xlabel="average precision")
+            axes.set(ylim=(len(lines) - 0.4, -0.6))
+            axes.locator_params(axis="x", nbins=5)
+            for label, system in zip(axes.get_yticklabels(), lines, strict=True):
+                label.set_fontweight("bold" if system in in_use else "normal")
+
+
+def weights(
+    path: str | Path, combiners: Mapping[str, Any], classes: Sequence[str], title: str
+) -> None:
+    """Draw the weight of every member in every combiner that learns weights.
+
+    As numbers in a grid; of more than 30 members as weights by falling size.
+
+    Parameters
+    ----------
+    path
+        The PNG.
+    combiners
+        Content of `combiners.json`.
+    classes, title
+        Names of the classes; title of the figure.
+    """
+    names = combiners["members"]
+    learned = {
+        name: np.asarray(parameters["weights"], float)
+        for name, parameters in combiners["combiners"].items()
+        if "weights" in parameters
+    }
+    many = len(names) > MOST_CELLS
+    size = (4.1, 3.6) if many else (1.1 + 0.8 * len(learned), 1.3 + 0.24 * len(names))
+    with look.panels(path, len(classes), title, size=size) as panels:
+        for column, (name, axes) in enumerate(zip(classes, panels, strict=True)):
+            look.head(axes, name)
+            own = {combiner: values[column] for combiner, values in learned.items()}
+            if many:
+                _profile(axes, own, len(names))
+            else:
+                _grid(axes, own, names)
+
+
+def _drawn(reached: pl.DataFrame, gains: pl.DataFrame) -> _Drawn:
+    main = bool(reached["weighted"].any())
+    lines = reached.filter(pl.col("weighted") == main).select("system", "value").drop_nulls()
+    values = dict(lines.iter_rows())
+    reference = next((key for key in ("base", "single") if f"over_{key}" in gains.columns), None)
+    if reference is None:
+        return _Drawn(values, {}, None)
+    start = values[reference]
+    columns = (f"over_{reference}_low", f"over_{reference}_high")
+    known = gains.filter(pl.col("weighted") == main).select("system", *columns).drop_nulls()
+    ends = {system: (start + low, start + high) for system, low, high in known.iter_rows()}
+    return _Drawn(values, ends, start)
+
+
+def _marks(axes: Axes, drawn: _Drawn, place: Mapping[str, int], colour: str) -> None:
+    if drawn.reference is not None:
+        axes.axvline(drawn.reference, color=look.GREY, linewidth=1, linestyle=":")
+    for system, value in drawn.values.items():
+        if system not in place:  # the finished model, which is one of the others
+            continue
+        edge = look.GREY if system == "base" else colour
+        shape = {"s": 14, "marker": "D", "alpha": 0.6} if system.startswith(MEMBER) else {"s": 26}
+        axes.scatter(value, place[system], color=edge, zorder=3, **shape)
+        if system in drawn.ends:
+            axes.hlines(place[system], *drawn.ends[system], color=edge, linewidth=1.6)
+
+
+def _grid(axes: Axes, own: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    values = np.column_stack(list(own.values()))
+    top = max(float(values.max()), 1 / len(names))
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        ink = "white" if value > 0.6 * top else look.PALE if value == 0 else "black"
+        text = "0" if value == 0 else f"{value:.2f}"
+        axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
+    axes.set(yticks=range(len(names)), yticklabels=[look.short(name) for name in names])
+    heads = [f"{name}\nsum {weight.sum():.2f}" for name, weight in own.items()]
+    axes.set(xticks=range(len(own)), xticklabels=heads)
+    axes.tick_params(axis="x", labelsize=7)
+    axes.grid(False)
+
+
+def _profile(axes: Axes, own: Mapping[str, np.ndarray], n_members: int) -> None:
+    for number, (name, weight) in enumerate(own.items()):
+        used = f"{name}: {np.count_nonzero(weight)} used, sum {weight.sum():.2f}"
+        style = {"color": look.colour(number), "linewidth": 1.4, "label": used}
+        axes.plot(range(1, n_members + 1), np.sort(weight)[::-1], drawstyle="steps-mid", **style)
+    axes.axhline(1 / n_members, color=look.GREY, linewidth=1, linestyle=":")
+    axes.set(xlabel="members by falling weight", ylabel="weight", xlim=(0, n_members + 1))
+    look.legend(axes)

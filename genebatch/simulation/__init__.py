@@ -1,0 +1,1 @@
+"""Simulates the data of the examples."""

@@ -1,0 +1,1 @@
+"""Takes one batch from rows to a model."""

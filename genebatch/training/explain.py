@@ -1,0 +1,320 @@
+"""SHAP values and importances of a batch's model on a sample with equal shares for its groups."""
+
+import fnmatch
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from genebatch.dataset.columns import Features
+from genebatch.dataset.rows import (
+    identity_columns,
+    label_codes,
+    row_columns,
+    row_weights,
+    score_columns,
+)
+from genebatch.io.files import write_parquet, write_tsv
+from genebatch.metrics.binary import log_loss_rows
+from genebatch.model import boosting
+from genebatch.model.ensemble import EnsembleModel, Member, load_model
+from genebatch.training.split import batch_rows, verify_rows
+
+log = logging.getLogger(__name__)
+
+START = "(start)"
+
+
+class Sample(NamedTuple):
+    """Some rows of a batch: identity columns with `fold`, and dense features with NaN as absent."""
+
+    rows: pl.DataFrame
+    values: np.ndarray
+
+
+def explain_batch(
+    inputs: Mapping[str, str | Path],
+    batch: str,
+    dataset: Mapping[str, Any],
+    explain: Mapping[str, Any],
+    use_weights: bool,
+    threads: int,
+    outputs: Mapping[str, str | Path],
+) -> None:
+    """Explain a batch's model.
+
+    Holds the sample as float32 and the SHAP values of one class at a time.
+
+    Parameters
+    ----------
+    inputs
+        Paths that `split.batch_rows` wants, `model` (the batch's model) and `models` (the fold
+        models of the cross-validation).
+    batch, dataset, explain
+        Batch id and parts of the config.
+    use_weights, threads
+        From the `learner` part of the config.
+    outputs
+        Paths `shap` (Parquet: class, identity columns, `(start)` and one SHAP value of the margin
+        per feature), `sample` (Parquet: the same rows once, with their feature values),
+        `importance` (TSV: gain and mean absolute SHAP value by class and feature)
+        and `families` (TSV: the same by family, and the rise of the log loss when the family's
+        columns are permuted among rows that the scoring fold model never saw).
+    """
+    model = load_model(inputs["model"], threads=threads)
+    folds = load_model(inputs["models"], threads=threads)
+    sample = draw_sample(inputs, batch, dataset, model.features, explain)
+    log.info("batch %s: %s rows of %s groups", batch, *(f"{n:,}" for n in _size(sample)))
+    scores = list((model.scores or {}).values())
+    family_of = families(model.features.names, {**explain["families"], "base scores": scores})
+    tables, importances, by_family = [], [], []
+    for column, name in enumerate(model.classes):
+        start = _starts(model, sample.rows)[column]
+        booster = model.members[0].boosters[column]
+        matrix = boosting.to_matrix(sample.values, threads)
+        values = boosting.contributions(booster, matrix, start)
+        gain = boosting.gains(booster, model.features)
+        tables.append(_shap_table(sample, name, values, model.features))
+        importances.append(_importance(name, values, gain, model.features, family_of))
+        rises = permutation(folds, column, sample, family_of, use_weights, explain["seed"])
+        by_family.append(_by_family(name, values, gain, family_of, rises))
+    drawn = _labelled(sample, [], _present(sample.values, model.features), model.features)
+    write_parquet(outputs["shap"], pl.concat(tables))
+    write_parquet(outputs["sample"], drawn)
+    write_tsv(outputs["importance"], pl.concat(importances))
+    write_tsv(outputs["families"], pl.concat(by_family))
+
+
+def draw_sample(
+    inputs: Mapping[str, str | Path],
+    batch: str,
+    dataset: Mapping[str, Any],
+    features: Features,
+    explain: Mapping[str, Any],
+) -> Sample:
+    """Draw about `explain.rows` rows of a batch, the same number from every group that has them."""
+    stored = batch_rows(inputs, batch)
+    plan, roles = stored.plan, stored.roles
+    chosen = _chosen_rows(plan, explain["rows"], explain["seed"])
+    met = dict.fromkeys(plan["group"].to_list(), 0)
+    rows, blocks = [], []
+    for frame in stored.frames(row_columns(features, roles)):
+        kept = np.flatnonzero(_is_chosen(frame[roles.group].to_list(), met, chosen))
+        part = frame[kept]
+        rows.append(identity_columns(part, roles, dataset))
+        blocks.append(_dense(features.select(part)))
+    verify_rows(f"batch {batch}", sum(met.values()), plan)
+    joined = pl.concat(rows).join(
+        plan.select("group", "fold"), on="group", how="left", maintain_order="left"
+    )
+    return Sample(joined, np.concatenate(blocks))
+
+
+def families(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Family of every feature.
+
+    A feature belongs to the first of the given families whose patterns match it; the others go by
+    what stands before the first underscore, and alone if nothing else shares that.
+    """
+    found = {}
+    for family, patterns in given.items():
+        for pattern in patterns:
+            for name in fnmatch.filter(names, pattern):
+                found.setdefault(name, family)
+    prefixes = Counter(name.split("_")[0] for name in names if name not in found)
+    for name in names:
+        if name not in found:
+            prefix = name.split("_")[0]
+            found[name] = prefix if prefixes[prefix] > 1 else name
+    return {name: found[name] for name in names}
+
+
+def permutation(
+    folds: EnsembleModel,
+    column: int,
+    sample: Sample,
+    family_of: Mapping[str, str],
+    use_weights: bool,
+    seed: int,
+) -> dict[str, tuple[float | None, float | None]]:
+    """Rise of the mean log loss of one class when a family's columns are permuted.
+
+    Each row is scored by the fold model that never saw its group; a family's columns are permuted
+    together, among the rows of a fold. Where the base scores are permuted, so are the log-odds
+    that the boosters start from.
+
+    Returns
+    -------
+    dict
+        Family to mean rise over folds and its standard error. Folds of which no row, or none with
+        a weight above zero, was drawn are left out; None where there is no other.
+    """
+    names = np.array([family_of[name] for name in folds.features.names])
+    scores = set((folds.scores or {}).values())
+    scored = {family_of[name] for name in folds.features.names if name in scores}
+    y = label_codes(sample.rows["label"], folds.classes, None) == column
+    weight = row_weights(sample.rows, use_weights)
+    start = _starts(folds, sample.rows)[column]
+    rises: dict[str, list[float]] = {family: [] for family in dict.fromkeys(names)}
+    rng = np.random.default_rng(seed)
+    for member in folds.members:
+        held = np.flatnonzero(sample.rows["fold"].to_numpy() == member.facts["fold"])
+        if not weight[held].any():
+            continue
+        part = _Part(
+            sample.values[held], None if start is None else start[held], y[held], weight[held]
+        )
+        before = _loss(member, column, part, folds.threads)
+        for family in rises:
+            order = rng.permutation(len(held))
+            values = part.values.copy()
+            values[:, names == family] = values[order][:, names == family]
+            moved = part.start
+            if family in scored and moved is not None:
+                moved = moved[order]
+            after = _loss(member, column, part._replace(values=values, start=moved), folds.threads)
+            rises[family].append(after - before)
+    return {family: _mean_and_error(values) for family, values in rises.items()}
+
+
+class _Part(NamedTuple):
+    values: np.ndarray
+    start: np.ndarray | None
+    y: np.ndarray
+    weight: np.ndarray
+
+
+def _loss(member: Member, column: int, part: _Part, threads: int) -> float:
+    matrix = boosting.to_matrix(part.values, threads)
+    margin = boosting.predict_margin(member.boosters[column], matrix, part.start)
+    return float(np.average(log_loss_rows(part.y, margin), weights=part.weight))
+
+
+def _mean_and_error(values: list[float]) -> tuple[float | None, float | None]:
+    if not values:
+        return None, None
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return float(np.mean(values)), float(error)
+
+
+def _starts(model: EnsembleModel, rows: pl.DataFrame) -> list[np.ndarray | None]:
+    if model.scores is None:
+        return [None] * len(model.classes)
+    margins = boosting.base_margins(rows, score_columns(list(model.classes)))
+    return [margins[name] for name in model.classes]
+
+
+def _chosen_rows(plan: pl.DataFrame, n_rows: int, seed: int) -> dict[str, set[int]]:
+    """Numbers of the rows to take from each group, counted in reading order."""
+    sizes = plan["rows"].to_numpy().astype(int)
+    quota = 1
+    while quota < sizes.max() and np.minimum(sizes, quota).sum() < n_rows:
+        quota += 1
+    chosen = {}
+    for group, size in zip(plan["group"], sizes, strict=True):
+        state = hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8]
+        rng = np.random.default_rng(int.from_bytes(state, "big"))
+        chosen[group] = set(rng.permutation(size)[:quota].tolist())
+    return chosen
+
+
+def _is_chosen(
+    groups: list[str], met: dict[str, int], chosen: Mapping[str, set[int]]
+) -> list[bool]:
+    """Which rows of a frame are in the sample; counts the rows of each group in `met`."""
+    flags = []
+    for group in groups:
+        flags.append(met[group] in chosen[group])
+        met[group] += 1
+    return flags
+
+
+def _dense(block: np.ndarray | sparse.csr_matrix) -> np.ndarray:
+    """Absent cells as NaN, which XGBoost treats alike."""
+    if not sparse.issparse(block):
+        return block
+    values = np.full(block.shape, np.nan, np.float32)
+    coordinates = block.tocoo()
+    values[coordinates.row, coordinates.col] = coordinates.data
+    return values
+
+
+def _size(sample: Sample) -> tuple[int, int]:
+    return sample.rows.height, sample.rows["group"].n_unique()
+
+
+def _shap_table(sample: Sample, name: str, values: np.ndarray, features: Features) -> pl.DataFrame:
+    leading = [pl.lit(name).alias("class"), pl.Series(START, values[:, -1])]
+    return _labelled(sample, leading, values[:, :-1], features)
+
+
+def _labelled(
+    sample: Sample, leading: Sequence[pl.Expr | pl.Series], values: np.ndarray, features: Features
+) -> pl.DataFrame:
+    """Leading and identity columns, and one column of `values` per feature."""
+    columns = [pl.Series(name, values[:, number]) for number, name in enumerate(features.names)]
+    clash = [column for column in sample.rows.columns if column in set(features.names)]
+    identity = sample.rows.rename({column: f"row.{column}" for column in clash})
+    return identity.select(*leading, pl.all()).hstack(columns)
+
+
+def _present(values: np.ndarray, features: Features) -> np.ndarray:
+    """Feature values as they were in the table: an absent count is a zero."""
+    shown = values.copy()
+    counts = shown[:, features.n_dense :]
+    counts[np.isnan(counts)] = 0
+    return shown
+
+
+def _importance(
+    name: str,
+    values: np.ndarray,
+    gain: np.ndarray,
+    features: Features,
+    family_of: Mapping[str, str],
+) -> pl.DataFrame:
+    start = values[:, -1].astype(np.float64)
+    lines = {
+        "class": [name] * (len(features.names) + 1),
+        "feature": [*features.names, START],
+        "family": [*(family_of[feature] for feature in features.names), START],
+        "total_gain": [*gain.tolist(), None],
+        "mean_abs_shap": [
+            *np.abs(values[:, :-1]).mean(axis=0, dtype=np.float64).tolist(),
+            float(np.abs(start - start.mean()).mean()),
+        ],
+    }
+    return pl.DataFrame(lines).sort("mean_abs_shap", "feature", descending=[True, False])
+
+
+def _by_family(
+    name: str,
+    values: np.ndarray,
+    gain: np.ndarray,
+    family_of: Mapping[str, str],
+    rises: Mapping[str, tuple[float | None, float | None]],
+) -> pl.DataFrame:
+    member = np.array(list(family_of.values()))
+    total = gain.sum()
+    lines = [
+        {
+            "class": name,
+            "family": family,
+            "features": int((member == family).sum()),
+            "gain_share": float(gain[member == family].sum() / total) if total else None,
+            "mean_abs_shap": float(np.abs(values[:, :-1][:, member == family].sum(axis=1)).mean()),
+            "log_loss_rise": rises[family][0],
+            "standard_error": rises[family][1],
+        }
+        for family in dict.fromkeys(member)
+    ]
+    # A class without trees has no gain, and its column must fit the other classes' all the same.
+    kinds = dict.fromkeys(("gain_share", "log_loss_rise", "standard_error"), pl.Float64)
+    table = pl.DataFrame(lines, schema_overrides=kinds)
+    return table.sort("log_loss_rise", descending=True, nulls_last=True)

@@ -1,0 +1,351 @@
+"""A small data set with awkward names, and everything that a run writes about it."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+from scipy.special import logit
+
+from genebatch.config import resolve
+from genebatch.dataset.columns import Features
+from genebatch.dataset.rows import group_codes
+from genebatch.evaluation.test_groups import Rows, compare, compare_systems, resample
+from genebatch.io.files import write_json
+from genebatch.metrics.multiclass import corrections, score_table
+from genebatch.model.boosting import build_matrix, fit_trees
+from genebatch.model.calibration import identity
+from genebatch.model.ensemble import EQUAL, EnsembleModel, Member, load_model
+from genebatch.report.batch import diagnose_batch
+from genebatch.training.recipe import calibrate_batch, fold_metrics
+
+AWKWARD = ['<b>bold</b> & "it"', r"$\frac$|*x*", "plain"]
+FEATURES = ["<i>gc</i>", "5mer_A|C"]
+JOBS = (("train_batch", "b000", 500, 600.0), ("evaluate", "all", 500, 300.0))
+DRAWN = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
+ABOVE, AROUND, BELOW = (0.01, 0.05), (-0.01, 0.05), (-0.05, -0.01)
+FEW = "few"  # too few test groups for an interval
+PNG = b"\x89PNG"
+VOWELS = [f"vowel {number}" for number in range(4)]
+
+
+class Data:
+    """Rows of a small data set, and everything a batch and an evaluation write about it."""
+
+    def __init__(
+        self,
+        folder,
+        classes=AWKWARD,
+        base=True,
+        weight=True,
+        absent=None,
+        final="ensemble",
+        n_members=2,
+        single=True,
+    ):
+        """An ensemble and, where there is one, a `single` model, of which `final` was delivered."""
+        self.folder, self.classes, self.base, self.weight = folder, classes, base, weight
+        self.final, self.single = final, single
+        self.members = [f"b{number:03d}" for number in range(n_members)]
+        rng = np.random.default_rng(3)
+        self.codes = rng.integers(0, len(classes), 300)
+        if absent is not None:
+            self.codes[self.codes == absent] = (absent + 1) % len(classes)
+        self.rows = self._rows(rng)
+        self.config = resolve(
+            {
+                "dataset": {
+                    "path": "data/<shards>",
+                    "group": "gene_id",
+                    "label": "kind",
+                    "classes": classes,
+                    "scores": {name: f"{name} score" for name in classes} if base else None,
+                    "weight": "w" if weight else None,
+                },
+                "learner": {"start_from": "none", "n_estimators": 2},
+                "ensemble": {"combiner": "stacked", "rivals": ["single"] if single else []},
+                "final": final,
+                "evaluation": {"n_replicates": 20},
+            }
+        )
+
+    def _rows(self, rng):
+        signal = np.eye(len(self.classes))[self.codes]
+        self.probability, scores = (self._system(signal, noise, rng) for noise in (0.5, 1.0))
+        rows = pl.DataFrame(
+            {
+                "group": [f"g{number % 10}" for number in range(300)],
+                "label": [self.classes[code] for code in self.codes],
+            }
+        )
+        if self.weight:
+            rows = rows.with_columns(pl.Series("weight", rng.choice([1.0, 30.0], 300)))
+        if self.base:
+            self.scores = scores
+            rows = rows.hstack(
+                [pl.Series(f"score_{n}", scores[:, i]) for i, n in enumerate(self.classes)]
+            )
+        return rows
+
+    @staticmethod
+    def _system(signal, noise, rng):
+        raw = np.exp(signal + noise * rng.normal(size=signal.shape))
+        return raw / raw.sum(axis=1, keepdims=True)
+
+    @property
+    def model(self):
+        """A model of two members on two features, saved."""
+        path = self.folder / "model.gbm"
+        if not path.exists():
+            x = np.column_stack([self.codes, self.codes % 2]).astype(np.float32)
+            settings = self.config["learner"]
+            matrix = build_matrix([x], 2, settings["max_bin"], 1)
+            ones = np.ones(300)
+            boosters = tuple(
+                fit_trees(matrix, self.codes == column, ones, None, 2, settings)
+                for column in range(len(self.classes))
+            )
+            calibrators = tuple(identity(np.zeros(1)) for _ in boosters)
+            shares = (1.0,) * len(boosters)
+            members = tuple(
+                Member(name, boosters, calibrators, (f"{name}-group",), shares, {"rows": 300})
+                for name in (self.members if self.final == "ensemble" else [self.final])
+            )
+            EnsembleModel(
+                members=members,
+                features=Features(tuple(FEATURES), 1),
+                classes=tuple(self.classes),
+                scores=None,
+                combiner=self.combiner if self.final == "ensemble" else EQUAL,
+                prevalence=None,
+                columns={"group": "gene_id", "label": "kind", "weight": None, "position": None},
+                facts={"final": self.final},
+            ).save(path)
+        return path
+
+    @property
+    def combiner(self):
+        return {"name": "stacked", "parameters": self.combiners()["stacked"]}
+
+    def combiners(self):
+        """Parameters of combiners; the first member has all the weight but one equal share."""
+        weights = [1 / len(self.members)] * len(self.members)
+        weights[0] += 0.5
+        learned = {
+            "weights": [weights] * len(self.classes),
+            "intercept": [0.0] * len(self.classes),
+        }
+        return {"log_odds": {}, "stacked": learned}
+
+    def batch(self, n_folds=2):
+        """Write what the rules of a batch write; gives the inputs of `diagnose_batch`."""
+        paths = {
+            key: self.folder / name
+            for key, name in {
+                "out_of_fold": "oof.parquet",
+                "folds": "folds.tsv",
+                "metrics": "metrics.tsv",
+                "curves": "curves.parquet",
+                "calibration": "calibration.json",
+                "shap": "shap.parquet",
+                "sample": "sample.parquet",
+                "importance": "importance.tsv",
+                "families": "families.tsv",
+            }.items()
+        }
+        margins = logit(self.probability).astype(np.float32)
+        fold = pl.Series("fold", [int(g[1:]) % n_folds for g in self.rows["group"]])
+        rows = self.rows.hstack(
+            [fold, *(pl.Series(f"margin_{n}", margins[:, i]) for i, n in enumerate(self.classes))]
+        )
+        rows.write_parquet(paths["out_of_fold"])
+        fold_metrics(rows, self.config["dataset"]).write_csv(paths["metrics"], separator="\t")
+        outputs = {"calibration": paths["calibration"], "model": self.folder / "batch.gbm"}
+        whole = load_model(self.model)
+        raw = self.folder / "uncalibrated.gbm"
+        replace(whole, members=whole.members[:1], combiner=EQUAL).save(raw)
+        single = {"out_of_fold": paths["out_of_fold"], "model": raw}
+        dataset = self.config["dataset"]
+        calibrate_batch(single, dataset, self.config["calibration"], self.weight, outputs)
+        lines, curves = [], []
+        for name in self.classes:
+            for number in range(n_folds):
+                trees = 10 * (number + 1)
+                line = {"fold": number, "class": name, "n_trees": trees, "verdict": "good"}
+                lines.append(line)
+                loss = np.linspace(0.5, 0.1, 31)
+                columns = {"n_trees": range(31), "train_log_loss": loss, "stop_log_loss": loss}
+                keys = (pl.lit(number).alias("fold"), pl.lit(name).alias("class"))
+                curves.append(pl.DataFrame(columns).with_columns(keys))
+        pl.DataFrame(lines).write_csv(paths["folds"], separator="\t")
+        pl.concat(curves).write_parquet(paths["curves"])
+        self._explanation(paths)
+        return paths
+
+    def _explanation(self, paths):
+        rng = np.random.default_rng(5)
+        shap, importance, families = [], [], []
+        for name in self.classes:
+            values = {"(start)": [1.0] * 40} | {f: rng.normal(size=40) for f in FEATURES}
+            columns = (pl.lit(name).alias("class"), self.rows["label"][:40])
+            shap.append(pl.DataFrame(values).select(*columns, "(start)", *FEATURES))
+            for place, feature in enumerate(["(start)", *FEATURES]):
+                line = {"class": name, "feature": feature, "family": "all", "total_gain": 1.0}
+                importance.append(line | {"mean_abs_shap": 3.0 - place})
+            line = {"class": name, "family": "all", "features": 2, "log_loss_rise": 0.1}
+            families.append(line | {"standard_error": None})
+        pl.concat(shap).write_parquet(paths["shap"])
+        shap[0].drop("class", "(start)").write_parquet(paths["sample"])
+        pl.DataFrame(importance).write_csv(paths["importance"], separator="\t")
+        pl.DataFrame(families).write_csv(paths["families"], separator="\t")
+
+    def evaluation(self, intervals):
+        """Write an evaluation whose difference has these intervals, class by class."""
+        weight = self.rows["weight"].to_numpy() if self.weight else None
+        groups = group_codes(self.rows)
+        systems = {"base": self.scores} if self.base else {}
+        systems |= {"model": self.probability, "log_odds": self.probability**0.5}
+        systems["log_odds"] /= systems["log_odds"].sum(axis=1, keepdims=True)
+        systems |= {"stacked": self.probability}
+        systems |= {"single": self.probability[:, ::-1]} if self.single else {}
+        systems |= {f"member {name}": self.probability for name in self.members}
+        metrics = pl.concat(
+            score_table(self.codes, p, self.classes, weight, groups, system)
+            for system, p in systems.items()
+        )
+        lines = []
+        for name, ends in zip(self.classes, intervals, strict=True):
+            for weighted in (False, True) if self.weight else (False,):
+                few = ends == FEW
+                known = None if few else ends[weighted] if isinstance(ends, dict) else ends
+                low, high = known or (None, None)
+                line = {"class": name, "metric": "average_precision", "weighted": weighted}
+                line["groups"] = 1 if few else 10
+                line |= {"base_low": None, "base_high": None}
+                line |= {"model_low": 0.5 if known else None}
+                line["model_high"] = 0.9 if known else None
+                lines.append(line | {"difference_low": low, "difference_high": high})
+        ends = {
+            f"{s}_{e}": pl.Float64 for s in ("base", "model", "difference") for e in ("low", "high")
+        }
+        table = pl.DataFrame(lines, schema_overrides=ends, infer_schema_length=None)
+        judged = Rows(self.codes, systems, self.classes, weight, groups)
+        resampled = resample(judged, self.config["evaluation"])
+        in_use = "stacked" if self.final == "ensemble" else self.final
+        known = compare_systems(judged, metrics, resampled, in_use)
+        if FEW in intervals:
+            known = known.with_columns(pl.col("^over_.*_(low|high)$") * None)
+        changed = pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
+        if self.base:
+            changed = corrections(self.codes, self.scores, self.probability, self.classes, weight)
+        paths = {
+            key: self.folder / f"e_{key}.tsv"
+            for key in ("metrics", "comparison", "systems", "estimate")
+        }
+        paths["corrections"] = self.folder / "corrections.tsv"
+        for key, written in {
+            "metrics": metrics,
+            "comparison": self._compared(judged, metrics, resampled, table),
+            "systems": known,
+            "estimate": known,
+            "corrections": changed,
+        }.items():
+            written.write_csv(paths[key], separator="\t")
+        paths["predictions"] = self.folder / "predictions.parquet"
+        columns = enumerate(self.classes)
+        probabilities = [pl.Series(f"probability_{n}", self.probability[:, i]) for i, n in columns]
+        self.rows.hstack(probabilities).write_parquet(paths["predictions"])
+        return paths
+
+    @staticmethod
+    def _compared(judged, metrics, resampled, intervals):
+        """The comparison with these intervals in place of those of the resamples."""
+        real = compare(judged, metrics, resampled)
+        kept = [name for name in real.columns if name not in intervals.columns[3:]]
+        keys = ["class", "metric", "weighted"]
+        return real.select(kept).join(intervals, on=keys, how="left", maintain_order="left")
+
+    def candidates(self):
+        path = self.folder / "candidates.tsv"
+        lines = [
+            ("ensemble", 0.25, 0.125, 0.0625, 0.1875, len(self.members), 60, None),
+            ("single", 0.125, 0.0, None, None, 1, 30, "lowest loss"),
+        ]
+        names = ("candidate", "log_loss", "difference", "difference_low", "difference_high")
+        names += ("members", "trees", "reason")
+        table = pl.DataFrame(lines[: 1 + self.single], schema=names, orient="row")
+        chosen = (pl.col("candidate") == self.final).alias("chosen")
+        judged = (pl.lit(20).alias("groups"), pl.lit(300).alias("rows"), chosen)
+        table.with_columns(*judged).write_csv(path, separator="\t")
+        return path
+
+    def thresholds(self):
+        path = self.folder / "thresholds.tsv"
+        lines = [
+            (system, name, weighted, limit, 0.75, 0.5, 0.6, None if number else "no positive rows")
+            for system, limit in (("model", 0.25), *([("base", 0.375)] if self.base else []))
+            for number, name in enumerate(self.classes)
+            for weighted in ([False, True] if self.weight else [False])
+        ]
+        names = ("system", "class", "weighted", "threshold", "precision", "recall", "f1", "reason")
+        table = pl.DataFrame(lines, schema=names, orient="row")
+        missing = pl.col("reason").is_not_null()
+        numbers = [pl.when(~missing).then(pl.col(name)).alias(name) for name in names[3:7]]
+        table.with_columns(numbers).write_csv(path, separator="\t")
+        return path
+
+    def run(self, intervals, usage=JOBS):
+        """Write everything a report reads; gives the inputs of `write_report`."""
+        outputs = {key: self.folder / f"{key}.png" for key in DRAWN}
+        summary = self.folder / "summary.json"
+        diagnose_batch(self.batch(), "b000", self.config["dataset"], outputs | {"summary": summary})
+        profile = {
+            "rows": 600,
+            "groups": 20,
+            "digest": "abc",
+            "shards": [{"path": "p", "rows": 600, "row_groups": 1, "bytes": 1000}],
+            "classes": {name: 200 for name in self.classes},
+            "roles": {
+                "group": "gene_id",
+                "label": "kind",
+                "weight": "w" if self.weight else None,
+                "scores": self.config["dataset"]["scores"] or {},
+            },
+            "problems": [{"level": "note", "message": "column '<x>' is constant"}],
+        }
+        write_json(self.folder / "profile.json", profile)
+        screen = {
+            "column": ["gene_id", "<u>leak</u>", *FEATURES],
+            "role": ["group", "dropped", "feature", "feature"],
+            "kept": [False, False, True, True],
+            "reason": ["set by dataset.group", "leak: AUC 1.0", "passed", "passed"],
+        }
+        pl.DataFrame(screen).write_csv(self.folder / "screen.tsv", separator="\t")
+        manifest = pl.DataFrame({"batch": ["b000"], "genes": [7], "rows": [300]})
+        manifest.write_csv(self.folder / "manifest.tsv", separator="\t")
+        held = {"batch": ["b000"], "genes": [7], "lent": [2], "rows": [300]}
+        held |= {"rows_per_gene": [33.3], "weight_share": [1.0], "complexity": [0.875]}
+        pl.DataFrame(held).write_csv(self.folder / "coverage.tsv", separator="\t")
+        times = {"role": ["training"] * 3 + ["test"], "batches": [0, 1, 2, 0]}
+        times |= {"groups": [0, 1, 1203, 11], "rows": [0, 100, 200, 300]}
+        pl.DataFrame(times).write_csv(self.folder / "times_held.tsv", separator="\t")
+        combiners = self.folder / "combiners.json"
+        write_json(combiners, {"members": self.members, "combiners": self.combiners()})
+        records = []
+        for rule, batch, declared, peak in usage:
+            records.append(self.folder / "usage" / rule / f"{batch}.json")
+            record = {"declared_mb": declared, "peak_mb": peak, "seconds": 1.5, "threads": 2}
+            write_json(records[-1], record)
+        return {
+            "profile": self.folder / "profile.json",
+            "screen": self.folder / "screen.tsv",
+            "manifest": self.folder / "manifest.tsv",
+            "coverage": self.folder / "coverage.tsv",
+            "times_held": self.folder / "times_held.tsv",
+            "summaries": [summary],
+            "usage": records,
+            "model": self.model,
+            "thresholds": self.thresholds(),
+            "candidates": self.candidates(),
+            "combiners": combiners,
+            **self.evaluation(intervals),
+        }

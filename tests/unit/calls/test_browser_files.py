@@ -1,0 +1,158 @@
+"""BED and bigWig files: coordinates checked by hand on both strands, read by other libraries."""
+
+import numpy as np
+import polars as pl
+import pybigtools
+import pytest
+
+from genebatch.calls import browser_files as call_tracks
+from genebatch.calls.browser_files import windows, write_bed, write_bigwigs
+from genebatch.calls.positions_file import Answer, write_positions
+from tests.builders.held_genome import made_gene
+
+CLASSES = ("neither", "donor", "acceptor")
+LIMITS = {"donor": 0.5, "acceptor": 0.3}
+# `b` lies inside `a` on the same strand, `c` across their end on the other one.
+GENES = [
+    made_gene(100, 110, "+", "a", "chr1"),
+    made_gene(103, 106, "+", "b", "chr1"),
+    made_gene(108, 114, "-", "c", "chr1"),
+    made_gene(0, 4, "-", "d", "chr2"),
+]
+SIZES = {"chr1": 200, "chr2": 4}
+# Probabilities by gene position; everything else is 0.01.
+DONORS = {"a": {2: 0.9, 4: 0.2}, "b": {1: 0.5}, "c": {0: 0.6, 5: 0.8}, "d": {3: 1.0}}
+ACCEPTORS = {"a": {9: 0.3}, "b": {}, "c": {1: 0.7}, "d": {3: 0.31}}
+TRACKS = [(name, strand) for name in ("donor", "acceptor") for strand in "+-"]
+BED = ["chrom", "start", "end", "name", "score", "strand"]
+
+
+def track(gene, sites):
+    values = np.full(gene.length, 0.01, np.float32)
+    values[list(sites[gene.id])] = list(sites[gene.id].values())
+    return values
+
+
+@pytest.fixture
+def positions(tmp_path):
+    """The four genes in answers of three genes and of one."""
+    answers = []
+    for genes in (GENES[:3], GENES[3:]):
+        columns = [np.concatenate([track(g, s) for g in genes]) for s in (DONORS, ACCEPTORS)]
+        values = np.column_stack([np.ones(len(columns[0])), *columns]).astype(np.float32)
+        stretches = [(gene, 0, gene.length) for gene in genes]
+        answers.append(Answer(stretches, values, values, values, np.ones(len(values), bool)))
+    write_positions(tmp_path / "positions.parquet", answers, CLASSES, {})
+    return tmp_path / "positions.parquet"
+
+
+def read_bed(path):
+    kinds = {"chrom": pl.String, "name": pl.String, "strand": pl.String}
+    return pl.read_csv(
+        path,
+        separator="\t",
+        has_header=False,
+        comment_prefix="#",
+        new_columns=BED,
+        schema_overrides=kinds,
+    )
+
+
+def by_hand(sites, strand, chrom, size):
+    """The largest value of the genes of a strand at every position, NaN outside of genes."""
+    wanted = np.full(size, np.nan, np.float32)
+    for gene in GENES:
+        if (gene.chrom, gene.strand) == (chrom, strand):
+            values = track(gene, sites)
+            for position, value in enumerate(values):
+                place = gene.start + position if strand == "+" else gene.end - 1 - position
+                wanted[place] = np.fmax(wanted[place], value)
+    return wanted
+
+
+@pytest.mark.parametrize("window", [1, 3, 262_144])
+def test_calls_stand_where_the_sites_are(positions, tmp_path, window, monkeypatch):
+    monkeypatch.setattr(call_tracks, "WINDOW", window)
+    write_bed(tmp_path / "calls.bed", positions, GENES, LIMITS, {})
+    # Gene position 2 of a is 100 + 2; 0 of c is the last of 108 .. 113, 1 the one before.
+    assert list(read_bed(tmp_path / "calls.bed").iter_rows()) == [
+        ("chr1", 102, 103, "a:donor", 900, "+"),
+        ("chr1", 104, 105, "b:donor", 500, "+"),
+        ("chr1", 108, 109, "c:donor", 800, "-"),
+        ("chr1", 109, 110, "a:acceptor", 300, "+"),
+        ("chr1", 112, 113, "c:acceptor", 700, "-"),
+        ("chr1", 113, 114, "c:donor", 600, "-"),
+        ("chr2", 0, 1, "d:donor", 1000, "-"),
+        ("chr2", 0, 1, "d:acceptor", 310, "-"),
+    ]
+
+
+def test_bed_begins_with_comments_that_say_the_thresholds(positions, tmp_path):
+    write_bed(tmp_path / "calls.bed", positions, GENES, LIMITS, {"made": "by hand"})
+    lines = (tmp_path / "calls.bed").read_text().splitlines()
+    assert lines[:2] == ["# probability of donor >= 0.5, acceptor >= 0.3", "# made by hand"]
+    assert all(line.count("\t") == 5 for line in lines[2:])
+
+
+def test_notes_follow_the_other_comments(positions, tmp_path):
+    write_bed(tmp_path / "calls.bed", positions, GENES, LIMITS, {"made": "by hand"}, ["mind this"])
+    lines = (tmp_path / "calls.bed").read_text().splitlines()
+    assert lines[1:3] == ["# made by hand", "# mind this"]
+    assert not lines[3].startswith("#")
+
+
+def test_bed_without_calls_has_comments_alone(positions, tmp_path):
+    write_bed(tmp_path / "calls.bed", positions, GENES[:1], {"donor": 1.0, "acceptor": 1.0}, {})
+    assert (tmp_path / "calls.bed").read_text() == "# probability of donor >= 1, acceptor >= 1\n"
+
+
+@pytest.mark.parametrize("window", [1, 3, 262_144])
+def test_bigwig_has_every_position_of_its_strand(positions, tmp_path, window, monkeypatch):
+    monkeypatch.setattr(call_tracks, "WINDOW", window)
+    tracks = {(name, strand): tmp_path / f"{name}{strand}.bw" for name, strand in TRACKS}
+    write_bigwigs(tracks, positions, GENES, SIZES)
+    for (name, strand), path in tracks.items():
+        with pybigtools.open(str(path)) as file:
+            assert file.chroms() == SIZES
+            for chrom, size in SIZES.items():
+                found = file.values(chrom, 0, size, fillna=None)
+                sites = DONORS if name == "donor" else ACCEPTORS
+                np.testing.assert_array_equal(found, by_hand(sites, strand, chrom, size))
+
+
+def test_overlapping_genes_of_a_strand_have_the_larger_value(positions, tmp_path):
+    tracks = {(name, strand): tmp_path / f"{name}{strand}.bw" for name, strand in TRACKS}
+    write_bigwigs(tracks, positions, GENES, SIZES)
+    with pybigtools.open(str(tracks["donor", "+"])) as file:
+        # At 104 gene a has 0.2 and gene b 0.5; c, on the other strand, has no part in it.
+        assert file.values("chr1", 104, 105, fillna=None).tolist() == [0.5]
+        assert np.isnan(file.values("chr1", 110, 111, fillna=None)).all()
+
+
+def test_windows_read_only_what_they_hold(positions, monkeypatch):
+    monkeypatch.setattr(call_tracks, "WINDOW", 4)
+    found = [
+        (
+            window.chrom,
+            window.start,
+            [(s.gene.id, s.start, len(s.values)) for s in window.stretches],
+        )
+        for window in windows(positions, GENES, ["probability_donor"])
+    ]
+    assert found == [
+        ("chr1", 100, [("a", 100, 4), ("b", 103, 1)]),
+        ("chr1", 104, [("a", 104, 4), ("b", 104, 2)]),
+        ("chr1", 108, [("a", 108, 2), ("c", 108, 4)]),
+        ("chr1", 112, [("c", 112, 2)]),
+        ("chr2", 0, [("d", 0, 4)]),
+    ]
+
+
+def test_stretch_between_genes_is_not_a_window(tmp_path, monkeypatch):
+    monkeypatch.setattr(call_tracks, "WINDOW", 10)
+    genes = [made_gene(3, 5, name="a"), made_gene(47, 48, "-", name="b")]
+    values = np.zeros((3, 3), np.float32)
+    answer = Answer([(genes[0], 0, 2), (genes[1], 0, 1)], *[values] * 3, np.zeros(3, bool))
+    write_positions(tmp_path / "p.parquet", [answer], CLASSES, {})
+    found = [window.start for window in windows(tmp_path / "p.parquet", genes, ["base_donor"])]
+    assert found == [0, 40]

@@ -1,0 +1,148 @@
+"""An ensemble that goes without a batch: what it is and knows, and that everyone can see it."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from genebatch.ensemble.final import consolidate
+from genebatch.io.files import InputError
+from genebatch.model.ensemble import load_model
+from genebatch.model.prediction import predict_table
+from genebatch.report.page import write_report
+from tests.builders.finished_run import ABOVE, Data
+
+CLASSES = ["neither", "donor", "acceptor"]
+MISSING = "b002"
+
+
+@pytest.fixture(scope="module")
+def partial(tmp_path_factory, new_run, toy_rows):
+    """A run of three batches of which one failed, with both rivals, as far as the evaluation."""
+    changes = {"batching": {"max_genes": 7, "min_genes": 2, "min_positives": 1}}
+    run = new_run(tmp_path_factory.mktemp("partial"), changes, (MISSING,))
+    run.write(toy_rows)
+    run.analyze()
+    run.plan()
+    for batch in run.batches:
+        run.finish_batch(batch)
+    run.cross_batch()
+    run.combine()
+    run.train_single()
+    run.distil()
+    run.consolidate()
+    return run
+
+
+@pytest.fixture(scope="module")
+def plan(partial):
+    return pl.read_parquet(partial.paths()["plan"]).filter(~pl.col("test"))
+
+
+@pytest.fixture(scope="module")
+def its_groups(plan):
+    return set(plan.filter(pl.col("batch") == MISSING)["group"])
+
+
+def test_no_member_has_seen_a_group_of_the_missing_batch(partial, its_groups):
+    ensemble = load_model(partial.ensemble_files["ensemble"])
+    assert [member.name for member in ensemble.members] == ["b000", "b001"]
+    assert its_groups
+    assert not ensemble.groups & its_groups
+
+
+def test_its_rows_are_scored_by_the_finished_models_of_the_others(partial, toy_rows, its_groups):
+    honest = pl.read_parquet(partial.ensemble_files["scores"])
+    rows = toy_rows.filter(pl.col("gene_id").is_in(its_groups))
+    found = honest.filter(pl.col("group").is_in(its_groups)).sort("group", "position")
+    assert found.height == rows.height
+    rows = rows.sort("gene_id", "position")
+    for name in ("b000", "b001"):
+        member = load_model(partial.paths(name)["model"])
+        expected = member.frame_log_odds(rows)[:, 0]
+        scores = found.select(f"{name}:{label}" for label in CLASSES).to_numpy()
+        np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_of_the_others_keep_their_honest_scores(partial, plan):
+    """The batch that holds a row gives its out-of-fold score whether or not another is missing."""
+    honest = pl.read_parquet(partial.ensemble_files["scores"])
+    for name in partial.batches:
+        own = set(plan.filter(pl.col("batch") == name)["group"])
+        rows = honest.filter(pl.col("group").is_in(own))
+        out_of_fold = pl.read_parquet(partial.paths(name)["out_of_fold"])
+        assert set(rows["batch"]) == {name}
+        assert rows.height == out_of_fold.height
+
+
+def test_model_names_it_beside_all_batches_of_the_plan(partial, plan):
+    facts = load_model(partial.paths()["model"]).facts
+    assert facts["missing_batches"] == [MISSING]
+    assert [line["batch"] for line in facts["batches"]] == ["b000", "b001", MISSING]
+
+
+def consolidated(partial, folder, **changes):
+    """The delivered model from other inputs."""
+    inputs = partial.paths() | partial.ensemble_files | changes
+    names = ("model.gbm", "pickle.pkl", "thresholds.tsv", "candidates.tsv")
+    outputs = {name.split(".")[0]: folder / name for name in names}
+    consolidate(inputs, "ensemble", None, outputs)
+    return load_model(outputs["model"])
+
+
+def test_its_genes_count_as_trained_on(partial, plan, tmp_path):
+    """Combiners and thresholds were learned from their rows."""
+    groups = pl.read_parquet(partial.paths()["genes"])["group"].cast(pl.String)
+    table = pl.DataFrame({"gene_id": groups, "group": groups})
+    table.write_csv(tmp_path / "genes.tsv", separator="\t")
+    model = consolidated(partial, tmp_path, table=tmp_path / "genes.tsv")
+    assert model.facts["trained_genes"] == sorted(plan["group"].unique())
+
+
+def test_student_learns_from_its_rows_and_is_judged_on_them(partial, plan, its_groups):
+    (student,) = load_model(partial.rival_files("distilled")["model"]).members
+    assert set(student.groups) == set(plan["group"])
+    assert student.facts["teachers"] == ["b000", "b001"]
+    honest = pl.read_parquet(partial.rival_files("distilled")["honest"])
+    assert its_groups <= set(honest["group"])
+
+
+def test_rival_of_fewer_groups_than_the_plan_is_still_refused(partial, its_groups, tmp_path):
+    single = load_model(partial.rival_files("single")["model"])
+    (member,) = single.members
+    fewer = tuple(sorted(set(member.groups) - its_groups))
+    replace(single, members=(member._replace(groups=fewer),)).save(tmp_path / "single.gbm")
+    rival = {"single": tmp_path / "single.gbm", "single_honest": partial.rivals()["single_honest"]}
+    with pytest.raises(InputError, match=f"was trained on {len(fewer)} groups, not on the"):
+        consolidated(partial, tmp_path, **rival)
+
+
+def test_every_file_of_predictions_names_it(partial, toy_rows, tmp_path):
+    model = load_model(partial.paths()["model"])
+    toy_rows.write_parquet(tmp_path / "rows.parquet")
+    predict_table(model, tmp_path / "rows.parquet", tmp_path / "out.parquet")
+    for path in (tmp_path / "out.parquet", partial.evaluate()["predictions"]):
+        assert pl.read_parquet_metadata(path)["genebatch.missing_batches"] == MISSING
+        assert pl.read_parquet_metadata(path)["genebatch.members"] != ""
+
+
+@pytest.mark.parametrize("final", ["ensemble", "single"])
+def test_page_and_card_name_it_with_its_size(tmp_path, final):
+    data = Data(tmp_path, final=final)
+    inputs = data.run([ABOVE] * 3)
+    model = load_model(data.model)
+    replace(model, facts=model.facts | {"missing_batches": ["b007"]}).save(data.model)
+    manifest = pl.DataFrame({"batch": ["b000", "b007"], "genes": [7, 1234], "rows": [300, 56789]})
+    manifest.write_csv(inputs["manifest"], separator="\t")
+    outputs = {n: tmp_path / f"{n}.png" for n in ("roc", "pr", "calibration", "members", "weights")}
+    outputs |= {"page": tmp_path / "index.html", "card": tmp_path / "CARD.md"}
+    write_report(inputs, data.config, outputs)
+    page, card = (outputs[name].read_text() for name in ("page", "card"))
+    for text in (page, card):
+        assert "b007 (1,234 groups, 56,789 rows). " in text
+        assert ("and this model" in text) == (final == "single")
+    assert "<b>Without 1 of 3 batches:</b>" in page
+    # Of the training rows (600 less the 300 that are tested) members have not seen all.
+    trained = "2 groups" if final == "ensemble" else "1 groups, 300 rows"
+    assert f"| of these trained on | {trained} |\n" in card

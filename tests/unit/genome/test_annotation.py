@@ -1,0 +1,305 @@
+"""GTF and GFF3 as text: what is read of it, and what each broken line is answered with."""
+
+import gzip
+import re
+
+import pytest
+
+from genebatch.genome.annotation import read_annotation
+from genebatch.io import text as text_blocks
+from genebatch.io.files import InputError
+
+EXON = 'gene_id "G"; transcript_id "T";'
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_text(text, name="genes.gtf"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_annotation(path, "sequence.genes")
+
+    return read_text
+
+
+def line(kind, start, end, attributes, chrom="chr1", strand="+"):
+    return f"{chrom}\tx\t{kind}\t{start}\t{end}\t.\t{strand}\t.\t{attributes}\n"
+
+
+def exons(annotation):
+    columns = ("gene", "transcript", "chrom", "strand", "start", "end", "line")
+    return annotation.exons.select(columns).rows()
+
+
+ENSEMBL_GTF = (
+    "#!genome-build GRCh38\n"
+    + line("gene", 101, 500, 'gene_id "ENSG1"; gene_name "ABC"; gene_biotype "protein_coding";')
+    + line("transcript", 101, 500, 'gene_id "ENSG1"; transcript_id "ENST1"; gene_name "ABC";')
+    + line("exon", 101, 200, 'gene_id "ENSG1"; gene_version "3"; transcript_id "ENST1";')
+    + line("CDS", 150, 200, 'gene_id "ENSG1"; transcript_id "ENST1";')
+    + line("exon", 401, 500, 'gene_id "ENSG1"; transcript_id "ENST1";')
+)
+ENSEMBL_GFF3 = (
+    "##gff-version 3\n"
+    + line("chromosome", 1, 9000, "ID=chromosome:1")
+    + line("gene", 101, 500, "ID=gene:ENSG1;Name=ABC;biotype=protein_coding;gene_id=ENSG1")
+    + line("mRNA", 101, 500, "ID=transcript:ENST1;Parent=gene:ENSG1;transcript_id=ENST1")
+    + line("exon", 101, 200, "Parent=transcript:ENST1;exon_id=ENSE1")
+    + line("CDS", 150, 200, "ID=CDS:ENSP1;Parent=transcript:ENST1")
+    + line("exon", 401, 500, "Parent=transcript:ENST1;exon_id=ENSE2")
+    + "###\n"
+)
+NCBI_GFF3 = (
+    "##gff-version 3\n"
+    + line("region", 1, 9000, "ID=NC_1:1..9000;gbkey=Src")
+    + line("gene", 101, 500, "ID=gene-ABC;Name=ABC;gene=ABC;gene_biotype=protein_coding")
+    + line("mRNA", 101, 500, "ID=rna-NM_1.2;Parent=gene-ABC;transcript_id=NM_1.2")
+    + line("exon", 101, 200, "ID=exon-NM_1.2-1;Parent=rna-NM_1.2;transcript_id=NM_1.2")
+    + line("exon", 401, 500, "ID=exon-NM_1.2-2;Parent=rna-NM_1.2;transcript_id=NM_1.2")
+    + line("CDS", 150, 200, "ID=cds-NP_1;Parent=rna-NM_1.2")
+)
+
+
+def test_starts_become_0_based_and_lines_are_counted_from_1(read):
+    assert exons(read(ENSEMBL_GTF)) == [
+        ("ENSG1", "ENST1", "chr1", "+", 100, 200, 4),
+        ("ENSG1", "ENST1", "chr1", "+", 400, 500, 6),
+    ]
+
+
+def test_gff3_of_ensembl_says_the_same_as_its_gtf(read):
+    gtf, gff = read(ENSEMBL_GTF), read(ENSEMBL_GFF3)
+    assert exons(gff) == [
+        (*row[:-1], number) for row, number in zip(exons(gtf), (5, 7), strict=True)
+    ]
+    assert gff.facts.rows() == gtf.facts.rows() == [("ENSG1", "chr1", "ABC", "protein_coding")]
+    assert gff.genes.drop("line").equals(gtf.genes.drop("line"))
+
+
+def test_gff3_of_ncbi_is_read_with_the_names_of_its_gtf(read):
+    annotation = read(NCBI_GFF3)
+    assert exons(annotation)[0] == ("ABC", "NM_1.2", "chr1", "+", 100, 200, 5)
+    assert annotation.facts.rows() == [("ABC", "chr1", "ABC", "protein_coding")]
+
+
+@pytest.mark.parametrize("text", [ENSEMBL_GTF, ENSEMBL_GFF3, NCBI_GFF3])
+def test_neither_blocks_nor_gzip_nor_line_ends_nor_the_name_change_anything(
+    read, monkeypatch, text
+):
+    whole = read(text)
+    monkeypatch.setattr(text_blocks, "BLOCK_BYTES", 100)
+    changed = gzip.compress(("\ufeff" + text.replace("\n", "\r\n")).encode())
+    pieces = read(changed, "genes.txt")
+    assert all(a.equals(b) for a, b in zip(whole[:3], pieces[:3], strict=True))
+
+
+def test_exon_lines_suffice_in_gtf(read):
+    annotation = read(line("exon", 1, 9, EXON) + line("exon", 20, 30, EXON))
+    assert len(exons(annotation)) == 2
+    assert annotation.facts.rows() == [("G", "chr1", None, None)]
+    assert annotation.genes.height == 0
+
+
+def test_kind_and_name_are_found_under_all_their_keys(read):
+    for key in ("gene_biotype", "gene_type", "biotype"):
+        text = line("gene", 1, 9, f'gene_id "G"; gene "N"; {key} "lncRNA";') + line(
+            "exon", 1, 9, EXON
+        )
+        assert read(text).facts.rows() == [("G", "chr1", "N", "lncRNA")]
+
+
+def test_the_gene_line_has_the_say_on_names_even_after_its_exons(read):
+    text = line("exon", 1, 9, EXON + ' gene_name "old";') + line(
+        "gene", 1, 9, 'gene_id "G"; gene_name "new";'
+    )
+    assert read(text).facts["name"].to_list() == ["new"]
+
+
+def test_unquoted_values_and_semicolons_without_spaces_are_read(read):
+    assert exons(read(line("exon", 1, 9, "gene_id G;transcript_id T"))) == [
+        ("G", "T", "chr1", "+", 0, 9, 1)
+    ]
+
+
+def test_an_attribute_whose_name_ends_alike_is_another(read):
+    text = line("exon", 1, 9, 'ref_gene_id "R"; gene_id "G"; transcript_id "T";')
+    assert exons(read(text))[0][0] == "G"
+
+
+def test_genes_without_exons_are_counted(read):
+    gtf = line("gene", 1, 9, 'gene_id "H";') + line("exon", 1, 9, EXON)
+    assert read(gtf).childless == 1
+    assert read(ENSEMBL_GFF3 + line("pseudogene", 1, 9, "ID=gene:P")).childless == 1
+
+
+def test_a_top_without_a_gene_line_is_not_counted_against_them(read):
+    text = line("tRNA", 1, 9, "ID=t") + line("gene", 1, 9, "ID=g")
+    assert read(text + line("exon", 1, 9, "Parent=t")).childless == 1
+
+
+def test_a_gene_on_several_lines_spans_them_all(read):
+    text = line("gene", 1, 9, "ID=g") + line("gene", 20, 30, "ID=g")
+    annotation = read(text + line("exon", 1, 9, "Parent=g") + line("exon", 20, 30, "Parent=g"))
+    assert annotation.genes["end"].to_list() == [9, 30]
+    assert (len(exons(annotation)), annotation.facts.height) == (2, 1)
+
+
+def test_an_exon_of_several_parents_belongs_to_each(read):
+    text = "".join(
+        [
+            line("gene", 1, 90, "ID=g"),
+            line("mRNA", 1, 90, "ID=a;Parent=g"),
+            line("lnc_RNA", 1, 90, "ID=b;Parent=g"),
+            line("exon", 1, 9, "Parent=a,b"),
+            line("exon", 50, 90, "Parent=b"),
+        ]
+    )
+    assert [row[:2] for row in exons(read(text))] == [("g", "a"), ("g", "b"), ("g", "b")]
+
+
+def test_gff3_parents_may_follow_their_children(read):
+    text = "".join(
+        [
+            line("exon", 1, 9, "Parent=t"),
+            line("mRNA", 1, 9, "ID=t;Parent=g"),
+            line("gene", 1, 9, "ID=g;Name=N"),
+        ]
+    )
+    assert exons(read(text)) == [("g", "t", "chr1", "+", 0, 9, 1)]
+
+
+def test_a_gene_is_the_top_of_four_levels_and_of_one(read):
+    text = "".join(
+        [
+            line("gene", 1, 90, "ID=gene-MIR1"),
+            line("primary_transcript", 1, 90, "ID=rna-NR_1;Parent=gene-MIR1"),
+            line("exon", 1, 90, "Parent=rna-NR_1"),
+            line("miRNA", 5, 20, "ID=rna-MIR1;Parent=rna-NR_1"),
+            line("exon", 5, 20, "Parent=rna-MIR1"),
+            line("pseudogene", 200, 300, "ID=gene-P"),
+            line("exon", 200, 300, "Parent=gene-P"),
+            line("tRNA", 400, 470, "ID=rna-T"),
+            line("exon", 400, 470, "Parent=rna-T"),
+        ]
+    )
+    assert [row[:2] for row in exons(read(text))] == [
+        ("MIR1", "NR_1"),
+        ("MIR1", "MIR1"),
+        ("P", "P"),
+        ("T", "T"),
+    ]
+
+
+def test_a_gene_inside_of_another_feature_is_still_the_gene(read):
+    text = "".join(
+        [
+            line("operon", 1, 900, "ID=o"),
+            line("gene", 1, 90, "ID=g;Parent=o"),
+            line("mRNA", 1, 90, "ID=t;Parent=g"),
+            line("exon", 1, 90, "Parent=t"),
+        ]
+    )
+    assert exons(read(text))[0][0] == "g"
+
+
+def test_percent_escapes_of_gff3_are_resolved(read):
+    text = line("gene", 1, 9, "ID=g;Name=N%2C%20alpha%3B") + line("exon", 1, 9, "Parent=g")
+    assert read(text).facts["name"].to_list() == ["N, alpha;"]
+
+
+@pytest.mark.parametrize("end", ["##FASTA\n>chr1\nACGT\n", ">chr1\nACGT\n"])
+def test_sequences_at_the_end_of_gff3_are_not_lines_of_it(read, end):
+    assert len(exons(read(ENSEMBL_GFF3 + end))) == 2
+
+
+def test_track_lines_and_blank_lines_are_skipped(read):
+    text = 'track name="x"\nbrowser position chr1\n\n' + line("exon", 1, 9, EXON) + "  \n"
+    assert exons(read(text))[0][-1] == 4
+
+
+GOOD = line("exon", 1, 9, EXON)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "#only comments\n",
+            "has no line of type exon .its types: none, it has no lines.; wanted ",
+        ),
+        (
+            line("CDS", 1, 9, EXON) * 2,
+            "no line of type exon .its types: CDS .2.. *; wanted gene mod",
+        ),
+        (
+            GOOD + "chr1\tx\texon\t1\t9\t.\t+\t.\n",
+            "line 2: 8 columns, wanted gene models as GTF or ",
+        ),
+        (
+            GOOD.replace("\t", "    "),
+            "line 1: 1 columns, wanted .* it has spaces where tabs belong",
+        ),
+        (
+            GOOD + line("exon", 9, 1, EXON),
+            "line 2: start '9' and end '1'; wanted gene models .* start <= end",
+        ),
+        (GOOD + line("exon", 0, 9, EXON), "line 2: start '0' and end '9'; wanted .* from 1"),
+        (line("exon", "1e3", 2000, EXON), "line 1: start '1e3' and end '2000'"),
+        (line("CDS", "", 20, EXON), "line 1: start '' and end '20'"),
+        (line("exon", 1, 9, EXON, strand="."), "line 1: strand '.' of an exon; wanted . or -"),
+        (GOOD + line("exon", 1, 9, 'transcript_id "T";'), "line 2: the exon line has no gene_id"),
+        (line("exon", 1, 9, 'gene_id "G";'), "line 1: the exon line has no transcript_id; wanted"),
+        (
+            line("exon", 1, 9, 'gene_id "G"; transcript_id "";'),
+            "the exon line has no transcript_id",
+        ),
+        (line("gene", 1, 9, 'gene_name "G";') + GOOD, "line 1: the gene line has no gene_id"),
+        (line("exon", 1, 9, "."), "line 1: attributes '.' are neither those of GTF"),
+        (line("gene", 1, 9, "ID=g") + line("exon", 1, 9, "ID=e"), "line 2: the exon has no Parent"),
+        (
+            line("gene", 1, 9, "ID=g") + line("exon", 1, 9, "Parent=t"),
+            "line 2: Parent 't' of this exon, or of its transcript, is the ID of no line",
+        ),
+        (
+            line("mRNA", 1, 9, "ID=t;Parent=g") + line("exon", 1, 9, "Parent=t"),
+            "line 2: Parent 'g' of this exon, or of its transcript, is the ID of no line",
+        ),
+        (
+            line("mRNA", 1, 9, "ID=a;Parent=b")
+            + line("mRNA", 1, 9, "ID=b;Parent=a")
+            + line("exon", 1, 9, "Parent=a"),
+            "line 3: the Parents of this exon lead through more than 10 lines, or in a circle",
+        ),
+        (
+            line("gene", 1, 9, "ID=g")
+            + line("gene", 1, 9, "ID=g", strand="-")
+            + line("exon", 1, 9, "Parent=g"),
+            "line 2: ID 'g' stands on line 1 too, on another chromosome or strand .trans-spliced",
+        ),
+        (
+            ">chr1\nACGT\n",
+            "looks like a FASTA file; wanted gene models as GTF or GFF3; set sequence",
+        ),
+        ("@r1\nACGT\n+\nIIII\n", "looks like a FASTQ file"),
+        ("@HD\tVN:1.6\n", "looks like a SAM file"),
+        ("chr1\t0\t100\n", "looks like a BED file"),
+        ("chr1\t0\t100\tname\t0\t+\t0\t0\t0\t1\t1,\t0,\n", "looks like a BED file"),
+        ("##fileformat=VCFv4.2\n#CHROM\nchr1\t9\t.\tA\tT\t.\tPASS\t.\n", "looks like a VCF file"),
+        ("NM_1\tchr1\t+\t10\t90\t20\t80\t1\t10,\t90,\n", "looks like a genePred or refFlat table"),
+        (
+            "gene_id\tposition\tdonor\tacceptor\nG\t1\t0\t0\n",
+            "looks like a table of scores or groups",
+        ),
+        ("LOCUS       NC_1  100 bp\n", "looks like a GenBank file"),
+        ("some prose\n", "line 1: 1 columns, wanted gene models as GTF or GFF3, 9 columns separat"),
+    ],
+)
+def test_every_broken_file_is_named_with_what_was_wanted(read, tmp_path, text, message):
+    with pytest.raises(InputError, match=f"{re.escape(str(tmp_path))}.*{message}"):
+        read(text)
+
+
+def test_line_numbers_hold_beyond_the_first_block(read, monkeypatch):
+    monkeypatch.setattr(text_blocks, "BLOCK_BYTES", 64)
+    with pytest.raises(InputError, match="line 12: start '9' and end '1'"):
+        read("#c\n" + GOOD * 10 + line("exon", 9, 1, EXON))

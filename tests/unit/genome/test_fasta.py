@@ -1,0 +1,228 @@
+"""Sequences in transcript orientation, and what each wrong FASTA file is answered with."""
+
+import gzip
+import os
+import re
+from pathlib import Path
+
+import pysam
+import pytest
+
+from genebatch.genome import fasta_index
+from genebatch.genome.fasta import Fasta
+from genebatch.genome.genes import Gene
+from genebatch.io.files import InputError
+
+TEXT = ">chr20 of a genome\nACGTN\nacgtR\nGG\n>chrM\nTTA\n"
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(content=TEXT, name="genome.fa"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def bgzip(file, tmp_path):
+    def write(content=TEXT):
+        packed = tmp_path / "genome.fa.gz"
+        pysam.tabix_compress(str(file(content)), str(packed), force=True)
+        return packed
+
+    return write
+
+
+def codes(path, *place):
+    with Fasta(path) as fasta:
+        return fasta.fetch(*place).tolist()
+
+
+def test_plus_strand_codes_are_alphabetical_and_soft_masked_bases_count_in_full(file):
+    assert codes(file(), "chr20", 0, 12, "+") == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 2, 2]
+
+
+def test_minus_strand_is_the_reverse_complement(file):
+    assert codes(file(), "chr20", 5, 12, "-") == [1, 1, 4, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (-2, 2, [4, 4, 0, 1]),
+        (10, 14, [2, 2, 4, 4]),
+        (-1, 13, [4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 2, 2, 4]),
+        (-5, -2, [4, 4, 4]),
+        (12, 14, [4, 4]),
+        (3, 3, []),
+    ],
+)
+def test_outside_of_the_contig_is_unknown_on_both_strands(file, start, end, expected):
+    assert codes(file(), "chr20", start, end, "+") == expected
+    mirrored = [3 - code if code < 4 else 4 for code in reversed(expected)]
+    assert codes(file(), "chr20", start, end, "-") == mirrored
+
+
+def test_bgzip_and_windows_ends_are_read_alike(file, bgzip):
+    wanted = codes(file(), "chr20", 0, 12, "+")
+    assert codes(bgzip(), "chr20", 0, 12, "+") == wanted
+    assert codes(file(TEXT.replace("\n", "\r\n"), "crlf.fa"), "chr20", 0, 12, "+") == wanted
+
+
+@pytest.mark.parametrize("name", ["-o genome.fa", "it's [1] $(x).fa", "data:genome.fa"])
+def test_names_of_files_are_no_options_patterns_or_addresses(file, monkeypatch, name):
+    monkeypatch.chdir(file(name=name).parent)
+    assert codes(name, "chr20", 0, 12, "+") == codes(file(), "chr20", 0, 12, "+")
+    assert Path(f"{name}.fai").exists()
+
+
+def test_contigs_have_their_lengths_and_other_names(file):
+    with Fasta(file()) as fasta:
+        assert fasta.contigs == {"chr20": 12, "chrM": 3}
+        assert [fasta.name_of(name) for name in ("chr20", "20", "MT")] == ["chr20", "chr20", "chrM"]
+    assert codes(file(), "MT", 0, 3, "+") == [3, 3, 0]
+
+
+def test_an_unknown_chromosome_lists_those_of_the_file(file):
+    with Fasta(file()) as fasta, pytest.raises(InputError) as error:
+        fasta.name_of("NC_000020.11")
+    assert str(error.value) == (
+        f"{file()} has no sequence NC_000020.11 or chrNC_000020.11 (it has chr20, chrM); wanted "
+        "the genome of the gene models; set sequence.fasta"
+    )
+
+
+def gene(chrom, end):
+    return Gene("G", "G", chrom, "+", 0, end, "", ())
+
+
+def test_genes_that_fit_the_genome_pass(file):
+    with Fasta(file()) as fasta:
+        fasta.check_genes([gene("20", 12), gene("MT", 3)], "genes.gtf")
+
+
+def test_chromosomes_that_are_missing_list_those_of_both_files(file):
+    with Fasta(file()) as fasta, pytest.raises(InputError) as error:
+        fasta.check_genes([gene("20", 5), gene("NC_1", 5), gene("NC_2", 5)], "genes.gtf")
+    text = str(error.value)
+    assert text.startswith("2 of 3 chromosomes of genes.gtf are not in ")
+    assert "NC_1, NC_2. The first of genes.gtf are 20, NC_1, NC_2, the first of " in text
+    assert text.endswith(
+        "are chr20, chrM; set sequence.fasta to the genome of the gene models, or rename one"
+    )
+
+
+def test_a_gene_beyond_its_chromosome_is_of_another_assembly(file):
+    with (
+        Fasta(file()) as fasta,
+        pytest.raises(InputError, match=r"gene G of genes.gtf ends at 13 but 20 of .* has 12 nt"),
+    ):
+        fasta.check_genes([gene("20", 2), gene("20", 13)], "genes.gtf")
+
+
+def test_letters_of_proteins_are_named_with_their_place(file):
+    with (
+        Fasta(file(">P1\nACGT\nMEEP\n")) as fasta,
+        pytest.raises(InputError, match=r"genome.fa holds 'E' at P1:6; wanted DNA"),
+    ):
+        fasta.fetch("P1", 2, 8, "-")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "",
+            "is empty; wanted a genome as FASTA, plain or compressed by bgzip; set sequence.fasta",
+        ),
+        (
+            gzip.compress(TEXT.encode()),
+            "is compressed by gzip, which .* `gunzip -c genome.fa . bgz",
+        ),
+        (gzip.compress(b"chr1\tx\texon"), "does not begin with '>'"),
+        ("\ufeff" + TEXT, "begins with a byte order mark; take it off"),
+        ("@r1\nACGT\n+\nIIII\n", "does not begin with '>'; wanted a genome as FASTA"),
+        ("chr1\tx\texon\t1\t9\t.\t+\t.\t.\n", "does not begin with '>'"),
+        (TEXT + ">b\nA\n>chr20\nA\n", "line 9: the sequence 'chr20' is there before"),
+        (
+            ">a\nGG\nGGGG\n",
+            "Different line length in sequence 'a' at line 3; wanted lines of",
+        ),
+        (">a\nACGT\nAC\nACGT\n", "is not a whole FASTA file: .* at line 4; wanted lines of one"),
+        (">a\nACGT\n\nACGT\n", "is not a whole FASTA file: .* at line 4"),
+        (">", "is not a whole FASTA file"),
+    ],
+)
+def test_every_wrong_file_is_named_with_what_was_wanted(file, content, message, capfd):
+    path = file(content)
+    with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{message}"):
+        Fasta(path)
+    assert not list(path.parent.glob("*.fai"))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_repeated_name_in_bgzip_has_the_line_of_the_text(bgzip):
+    text = "".join(f">s{n}\n" + ("ACGT" * 20 + "\n") * 400 for n in range(5))
+    with pytest.raises(InputError, match="line 2,006: the sequence 's2' is there before"):
+        Fasta(bgzip(text + ">s2\nA\n"))
+
+
+def test_a_missing_file_names_the_key(tmp_path):
+    with pytest.raises(InputError, match=r"absent.fa does not exist; .*; set call\.fasta"):
+        Fasta(tmp_path / "absent.fa", key="call.fasta")
+
+
+def test_a_truncated_bgzip_file_is_not_taken_for_a_short_genome(bgzip):
+    path = bgzip(">a\n" + "ACGT" * 50_000 + "\n")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"lacks the end of a bgzip file .truncated"):
+        Fasta(path)
+
+
+def test_a_plain_file_shorter_than_its_index_is_truncated(file):
+    path = file()
+    Fasta(path).close()
+    modified = path.stat().st_mtime
+    for cut in (1, 2, 20):
+        path.write_text(TEXT[: -1 - cut])
+        os.utime(path, (modified, modified))
+        with pytest.raises(InputError, match=r"ends inside of chr.*as its index .*truncated"):
+            Fasta(path)
+    path.write_text(TEXT.rstrip())
+    os.utime(path, (modified, modified))
+    assert codes(path, "chrM", 0, 3, "+") == [3, 3, 0]
+
+
+def test_the_index_is_written_beside_the_file_once(file, bgzip):
+    for path, count in ((file(), 1), (bgzip(), 2)):
+        Fasta(path).close()
+        indices = [part for part in (Path(f"{path}.fai"), Path(f"{path}.gzi")) if part.exists()]
+        assert len(indices) == count
+        times = [part.stat().st_mtime_ns for part in indices]
+        Fasta(path).close()
+        assert [part.stat().st_mtime_ns for part in indices] == times
+
+
+def test_an_index_older_than_its_file_is_made_anew(file):
+    Fasta(file()).close()
+    path = file(">other\nCCC\n")
+    modified = path.stat().st_mtime + 10
+    os.utime(path, (modified, modified))
+    assert codes(path, "other", 0, 3, "+") == [1, 1, 1]
+
+
+def test_a_folder_that_cannot_be_written_gets_no_index_and_none_is_left(
+    bgzip, monkeypatch, tmp_path
+):
+    path = bgzip()
+    monkeypatch.setattr(fasta_index.os, "access", lambda *_: False)
+    monkeypatch.setattr(fasta_index.tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    with Fasta(path) as fasta:
+        assert fasta.fetch("chr20", 0, 4, "+").tolist() == [0, 1, 2, 3]
+        assert len(list((tmp_path / "scratch").glob("*/index.*"))) == 2
+    assert not list((tmp_path / "scratch").iterdir())
+    assert not list(tmp_path.glob("*.fai"))

@@ -1,0 +1,208 @@
+"""What genebatch.tables promises."""
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from genebatch.io import tables
+from genebatch.io.files import InputError, write_tsv
+from genebatch.io.tables import (
+    common_schema,
+    find_shards,
+    open_shard,
+    parquet_rows,
+    read_table,
+    read_tsv,
+    record_batches,
+    table_columns,
+)
+
+
+def test_shards_of_a_folder_are_sorted_and_found_in_subfolders(tmp_path):
+    names = ["b.parquet", "a.parquet", "sub/c.parquet", "notes.txt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [str(path.relative_to(tmp_path)) for path in find_shards(tmp_path)]
+    assert found == ["a.parquet", "b.parquet", "sub/c.parquet"]
+    assert find_shards(f"{tmp_path}/[ab].parquet") == [
+        tmp_path / "a.parquet",
+        tmp_path / "b.parquet",
+    ]
+    assert find_shards(tmp_path / "a.parquet") == [tmp_path / "a.parquet"]
+
+
+@pytest.mark.parametrize("name", ["absent", "absent/*.parquet"])
+def test_a_path_that_matches_nothing_is_named(tmp_path, name):
+    with pytest.raises(InputError, match=r"absent.* does not exist .* dataset\.path"):
+        find_shards(tmp_path / name, "dataset.path")
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"holds no \*\.parquet file; set dataset\.path"):
+        find_shards(tmp_path, "dataset.path")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"a,b\n1,2\n"])
+def test_what_is_no_parquet_file_is_named(tmp_path, content):
+    path = tmp_path / "broken.parquet"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"broken\.parquet is not a readable Parquet file"):
+        open_shard(path)
+
+
+def test_differing_shards_are_told_by_column_and_type(tmp_path):
+    first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    pl.DataFrame({"x": [1.0], "y": [1], "z": [1]}).write_parquet(first)
+    pl.DataFrame({"x": [1], "y": [1], "w": [1]}).write_parquet(second)
+    with pytest.raises(InputError) as caught:
+        common_schema([first, second])
+    message = str(caught.value)
+    assert "b.parquet differs from" in message
+    assert "lacks column 'z'" in message
+    assert "has the further column 'w'" in message
+    assert "has column 'x' as int64, not double" in message
+    assert "dataset.path" in message
+
+
+def test_a_column_that_comes_twice_is_named(tmp_path):
+    twice = pa.Table.from_arrays([pa.array([1])] * 3, names=["x", "y", "x"])
+    pq.write_table(twice, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet has several columns 'x'"):
+        common_schema([tmp_path / "a.parquet"])
+
+
+def test_shards_may_order_their_columns_differently(tmp_path):
+    first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    pl.DataFrame({"x": [1], "y": [2]}).write_parquet(first)
+    pl.DataFrame({"y": [1], "x": [2]}).write_parquet(second)
+    assert common_schema([first, second]).names == ["x", "y"]
+
+
+@pytest.fixture
+def given_as(tmp_path):
+    """The same ten rows as everything that `read_table` takes."""
+    frame = pl.DataFrame({"a": range(10), "b": [x / 4 for x in range(10)], "c": list("abcdefghij")})
+    frame.write_parquet(tmp_path / "whole.parquet")
+    frame.write_csv(tmp_path / "whole.csv")
+    (tmp_path / "shards").mkdir()
+    frame[:6].write_parquet(tmp_path / "shards" / "1.parquet")
+    frame[6:].write_parquet(tmp_path / "shards" / "2.parquet")
+    forms = {
+        "polars": frame,
+        "pandas": frame.to_pandas(),
+        "arrow": frame.to_arrow(),
+        "parquet": tmp_path / "whole.parquet",
+        "text path": str(tmp_path / "whole.parquet"),
+        "csv": tmp_path / "whole.csv",
+        "folder": tmp_path / "shards",
+        "glob": f"{tmp_path}/shards/*.parquet",
+    }
+    return frame, forms
+
+
+FORMS = ["polars", "pandas", "arrow", "parquet", "text path", "csv", "folder", "glob"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [3, 8192])
+def test_every_form_of_a_table_gives_the_same_rows_in_pieces_or_whole(
+    given_as, form, size, monkeypatch
+):
+    frame, forms = given_as
+    monkeypatch.setattr(tables, "BATCH_ROWS", size)
+    pieces = list(read_table(forms[form], ["b", "a"]))
+    assert max(piece.height for piece in pieces) <= size
+    assert pl.concat(pieces).equals(frame.select("b", "a"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_table_names_the_columns_it_lacks(given_as, form):
+    with pytest.raises(InputError, match=r"lacks 1 of the columns needed: 'aa'"):
+        list(read_table(given_as[1][form], ["aa", "b"]))
+
+
+@pytest.mark.parametrize("given_table", [np.zeros((3, 2)), [1, 2], 7, None, {"a": [1]}])
+def test_what_is_no_table_is_told_what_is_taken(given_table):
+    with pytest.raises(InputError, match="give a polars, pandas or Arrow table, or a path"):
+        list(read_table(given_table, ["a"]))
+
+
+def test_the_shard_that_lacks_a_column_is_named(tmp_path):
+    pl.DataFrame({"a": [1], "b": [1]}).write_parquet(tmp_path / "1.parquet")
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "2.parquet")
+    with pytest.raises(InputError, match=r"2\.parquet: the table lacks .*'b'"):
+        list(read_table(tmp_path, ["a", "b"]))
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "folder"])
+def test_columns_of_a_table_on_disk(given_as, form):
+    assert table_columns(given_as[1][form]) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "absent.parquet"])
+def test_an_absent_table_is_named(tmp_path, name):
+    with pytest.raises(InputError, match="absent"):
+        list(read_table(tmp_path / name, ["a"]))
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n1,2,3\n"])
+def test_a_broken_csv_file_is_named(tmp_path, text):
+    path = tmp_path / "broken.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"broken\.csv cannot be read as CSV"):
+        list(read_table(path, ["a", "b"]))
+
+
+def test_a_csv_column_may_begin_with_whole_numbers(tmp_path):
+    path = tmp_path / "late.csv"
+    path.write_text("a\n" + "1\n" * 500 + "0.5\n")
+    assert pl.concat(list(read_table(path, ["a"])))["a"].sum() == 500.5
+
+
+def test_a_broken_row_group_is_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"x": np.arange(4000.0)}).write_parquet(path, compression="uncompressed")
+    content = bytearray(path.read_bytes())
+    content[4:2000] = b"\xff" * 1996
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.parquet cannot be read \(truncated\?\)"):
+        list(record_batches(path))
+
+
+def test_a_column_of_our_own_tables_keeps_its_type_where_it_is_empty_or_looks_like_numbers(
+    tmp_path,
+):
+    frame = pl.DataFrame({"class": ["1", "2"], "reason": [None, None], "value": [None, 3.0]})
+    frame = frame.cast({"reason": pl.String})
+    write_tsv(tmp_path / "t.tsv", frame)
+    assert read_tsv(tmp_path / "t.tsv").equals(frame)
+
+
+def test_what_a_killed_job_left_of_a_shard_is_no_shard(tmp_path):
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "part-000.parquet")
+    (tmp_path / ".abc.part.parquet").write_bytes(b"PAR1")
+    assert find_shards(tmp_path) == [tmp_path / "part-000.parquet"]
+
+
+def test_frames_are_appended_and_the_file_is_whole_at_the_end(tmp_path):
+    out = tmp_path / "rows.parquet"
+    with parquet_rows(out) as write:
+        write(pl.DataFrame({"x": [1, 2]}))
+        assert not out.exists()
+        write(pl.DataFrame({"x": [3]}))
+    assert pl.read_parquet(out)["x"].to_list() == [1, 2, 3]
+
+
+def test_nothing_is_left_of_rows_that_could_not_be_written(tmp_path):
+    def write_and_fail(write):
+        write(pl.DataFrame({"x": [1]}))
+        raise ZeroDivisionError
+
+    with pytest.raises(InputError, match="no rows to write"), parquet_rows(tmp_path / "a.parquet"):
+        pass
+    with pytest.raises(ZeroDivisionError), parquet_rows(tmp_path / "b.parquet") as write:
+        write_and_fail(write)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,36 @@
+"""What genebatch.data_size promises."""
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from genebatch.jobs.data_size import data_size, groups_of
+
+
+def test_rows_and_cells_of_all_shards_are_counted(tmp_path):
+    columns = {"gene": pl.String, "flag": pl.Boolean, "count": pl.UInt8, "score": pl.Float32}
+    shards = []
+    for number, rows in enumerate((5, 0, 7)):
+        values = {"gene": ["g"] * rows, "flag": [True] * rows, "count": [1] * rows}
+        frame = pl.DataFrame(values | {"score": [0.5] * rows}, schema=columns)
+        shards.append(tmp_path / f"part-{number}.parquet")
+        frame.write_parquet(shards[-1])
+    size = data_size(shards)
+    # Text counts 24 bytes, the others 1, 1 and 4.
+    assert (size.rows, size.columns, size.row_bytes) == (12, 4, 30)
+
+
+def test_the_largest_row_group_and_footer_count(tmp_path):
+    frame = pl.DataFrame({"position": range(1000)})
+    shards = [tmp_path / name for name in ("large.parquet", "small.parquet")]
+    frame.write_parquet(shards[0], row_group_size=600)
+    frame.write_parquet(shards[1], row_group_size=100)
+    large, small = (pq.ParquetFile(path).metadata for path in shards)
+    size = data_size(shards)
+    assert size.row_group_bytes == large.row_group(0).total_byte_size
+    assert size.row_group_bytes > small.row_group(0).total_byte_size
+    assert size.footer_bytes == small.serialized_size > large.serialized_size
+
+
+def test_groups_are_those_of_the_analysis(table, analyse):
+    analysed = analyse(table(n_groups=7))
+    assert groups_of(analysed.genes_path) == 7

@@ -1,0 +1,126 @@
+"""Bytes that are a booster, and bytes that XGBoost must not see."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import xgboost as xgb
+
+from genebatch.io.files import InputError
+from genebatch.model.booster_file import check_booster
+from tests.builders import DATA
+
+KEPT = DATA / "model_format_1.gbm"
+FEATURES = 6
+
+
+@pytest.fixture(scope="module")
+def kept() -> bytes:
+    with zipfile.ZipFile(KEPT) as archive:
+        return archive.read("members/000.ubj")
+
+
+def cells(data: bytes, name: str) -> int:
+    """Where the cells of a tree's array begin, of the first tree that has it."""
+    return data.index(name.encode() + b"[$") + len(name) + 4 + 9
+
+
+def with_cell(data: bytes, name: str, number: int, value: int) -> bytes:
+    """The booster with another whole number in a cell of an array of its first tree."""
+    place = cells(data, name) + 4 * number
+    return data[:place] + value.to_bytes(4, "big", signed=True) + data[place + 4 :]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"max_depth": 8, "gamma": 0.5},
+        {"grow_policy": "lossguide", "max_leaves": 9, "max_depth": 0},
+        {"max_depth": 1, "learning_rate": 1.0},
+        {"min_child_weight": 1e9},  # trees of one leaf
+    ],
+)
+def test_what_xgboost_wrote_is_a_booster(settings):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(300, FEATURES))
+    x[rng.random(x.shape) < 0.3] = np.nan
+    matrix = xgb.QuantileDMatrix(x, (np.nan_to_num(x[:, 0]) > 0.3).astype(float), nthread=1)
+    given = {"objective": "binary:logistic", "nthread": 1, "tree_method": "hist"} | settings
+    booster = xgb.train(given, matrix, 7)
+    check_booster(bytes(booster.save_raw("ubj")), FEATURES)
+    check_booster(bytes(booster[:3].save_raw("ubj")), FEATURES)
+
+
+def test_kept_booster_is_one(kept):
+    check_booster(kept, FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "value", "message"),
+    [
+        ("left_children", 0, 1_000_000, "children that make no tree"),
+        ("left_children", 0, 0, "children that make no tree"),  # its own child, for ever
+        ("right_children", 0, 1, "children that make no tree"),  # the same child twice
+        ("left_children", 0, -1, "a node of one child"),
+        ("parents", 1, 4, "parents of other children"),
+        ("split_indices", 0, FEATURES, "an unknown feature"),
+        ("split_indices", 0, -1, "an unknown feature"),
+    ],
+)
+def test_tree_that_cannot_be_followed_is_refused(kept, name, number, value, message):
+    with pytest.raises(InputError, match=message):
+        check_booster(with_cell(kept, name, number, value), FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"num_nodesSL" + bytes(7) + b"\x017", b"num_nodesSL" + bytes(7) + b"\x019", "for 9 nodes"),
+        (b"binary:logistic", b"reg:squarederro", "another objective"),
+        (
+            b"num_treesSL" + bytes(7) + b"\x013",
+            b"num_treesSL" + bytes(7) + b"\x014",
+            "number of tr",
+        ),
+        (b"parents[$l", b"parents[$d", "parents of another type"),
+    ],
+)
+def test_parts_that_disagree_are_refused(kept, old, new, message):
+    assert old in kept
+    with pytest.raises(InputError, match=message):
+        check_booster(kept.replace(old, new, 1), FEATURES)
+
+
+def test_other_number_of_features_is_refused(kept):
+    with pytest.raises(InputError, match="not 5 features"):
+        check_booster(kept, FEATURES - 1)
+
+
+@pytest.mark.parametrize("share", [0, 0.2, 0.9, 0.999])
+def test_part_of_a_booster_is_refused(kept, share):
+    with pytest.raises(InputError):
+        check_booster(kept[: int(share * len(kept))], FEATURES)
+
+
+def test_bytes_after_a_booster_are_refused(kept):
+    with pytest.raises(InputError, match="3 bytes follow"):
+        check_booster(kept + b"abc", FEATURES)
+
+
+def test_claimed_length_beyond_the_file_is_refused(kept):
+    place = cells(kept, "left_children") - 8
+    huge = kept[:place] + (2**62).to_bytes(8, "big") + kept[place + 8 :]
+    with pytest.raises(InputError, match="it claims 4611686018427387904"):
+        check_booster(huge, FEATURES)
+
+
+def test_deep_nesting_is_refused():
+    with pytest.raises(InputError, match="nested too deep"):
+        check_booster(b"[#i\x01" * 100, FEATURES)
+
+
+def test_json_is_no_booster():
+    with pytest.raises(InputError):
+        check_booster(json.dumps({"learner": {}}).encode(), FEATURES)

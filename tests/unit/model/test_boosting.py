@@ -1,0 +1,399 @@
+"""What genebatch.learner promises: honest stopping, exact margins, one rule for absent cells."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import sparse
+from scipy.special import expit, logit
+
+from genebatch import config
+from genebatch.dataset.columns import Features
+from genebatch.io.files import InputError
+from genebatch.model import boosting as learner
+
+N_ROWS = 400
+PLAIN = {"subsample": 1.0, "colsample_bytree": 1.0}
+
+
+def settings(**changed):
+    """The `learner` part of a config with few trees."""
+    small = {"n_estimators": 25, "learning_rate": 0.3, "early_stopping_rounds": 6}
+    needed = {"path": "data", "group": "gene", "label": "label", "classes": ["a", "b"]}
+    given = {"dataset": needed, "learner": small | {"start_from": "none"} | changed}
+    return config.resolve(given)["learner"]
+
+
+class Sample:
+    """Dense features of 16 values each, sparse counts, labels of which they know something."""
+
+    def __init__(self, seed=0):
+        rng = np.random.default_rng(seed)
+        self.y = rng.random(N_ROWS) < 0.3
+        dense = rng.integers(0, 16, (N_ROWS, 4)).astype(np.float32)
+        dense[:, 0] = np.clip(rng.integers(0, 10, N_ROWS) + 5 * self.y, 0, 15)
+        counts = rng.poisson(0.2, (N_ROWS, 3)).astype(np.float32)
+        counts[:, 0] = rng.poisson(0.1 + 0.6 * self.y)
+        self.dense, self.counts = dense, counts
+        # Every dense cell is stored, even a zero; of the counts only what is not zero.
+        stored = np.hstack([np.ones_like(dense, bool), counts > 0])
+        rows, columns = np.nonzero(stored)
+        values = np.hstack([dense, counts])[rows, columns]
+        self.sparse = sparse.csr_matrix((values, (rows, columns)), shape=stored.shape)
+        self.weight = rng.uniform(0.5, 2, N_ROWS)
+        self.margin = rng.normal(-1, 1, N_ROWS).astype(np.float32)
+        self.train = np.arange(N_ROWS) % 4 < 2
+        self.stop = np.arange(N_ROWS) % 4 == 2
+
+    def fit(self, block, margin, chosen):
+        matrix = learner.build_matrix([block], block.shape[1], 256, chosen["threads"])
+        return learner.fit_until_stopped(
+            matrix, self.y, self.weight, self.train, self.stop, margin, chosen
+        )
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return Sample()
+
+
+def margins_of(booster, block, margin=None):
+    return learner.predict_margin(booster, learner.to_matrix(block, 1), margin)
+
+
+# Matrix
+
+
+def test_blocks_of_rows_make_the_matrix_of_all_rows(sample):
+    blocks = [sample.sparse[:150], sample.sparse[150:151], sample.sparse[151:]]
+    parts = [learner.build_matrix(given, 7, 256, 1) for given in (blocks, [sample.sparse])]
+    chosen = settings()
+    boosters = [learner.fit_trees(part, sample.y, sample.weight, None, 5, chosen) for part in parts]
+    assert parts[0].num_row() == N_ROWS
+    assert learner.to_bytes(boosters[0]) == learner.to_bytes(boosters[1])
+
+
+def test_no_rows_to_train_on_is_said():
+    with pytest.raises(InputError, match="no rows"):
+        learner.build_matrix([], 3, 256, 1)
+
+
+def test_block_of_another_width_is_refused():
+    blocks = [np.zeros((2, 3), np.float32), np.zeros((2, 4), np.float32)]
+    with pytest.raises(ValueError, match="4 features, not of 3"):
+        learner.build_matrix(blocks, 3, 256, 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*No visible GPU|.*Device is changed")
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error(sample):
+    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    chosen = settings(device="cuda")
+    with pytest.raises(InputError, match=r"learner.device is cuda.*set learner.device: cpu"):
+        learner.fit_trees(matrix, sample.y, sample.weight, None, 2, chosen)
+
+
+# Base scores
+
+
+def test_base_margins_are_log_odds():
+    frame = pl.DataFrame({"s": [0.5, 0.75, 0.1]})
+    found = learner.base_margins(frame, {"donor": "s"})["donor"]
+    assert found.dtype == np.float32
+    assert found.tolist() == pytest.approx([0, np.log(3), np.log(1 / 9)])
+
+
+def test_certain_scores_have_finite_log_odds_in_their_order():
+    frame = pl.DataFrame({"s": [0.0, 1e-6, 0.999, 1.0]})
+    found = learner.base_margins(frame, {"donor": "s"})["donor"]
+    assert np.isfinite(found).all()
+    assert (np.diff(found) > 0).all()
+
+
+@pytest.mark.parametrize("bad", [-0.01, 1.01, float("nan"), float("inf"), None])
+def test_score_that_is_no_probability_is_an_error_with_its_column(bad):
+    frame = pl.DataFrame({"s": [0.5, bad, 0.5]})
+    with pytest.raises(InputError, match=r"'s' has 1 values .* dataset\.scores\.donor"):
+        learner.base_margins(frame, {"donor": "s"})
+
+
+def test_without_trees_the_base_scores_come_back(sample):
+    score = expit(sample.margin.astype(float))
+    start = learner.base_margins(pl.DataFrame({"s": score}), {"a": "s"})["a"]
+    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    booster = learner.fit_trees(matrix, sample.y, sample.weight, start, 0, settings())
+    np.testing.assert_array_equal(margins_of(booster, sample.dense, start), start)
+    np.testing.assert_allclose(expit(start), score, atol=1e-6)
+
+
+# Training
+
+
+@pytest.mark.parametrize("start", [False, True])
+def test_weight_zero_is_leaving_the_rows_out(sample, start):
+    chosen = settings(**PLAIN)
+    kept = sample.train | sample.stop
+    weight = np.where(kept, sample.weight, 0)
+    margin = sample.margin if start else None
+    whole = learner.build_matrix([sample.dense], 4, 256, 1)
+    part = learner.build_matrix([sample.dense[kept]], 4, 256, 1)
+    with_zeros = learner.fit_trees(whole, sample.y, weight, margin, 10, chosen)
+    without = learner.fit_trees(
+        part, sample.y[kept], sample.weight[kept], margin[kept] if start else None, 10, chosen
+    )
+    np.testing.assert_array_equal(
+        margins_of(with_zeros, sample.dense, margin), margins_of(without, sample.dense, margin)
+    )
+    assert len(with_zeros.trees_to_dataframe()) > 30
+
+
+def test_rows_outside_the_training_part_teach_nothing(sample):
+    chosen = settings(early_stopping_rounds=100)
+    before = sample.fit(sample.dense, None, chosen)
+    other = Sample()
+    other.y = np.where(sample.train | sample.stop, sample.y, ~sample.y)
+    after = other.fit(sample.dense, None, chosen)
+    assert (other.y != sample.y).any()
+    np.testing.assert_array_equal(before.margin, after.margin)
+
+
+@pytest.mark.parametrize("subsample", [1.0, 0.7])
+@pytest.mark.parametrize("start", [False, True])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_margins_of_the_cache_are_those_of_a_plain_matrix(sample, kind, start, subsample):
+    block = getattr(sample, kind)
+    margin = sample.margin if start else None
+    fit = sample.fit(block, margin, settings(subsample=subsample))
+    assert fit.n_trees > 2
+    assert fit.booster.num_boosted_rounds() == fit.n_trees
+    np.testing.assert_allclose(margins_of(fit.booster, block, margin), fit.margin, atol=2e-6)
+
+
+def test_stopping_takes_the_trees_of_the_lowest_stopping_loss(sample):
+    fit = sample.fit(sample.dense, None, settings(n_estimators=300))
+    losses = fit.curve["stop_log_loss"]
+    assert fit.stopped
+    assert fit.curve["n_trees"].to_list() == list(range(fit.curve.height))
+    assert fit.n_trees == losses.arg_min()
+    assert fit.curve.height == fit.n_trees + 6 + 1
+    held = sample.stop
+    row_loss = np.logaddexp(0, np.where(sample.y, -1, 1) * fit.margin.astype(float))
+    mean = np.average(row_loss[held], weights=sample.weight[held])
+    assert losses[fit.n_trees] == pytest.approx(mean, rel=1e-9)
+
+
+def test_trees_that_run_out_are_not_called_stopped(sample):
+    fit = sample.fit(sample.dense, None, settings(n_estimators=3, learning_rate=0.05))
+    assert not fit.stopped
+    assert fit.n_trees == 3
+
+
+def test_labels_at_the_odds_of_the_base_take_no_tree():
+    # Training rows have luck with x; in each half of x the stopping rows have the base's odds.
+    x = np.tile([0.0, 1.0], 100).astype(np.float32)[:, None]
+    train = np.arange(200) < 100
+    y = np.where(train, (x[:, 0] == 1) ^ (np.arange(200) % 10 > 7), np.arange(200) % 4 < 2)
+    margin = np.zeros(200, np.float32)
+    matrix = learner.build_matrix([x], 1, 256, 1)
+    chosen = settings(**PLAIN)
+    fit = learner.fit_until_stopped(matrix, y, np.ones(200), train, ~train, margin, chosen)
+    assert fit.curve["train_log_loss"][1] < fit.curve["train_log_loss"][0]
+    assert fit.n_trees == 0
+    assert fit.stopped
+    assert fit.booster.num_boosted_rounds() == 0
+    np.testing.assert_array_equal(fit.margin, margin)
+    np.testing.assert_array_equal(margins_of(fit.booster, x, margin), margin)
+
+
+def test_class_without_positives_gets_a_finite_constant(sample):
+    none = np.zeros(N_ROWS, bool)
+    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    ones = np.ones(N_ROWS)
+    fit = learner.fit_until_stopped(matrix, none, ones, sample.train, sample.stop, None, settings())
+    # Half a row on either side of 200 training rows: odds of 0.5 to 200.5.
+    assert (fit.n_trees, fit.curve.height) == (0, 1)
+    np.testing.assert_allclose(fit.margin, np.log(0.5 / 200.5), rtol=1e-5)
+    np.testing.assert_array_equal(margins_of(fit.booster, sample.dense), fit.margin)
+
+
+def test_class_without_negatives_gets_a_finite_constant(sample):
+    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    every = np.ones(N_ROWS, bool)
+    fit = learner.fit_until_stopped(
+        matrix, every, np.ones(N_ROWS), sample.train, sample.stop, None, settings()
+    )
+    np.testing.assert_allclose(fit.margin, np.log(200.5 / 0.5), rtol=1e-5)
+
+
+def test_without_start_the_intercept_is_the_weighted_prior(sample):
+    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    weight = np.where(sample.y, 1.0, 50.0)
+    booster = learner.fit_trees(matrix, sample.y, weight, None, 0, settings())
+    half = 0.5 * weight.mean()
+    share = (weight[sample.y].sum() + half) / (weight.sum() + 2 * half)
+    np.testing.assert_allclose(margins_of(booster, sample.dense), logit(share), rtol=1e-5)
+
+
+def test_fixed_number_of_trees_is_the_start_of_the_stopped_booster(sample):
+    chosen = settings(**PLAIN)
+    fit = sample.fit(sample.dense, None, chosen)
+    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    weight = np.where(sample.train, sample.weight, 0)
+    again = learner.fit_trees(matrix, sample.y, weight, None, fit.n_trees, chosen)
+    np.testing.assert_array_equal(
+        margins_of(again, sample.dense), margins_of(fit.booster, sample.dense)
+    )
+
+
+# Absent cells
+
+
+def test_absent_counts_are_missing_cells_in_training_and_prediction(sample):
+    absent = sample.counts.copy()
+    absent[absent == 0] = np.nan
+    dense = np.hstack([sample.dense, absent])
+    boosters = []
+    for block in (sample.sparse, dense):
+        matrix = learner.build_matrix([block], 7, 256, 1)
+        booster = learner.fit_trees(matrix, sample.y, sample.weight, None, 8, settings())
+        boosters.append(booster)
+    expected = margins_of(boosters[0], sample.sparse)
+    for booster in boosters:
+        np.testing.assert_array_equal(margins_of(booster, sample.sparse), expected)
+        np.testing.assert_array_equal(margins_of(booster, dense), expected)
+
+
+def test_present_or_absent_is_learned_alike_from_either_storage(sample):
+    # Of a column of 0 and 1 both storages allow the same splits and no others.
+    present = (sample.counts > 0).astype(np.float32)
+    chosen = settings(**PLAIN)
+    found = []
+    for block in (present, sparse.csr_matrix(present)):
+        matrix = learner.build_matrix([block], 3, 256, 1)
+        booster = learner.fit_trees(matrix, sample.y, sample.weight, None, 8, chosen)
+        found.append(margins_of(booster, block))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+    assert np.ptp(found[0]) > 0.5
+
+
+def test_stored_zero_is_a_number_and_not_absent():
+    stored = sparse.csr_matrix(([0.0] * 40 + [1.0] * 40, ([*range(80)], [0] * 80)), shape=(120, 1))
+    y = np.arange(120) < 40
+    matrix = learner.build_matrix([stored.astype(np.float32)], 1, 256, 1)
+    chosen = settings(**PLAIN, max_depth=2)
+    booster = learner.fit_trees(matrix, y, np.ones(120), None, 10, chosen)
+    margin = margins_of(booster, stored.astype(np.float32))
+    assert margin[:40].min() > margin[40:].max() + 1
+    assert np.unique(margin[80:]).size == 1
+
+
+# Contributions
+
+
+@pytest.mark.parametrize("start", [False, True])
+def test_contributions_sum_to_the_margin_from_where_the_row_starts(sample, start):
+    margin = sample.margin if start else None
+    fit = sample.fit(sample.sparse, margin, settings())
+    matrix = learner.to_matrix(sample.sparse, 1)
+    values = learner.contributions(fit.booster, matrix, margin)
+    assert values.shape == (N_ROWS, 8)
+    np.testing.assert_allclose(
+        values.sum(axis=1), margins_of(fit.booster, sample.sparse, margin), atol=1e-4
+    )
+    trees = fit.booster.trees_to_dataframe().query("Feature == 'Leaf'")
+    means = (trees["Gain"] * trees["Cover"]).groupby(trees["Tree"]).sum()
+    known = (means / trees["Cover"].groupby(trees["Tree"]).sum()).sum()
+    base_score = json.loads(fit.booster.save_config())["learner"]["learner_model_param"]
+    begins = margin if start else logit(float(base_score["base_score"].strip("[]")))
+    np.testing.assert_allclose(values[:, -1], begins + known, atol=1e-4)
+
+
+def test_gains_belong_to_the_features_by_name():
+    rng = np.random.default_rng(3)
+    block = rng.normal(size=(200, 3)).astype(np.float32)
+    matrix = learner.build_matrix([block], 3, 256, 1)
+    booster = learner.fit_trees(
+        matrix, block[:, 1] > 0, np.ones(200), None, 3, settings(max_depth=1)
+    )
+    found = learner.gains(booster, Features(("x", "y", "z"), 3))
+    assert found[1] > 0
+    assert found[[0, 2]].tolist() == [0, 0]
+
+
+# Parameters, seeds, threads, bytes
+
+
+def values_of(tree, name):
+    """Every value of a key anywhere in nested JSON."""
+    if not isinstance(tree, dict):
+        return []
+    found = [tree[name]] if name in tree and not isinstance(tree[name], dict) else []
+    return found + [value for child in tree.values() for value in values_of(child, name)]
+
+
+def test_the_config_arrives_at_xgboost(sample):
+    chosen = {
+        "learning_rate": 0.125,
+        "max_depth": 3,
+        "min_child_weight": 1.5,
+        "lambda": 0.75,
+        "subsample": 0.625,
+        "colsample_bytree": 0.5,
+        "max_bin": 32,
+        "seed": 99,
+    }
+    given = settings(**chosen, params={"gamma": 0.25, "max_delta_step": 2})
+    matrix = learner.build_matrix([sample.dense], 4, 32, 1)
+    booster = learner.fit_trees(matrix, sample.y, sample.weight, None, 2, given)
+    told = json.loads(booster.save_config())
+    for name, value in (chosen | {"gamma": 0.25, "max_delta_step": 2, "nthread": 1}).items():
+        assert [float(found) for found in values_of(told, name)], name
+        assert {float(found) for found in values_of(told, name)} == {value}, name
+    assert values_of(told, "objective") == ["binary:logistic"]
+    assert values_of(told, "device") == ["cpu"]
+
+
+def test_params_never_win_over_the_keys_of_our_own():
+    given = settings() | {"params": {"max_depth": 9, "nthread": 9, "gamma": 1, "verbosity": 0}}
+    found = learner.parameters(given)
+    assert (found["max_depth"], found["nthread"]) == (given["max_depth"], given["threads"])
+    assert (found["gamma"], found["verbosity"]) == (1, 0)
+
+
+@pytest.mark.parametrize("part", ["train", "stop"])
+def test_a_part_without_weight_is_said(part):
+    sample = Sample()
+    sample.weight[getattr(sample, part)] = 0
+    rows = int(getattr(sample, part).sum())
+    message = (
+        f"the {rows} rows that {part} boosting all have weight 0; .*dataset.weight.*use_weights"
+    )
+    with pytest.raises(InputError, match=message):
+        sample.fit(sample.dense, None, settings())
+
+
+def test_same_seed_gives_the_same_bytes_and_another_does_not(sample):
+    first, again, other = (
+        learner.to_bytes(sample.fit(sample.sparse, None, settings(seed=seed)).booster)
+        for seed in (7, 7, 8)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_one_and_two_threads_give_the_same_margins(sample):
+    one, two = (sample.fit(sample.sparse, None, settings(threads=n)) for n in (1, 2))
+    assert one.n_trees == two.n_trees
+    np.testing.assert_allclose(one.margin, two.margin, atol=1e-6)
+
+
+def test_bytes_hold_the_whole_booster(sample):
+    booster = sample.fit(sample.sparse, None, settings()).booster
+    data = learner.to_bytes(booster)
+    back = learner.from_bytes(data)
+    assert learner.to_bytes(back) == data
+    np.testing.assert_array_equal(
+        margins_of(back, sample.sparse), margins_of(booster, sample.sparse)
+    )

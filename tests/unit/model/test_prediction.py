@@ -1,0 +1,167 @@
+"""What genebatch.inference promises: any table, in pieces, in its order, or no file at all."""
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from genebatch.dataset.columns import Features
+from genebatch.io import tables
+from genebatch.io.files import InputError
+from genebatch.model.ensemble import load_model
+from genebatch.model.prediction import predict_table
+
+CLASSES = ["neither", "donor", "acceptor"]
+
+
+@pytest.fixture(scope="module")
+def model(toy):
+    return load_model(toy.folder / "model.gbm")
+
+
+@pytest.fixture
+def table(toy_rows, tmp_path):
+    """A folder of two shards without labels and weights."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    rows = toy_rows.drop("splice_type", "sample_weight")
+    rows[:500].write_parquet(folder / "part-0.parquet")
+    rows[500:].write_parquet(folder / "part-1.parquet")
+    return folder
+
+
+def test_rows_keep_their_order_and_identity(model, table, toy_rows, tmp_path):
+    written = predict_table(model, table, tmp_path / "out.parquet")
+    found = pl.read_parquet(tmp_path / "out.parquet")
+    assert written == found.height == toy_rows.height
+    assert found.select("gene_id", "position").equals(toy_rows.select("gene_id", "position"))
+    columns = [f"{kind}_{name}" for kind in ("probability", "std") for name in CLASSES]
+    assert found.columns == ["gene_id", "position", "prediction", *columns]
+
+
+def test_predictions_are_those_of_the_model(model, table, toy_rows, tmp_path):
+    predict_table(model, table, tmp_path / "out.parquet")
+    found = pl.read_parquet(tmp_path / "out.parquet")
+    for prefix, values in (
+        ("probability", model.predict_proba(toy_rows)),
+        ("std", model.predict_std(toy_rows)),
+    ):
+        columns = [f"{prefix}_{name}" for name in CLASSES]
+        np.testing.assert_array_equal(found.select(columns).to_numpy(), values)
+    assert found["prediction"].to_list() == model.predict(toy_rows).tolist()
+
+
+def test_pieces_give_the_file_of_the_whole(model, table, tmp_path, monkeypatch):
+    predict_table(model, table, tmp_path / "whole.parquet")
+    monkeypatch.setattr(tables, "BATCH_ROWS", 7)
+    predict_table(model, table, tmp_path / "pieces.parquet")
+    whole, pieces = (pl.read_parquet(tmp_path / f"{n}.parquet") for n in ("whole", "pieces"))
+    assert whole.equals(pieces)
+    # Two shards of 500 and 296 rows in pieces of 7.
+    assert pq.ParquetFile(tmp_path / "pieces.parquet").num_row_groups == 72 + 43
+
+
+def test_table_is_never_read_whole(model, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "BATCH_ROWS", 50)
+    heights = []
+    select = Features.select
+
+    def watched(self, frame):
+        heights.append(frame.height)
+        return select(self, frame)
+
+    monkeypatch.setattr(Features, "select", watched)
+    predict_table(model, table, tmp_path / "out.parquet")
+    assert max(heights) == 50
+    assert sum(heights) == 796
+
+
+def test_csv_gives_the_predictions_of_parquet(model, table, toy_rows, tmp_path):
+    toy_rows.write_csv(tmp_path / "rows.csv")
+    predict_table(model, tmp_path / "rows.csv", tmp_path / "csv.parquet")
+    predict_table(model, table, tmp_path / "parquet.parquet")
+    found = [pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("csv", "parquet")]
+    assert found[0].equals(found[1])
+
+
+def test_table_without_identity_columns_is_predicted_too(model, table, toy_rows, tmp_path):
+    toy_rows.drop("gene_id", "position").write_parquet(tmp_path / "bare.parquet")
+    predict_table(model, tmp_path / "bare.parquet", tmp_path / "out.parquet")
+    predict_table(model, table, tmp_path / "full.parquet")
+    full = pl.read_parquet(tmp_path / "full.parquet").drop("gene_id", "position")
+    assert pl.read_parquet(tmp_path / "out.parquet").equals(full)
+
+
+def test_file_says_which_model_made_it(model, table, tmp_path):
+    predict_table(model, table, tmp_path / "out.parquet")
+    origin = pq.read_schema(tmp_path / "out.parquet").metadata
+    assert origin[b"genebatch.members"] == b"b000,b001"
+    assert origin[b"genebatch.missing_batches"] == b""
+    assert origin[b"genebatch.data_digest"] == model.facts["data_digest"].encode()
+
+
+def no_file(folder):
+    """Whether neither the output nor a temporary of it is there."""
+    return [path.name for path in folder.iterdir() if path.is_file()] == []
+
+
+def test_missing_feature_leaves_no_file(model, toy_rows, tmp_path):
+    (tmp_path / "in").mkdir()
+    toy_rows.drop("2mer_AA").write_parquet(tmp_path / "in" / "rows.parquet")
+    with pytest.raises(InputError, match="'2mer_AA'"):
+        predict_table(model, tmp_path / "in", tmp_path / "out.parquet")
+    assert no_file(tmp_path)
+
+
+def test_shard_that_fails_half_way_leaves_no_file(model, table, tmp_path):
+    second = table / "part-1.parquet"
+    pl.read_parquet(second).drop("noise_a").write_parquet(second)
+    with pytest.raises(InputError, match=r"part-1\.parquet: .*'noise_a'"):
+        predict_table(model, table, tmp_path / "out.parquet")
+    assert no_file(tmp_path)
+
+
+def test_truncated_shard_leaves_no_file(model, table, tmp_path):
+    second = table / "part-1.parquet"
+    second.write_bytes(second.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"part-1\.parquet is not a readable Parquet"):
+        predict_table(model, table, tmp_path / "out.parquet")
+    assert no_file(tmp_path)
+
+
+def test_score_that_is_no_probability_leaves_no_file(model, table, tmp_path):
+    second = table / "part-1.parquet"
+    pl.read_parquet(second).with_columns(donor_score=pl.lit(1.5)).write_parquet(second)
+    with pytest.raises(InputError, match=r"donor_score.*\[0, 1\]"):
+        predict_table(model, table, tmp_path / "out.parquet")
+    assert no_file(tmp_path)
+
+
+def test_failure_keeps_the_earlier_output(model, table, tmp_path):
+    predict_table(model, table, tmp_path / "out.parquet")
+    before = (tmp_path / "out.parquet").read_bytes()
+    (table / "part-1.parquet").write_bytes(b"junk")
+    with pytest.raises(InputError):
+        predict_table(model, table, tmp_path / "out.parquet")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.parquet"]
+    assert (tmp_path / "out.parquet").read_bytes() == before
+
+
+def test_table_without_rows_is_an_error(model, toy_rows, tmp_path):
+    (tmp_path / "in").mkdir()
+    toy_rows.clear().write_parquet(tmp_path / "in" / "rows.parquet")
+    with pytest.raises(InputError, match="has no rows"):
+        predict_table(model, tmp_path / "in", tmp_path / "out.parquet")
+    assert no_file(tmp_path)
+
+
+def test_table_that_is_not_there_is_named(model, tmp_path):
+    with pytest.raises(InputError, match="absent"):
+        predict_table(model, tmp_path / "absent", tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out", "out.parquet.gz"])
+def test_output_is_parquet(model, table, tmp_path, name):
+    with pytest.raises(InputError, match=r"should end in \.parquet"):
+        predict_table(model, table, tmp_path / name)
+    assert no_file(tmp_path)

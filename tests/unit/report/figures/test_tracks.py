@@ -1,0 +1,67 @@
+"""What genebatch.track_plots promises: both systems on one panel a class, weighted as counted."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from genebatch.calls.evaluation.ranking import Ranking
+from genebatch.report.figures.tracks import precision_recall
+from tests.builders.tables_and_figures import is_picture, legend, said
+
+
+def errors(*lines, name="donor"):
+    """Lines of corrections as (base_at, base_threshold, n, missed and false of each system)."""
+    names = ("base_at", "base_threshold", "n", "base_missed", "base_false")
+    names += ("model_missed", "model_false")
+    table = pl.DataFrame(lines, schema=names, orient="row")
+    limit = pl.lit(0.2).alias("model_threshold")
+    return table.select(pl.lit(name).alias("class"), pl.all(), limit)
+
+
+# At 0.5 one of two donors is found among two calls, at 0.05 both among three; the model's calls
+# are the donors.
+ERRORS = errors(("default", 0.5, 2, 1, 1, 0, 0), ("best_f1", 0.05, 2, 0, 1, 0, 0))
+
+
+def ranking(y):
+    score = {"base": np.array([0.9, 0.6, 0.1, 0.0]), "model": np.array([0.9, 0.1, 0.4, 0.0])}
+    return Ranking(np.array(y, bool), score, np.zeros(4, int), np.array([1.0, 1.0, 1.0, 97.0]))
+
+
+def test_curves_and_thresholds_of_both_systems_are_drawn(tmp_path, figures):
+    precision_recall(tmp_path / "pr.png", {"donor": ranking([1, 0, 1, 0])}, ERRORS, "t")
+    assert is_picture(tmp_path / "pr.png")
+    axes = figures[0].axes[0]
+    assert axes.get_title(loc="left") == "donor (2 sites)"
+    calls = ["base from 0.5 on", "base from 0.05 on (best F1)", "model from 0.2 on (best F1)"]
+    assert legend(axes) == ["base 0.8333", "model 1", *calls]
+    marks = [line for line in axes.lines if len(line.get_xdata()) == 1]
+    points = [line.get_xydata()[0].tolist() for line in marks]
+    assert points == [[0.5, 0.5], [1.0, pytest.approx(2 / 3)], [1.0, 1.0]]
+    assert [line.get_marker() for line in marks] == ["o", "D", "D"]
+    assert marks[0].get_color() == marks[1].get_color() != marks[2].get_color()
+
+
+def test_base_scores_are_marked_at_the_thresholds_they_have(tmp_path, figures):
+    precision_recall(tmp_path / "pr.png", {"donor": ranking([1, 0, 1, 0])}, ERRORS[:1], "t")
+    calls = ["base from 0.5 on", "model from 0.2 on (best F1)"]
+    assert legend(figures[0].axes[0])[2:] == calls
+
+
+def test_system_that_calls_nothing_has_no_mark(tmp_path, figures):
+    silent = errors(("default", 0.5, 2, 2, 0, 0, 0))
+    precision_recall(tmp_path / "pr.png", {"donor": ranking([1, 0, 1, 0])}, silent, "t")
+    assert legend(figures[0].axes[0])[2:] == ["model from 0.2 on (best F1)"]
+
+
+def test_positions_below_the_floor_weigh_as_many_as_they_are(tmp_path, figures):
+    last = ranking([1, 0, 0, 0])
+    last = last._replace(y=np.array([0, 0, 0, 1], bool), weight=np.array([1.0, 1.0, 97.0, 1.0]))
+    precision_recall(tmp_path / "pr.png", {"donor": last}, ERRORS, "t")
+    assert legend(figures[0].axes[0])[0] == "base 0.0100"
+
+
+def test_class_without_sites_is_said_and_not_drawn(tmp_path, figures):
+    rankings = {"donor": ranking([1, 0, 0, 0]), "acceptor": ranking([0, 0, 0, 0])}
+    precision_recall(tmp_path / "pr.png", rankings, ERRORS, "t")
+    assert said(figures[0].axes[1]) == ["no sites in the test genes"]

@@ -1,0 +1,77 @@
+"""`genebatch inspect` says which model a file holds and what its members count."""
+
+from dataclasses import replace
+
+import pytest
+
+from genebatch import load_model
+from genebatch.cli import main
+from genebatch.model.ensemble import EQUAL
+from tests.builders.finished_run import Data
+
+FACTS = {"batches": [{"batch": f"b00{number}"} for number in range(5)]}
+
+
+@pytest.fixture
+def inspected(tmp_path, capsys):
+    """What the command prints of a delivered model, after changes to it."""
+
+    def run(final="ensemble", **changes):
+        data = Data(tmp_path, final=final)
+        model = load_model(data.model)
+        path = tmp_path / "changed.gbm"
+        replace(model, facts=model.facts | FACTS, **changes).save(path)
+        assert main(["inspect", str(path)]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_weights_of_every_member_are_printed_by_class(inspected):
+    printed = inspected()
+    assert "final model: ensemble\n" in printed
+    # Two members, three classes, two trees each.
+    assert "2 members of 5 batches, the others without weight, 12 trees in all\n" in printed
+    assert "missing" not in printed
+    assert "combiner: stacked, intercepts 0/0/0\n" in printed
+    lines = [line for line in printed.splitlines() if line.startswith("  b00")]
+    assert [line.split("weights ")[1] for line in lines] == ["1/1/1", "0.5/0.5/0.5"]
+
+
+def test_missing_batches_are_named_and_not_taken_for_those_without_weight(inspected, monkeypatch):
+    monkeypatch.setitem(FACTS, "missing_batches", ["b003", "b004"])
+    printed = inspected()
+    assert "2 members of 3 batches, the others without weight" in printed
+    assert "not trained, and missing in the ensemble: b003, b004\n" in printed
+
+
+def test_a_single_model_has_no_combiner(inspected):
+    printed = inspected("single")
+    assert "final model: single\n1 member, 6 trees in all\n" in printed
+    assert "combiner: none, since there is one member" in printed
+    assert "weights" not in printed
+
+
+@pytest.mark.parametrize(
+    ("combiner", "said"),
+    [
+        (EQUAL, "log_odds, every member 0.5"),
+        (
+            {
+                "name": "routed",
+                "parameters": {
+                    "reach": 0.5,
+                    "columns": ["gc"],
+                    "mean": [0.0],
+                    "scale": [1.0],
+                    "centroids": [[0.0], [1.0]],
+                },
+            },
+            "routed, members weighted by nearness of a row, reach 0.5",
+        ),
+    ],
+)
+def test_combiners_without_weights_are_put_in_words(combiner, said, inspected):
+    printed = inspected(combiner=combiner)
+    assert f"combiner: {said}\n" in printed
+    assert ", weights " not in printed

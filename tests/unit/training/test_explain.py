@@ -1,0 +1,305 @@
+"""What genebatch.explain promises: a fair sample, exact SHAP values, importances that mean it."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from genebatch.io.files import InputError
+from genebatch.model.ensemble import load_model
+from genebatch.training import explain
+
+CLASSES = ["neither", "donor", "acceptor"]
+
+
+@pytest.fixture(scope="module")
+def explained(toy):
+    toy.explain("b000")
+    return toy.paths("b000")
+
+
+@pytest.fixture(scope="module")
+def draw(toy):
+    """Draw a sample of the first batch."""
+    features = load_model(toy.paths("b000")["model"]).features
+
+    def draw(rows, seed=7, paths=None):
+        return explain.draw_sample(
+            paths or toy.paths("b000"),
+            "b000",
+            toy.config["dataset"],
+            features,
+            {"rows": rows, "seed": seed},
+        )
+
+    return draw
+
+
+@pytest.fixture(scope="module")
+def everything(draw):
+    return draw(10_000)
+
+
+@pytest.fixture(scope="module")
+def folds(toy):
+    return load_model(toy.paths("b000")["models"])
+
+
+# The sample
+
+
+def test_every_group_gives_the_same_number_of_rows(draw, toy):
+    counts = draw(90).rows.group_by("group").len()
+    groups = pl.read_parquet(toy.folder / "plan.parquet").filter(batch="b000").height
+    assert counts.height == groups == 9
+    assert counts["len"].to_list() == [10] * 9
+
+
+def test_small_groups_give_all_and_the_others_fill_up(toy):
+    plan = pl.DataFrame({"group": ["a", "b", "c"], "rows": [3, 50, 60]})
+    chosen = explain._chosen_rows(plan, 43, 7)
+    assert {name: len(rows) for name, rows in chosen.items()} == {"a": 3, "b": 20, "c": 20}
+    assert chosen["a"] == {0, 1, 2}
+
+
+def test_sample_larger_than_the_batch_is_the_batch(everything, toy):
+    batch = pl.read_parquet(toy.paths("b000")["out_of_fold"])
+    assert everything.rows.drop("fold").equals(batch.select(everything.rows.columns).drop("fold"))
+    assert everything.rows["fold"].equals(batch["fold"])
+
+
+def test_sample_is_seeded(draw):
+    first, again, other = (draw(60, seed).rows for seed in (7, 7, 8))
+    assert first.equals(again)
+    keys = ["group", "position"]
+    assert not first.select(keys).equals(other.select(keys))
+
+
+def test_sample_does_not_depend_on_the_other_groups():
+    plan = pl.DataFrame({"group": ["a", "b"], "rows": [30, 40]})
+    both = explain._chosen_rows(plan, 20, 7)
+    alone = explain._chosen_rows(plan[1:], 10, 7)
+    assert both["b"] == alone["b"]
+
+
+def test_values_are_the_features_of_their_rows(draw, toy_rows, toy):
+    sample = draw(60)
+    names = load_model(toy.paths("b000")["model"]).features.names
+    expected = sample.rows.join(
+        toy_rows, left_on=["group", "position"], right_on=["gene_id", "position"], how="left"
+    )
+    for column, name in enumerate(names):
+        wanted = expected[name].cast(pl.Float32).to_numpy()
+        if name.startswith("2mer"):  # a count of zero is absent
+            wanted = np.where(wanted == 0, np.nan, wanted)
+        np.testing.assert_array_equal(sample.values[:, column], wanted, err_msg=name)
+
+
+def test_batch_with_other_rows_than_planned_is_refused(draw, toy, tmp_path):
+    plan = pl.read_parquet(toy.folder / "plan.parquet").with_columns(pl.col("rows") + 1)
+    plan.write_parquet(tmp_path / "plan.parquet")
+    with pytest.raises(InputError, match="were planned"):
+        draw(60, paths=toy.paths("b000") | {"plan": tmp_path / "plan.parquet"})
+
+
+# Families
+
+
+def test_families_go_by_prefix_and_single_names_stay_alone():
+    found = explain.families(["3mer_A", "5mer_A", "3mer_C", "entropy", "gc_share"], {})
+    assert found == {
+        "3mer_A": "3mer",
+        "5mer_A": "5mer_A",
+        "3mer_C": "3mer",
+        "entropy": "entropy",
+        "gc_share": "gc_share",
+    }
+
+
+def test_given_families_come_first_in_their_order():
+    given = {"context": ["ctx_*", "score_c"], "scores": ["score_*"], "none": ["absent_*"]}
+    names = ["score_a", "ctx_a", "score_c", "3mer_A", "score_b"]
+    assert explain.families(names, given) == {
+        "score_a": "scores",
+        "ctx_a": "context",
+        "score_c": "context",
+        "3mer_A": "3mer_A",
+        "score_b": "scores",
+    }
+
+
+def test_every_feature_has_a_family_in_the_order_of_the_features():
+    names = [f"f{number % 3}_{number}" for number in range(20)]
+    assert list(explain.families(names, {"x": ["f1_*"]})) == names
+
+
+# Permutation
+
+
+def one_by_one(folds):
+    return {name: name for name in folds.features.names}
+
+
+def test_informative_column_rises_and_useless_ones_do_not(folds, everything):
+    rises = explain.permutation(folds, 1, everything, one_by_one(folds), True, 7)
+    best = rises["signal_donor"][0]
+    assert best > 0.02
+    for name in ("noise_a", "noise_b", "2mer_CC", "2mer_GG", "2mer_TT"):
+        assert abs(rises[name][0]) < best / 5, name
+
+
+def test_column_without_a_split_has_no_rise_at_all(folds, everything):
+    stumps = tuple(
+        member._replace(boosters=tuple(booster[:1] for booster in member.boosters))
+        for member in folds.members
+    )
+    small = replace(folds, members=stumps)
+    used = {
+        feature
+        for member in stumps
+        for feature in member.boosters[2].get_score(importance_type="weight")
+    }
+    rises = explain.permutation(small, 2, everything, one_by_one(small), True, 7)
+    names = small.features.names
+    unused = [name for number, name in enumerate(names) if f"f{number}" not in used]
+    assert unused
+    starts = set(small.scores.values())
+    for name in set(unused) - starts:
+        assert rises[name] == (0.0, 0.0)
+
+
+def test_permuted_base_scores_move_what_boosters_start_from(folds, everything):
+    scores = set(folds.scores.values())
+    family = {name: "scores" if name in scores else "rest" for name in folds.features.names}
+    bare = tuple(
+        member._replace(boosters=tuple(booster[:1] for booster in member.boosters))
+        for member in folds.members
+    )
+    barely = replace(folds, members=bare)
+    with_start = explain.permutation(barely, 1, everything, family, True, 7)
+    unstarted = explain.permutation(replace(barely, scores=None), 1, everything, family, True, 7)
+    assert with_start["scores"][0] > 0.05 > abs(unstarted["scores"][0])
+
+
+def test_rise_is_measured_on_rows_the_fold_model_never_saw(folds, everything):
+    # A member of which no row is held out has no part in it.
+    family = one_by_one(folds)
+    seen = folds.members[0]._replace(facts={"fold": 99})
+    full = explain.permutation(folds, 1, everything, family, True, 7)
+    padded = replace(folds, members=(*folds.members, seen))
+    assert explain.permutation(padded, 1, everything, family, True, 7) == full
+
+
+def test_a_fold_whose_drawn_rows_weigh_nothing_is_left_out(folds, everything):
+    family = one_by_one(folds)
+    first = folds.members[0].facts["fold"]
+    weight = pl.when(pl.col("fold") == first).then(0.0).otherwise("weight").alias("weight")
+    rows = everything.rows.with_columns(weight)
+    found = explain.permutation(folds, 1, everything._replace(rows=rows), family, True, 7)
+    assert np.isfinite([mean for mean, _ in found.values()]).all()
+    nothing = everything._replace(rows=rows.with_columns(weight=pl.lit(0.0)))
+    found = explain.permutation(folds, 1, nothing, family, True, 7)
+    assert set(found.values()) == {(None, None)}
+
+
+def test_permutation_is_seeded(folds, everything):
+    family = one_by_one(folds)
+    first, again, other = (
+        explain.permutation(folds, 1, everything, family, True, seed) for seed in (7, 7, 8)
+    )
+    assert first == again != other
+
+
+# The files
+
+
+def test_shap_values_sum_to_the_margin(explained, toy_rows):
+    table = pl.read_parquet(explained["shap"])
+    model = load_model(explained["model"])
+    assert set(table["class"]) == set(CLASSES)
+    for number, name in enumerate(CLASSES):
+        part = table.filter(pl.col("class") == name)
+        rows = part.select("group", "position").join(
+            toy_rows, left_on=["group", "position"], right_on=["gene_id", "position"], how="left"
+        )
+        margin = model.frame_margins(rows)[:, 0, number]
+        columns = [explain.START, *model.features.names]
+        total = part.select(columns).to_numpy().astype(float).sum(axis=1)
+        np.testing.assert_allclose(total, margin, atol=1e-4)
+
+
+def test_shap_start_follows_the_base_score(explained):
+    table = pl.read_parquet(explained["shap"]).filter(pl.col("class") == "donor")
+    odds = (table["score_donor"] / (1 - table["score_donor"])).log().to_numpy()
+    offset = table[explain.START].to_numpy() - odds
+    np.testing.assert_allclose(offset, offset[0], atol=1e-4)
+
+
+def test_importance_is_the_mean_of_the_shap_values(explained):
+    table = pl.read_csv(explained["importance"], separator="\t")
+    shap = pl.read_parquet(explained["shap"])
+    names = load_model(explained["model"]).features.names
+    for name in CLASSES:
+        part = table.filter(pl.col("class") == name)
+        values = shap.filter(pl.col("class") == name).select(pl.col(names).abs().mean())
+        found = dict(part.select("feature", "mean_abs_shap").rows())
+        assert set(found) == {*names, explain.START}
+        assert [found[f] for f in names] == pytest.approx(values.row(0), rel=1e-4)
+        assert part["mean_abs_shap"].is_sorted(descending=True)
+        start = part.filter(feature=explain.START)
+        assert start["total_gain"].item() is None
+
+
+def test_signal_leads_the_importances_of_its_class(explained):
+    table = pl.read_csv(explained["importance"], separator="\t")
+    for name in ("donor", "acceptor"):
+        part = table.filter(pl.col("class") == name, pl.col("feature") != explain.START)
+        assert part["feature"][0] == f"signal_{name}"
+
+
+def test_families_table_shares_the_gain_out(explained, toy):
+    table = pl.read_csv(explained["families"], separator="\t")
+    sizes = {"base scores": 3, "signals": 2, "noise": 2, "2mer": 4}
+    for name in CLASSES:
+        part = table.filter(pl.col("class") == name)
+        assert dict(part.select("family", "features").rows()) == sizes
+        assert part["gain_share"].sum() == pytest.approx(1)
+        rises = dict(part.select("family", "log_loss_rise").rows())
+        assert rises["signals"] > 5 * abs(rises["noise"])
+        assert part["log_loss_rise"].is_sorted(descending=True)
+
+
+def test_sample_holds_the_feature_values_of_the_explained_rows(explained, toy_rows):
+    sample = pl.read_parquet(explained["sample"])
+    shap = pl.read_parquet(explained["shap"]).filter(pl.col("class") == "donor")
+    assert sample["group"].equals(shap["group"])
+    features = [name for name in sample.columns if name in toy_rows.columns and "_" in name]
+    counts = [name for name in features if name.startswith("count")]
+    assert features
+    assert sum(sample[name].null_count() for name in counts) == 0
+    table = toy_rows.select(pl.col(features).cast(pl.Float32)).fill_nan(None)
+    found = (
+        sample.select(pl.col(features))
+        .fill_nan(None)
+        .join(table, on=features, how="semi", nulls_equal=True)
+    )
+    assert found.height == sample.height
+
+
+def test_explaining_again_gives_the_same_files(explained, toy):
+    names = ("shap", "sample", "importance", "families")
+    before = [explained[name].read_bytes() for name in names]
+    toy.explain("b000")
+    assert [explained[name].read_bytes() for name in names] == before
+
+
+def test_families_of_a_class_without_trees_stand_beside_those_of_others():
+    family_of = {"a": "left", "b": "right"}
+    rises = dict.fromkeys(("left", "right"), (0.0, None))
+    tables = [
+        explain._by_family(name, np.zeros((4, 3)), np.array(gain), family_of, rises)
+        for name, gain in (("no trees", [0.0, 0.0]), ("trees", [1.0, 3.0]))
+    ]
+    table = pl.concat(tables).sort("class", "family")
+    assert table["gain_share"].to_list() == [None, None, 0.25, 0.75]
