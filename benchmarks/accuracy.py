@@ -20,7 +20,7 @@ import numpy as np
 from accuracy_table import write_report
 from real_rows import BASES, CLASSES, LANDSCAPE, Rows, human_folder, read_rows, splits
 
-from genebatch.config import load_schema
+from genebatch.config.schema import load_schema
 from genebatch.features.landscape import CHANNELS
 from genebatch.groups import deal
 from genebatch.metrics.binary import log_loss_rows

@@ -20,7 +20,7 @@ from real_rows import BESIDE, LANDSCAPE, Rows, average_precision, read_rows
 from scipy.special import expit
 from sklearn.model_selection import GroupKFold
 
-from genebatch import config as configuration
+from genebatch.config import schema as configuration
 from genebatch.dataset import profile as analysis
 from genebatch.dataset.columns import Features
 from genebatch.dataset.similarity import centroids, describe_groups, standardise

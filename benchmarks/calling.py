@@ -85,7 +85,7 @@ def load(folder: Path):
 
 def make_model(folder: Path, path: Path) -> None:
     """Train members on drawn positions whose label depends on scores and on words."""
-    from genebatch.config import load_schema
+    from genebatch.config.schema import load_schema
     from genebatch.dataset.columns import Features
     from genebatch.features.positions import position_features
     from genebatch.model import boosting as learner

@@ -25,7 +25,7 @@ from ensemble import LEAKY, METADATA
 from memory import prepare
 from real_rows import CLASSES, average_precision, human_folder
 
-from genebatch.config import load_schema, resolve
+from genebatch.config.schema import load_schema, resolve
 from genebatch.dataset.columns import Features
 from genebatch.jobs.memory import peak_mb
 from genebatch.metrics.binary import log_loss_rows

@@ -23,7 +23,7 @@ from real_rows import (
     splits,
 )
 
-from genebatch.config import load_schema
+from genebatch.config.schema import load_schema
 from genebatch.features.landscape import CHANNELS
 from genebatch.metrics.bootstrap import bootstrap_average_precision, interval, positive_groups
 from genebatch.model import boosting

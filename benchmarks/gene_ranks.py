@@ -17,7 +17,7 @@ from real_rows import BESIDE, LANDSCAPE, Rows, read_rows
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from genebatch.config import load_schema
+from genebatch.config.schema import load_schema
 from genebatch.evaluation.ambiguity import Decomposition, decompose, log_probabilities
 from genebatch.features.landscape import CHANNELS
 from genebatch.groups import deal

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.metrics import average_precision_score
 
-from genebatch.config import load_schema
+from genebatch.config.schema import load_schema
 from genebatch.model import boosting
 
 ROWS, BLOCK, ROUNDS = 266_000, 8_192, 100

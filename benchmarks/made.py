@@ -47,7 +47,7 @@ def write_table(
 
 def config(folder: Path, learner: dict) -> dict:
     """The config of a made table, one batch with all rows but a few test groups."""
-    from genebatch.config import resolve
+    from genebatch.config.schema import resolve
 
     return resolve(
         {

@@ -31,7 +31,7 @@ from peer_jobs import (
     run_rule,
 )
 
-from genebatch.config import resolve
+from genebatch.config.schema import resolve
 
 OURS = "e"
 NAMES = {

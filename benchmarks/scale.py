@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import yaml
 from engine import alone
 
-from genebatch.config import resolve
+from genebatch.config.schema import resolve
 from genebatch.jobs.memory import read_usage
 from genebatch.report.figures.style import panels
 

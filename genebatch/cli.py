@@ -176,7 +176,7 @@ def plan(options: argparse.Namespace) -> None:
     """Print the batches that a config would give, without training and without writing."""
     import polars as pl
 
-    from genebatch import config as configuration
+    from genebatch.config import schema as configuration
     from genebatch.dataset.profile import analyze_dataset
     from genebatch.dataset.screen import screen_features
     from genebatch.dataset.similarity import describe_groups
@@ -231,7 +231,7 @@ def plan(options: argparse.Namespace) -> None:
 
 def write_config(options: argparse.Namespace) -> None:
     """Print a configuration with every key explained."""
-    from genebatch.config import render
+    from genebatch.config.schema import render
 
     print(render(options.example), end="")
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
-from genebatch import config
+from genebatch.config import schema as config
 from genebatch.dataset import profile as analysis
 from tests.builders import REPOSITORY
 

@@ -42,7 +42,7 @@ def rank_groups(
 ) -> Ranks:
     """Rank the groups by what more groups like them would gain, and draw the first of them.
 
-    See `genebatch.evaluation.group_sums.sum_groups` for the memory held, to which the model's trees are added
+    See `group_sums.sum_groups` for the memory held, to which the model's trees are added
     while its combiner is read.
 
     Parameters

@@ -51,7 +51,7 @@ class Calibrator:
     def apply(self, margin: np.ndarray) -> np.ndarray:
         """Probability of each margin, float64 and within [1e-9, 1 - 1e-9].
 
-        The bounds are those of the log loss (`genebatch.metrics.binary.CLIP`): no calibration sample
+        The bounds are those of the log loss (`metrics.binary.CLIP`): no calibration sample
         supports more certainty, and one unforeseen row then costs 20.7 nats and not infinity.
 
         Raises

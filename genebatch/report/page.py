@@ -350,7 +350,7 @@ def _render(template: str, facts: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["md"] = _markdown
-    text = files("genebatch").joinpath(template).read_text(encoding="utf-8")
+    text = files("genebatch.report").joinpath("templates", template).read_text(encoding="utf-8")
     return environment.from_string(text).render(**facts)
 
 

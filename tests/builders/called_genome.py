@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from genebatch.config import resolve
+from genebatch.config.schema import resolve
 from genebatch.dataset.columns import Features
 from genebatch.features.positions import Spec, position_features
 from genebatch.genome.fasta import Fasta

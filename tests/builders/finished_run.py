@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from scipy.special import logit
 
-from genebatch.config import resolve
+from genebatch.config.schema import resolve
 from genebatch.dataset.columns import Features
 from genebatch.dataset.rows import group_codes
 from genebatch.evaluation.test_groups import Rows, compare, compare_systems, resample

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch import config as configuration
+from genebatch.config import schema as configuration
 from genebatch.dataset import profile as analysis
 from genebatch.dataset import screen
 from genebatch.dataset import similarity as group_features

@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 try:
     from genebatch import ALGORITHM
-    from genebatch.config import resolve
+    from genebatch.config.schema import resolve
     from genebatch.io.files import InputError
     from genebatch.io.tables import find_shards, fingerprint
 except ModuleNotFoundError as error:

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 from scipy.special import expit, logit
 
-from genebatch import config
+from genebatch.config import schema as config
 from genebatch.dataset.columns import Features
 from genebatch.io.files import InputError
 from genebatch.model import boosting as learner

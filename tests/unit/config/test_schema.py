@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from genebatch import config
+from genebatch.config import schema as config
 from genebatch.io.files import InputError
 from genebatch.model.calibration import CALIBRATORS
 from genebatch.model.combiners import COMBINERS

@@ -53,7 +53,7 @@ BUILT_TABLE = {
 def schema_path() -> Path:
     """The schema in the source tree, else the copy inside an installed package."""
     package = Path(__file__).parent
-    in_tree = package.parent / "workflow" / "schemas" / "config.schema.yaml"
+    in_tree = package.parents[1] / "workflow" / "schemas" / "config.schema.yaml"
     return in_tree if in_tree.exists() else package / "config.schema.yaml"
 
 

@@ -1,0 +1,1 @@
+"""Holds the settings: defaults and checks from one JSON Schema, typed sections."""

@@ -1,0 +1,302 @@
+"""Holds the sections of a checked configuration as frozen dataclasses.
+
+Each section is built once, by `Section.build`; a missing or an unknown key fails there. Defaults
+belong to the schema alone. `plain` gives the dictionary that a section was built from, which is
+what rules pass on: Snakemake compares parameters by their text and ignores objects.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the configuration."""
+
+    @classmethod
+    def build(cls, section: Mapping[str, Any]) -> Self:
+        """Build a section from its keys.
+
+        Raises
+        ------
+        TypeError
+            Naming a key that is missing or unknown.
+        """
+        return cls(**{key: _frozen(value) for key, value in section.items()})
+
+    def plain(self) -> dict[str, Any]:
+        """The keys of the section and their values, in the order of the schema."""
+        return {key: _thawed(value) for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Labels(Section):
+    """What the rows of a table are: their group, class, weight, position and base scores.
+
+    Attributes
+    ----------
+    group, label, weight, position
+        Names of columns; `weight` and `position` may be None.
+    classes
+        Labels, in the order of probability columns.
+    null_label
+        The label that an empty cell stands for, or None.
+    rest_class
+        The class of what is none of the others, or None.
+    scores
+        Class to the column of its base score, or None.
+    """
+
+    group: str
+    label: str
+    classes: tuple[str, ...]
+    null_label: str | None
+    rest_class: str | None
+    scores: dict[str, str] | None
+    weight: str | None
+    position: str | None
+
+    @property
+    def rest(self) -> int | None:
+        """Place of `rest_class` among the classes, or None where there is none."""
+        return None if self.rest_class is None else self.classes.index(self.rest_class)
+
+
+@dataclass(frozen=True)
+class Table(Section):
+    """The input table: its files, what its rows are, which columns are no features."""
+
+    path: str
+    labels: Labels
+    metadata: tuple[str, ...]
+    exclude: tuple[str, ...]
+    infinite: str
+
+    @classmethod
+    def build(cls, section: Mapping[str, Any]) -> Self:
+        """Build the section `dataset`, in which the keys of the labels stand beside the others."""
+        names = {part.name for part in fields(Labels)}
+        labels = {key: value for key, value in section.items() if key in names}
+        others = {key: value for key, value in section.items() if key not in names}
+        return super().build({"labels": Labels.build(labels), **others})
+
+    def plain(self) -> dict[str, Any]:
+        """The section as `build` takes it."""
+        others = super().plain()
+        del others["labels"]
+        return others | self.labels.plain()
+
+
+@dataclass(frozen=True)
+class HoldOut(Section):
+    """Which groups are set aside for the evaluation."""
+
+    fraction: float
+    groups: tuple[str, ...] | None
+    column: str | None
+    values: tuple[str | int, ...] | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Screening(Section):
+    """How columns are screened before they become features."""
+
+    max_rows: int
+    max_auc: float
+    max_missing_auc: float
+    keep: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Batching(Section):
+    """How training groups are dealt into batches."""
+
+    strategy: str
+    similar_by: tuple[str, ...] | None
+    max_genes: int
+    max_rows: int | None
+    min_genes: int
+    min_positives: int
+    overlap: float
+    keep: str | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Folds(Section):
+    """Cross-validation inside a batch."""
+
+    n_splits: int
+    stop_fraction: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Learner(Section):
+    """The boosters, one per class.
+
+    `threads` changes no model, so `plain` leaves it out and it counts for nothing in comparisons.
+    """
+
+    n_estimators: int
+    learning_rate: float
+    max_depth: int
+    min_child_weight: float
+    reg_lambda: float
+    subsample: float
+    colsample_bytree: float
+    max_bin: int
+    early_stopping_rounds: int
+    start_from: str
+    use_weights: bool
+    device: str
+    params: dict[str, Any]
+    seed: int
+    threads: int = field(default=1, compare=False)
+
+    @classmethod
+    def build(cls, section: Mapping[str, Any]) -> Self:
+        """Build the section `learner`; its key `lambda` is no name in Python."""
+        renamed = {"reg_lambda" if key == "lambda" else key: section[key] for key in section}
+        return super().build(renamed)
+
+    def plain(self) -> dict[str, Any]:
+        """The section as `build` takes it, without the threads."""
+        keys = super().plain()
+        del keys["threads"]
+        return {"lambda" if key == "reg_lambda" else key: value for key, value in keys.items()}
+
+
+@dataclass(frozen=True)
+class Calibration(Section):
+    """From log-odds to probabilities."""
+
+    method: str
+    prevalence: dict[str, float] | str | None
+
+
+@dataclass(frozen=True)
+class Combining(Section):
+    """How the models of the batches become one."""
+
+    combiner: str
+    top_k: int | None
+    rivals: tuple[str, ...]
+    distil_mix: tuple[float, ...]
+    allow_missing: bool
+
+
+@dataclass(frozen=True)
+class Explaining(Section):
+    """SHAP values and importances."""
+
+    rows: int
+    families: dict[str, tuple[str, ...]]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Evaluation(Section):
+    """The judgement on test groups."""
+
+    n_replicates: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sequence(Section):
+    """The genome, its genes and their base scores."""
+
+    fasta: str | None
+    genes: str | None
+    transcripts: str
+    groups: str | None
+    scores: Any
+    scorer: str | None
+    unscored: str
+    n_shards: int
+
+
+@dataclass(frozen=True)
+class Calls(Section):
+    """How every position of whole genes is called."""
+
+    sets: dict[str, str]
+    mode: str
+    band: tuple[float, float]
+    target_share: float | None
+    bigwig: bool
+
+
+@dataclass(frozen=True)
+class Resources(Section):
+    """Memory and time that jobs may take."""
+
+    memory_mb: int | None
+    mem_factor: float
+    runtime_factor: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A whole configuration, as `schema.resolve` gives it.
+
+    `features` and `sampling` stay dictionaries: `features.positions.Spec` and
+    `features.sampling.Strata` are their types, and know what their keys mean.
+    """
+
+    table: Table
+    test: HoldOut
+    screen: Screening
+    batching: Batching
+    cv: Folds
+    learner: Learner
+    calibration: Calibration
+    ensemble: Combining
+    final: str
+    explain: Explaining
+    evaluation: Evaluation
+    predict: dict[str, str]
+    sequence: Sequence
+    features: dict[str, Any]
+    sampling: dict[str, Any]
+    call: Calls
+    resources: Resources
+
+    @classmethod
+    def build(cls, config: Mapping[str, Any]) -> Self:
+        """Build every section of a resolved configuration."""
+        sections = {
+            "table": Table.build(config["dataset"]),
+            "test": HoldOut.build(config["test"]),
+            "screen": Screening.build(config["screen"]),
+            "batching": Batching.build(config["batching"]),
+            "cv": Folds.build(config["cv"]),
+            "learner": Learner.build(config["learner"]),
+            "calibration": Calibration.build(config["calibration"]),
+            "ensemble": Combining.build(config["ensemble"]),
+            "explain": Explaining.build(config["explain"]),
+            "evaluation": Evaluation.build(config["evaluation"]),
+            "predict": config["predict"]["tables"],
+            "sequence": Sequence.build(config["sequence"]),
+            "call": Calls.build(config["call"]),
+            "resources": Resources.build(config["resources"]),
+        }
+        others = {key: value for key, value in config.items() if key not in sections}
+        del others["dataset"]
+        return cls(**sections, **others)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return value
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return value

@@ -1,0 +1,51 @@
+"""Typed sections refuse what the schema does not know, and pass on what they were built from."""
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from genebatch.config.schema import resolve
+from genebatch.config.settings import Folds, Labels, Learner, Settings, Table
+
+DATASET = {"path": "data", "group": "g", "label": "y", "classes": ["a", "b"], "rest_class": "b"}
+
+
+@pytest.fixture
+def config():
+    return resolve({"dataset": DATASET, "learner": {"start_from": "none", "threads": 3}})
+
+
+def test_a_whole_configuration_is_built(config):
+    settings = Settings.build(config)
+    assert settings.table.labels.classes == ("a", "b")
+    assert settings.table.labels.rest == 1
+    assert settings.learner.reg_lambda == config["learner"]["lambda"]
+    assert settings.learner.threads == 3
+    assert settings.cv == Folds.build(config["cv"])
+
+
+@pytest.mark.parametrize("kind", [Folds, Learner, Labels, Table])
+def test_a_missing_key_and_an_unknown_one_fail(config, kind):
+    section = {Folds: "cv", Learner: "learner"}.get(kind, "dataset")
+    keys = config[section]
+    if kind is Labels:
+        keys = Table.build(keys).labels.plain()
+    with pytest.raises(TypeError, match="unheard_of"):
+        kind.build(keys | {"unheard_of": 1})
+    with pytest.raises(TypeError, match="missing"):
+        kind.build(dict(list(keys.items())[1:]))
+
+
+def test_settings_do_not_change(config):
+    with pytest.raises(FrozenInstanceError):
+        Settings.build(config).cv.n_splits = 2
+
+
+def test_what_a_section_passes_on_builds_it_again(config):
+    settings = Settings.build(config)
+    for section in (settings.table, settings.learner, settings.cv, settings.batching):
+        assert type(section).build(section.plain()) == section
+
+
+def test_threads_of_a_learner_are_not_passed_on(config):
+    assert "threads" not in Settings.build(config).learner.plain()
