@@ -6,7 +6,7 @@ from typing import Any
 
 
 def call_step(step: Callable[..., None], snakemake: Any) -> None:
-    """Call a step with the inputs, outputs, parameters and threads of a rule, by their names.
+    """Call a step with the inputs, outputs, parameters, resources and threads of a rule.
 
     A parameter of the step that is annotated with a section of the configuration is built from the
     dictionary that the rule gives. What the step has no parameter for is not passed: such
@@ -24,7 +24,7 @@ def call_step(step: Callable[..., None], snakemake: Any) -> None:
     TypeError
         If the rule names nothing for a parameter without a default, or the section lacks a key.
     """
-    known = {"threads": snakemake.threads}
+    known = dict(snakemake.resources.items()) | {"threads": snakemake.threads}
     for part in (snakemake.params, snakemake.input, snakemake.output):
         known |= dict(part.items())
     given = {}
