@@ -15,7 +15,7 @@ from genebatch.dataset.rows import label_codes
 from genebatch.groups import deal, measures
 from genebatch.io.files import InputError, read_json, write_json, write_tsv
 from genebatch.io.tables import BATCH_ROWS, read_tsv
-from genebatch.jobs.memory import FREQUENT
+from genebatch.jobs.sizes import FREQUENT
 
 log = logging.getLogger(__name__)
 

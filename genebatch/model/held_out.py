@@ -10,7 +10,6 @@ import polars as pl
 from genebatch.dataset.rows import identity_names, label_codes, row_weights, score_columns
 from genebatch.io.files import InputError, digest
 from genebatch.io.tables import record_batches, table_columns
-from genebatch.jobs.memory import MOST_SCORES
 from genebatch.model.boosting import base_margins
 from genebatch.model.combiners import Honest
 from genebatch.model.ensemble import EnsembleModel
@@ -18,6 +17,9 @@ from genebatch.model.routing import distance_names
 
 # Models that are no ensemble; each has honest probabilities of its own under its name.
 RIVALS = ("single", "distilled")
+# Combiners are learned from at most so many scores: 80 MB, and some minutes for the slowest. Beyond
+# that whole groups are left out; a few dozen weights need no more.
+MOST_SCORES = 20_000_000
 
 
 class Scores(NamedTuple):

@@ -13,17 +13,9 @@ from genebatch.dataset.columns import Features
 from genebatch.groups import folds, hold_out, overlapping
 from genebatch.io.files import InputError, digest, read_json, write_json, write_parquet, write_tsv
 from genebatch.io.tables import read_tsv
-from genebatch.jobs.memory import (
-    RULES,
-    WHOLE_RULES,
-    Shape,
-    Whole,
-    estimate_mb,
-    estimate_whole_mb,
-    largest_mb,
-    thread_mb,
-)
-from genebatch.jobs.minutes import batch_minutes, whole_minutes
+from genebatch.jobs.memory import thread_mb
+from genebatch.jobs.needs import estimate_mb, estimate_minutes, largest_mb, rules_of
+from genebatch.jobs.sizes import Shape, Whole
 from genebatch.plan.coverage import check_coverage, coverage, times_held
 from genebatch.plan.kept_plan import extended_test_groups, kept_folds, kept_members, read_plan
 from genebatch.plan.strategies import SIMILAR, STRATEGIES
@@ -109,7 +101,7 @@ def plan_batches(
     known = read_json(features)
     made = make_plan(table, held_out, known, config, budget_mb, described)
     for row in made.manifest.iter_rows(named=True):
-        need = max(row[f"mem_mb_{rule}"] for rule in RULES)
+        need = max(row[f"mem_mb_{rule}"] for rule in rules_of("batch"))
         counts = (f"{count:,}" for count in (row["genes"], row["rows"], need))
         log.info("%s: %s groups, %s rows, %s MB", row["batch"], *counts)
     write_parquet(outputs["genes"], made.genes)
@@ -132,11 +124,10 @@ def whole_needs(
         batch_shape(features, config)._replace(rows=rows),
         int(plan.manifest["rows"].max()),
         plan.manifest.height,
-        config["learner"]["n_estimators"],
         int(plan.genes.filter("test")["rows"].sum()),
     )
-    needs = {rule: estimate_whole_mb(rule, whole) for rule in WHOLE_RULES}
-    minutes = {rule: whole_minutes(rule, whole) for rule in WHOLE_RULES}
+    needs = {rule: estimate_mb(rule, whole) for rule in rules_of("whole")}
+    minutes = {rule: estimate_minutes(rule, whole) for rule in rules_of("whole")}
     return needs | {"thread": thread_mb(whole.shape), "minutes": minutes}
 
 
@@ -231,6 +222,7 @@ def batch_shape(features: Mapping[str, Any], config: Mapping[str, Any]) -> Shape
         max_bin=config["learner"]["max_bin"],
         max_depth=config["learner"]["max_depth"],
         explain_rows=config["explain"]["rows"],
+        n_estimators=config["learner"]["n_estimators"],
     )
 
 
@@ -375,10 +367,7 @@ def _manifest_row(
     return (
         {"batch": batch, "key": key, "genes": part.height, "rows": rows}
         | {f"rows_{name}": int(part[f"n_{name}"].sum()) for name in classes}
-        | {f"mem_mb_{rule}": estimate_mb(rule, held) for rule in RULES}
+        | {f"mem_mb_{rule}": estimate_mb(rule, held) for rule in rules_of("batch")}
         | {"thread_mb": thread_mb(held)}
-        | {
-            f"minutes_{rule}": batch_minutes(rule, held, config["learner"]["n_estimators"])
-            for rule in RULES
-        }
+        | {f"minutes_{rule}": estimate_minutes(rule, held) for rule in rules_of("batch")}
     )

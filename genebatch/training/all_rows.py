@@ -15,9 +15,10 @@ from scipy import sparse
 from genebatch.dataset.columns import Features, described, read_groups
 from genebatch.dataset.rows import identity_columns, row_columns
 from genebatch.io.files import read_json
-from genebatch.jobs.memory import PAGE_ROWS
 from genebatch.model.boosting import Block, build_matrix
 from genebatch.training.batch import Batch, as_batch
+
+PAGE_ROWS = 32_768  # of a page of the matrix
 
 
 def load_all(

@@ -14,11 +14,12 @@ from genebatch.dataset.columns import Features, Roles, described, read_groups
 from genebatch.dataset.rows import row_columns
 from genebatch.io.files import InputError, digest, read_json, whole
 from genebatch.io.tables import BATCH_ROWS
-from genebatch.jobs.memory import SPLIT_BYTES, allow_open_files
+from genebatch.jobs.limits import allow_open_files
 from genebatch.plan.planning import batch_key
 
 log = logging.getLogger(__name__)
 
+SPLIT_BYTES = 32 << 20  # of rows that are sorted by batch at once
 KEY = b"genebatch.key"  # in the schema metadata of a file of rows: what it holds
 # Compressed so, a file is about as large as its Parquet source and is read 12 times faster.
 WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
@@ -31,7 +32,7 @@ def split_batches(inputs: Mapping[str, str | Path], folder: str | Path) -> None:
     batch would read nearly all of the data set. A batch whose file already holds its rows, folds
     and features is passed over, and so are the row groups that only such batches need; files of
     batches that are no longer planned are removed. A thread of its own reads ahead. Holds
-    `resources.SPLIT_BYTES` of rows three times: as they are read, sorted by batch and written.
+    `SPLIT_BYTES` of rows three times: as they are read, sorted by batch and written.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Adapter: rule plan_batches calls genebatch.plan.planning.plan_batches and split.split_batches."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.plan.planning import plan_batches
