@@ -235,12 +235,12 @@ def shares(folder: Path) -> str:
 def measured(folder: Path, model: Path, mode: str, result: Path) -> None:
     """Run one set in this process and write its peak in MB."""
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
-    from genebatch.jobs import memory as resources
+    from genebatch.jobs.run import peak_mb
 
     coverage = run(folder, model, mode, bigwig=True)
     size = (coverage.folder / "positions.parquet").stat().st_size / coverage.positions
     share = coverage.rescored / coverage.positions
-    result.write_text(f"{share:.1%} | {resources.peak_mb():.0f} | {size:.1f}")
+    result.write_text(f"{share:.1%} | {peak_mb():.0f} | {size:.1f}")
 
 
 def memory(folder: Path) -> str:

@@ -27,7 +27,7 @@ from real_rows import CLASSES, average_precision, human_folder
 
 from genebatch.config.schema import load_schema, resolve
 from genebatch.dataset.columns import Features
-from genebatch.jobs.memory import peak_mb
+from genebatch.jobs.run import peak_mb
 from genebatch.metrics.binary import log_loss_rows
 from genebatch.model import boosting
 from genebatch.training.batch import Batch, load_batch, stopping_split

@@ -23,7 +23,7 @@ import yaml
 from engine import alone
 
 from genebatch.config.schema import resolve
-from genebatch.jobs.memory import read_usage
+from genebatch.jobs.run import read_usage
 from genebatch.report.figures.style import panels
 
 REPOSITORY = Path(__file__).parents[1]

@@ -180,7 +180,7 @@ def plan(options: argparse.Namespace) -> None:
     from genebatch.dataset.profile import analyze_dataset
     from genebatch.dataset.screen import screen_features
     from genebatch.dataset.similarity import describe_groups
-    from genebatch.jobs.memory import process_limit_mb
+    from genebatch.jobs.limits import process_limit_mb
     from genebatch.plan.planning import choose_test_groups, plan_batches, side_by_side
 
     config = configuration.load(*options.config)

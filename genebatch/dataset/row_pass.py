@@ -18,10 +18,11 @@ from genebatch.dataset.rows import identity_columns, identity_sources, label_cod
 from genebatch.dataset.shards import Shard, read_groups
 from genebatch.io.files import InputError, digest, whole
 from genebatch.io.tables import BATCH_ROWS
-from genebatch.jobs.memory import SPLIT_BYTES, allow_open_files
+from genebatch.jobs.limits import allow_open_files
 
 log = logging.getLogger(__name__)
 
+SPLIT_BYTES = 32 << 20  # of rows that are sorted by part at once
 # Compressed so, a file is about as large as its Parquet source and is read 12 times faster.
 WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 

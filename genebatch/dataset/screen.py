@@ -17,7 +17,7 @@ from genebatch.dataset.shards import Shard, read_groups
 from genebatch.groups import deal, measures
 from genebatch.io.files import InputError
 from genebatch.io.tables import BATCH_ROWS
-from genebatch.jobs.memory import FREQUENT
+from genebatch.jobs.sizes import FREQUENT
 
 log = logging.getLogger(__name__)
 

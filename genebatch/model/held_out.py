@@ -14,7 +14,6 @@ import polars as pl
 from genebatch.dataset.rows import identity_names, label_codes, row_weights, score_columns
 from genebatch.io.files import InputError, digest
 from genebatch.io.tables import record_batches, table_columns
-from genebatch.jobs.memory import MOST_SCORES
 from genebatch.model.boosting import base_margins
 from genebatch.model.combiners import HeldOut
 from genebatch.model.ensemble import EnsembleModel
@@ -22,6 +21,9 @@ from genebatch.model.routing import distance_names
 
 # Candidates for the final model beside the ensemble; each has held-out scores under its name.
 ALONE = ("single", "distilled")
+# Combiners are learned from at most so many scores: 80 MB, and some minutes for the slowest. Beyond
+# that whole groups are left out; a few dozen weights need no more.
+MOST_SCORES = 20_000_000
 
 
 class Scores(NamedTuple):

@@ -11,17 +11,9 @@ from genebatch.dataset.feature_set import Features
 from genebatch.dataset.row_pass import Part
 from genebatch.groups import folds, overlapping
 from genebatch.io.files import InputError, digest
-from genebatch.jobs.memory import (
-    RULES,
-    WHOLE_RULES,
-    Shape,
-    Whole,
-    estimate_mb,
-    estimate_whole_mb,
-    largest_mb,
-    thread_mb,
-)
-from genebatch.jobs.minutes import batch_minutes, whole_minutes
+from genebatch.jobs.memory import thread_mb
+from genebatch.jobs.needs import estimate_mb, estimate_minutes, largest_mb, rules_of
+from genebatch.jobs.sizes import Shape, Whole
 from genebatch.plan.coverage import check_coverage
 from genebatch.plan.kept_plan import kept_folds, kept_members
 from genebatch.plan.strategies import SIMILAR, STRATEGIES
@@ -131,11 +123,10 @@ def whole_needs(plan: Plan, features: dict[str, Any], planning: Planning) -> dic
         batch_shape(features, planning)._replace(rows=rows),
         int(plan.manifest["rows"].max()),
         plan.manifest.height,
-        planning.n_estimators,
         int(plan.groups.filter("test")["rows"].sum()),
     )
-    needs = {rule: estimate_whole_mb(rule, whole) for rule in WHOLE_RULES}
-    minutes = {rule: whole_minutes(rule, whole) for rule in WHOLE_RULES}
+    needs = {rule: estimate_mb(rule, whole) for rule in rules_of("whole")}
+    minutes = {rule: estimate_minutes(rule, whole) for rule in rules_of("whole")}
     return needs | {"thread": thread_mb(whole.shape), "minutes": minutes}
 
 
@@ -191,6 +182,7 @@ def batch_shape(features: dict[str, Any], planning: Planning) -> Shape:
         max_bin=planning.max_bin,
         max_depth=planning.max_depth,
         explain_rows=planning.explain_rows,
+        n_estimators=planning.n_estimators,
     )
 
 
@@ -332,7 +324,7 @@ def _manifest_row(
     return (
         {"batch": batch, "key": key, "groups": part.height, "rows": rows}
         | {f"rows_{name}": int(part[f"n_{name}"].sum()) for name in classes}
-        | {f"mem_mb_{rule}": estimate_mb(rule, held) for rule in RULES}
+        | {f"mem_mb_{rule}": estimate_mb(rule, held) for rule in rules_of("batch")}
         | {"thread_mb": thread_mb(held)}
-        | {f"minutes_{rule}": batch_minutes(rule, held, planning.n_estimators) for rule in RULES}
+        | {f"minutes_{rule}": estimate_minutes(rule, held) for rule in rules_of("batch")}
     )

@@ -13,7 +13,7 @@ from genebatch.dataset.screen import Analysed, screen
 from genebatch.dataset.similarity import describe
 from genebatch.groups import hold_out, read_groups_list
 from genebatch.io.files import read_json, write_json, write_parquet, write_tsv
-from genebatch.jobs.memory import RULES
+from genebatch.jobs.needs import rules_of
 from genebatch.plan.coverage import coverage as tell_coverage
 from genebatch.plan.coverage import times_held as count_times_held
 from genebatch.plan.kept_plan import extended_test_groups, read_plan
@@ -149,7 +149,7 @@ def plan_batches(
     )
     plan = make_plan(data, batching, planning, Limits(budget_mb, batch_threads))
     for row in plan.manifest.iter_rows(named=True):
-        need = max(row[f"mem_mb_{rule}"] for rule in RULES)
+        need = max(row[f"mem_mb_{rule}"] for rule in rules_of("batch"))
         counts = (f"{count:,}" for count in (row["groups"], row["rows"], need))
         log.info("%s: %s groups, %s rows, %s MB", row["batch"], *counts)
     _, shards = described(facts)

@@ -13,11 +13,11 @@ from scipy import sparse
 from genebatch.config.settings import Learner
 from genebatch.dataset.row_file import RowFile, merged, merged_identity
 from genebatch.io.files import digest
-from genebatch.jobs.memory import PAGE_ROWS
 from genebatch.model.boosting import Block, build_matrix
 from genebatch.training.batch import Batch, as_batch
 
 NAME = "the training data"
+PAGE_ROWS = 32_768  # of a page of the matrix
 
 
 def load_all(files: Sequence[RowFile], learner: Learner) -> Batch:
