@@ -216,8 +216,8 @@ def meaning(over_floor: float, over_cache: float, outgrown: bool) -> str:
         return text + (
             "the cache. So not memory limits boosting but the work on each cell: its bin is "
             "fetched, and two gradients are added at that place of the histogram. Fewer visited "
-            "cells make it faster (counts without their zeros, smaller children). Fewer bytes for each "
-            "cell would hardly help."
+            "cells make it faster (counts without their zeros, smaller children). Fewer bytes for "
+            "each cell would hardly help."
         )
     return text + (
         f"the cache. It waits for memory during {1 - 1 / over_cache:.0%} of its time. The rest is "
