@@ -31,8 +31,8 @@ def main() -> None:
         make_genome(folder / "many", [SMALL] * (LENGTH // SMALL))
         make_model(folder / "one", folder / "model.gbm")
         naive, features = naive_seconds(folder)
-        text = f"{MEMBERS} members, {len(CLASSES)} classes, {TREES} trees of depth 4 each; one "
-        text += "thread, process time; made by `python benchmarks/calling.py`.\n\n"
+        text = f"Made by `python benchmarks/calling.py`: {MEMBERS} members, {len(CLASSES)} "
+        text += f"classes, {TREES} trees of depth 4 each, one thread, process time.\n\n"
         text += speeds(folder, naive, features) + shares(folder) + memory(folder)
     Path(__file__).with_suffix(".md").write_text("# Calling\n\n" + text)
 
