@@ -1,4 +1,4 @@
-"""Measures the distance of a row to the groups that each member was trained on."""
+"""Measures how near a row lies to the groups that each member was trained on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,20 +17,19 @@ def make_routing(
     plan: pl.DataFrame,
     members: Sequence[str],
 ) -> dict[str, Any]:
-    """Compute what `distances` needs for the members of some batches.
+    """Give what `distances` needs for some batches.
 
     Parameters
     ----------
     similarity, group_features
-        What the rule `describe_groups` wrote: how groups were standardised, and the groups.
+        What `dataset.similarity.describe` gives.
     plan
-        Columns `group` and `batch`.
+        Columns `group` and `batch` of a plan.
     members
-        Batch ids in the order of the members.
+        Batches, in the order of the distances.
     """
-    standard = {name: similarity[name] for name in ("columns", "mean", "scale")}
-    plan = plan.select("group", "batch")
-    return standard | {"centroids": centroids(group_features, plan, members).tolist()}
+    routing = {name: similarity[name] for name in ("columns", "mean", "scale")}
+    return routing | {"centroids": centroids(group_features, plan, members).tolist()}
 
 
 def distances(frame: pl.DataFrame, routing: Mapping[str, Any]) -> np.ndarray:

@@ -19,7 +19,7 @@ from genebatch.dataset.rows import base_scores, label_codes, plain_weights
 from genebatch.evaluation.systems import MEMBER
 from genebatch.io.files import read_json, write_text
 from genebatch.io.tables import read_tsv
-from genebatch.jobs.memory import read_usage
+from genebatch.jobs.run import read_usage
 from genebatch.metrics.binary import COUNTS_ROWS, METRICS, reliability
 from genebatch.model.ensemble import MODEL_JSON, EnsembleModel, load_model
 from genebatch.report.figures import scored_rows as plots

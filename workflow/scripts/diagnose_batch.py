@@ -1,6 +1,6 @@
 """Adapter: rule diagnose_batch calls genebatch.report.batch.diagnose_batch."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.report.batch import diagnose_batch

@@ -1,6 +1,6 @@
 """Adapter: rule write_report calls genebatch.report.page.write_report."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.report.page import write_report

@@ -165,7 +165,7 @@ def memory(path: str | Path, usage: Sequence[Mapping[str, object]], title: str) 
     path
         The PNG.
     usage
-        What `genebatch.jobs.memory.read_usage` gives.
+        What `genebatch.jobs.run.read_usage` gives.
     title
         Title of the figure.
     """
