@@ -7,14 +7,15 @@ import polars as pl
 from scipy.special import logit
 
 from genebatch.config.schema import resolve
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.dataset.rows import group_codes
 from genebatch.evaluation.test_groups import Rows, compare, compare_systems, resample
 from genebatch.io.files import write_json
 from genebatch.metrics.multiclass import corrections, score_table
+from genebatch.model.archive import load_model
 from genebatch.model.boosting import build_matrix, fit_trees
 from genebatch.model.calibration import identity
-from genebatch.model.ensemble import EQUAL, EnsembleModel, Member, load_model
+from genebatch.model.ensemble import EQUAL, EnsembleModel, Member
 from genebatch.report.batch import diagnose_batch
 from genebatch.training.recipe import calibrate_batch, fold_metrics
 
