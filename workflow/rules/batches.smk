@@ -122,39 +122,3 @@ rule explain_batch:
         use_weights=config["learner"]["use_weights"],
     script:
         "../scripts/explain_batch.py"
-
-
-rule diagnose_batch:
-    input:
-        out_of_fold=f"{BATCH_FILES}/out_of_fold.parquet",
-        folds=f"{BATCH_FILES}/folds.tsv",
-        metrics=f"{BATCH_FILES}/metrics.tsv",
-        curves=f"{BATCH_FILES}/learning_curves.parquet",
-        calibration=f"{BATCH_FILES}/calibration.json",
-        shap=f"{BATCH_FILES}/shap.parquet",
-        sample=f"{BATCH_FILES}/sample.parquet",
-        importance=f"{BATCH_FILES}/importance.tsv",
-        families=f"{BATCH_FILES}/families.tsv",
-        manifest=ancient("results/batches/manifest.tsv"),
-    output:
-        roc=batch_figure("roc"),
-        pr=batch_figure("pr"),
-        calibration=batch_figure("calibration"),
-        learning_curves=batch_figure("learning_curves"),
-        shap=batch_figure("shap"),
-        importance=batch_figure("importance"),
-        summary=f"{BATCH_FILES}/summary.json",
-        usage="results/usage/diagnose_batch/{batch}.json",
-    log:
-        "logs/diagnose_batch/{batch}.log",
-    conda:
-        "../../envs/genebatch.yaml"
-    threads: 1
-    resources:
-        mem_mb=batch_memory("diagnose_batch"),
-        needs_mb=batch_memory("diagnose_batch"),
-        runtime=batch_runtime("diagnose_batch"),
-    params:
-        dataset=row_config,
-    script:
-        "../scripts/diagnose_batch.py"

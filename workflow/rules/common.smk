@@ -224,12 +224,18 @@ plan_config = {
     "explain": {"rows": config["explain"]["rows"]},
 }
 combiner_config = without("ensemble", "rivals", "distil_mix", "allow_missing")
-# The report prints settings; those that it does not print would redo it for nothing.
+# What the report prints of the settings; a change of any other key does not remake it.
 report_config = {
-    key: value
-    for key, value in config.items()
-    if key not in ("predict", "resources", "call")
-} | {"learner": learner_config, "ensemble": without("ensemble", "allow_missing")}
+    "dataset": config["dataset"],
+    "test": config["test"],
+    "batching": {"strategy": config["batching"]["strategy"]},
+    "cv": config["cv"],
+    "learner": learner_config,
+    "calibration": {"method": config["calibration"]["method"]},
+    "ensemble": {"combiner": config["ensemble"]["combiner"]},
+    "final": config["final"],
+    "evaluation": config["evaluation"],
+}
 
 
 def built_genes(wildcards):
