@@ -31,8 +31,8 @@ def main() -> None:
         make_genome(folder / "many", [SMALL] * (LENGTH // SMALL))
         make_model(folder / "one", folder / "model.gbm")
         naive, features = naive_seconds(folder)
-        text = f"{MEMBERS} members, {len(CLASSES)} classes, {TREES} trees of depth 4 each; one "
-        text += "thread, process time; made by `python benchmarks/calling.py`.\n\n"
+        text = f"Made by `python benchmarks/calling.py`: {MEMBERS} members, {len(CLASSES)} "
+        text += f"classes, {TREES} trees of depth 4 each, one thread, process time.\n\n"
         text += speeds(folder, naive, features) + shares(folder) + memory(folder)
     Path(__file__).with_suffix(".md").write_text("# Calling\n\n" + text)
 
@@ -235,12 +235,12 @@ def shares(folder: Path) -> str:
 def measured(folder: Path, model: Path, mode: str, result: Path) -> None:
     """Run one set in this process and write its peak in MB."""
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
-    from genebatch.jobs import memory as resources
+    from genebatch.jobs.run import peak_mb
 
     coverage = run(folder, model, mode, bigwig=True)
     size = (coverage.folder / "positions.parquet").stat().st_size / coverage.positions
     share = coverage.rescored / coverage.positions
-    result.write_text(f"{share:.1%} | {resources.peak_mb():.0f} | {size:.1f}")
+    result.write_text(f"{share:.1%} | {peak_mb():.0f} | {size:.1f}")
 
 
 def memory(folder: Path) -> str:

@@ -17,7 +17,7 @@ REFERENCES = {"base": "the base scores", "single": "the single model"}
 COUNTS = ("corrected", "made")  # errors of the base scores that are corrected, new errors
 SHOWN = (*COMPARED, "ece", "top_k", *COUNTS)
 NAMES = {"base": "base scores", "single": "single model", "distilled": "distilled model"}
-KINDS = ("base", "member", "combiner", "one model")  # of candidates, in the order of the page
+KINDS = ("base", "member", "combiner", "alone")  # of candidates, in the order of the page
 # Losses below the first limit, and differences of average precision below the second, are shown in
 # a power of ten that stands at the head of their column.
 SMALL_LOSS, SMALL_GAIN = 0.01, 0.001
@@ -170,7 +170,7 @@ def _labels(names: Iterable[str], n_members: int) -> list[tuple[str, str]]:
 def _kind(name: str) -> str:
     if name in RANKS:
         return "member"
-    return "base" if name == "base" else "one model" if name in NAMES else "combiner"
+    return "base" if name == "base" else "alone" if name in NAMES else "combiner"
 
 
 def _by_metric(table: pl.DataFrame, name: str) -> dict[str, dict[str, Any]]:

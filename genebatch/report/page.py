@@ -79,7 +79,7 @@ class FinishedRun:
     summaries
         Content of each batch's `summary.json`.
     usage
-        Memory and time of every job, as `genebatch.jobs.memory.read_usage` gives them.
+        Memory and time of every job, as `genebatch.jobs.run.read_usage` gives them.
     tracks
         The evaluation on complete tracks, or None where there is none.
     """

@@ -22,9 +22,7 @@ rule cross_validate_batch:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=batch_memory("cross_validate_batch"),
-        needs_mb=batch_memory("cross_validate_batch"),
-        runtime=batch_runtime("cross_validate_batch"),
+        **needs("cross_validate_batch"),
     params:
         rows="results/rows/{batch}.arrow",
         key=batch_key,
@@ -52,9 +50,7 @@ rule train_batch:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=batch_memory("train_batch"),
-        needs_mb=batch_memory("train_batch"),
-        runtime=batch_runtime("train_batch"),
+        **needs("train_batch"),
     params:
         rows="results/rows/{batch}.arrow",
         key=batch_key,
@@ -79,9 +75,7 @@ rule calibrate_batch:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=batch_memory("calibrate_batch"),
-        needs_mb=batch_memory("calibrate_batch"),
-        runtime=batch_runtime("calibrate_batch"),
+        **needs("calibrate_batch"),
     params:
         algorithm=ALGORITHM,
         dataset=row_config,
@@ -111,9 +105,7 @@ rule explain_batch:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=batch_memory("explain_batch"),
-        needs_mb=batch_memory("explain_batch"),
-        runtime=batch_runtime("explain_batch"),
+        **needs("explain_batch"),
     params:
         rows="results/rows/{batch}.arrow",
         algorithm=ALGORITHM,

@@ -63,8 +63,6 @@ BATCH_FILES = "results/batches/{batch}"
 SIMILARITY = config["batching"]["strategy"] == "similarity"
 GENES = "results/dataset/genes.parquet"
 GROUP_FEATURES = "results/dataset/group_features.parquet"
-BATCH_FIGURES = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
-EVALUATION_FIGURES = ("roc", "pr", "calibration", "members", "weights")
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
 BUILT_SHARDS = [

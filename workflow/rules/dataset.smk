@@ -11,8 +11,7 @@ rule analyze_dataset:
         "../../envs/genebatch.yaml"
     threads: 2
     resources:
-        mem_mb=data_memory("analyze_dataset"),
-        needs_mb=data_memory("analyze_dataset"),
+        **needs("analyze_dataset"),
     params:
         fingerprint=data_fingerprint,
         dataset=config["dataset"],
@@ -32,8 +31,7 @@ rule choose_test_groups:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=data_memory("choose_test_groups"),
-        needs_mb=data_memory("choose_test_groups"),
+        **needs("choose_test_groups"),
     params:
         test=config["test"],
         keep=config["batching"]["keep"],
@@ -63,8 +61,7 @@ rule screen_features:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=data_memory("screen_features"),
-        needs_mb=data_memory("screen_features"),
+        **needs("screen_features"),
     params:
         algorithm=ALGORITHM,
         dataset=row_config,
@@ -92,8 +89,7 @@ if SIMILARITY:
             "../../envs/genebatch.yaml"
         threads: 1
         resources:
-            mem_mb=data_memory("describe_groups"),
-            needs_mb=data_memory("describe_groups"),
+            **needs("describe_groups"),
         params:
             algorithm=ALGORITHM,
             similar_by=config["batching"]["similar_by"],
@@ -135,8 +131,7 @@ checkpoint plan_batches:
         "../../envs/genebatch.yaml"
     threads: 2
     resources:
-        mem_mb=data_memory("plan_batches"),
-        needs_mb=data_memory("plan_batches"),
+        **needs("plan_batches"),
         budget_mb=planning_budget,
         batch_threads=config["learner"]["threads"],
     params:

@@ -15,9 +15,7 @@ rule cross_batch_scores:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=planned_memory("cross_batch_scores"),
-        needs_mb=planned_memory("cross_batch_scores"),
-        runtime=planned_runtime("cross_batch_scores"),
+        **needs("cross_batch_scores"),
     params:
         plan=plan_keys,
         algorithm=ALGORITHM,
@@ -46,9 +44,7 @@ rule combine_batches:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=planned_memory("combine_batches"),
-        needs_mb=planned_memory("combine_batches"),
-        runtime=planned_runtime("combine_batches"),
+        **needs("combine_batches"),
     params:
         plan=plan_keys,
         algorithm=ALGORITHM,
@@ -78,9 +74,7 @@ rule train_single:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=planned_memory("train_single"),
-        needs_mb=planned_memory("train_single"),
-        runtime=planned_runtime("train_single"),
+        **needs("train_single"),
     params:
         plan=plan_keys,
         algorithm=ALGORITHM,
@@ -112,9 +106,7 @@ rule distil:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=planned_memory("distil"),
-        needs_mb=planned_memory("distil"),
-        runtime=planned_runtime("distil"),
+        **needs("distil"),
     params:
         plan=plan_keys,
         algorithm=ALGORITHM,
@@ -154,9 +146,7 @@ rule consolidate:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=planned_memory("consolidate"),
-        needs_mb=planned_memory("consolidate"),
-        runtime=planned_runtime("consolidate"),
+        **needs("consolidate"),
     params:
         algorithm=ALGORITHM,
         plan=plan_keys,
@@ -187,9 +177,7 @@ rule estimate:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=planned_memory("estimate"),
-        needs_mb=planned_memory("estimate"),
-        runtime=planned_runtime("estimate"),
+        **needs("estimate"),
     params:
         algorithm=ALGORITHM,
         evaluation=config["evaluation"],
@@ -230,9 +218,7 @@ rule evaluate:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=planned_memory("evaluate"),
-        needs_mb=planned_memory("evaluate"),
-        runtime=planned_runtime("evaluate"),
+        **needs("evaluate"),
     params:
         algorithm=ALGORITHM,
         dataset=row_config,

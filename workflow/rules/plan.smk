@@ -57,7 +57,7 @@ def find_missing(batches):
 
     Found once, so that the run and its report tell of the same ones, whatever is trained meanwhile.
     """
-    found = lacking(MEMBER_RESULTS, batches)
+    found = lacking(member_results(), batches)
     if len(found) in (0, len(batches)):
         return []
     if workflow.is_main_process:

@@ -11,9 +11,7 @@ rule predict:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=planned_memory("predict"),
-        needs_mb=planned_memory("predict"),
-        runtime=planned_runtime("predict"),
+        **needs("predict"),
     params:
         fingerprint=table_fingerprint,
         table=lookup(dpath="predict/tables/{table}", within=config),

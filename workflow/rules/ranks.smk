@@ -18,9 +18,7 @@ rule rank_groups:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=planned_memory("rank_groups"),
-        needs_mb=planned_memory("rank_groups"),
-        runtime=planned_runtime("rank_groups"),
+        **needs("rank_groups"),
     params:
         algorithm=ALGORITHM,
         combiner=config["ensemble"]["combiner"],

@@ -76,9 +76,7 @@ rule write_report:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=planned_memory("write_report"),
-        needs_mb=planned_memory("write_report"),
-        runtime=planned_runtime("write_report"),
+        **needs("write_report"),
     params:
         plan=plan_keys,
         settings=report_config,

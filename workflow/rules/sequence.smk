@@ -17,10 +17,7 @@ if SEQUENCE["scorer"] is not None:
             f"../../envs/{SCORER_ENVIRONMENT}.yaml"
         threads: config["learner"]["threads"]
         resources:
-            mem_mb=whole_memory(f"score_genes_{SEQUENCE['scorer']}", SEQUENCE["genes"]),
-            needs_mb=whole_memory(
-                f"score_genes_{SEQUENCE['scorer']}", SEQUENCE["genes"]
-            ),
+            **needs(f"score_genes_{SEQUENCE['scorer']}", SEQUENCE["genes"]),
         params:
             algorithm=ALGORITHM,
             scorer=SEQUENCE["scorer"],
@@ -42,8 +39,7 @@ rule build_dataset:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=whole_memory("build_dataset", SEQUENCE["genes"]),
-        needs_mb=whole_memory("build_dataset", SEQUENCE["genes"]),
+        **needs("build_dataset", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
         sequence=sequence_config,
@@ -74,8 +70,7 @@ rule call_genes:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=whole_memory("call_genes", SEQUENCE["genes"]),
-        needs_mb=whole_memory("call_genes", SEQUENCE["genes"]),
+        **needs("call_genes", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
         sequence=sequence_config,
@@ -114,8 +109,7 @@ rule evaluate_tracks:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=whole_memory("evaluate_tracks", SEQUENCE["genes"]),
-        needs_mb=whole_memory("evaluate_tracks", SEQUENCE["genes"]),
+        **needs("evaluate_tracks", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
         transcripts=SEQUENCE["transcripts"],

@@ -1,6 +1,6 @@
 """Adapter: rule analyze_dataset calls genebatch.dataset.profile.analyze_dataset."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.dataset.profile import analyze_dataset

@@ -1,6 +1,6 @@
 """Adapter: rule build_dataset calls genebatch.features.training_table.build_dataset."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.features.training_table import build_dataset

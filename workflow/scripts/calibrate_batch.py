@@ -1,6 +1,6 @@
 """Adapter: rule calibrate_batch calls genebatch.training.recipe.calibrate_batch."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.training.recipe import calibrate_batch

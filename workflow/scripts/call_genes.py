@@ -1,6 +1,6 @@
 """Adapter: rule call_genes calls genebatch.calls.calling.call."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from pathlib import Path

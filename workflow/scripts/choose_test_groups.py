@@ -1,6 +1,6 @@
 """Adapter: rule choose_test_groups calls genebatch.plan.planning.choose_test_groups."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.plan.planning import choose_test_groups

@@ -1,6 +1,6 @@
 """Adapter: rule combine_batches calls genebatch.ensemble.combining.combine_batches."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.ensemble.combining import combine_batches

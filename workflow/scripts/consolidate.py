@@ -1,6 +1,6 @@
 """Adapter: rule consolidate calls genebatch.ensemble.final.consolidate."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.ensemble.final import consolidate

@@ -1,6 +1,6 @@
 """Adapter: rule cross_batch_scores calls genebatch.ensemble.cross_scores.cross_batch_scores."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.ensemble.cross_scores import cross_batch_scores

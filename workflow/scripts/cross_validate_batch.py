@@ -1,6 +1,6 @@
 """Adapter: rule cross_validate_batch calls genebatch.training.recipe.cross_validate_batch."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.training.recipe import cross_validate_batch

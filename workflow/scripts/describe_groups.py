@@ -1,6 +1,6 @@
 """Adapter: rule describe_groups calls genebatch.dataset.similarity.describe_groups."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.dataset.similarity import describe_groups

@@ -1,6 +1,6 @@
 """Adapter: rule distil calls genebatch.ensemble.distillation.distil."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.ensemble.distillation import distil

@@ -1,6 +1,6 @@
 """Adapter: rule estimate calls genebatch.evaluation.training_groups.estimate."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.evaluation.training_groups import estimate

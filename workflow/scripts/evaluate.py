@@ -1,6 +1,6 @@
 """Adapter: rule evaluate calls genebatch.evaluation.test_groups.evaluate."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.evaluation.test_groups import evaluate

@@ -1,6 +1,6 @@
 """Adapter: rule evaluate_tracks calls genebatch.calls.evaluation.compare.evaluate_tracks."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.calls.evaluation.compare import evaluate_tracks

@@ -1,6 +1,6 @@
 """Adapter: rule explain_batch calls genebatch.training.explain.explain_batch."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.training.explain import explain_batch

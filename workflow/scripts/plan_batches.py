@@ -1,10 +1,11 @@
 """Adapter: rule plan_batches calls genebatch.plan.planning.plan_batches and split.split_batches."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.plan.planning import plan_batches
     from genebatch.training.split import split_batches
+
+    from genebatch.plan.planning import plan_batches
 
     config = snakemake.params.config
     learner = config["learner"] | {"threads": snakemake.resources.batch_threads}

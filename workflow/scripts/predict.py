@@ -1,6 +1,6 @@
 """Adapter: rule predict calls genebatch.model.prediction.predict_file."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.model.prediction import predict_file

@@ -1,6 +1,6 @@
 """Adapter: rule rank_groups calls genebatch.evaluation.group_ranks.rank_groups."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.evaluation.group_ranks import rank_groups

@@ -1,6 +1,6 @@
 """Adapter: rule score_genes with scorer light calls genebatch.genome.scores.light.score_genes."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.genome.scores.light import score_genes

@@ -1,6 +1,6 @@
 """Adapter: rule score_genes calls genebatch.genome.scores.spliceai.score_genes."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.genome.scores.spliceai import score_genes

@@ -1,6 +1,6 @@
 """Adapter: rule screen_features calls genebatch.dataset.screen.screen_features."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.dataset.screen import screen_features

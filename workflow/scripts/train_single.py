@@ -1,6 +1,6 @@
 """Adapter: rule train_single calls genebatch.training.single.train_single."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.training.single import train_single

@@ -15,7 +15,7 @@ def memory(usage: Sequence[Mapping[str, object]], title: str) -> Figure:
     Parameters
     ----------
     usage
-        What `genebatch.jobs.memory.read_usage` gives.
+        What `genebatch.jobs.run.read_usage` gives.
     title
         Title of the figure.
     """
