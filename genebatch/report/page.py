@@ -65,7 +65,8 @@ class FinishedRun:
     settings
         The settings that are printed.
     dataset
-        `dataset.json` of the plan: rows, groups, digest, shards, classes and problems of the table.
+        `dataset.json` of the plan: digest, files, bytes, rows, groups, classes and problems of the
+        data set.
     model, file
         The delivered model and its file.
     results
@@ -158,7 +159,7 @@ def _model_facts(run: FinishedRun) -> dict[str, Any]:
 def _missing_batches(model: EnsembleModel, manifest: pl.DataFrame) -> list[dict[str, Any]]:
     """Name, groups and rows of the batches that the ensemble goes without."""
     lines = manifest.filter(pl.col("batch").is_in(model.missing_batches))
-    return lines.select("batch", pl.col("genes").alias("groups"), "rows").to_dicts()
+    return lines.select("batch", "groups", "rows").to_dicts()
 
 
 def _result_facts(results: EvaluationResults) -> dict[str, Any]:
@@ -215,7 +216,7 @@ def _batch_lines(
     summaries: Sequence[Mapping[str, Any]], manifest: pl.DataFrame
 ) -> list[dict[str, Any]]:
     """Summary of every batch, with all its groups, mean average precision and log losses."""
-    groups = dict(manifest.select("batch", "genes").iter_rows())
+    groups = dict(manifest.select("batch", "groups").iter_rows())
     return [
         {
             **summary,
