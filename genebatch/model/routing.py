@@ -8,7 +8,7 @@ import polars as pl
 
 from genebatch.dataset.similarity import centroids, standardise
 
-DISTANCE = "distance_"  # begins the names of columns that hold a distance
+DISTANCE = "distance_"  # prefix of the names of columns that hold a distance
 
 
 def make_routing(
@@ -33,14 +33,14 @@ def make_routing(
 
 
 def distances(frame: pl.DataFrame, routing: Mapping[str, Any]) -> np.ndarray:
-    """Root mean square distance of every row to each member's centroid, (rows, members).
+    """Compute the root mean square distance of rows to members' centroids, (rows, members).
 
     Parameters
     ----------
     frame
         Rows with the columns of the routing.
     routing
-        `columns` (names), `mean` and `scale` (one number each) and `centroids` ((members,
+        `columns` (names), `mean` and `scale` (a number for each column) and `centroids` ((members,
         columns), standardised).
     """
     values = standardise(frame, routing)
@@ -52,14 +52,14 @@ def distances(frame: pl.DataFrame, routing: Mapping[str, Any]) -> np.ndarray:
 def distance_series(
     frame: pl.DataFrame, routing: Mapping[str, Any], members: Sequence[str]
 ) -> list[pl.Series]:
-    """The distances as columns, float32."""
-    found = distances(frame, routing)
+    """Compute the distances as float32 columns."""
+    values = distances(frame, routing)
     return [
-        pl.Series(name, found[:, column], dtype=pl.Float32)
+        pl.Series(name, values[:, column], dtype=pl.Float32)
         for column, name in enumerate(distance_names(members))
     ]
 
 
 def distance_names(members: Sequence[str]) -> list[str]:
-    """Names of the columns that hold the distance of a row to each member's groups."""
+    """Name the columns that hold the distance of a row to each member's groups."""
     return [DISTANCE + member for member in members]

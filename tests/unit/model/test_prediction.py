@@ -8,7 +8,7 @@ import pytest
 from genebatch.dataset.columns import Features
 from genebatch.io import tables
 from genebatch.io.files import InputError
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 from genebatch.model.prediction import predict_table
 
 CLASSES = ["neither", "donor", "acceptor"]
