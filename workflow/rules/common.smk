@@ -223,14 +223,17 @@ combiner_config = settings.ensemble.plain() | {
     "distil_mix": [],
     "allow_missing": False,
 }
-# The report prints settings; those that it does not print would redo it for nothing.
+# What the report prints of the settings; a change of any other key does not remake it.
 report_config = {
-    key: value
-    for key, value in config.items()
-    if key not in ("predict", "resources", "call")
-} | {
+    "dataset": config["dataset"],
+    "test": config["test"],
+    "batching": {"strategy": config["batching"]["strategy"]},
+    "cv": config["cv"],
     "learner": settings.learner.plain(),
-    "ensemble": without("ensemble", "allow_missing"),
+    "calibration": {"method": config["calibration"]["method"]},
+    "ensemble": {"combiner": config["ensemble"]["combiner"]},
+    "final": config["final"],
+    "evaluation": config["evaluation"],
 }
 
 

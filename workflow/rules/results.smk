@@ -97,10 +97,17 @@ def print_closing_words():
         if os.path.getmtime(comparison) >= max(
             os.path.getmtime(path) for path in older
         ):
-            from genebatch.report.closing_words import closing_words
+            from genebatch.steps.results import read_closing_words
 
-            tracks = rules.evaluate_tracks.output.comparison if BUILT else None
-            print(closing_words(comparison, candidates, model, tracks, predictions))
+            print(
+                read_closing_words(
+                    comparison=comparison,
+                    candidates=candidates,
+                    model=model,
+                    predictions=predictions,
+                    tracks=rules.evaluate_tracks.output.comparison if BUILT else None,
+                )
+            )
 
 
 def print_unfinished_batches():
