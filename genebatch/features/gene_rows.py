@@ -17,7 +17,7 @@ from genebatch.genome.alignment import SiteScores
 from genebatch.genome.genes import Gene, foreign_sites, read_groups, splice_sites
 from genebatch.groups import deal
 from genebatch.io.files import InputError, first_names
-from genebatch.plan.planning import read_groups_list
+from genebatch.groups import read_groups_list
 
 log = logging.getLogger(__name__)
 

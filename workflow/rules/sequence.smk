@@ -52,7 +52,8 @@ rule call_genes:
     input:
         unpack(sequence_files),
         unpack(wanted_genes),
-        model="results/model/model_multiclass_all_genes.gbm",
+        model=MODEL,
+        plan=after_the_plan(MANIFEST),
     output:
         positions="results/calls/{calls}/positions.parquet",
         bed=report(
@@ -84,7 +85,8 @@ rule evaluate_tracks:
         positions="results/calls/test/positions.parquet",
         genes=SEQUENCE["genes"],
         table="results/table/genes.tsv",
-        model="results/model/model_multiclass_all_genes.gbm",
+        model=MODEL,
+        plan=after_the_plan(MANIFEST),
         test_groups="results/dataset/test_groups.tsv",
     output:
         comparison=report(

@@ -14,7 +14,7 @@ from genebatch.calls.evaluation.ranking import PrecisionAtRecall, Ranking, rank,
 from genebatch.calls.evaluation.reading import SYSTEMS, read_tracks
 from genebatch.calls.evaluation.tables import corrections, hybrid_costs, summarise
 from genebatch.ensemble.thresholds import base_call_thresholds, call_thresholds
-from genebatch.evaluation.systems import refuse_seen_groups
+from genebatch.model.seen_groups import refuse_seen_groups
 from genebatch.features.gene_rows import genes_of_groups, label_sites, read_gene_groups
 from genebatch.genome.genes import SITES, Gene, foreign_sites, read_gene_models, select_genes
 from genebatch.io.files import write_json, write_tsv
@@ -28,7 +28,7 @@ from genebatch.metrics.bootstrap import (
     why_no_interval,
 )
 from genebatch.model.archive import load_model
-from genebatch.plan.planning import read_groups_list
+from genebatch.groups import read_groups_list
 from genebatch.report.figures.tracks import precision_recall
 
 log = logging.getLogger(__name__)
