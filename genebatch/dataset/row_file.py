@@ -72,17 +72,18 @@ class RowFile:
         InputError
             If the file is missing, damaged or of another version.
         """
-        described = read_metadata(path)
-        if described is None:
-            raise InputError(f"{path} is missing or no whole file of rows; {AGAIN}")
-        return cls(
-            Path(path),
-            described["name"],
-            described["key"],
-            described["rows"],
-            Features.from_json(described["features"]),
-            Labels.build(described["labels"]),
-        )
+        described = read_metadata(path) or {}
+        try:
+            return cls(
+                Path(path),
+                described["name"],
+                described["key"],
+                described["rows"],
+                Features.from_json(described["features"]),
+                Labels.build(described["labels"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path} is missing or no whole file of rows; {AGAIN}") from error
 
     @cached_property
     def identity(self) -> pl.DataFrame:
@@ -161,8 +162,10 @@ class RowFile:
                 options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
                 reader = pa.ipc.open_file(source, options=options)
                 for number in range(reader.num_record_batches):
-                    yield pl.from_arrow(reader.get_batch(number))
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
+                    batch = reader.get_batch(number)
+                    batch.validate(full=True)  # polars crashes on damaged text
+                    yield pl.from_arrow(batch)
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise InputError(
                 f"{self.path} cannot be read ({error}); delete it and {AGAIN}"
             ) from error
@@ -185,9 +188,9 @@ def read_metadata(path: str | Path) -> dict[str, Any] | None:
     try:
         with pa.OSFile(str(path)) as source:
             stored = pa.ipc.open_file(source).schema.metadata or {}
-    except (pa.ArrowInvalid, OSError):
+        described = json.loads(stored.get(METADATA, b"{}"))
+    except (pa.ArrowException, OSError, ValueError):
         return None
-    described = json.loads(stored.get(METADATA, b"{}"))
     return described if described.get("format") == FORMAT else None
 
 

@@ -180,8 +180,7 @@ def _stamp(part: Part, shards: Sequence[Shard], labels: Labels) -> str:
 
 
 def _stamp_of(path: Path) -> str | None:
-    described = read_metadata(path)
-    return None if described is None else described["stamp"]
+    return (read_metadata(path) or {}).get("stamp")
 
 
 def _remove_others(folder: Path, wanted: set[Path]) -> None:
