@@ -11,11 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch.config import schema as config
 from genebatch.config.settings import Settings, Table
 from genebatch.dataset.profile import analyze
 from tests.builders import REPOSITORY
-from tests.builders.small_table import CLASSES, Analysed, make_table
+from tests.builders.small_table import Analysed, make_table, resolved
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("genebatch", deadline=None)
@@ -28,30 +27,14 @@ def table() -> Callable[..., pl.DataFrame]:
     return make_table
 
 
-@pytest.fixture
-def resolved() -> Callable[..., Settings]:
+@pytest.fixture(name="resolved")
+def resolved_settings() -> Callable[..., Settings]:
     """Settings for the small table; sections of the configuration are keyword arguments."""
-
-    def resolve(**sections: dict[str, Any]) -> Settings:
-        given = {
-            "path": "data",
-            "group": "gene_id",
-            "label": "splice_type",
-            "classes": CLASSES,
-            "weight": "sample_weight",
-            "position": "position",
-            "metadata": ["chrom"],
-        }
-        dataset = given | sections.pop("dataset", {})
-        start = "none" if dataset.get("scores") is None else "scores"
-        learner = {"start_from": start} | sections.pop("learner", {})
-        return Settings.build(config.resolve({"dataset": dataset, "learner": learner, **sections}))
-
-    return resolve
+    return resolved
 
 
 @pytest.fixture
-def write(tmp_path: Path, resolved: Callable) -> Callable[..., Table]:
+def write(tmp_path: Path) -> Callable[..., Table]:
     """Write a table as Parquet shards, and give the section `dataset` that reads it."""
 
     def write_shards(

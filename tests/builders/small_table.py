@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from genebatch.config.settings import Table
+from genebatch.config import schema as config
+from genebatch.config.settings import Settings, Table
 from genebatch.dataset.columns import Roles
 from genebatch.dataset.profile import described
 from genebatch.dataset.shards import Shard
@@ -49,3 +50,20 @@ def make_table(n_groups: int = 12, rows: int = 10, seed: int = 0) -> pl.DataFram
             "kmer": ((rng.random(size) < 0.2) * rng.integers(1, 4, size)).astype(np.uint8),
         }
     )
+
+
+def resolved(**sections: dict[str, Any]) -> Settings:
+    """Settings for the small table; sections of the configuration are keyword arguments."""
+    given = {
+        "path": "data",
+        "group": "gene_id",
+        "label": "splice_type",
+        "classes": CLASSES,
+        "weight": "sample_weight",
+        "position": "position",
+        "metadata": ["chrom"],
+    }
+    dataset = given | sections.pop("dataset", {})
+    start = "none" if dataset.get("scores") is None else "scores"
+    learner = {"start_from": start} | sections.pop("learner", {})
+    return Settings.build(config.resolve({"dataset": dataset, "learner": learner, **sections}))
