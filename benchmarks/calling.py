@@ -86,14 +86,15 @@ def load(folder: Path):
 def make_model(folder: Path, path: Path) -> None:
     """Train members on drawn positions whose label depends on scores and on words."""
     from genebatch.config.schema import load_schema
-    from genebatch.dataset.columns import Features
+    from genebatch.config.settings import Learner
+    from genebatch.dataset.feature_set import Features
     from genebatch.features.positions import position_features
     from genebatch.model import boosting as learner
     from genebatch.model.calibration import identity
     from genebatch.model.ensemble import EnsembleModel, Member
 
     settings = load_schema()["properties"]["learner"]["properties"]
-    settings = {name: child.get("default") for name, child in settings.items()}
+    settings = Learner.build({name: child.get("default") for name, child in settings.items()})
     codes, tracks, spec = load(folder)
     rng = np.random.default_rng(3)
     kinds = {n: "count" if n in spec.count_columns else "dense" for n in spec.columns}
@@ -130,7 +131,7 @@ def naive_seconds(folder: Path) -> tuple[float, float]:
     import xgboost as xgb
 
     from genebatch.features.positions import position_features
-    from genebatch.model.ensemble import load_model
+    from genebatch.model.archive import load_model
 
     model, size = load_model(folder / "model.gbm"), 16_384
     codes, tracks, spec = load(folder / "one")

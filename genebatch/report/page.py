@@ -21,7 +21,8 @@ from genebatch.io.files import read_json, write_text
 from genebatch.io.tables import read_tsv
 from genebatch.jobs.run import read_usage
 from genebatch.metrics.binary import COUNTS_ROWS, METRICS, reliability
-from genebatch.model.ensemble import MODEL_JSON, EnsembleModel, load_model
+from genebatch.model.archive import MODEL_JSON, load_model
+from genebatch.model.ensemble import EnsembleModel
 from genebatch.report.figures import scored_rows as plots
 from genebatch.report.figures import systems as system_plots
 from genebatch.report.figures.scored_rows import Reliability, Scored

@@ -12,7 +12,8 @@ from genebatch.evaluation.systems import Compared, predict_rows
 from genebatch.evaluation.test_groups import judge
 from genebatch.evaluation.training_groups import estimate as judge_on_training_groups
 from genebatch.io.files import InputError, read_json, write_parquet, write_tsv
-from genebatch.model.ensemble import load_model, used_at
+from genebatch.model.archive import load_model
+from genebatch.model.ensemble import used_at
 from genebatch.model.held_out import ALONE
 from genebatch.model.seen_groups import refuse_seen_groups
 from genebatch.report.figures.ranks import draw_ranks

@@ -7,14 +7,16 @@ import polars as pl
 from scipy.special import logit
 
 from genebatch.config.schema import resolve
-from genebatch.dataset.columns import Features
+from genebatch.config.settings import Learner
+from genebatch.dataset.feature_set import Features
 from genebatch.dataset.rows import group_codes
 from genebatch.evaluation.test_groups import Rows, compare, compare_systems, resample
 from genebatch.io.files import write_json
 from genebatch.metrics.multiclass import corrections, score_table
+from genebatch.model.archive import load_model
 from genebatch.model.boosting import build_matrix, fit_trees
 from genebatch.model.calibration import identity
-from genebatch.model.ensemble import EQUAL, EnsembleModel, Member, load_model
+from genebatch.model.ensemble import EQUAL, EnsembleModel, Member
 from genebatch.report.batch import diagnose_batch
 from genebatch.training.recipe import calibrate_batch, fold_metrics
 
@@ -97,8 +99,8 @@ class Data:
         path = self.folder / "model.gbm"
         if not path.exists():
             x = np.column_stack([self.codes, self.codes % 2]).astype(np.float32)
-            settings = self.config["learner"]
-            matrix = build_matrix([x], 2, settings["max_bin"], 1)
+            settings = Learner.build(self.config["learner"])
+            matrix = build_matrix([x], 2, settings.max_bin, 1)
             ones = np.ones(300)
             boosters = tuple(
                 fit_trees(matrix, self.codes == column, ones, None, 2, settings)

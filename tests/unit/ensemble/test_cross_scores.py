@@ -7,15 +7,17 @@ import polars as pl
 import pytest
 from scipy.special import logit
 
+from genebatch.config.settings import Learner
 from genebatch.ensemble import combining
 from genebatch.ensemble import cross_scores as cross_batch
 from genebatch.ensemble.cross_scores import cross_batch_scores
 from genebatch.io import tables
 from genebatch.io.files import InputError, read_json, write_json
 from genebatch.model import boosting
+from genebatch.model.archive import load_model
 from genebatch.model.calibration import CALIBRATORS, Calibrator
 from genebatch.model.combiners import to_probabilities
-from genebatch.model.ensemble import EnsembleModel, load_model
+from genebatch.model.ensemble import EnsembleModel
 from genebatch.training.batch import load_batch
 
 CLASSES = ["neither", "donor", "acceptor"]
@@ -212,7 +214,12 @@ def test_boosters_fitted_to_their_own_groups_change_other_rows_alone(toy, table,
     data = load_batch(toy.paths("b000"), "b000", toy.config["dataset"], settings)
     boosters = tuple(
         boosting.fit_trees(
-            data.matrix, data.codes == column, data.weight, data.starts[name], 60, settings
+            data.matrix,
+            data.codes == column,
+            data.weight,
+            data.starts[name],
+            60,
+            Learner.build(settings),
         )
         for column, name in enumerate(CLASSES)
     )
