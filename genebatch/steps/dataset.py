@@ -132,7 +132,8 @@ def plan_batches(
     planned
         Parquet, the role of every group.
     dataset
-        JSON, what later rules say of the data set: rows, groups, digest, and so on.
+        JSON, what later rules tell of the data set: digest, number and bytes of its files, rows,
+        groups, and so on.
     memory
         JSON, what the rules about all batches need, in MB by rule, and their `minutes`.
     coverage, times_held
@@ -156,7 +157,9 @@ def plan_batches(
     parts = row_parts(plan, chosen["digest"], planning.labels)
     write_row_files(shards, parts, Features.from_json(chosen), planning.labels, Path(rows))
     write_parquet(planned, plan.groups)
-    write_json(dataset, {key: value for key, value in facts.items() if key != "shards"})
+    told = {key: value for key, value in facts.items() if key != "shards"}
+    told |= {"files": len(shards), "bytes": sum(shard.bytes for shard in shards)}
+    write_json(dataset, told)
     write_tsv(coverage, tell_coverage(plan.groups, planning.labels.classes))
     write_tsv(times_held, count_times_held(plan.groups))
     write_json(memory, whole_needs(plan, chosen, planning))

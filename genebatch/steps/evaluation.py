@@ -31,8 +31,6 @@ def estimate(
     table: str,
     single_held_out: str | None = None,
     distilled_held_out: str | None = None,
-    single: str | None = None,
-    distilled: str | None = None,
 ) -> None:
     """Judge every model on all training groups, by scores that never saw the group.
 
@@ -45,8 +43,7 @@ def estimate(
     table
         TSV; see `evaluation.training_groups.estimate`.
     single_held_out, distilled_held_out
-        Held-out scores of the models that are no ensemble, where they were trained; their model
-        files `single` and `distilled` are not read.
+        Held-out scores of the models that are no ensemble, where they were trained.
     """
     scores = dict.fromkeys(read_json(combiners)["combiners"], combined)
     alone = dict(zip(ALONE, (single_held_out, distilled_held_out), strict=True))
