@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from genebatch.io.files import InputError
+from genebatch.io.tables import read_tsv
 
 
 def deal(
@@ -71,6 +73,11 @@ def measures(genes: pl.DataFrame) -> np.ndarray:
     """What dealing balances: rows, rows of each class and the number of groups."""
     counts = genes.select(pl.col("rows"), pl.col("^n_.*$")).to_numpy()
     return np.column_stack([counts, np.ones(genes.height)]).astype(float)
+
+
+def read_groups_list(path: str | Path) -> list[str]:
+    """Read the groups of a TSV with the column `group`."""
+    return read_tsv(path)["group"].to_list()
 
 
 def hold_out(genes: pl.DataFrame, test: Mapping[str, Any]) -> pl.Series:

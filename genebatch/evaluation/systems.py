@@ -98,18 +98,6 @@ def load_systems(inputs: Mapping[str, Any], threads: int) -> Systems:
     return Systems(final, ensemble, known["combiners"], rivals)
 
 
-def refuse_seen_groups(models: Mapping[str, EnsembleModel], test_groups: list[str]) -> None:
-    """Raise if any of the models, given by what messages call them, was trained on the groups."""
-    for name, model in models.items():
-        for member in model.members:
-            seen = sorted(set(member.groups) & set(test_groups))
-            if seen:
-                raise InputError(
-                    f"{name}: member {member.name} was trained on {len(seen)} of the test groups "
-                    f"(for example '{seen[0]}'), so an evaluation on them would flatter the model"
-                )
-
-
 def predict_groups(
     systems: Systems, profile: Mapping[str, Any], genes: pl.DataFrame, dataset: Mapping[str, Any]
 ) -> Judged:

@@ -20,7 +20,6 @@ from genebatch.evaluation.systems import (
     MEMBER,
     load_systems,
     predict_groups,
-    refuse_seen_groups,
 )
 from genebatch.io.files import read_json, write_parquet, write_tsv
 from genebatch.metrics.binary import binary_losses
@@ -31,6 +30,7 @@ from genebatch.metrics.bootstrap import (
     positive_groups,
 )
 from genebatch.metrics.multiclass import corrections, score_table
+from genebatch.model.seen_groups import refuse_seen_groups
 from genebatch.plan.planning import read_groups_list
 
 log = logging.getLogger(__name__)

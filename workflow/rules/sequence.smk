@@ -31,10 +31,13 @@ if SEQUENCE["scorer"] is not None:
 
 rule build_dataset:
     input:
-        unpack(sequence_files),
+        score_files,
+        unpack(given_groups),
+        fasta=SEQUENCE["fasta"],
+        genes=SEQUENCE["genes"],
     output:
         shards=BUILT_SHARDS,
-        genes="results/table/genes.tsv",
+        table="results/table/genes.tsv",
         usage="results/usage/build_dataset/all.json",
     log:
         "logs/build_dataset.log",
@@ -46,27 +49,33 @@ rule build_dataset:
         needs_mb=whole_memory("build_dataset", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
-        sequence=sequence_config,
+        transcripts=SEQUENCE["transcripts"],
+        scores=SCORES,
+        unscored=UNSCORED,
         n_shards=SEQUENCE["n_shards"],
+        features=config["features"],
+        sampling=config["sampling"],
     script:
         "../scripts/build_dataset.py"
 
 
 rule call_genes:
     input:
-        unpack(sequence_files),
+        score_files,
         unpack(wanted_genes),
+        fasta=SEQUENCE["fasta"],
+        genes=SEQUENCE["genes"],
         model="results/model/model_multiclass_all_genes.gbm",
     output:
-        positions="results/calls/{calls}/positions.parquet",
-        bed=report(
+        report(
             "results/calls/{calls}/calls.bed",
             caption="../report/calls.rst",
             category="Calls",
             labels={"calls": "{calls}", "file": "calls above the threshold"},
         ),
-        coverage="results/calls/{calls}/coverage.tsv",
-        bigwig=[f"results/calls/{{calls}}/{name}" for name in BIGWIG_NAMES],
+        "results/calls/{calls}/coverage.tsv",
+        [f"results/calls/{{calls}}/{name}" for name in BIGWIG_NAMES],
+        positions="results/calls/{calls}/positions.parquet",
         usage="results/usage/call_genes/{calls}.json",
     log:
         "logs/call_genes/{calls}.log",
@@ -78,7 +87,8 @@ rule call_genes:
         needs_mb=whole_memory("call_genes", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
-        sequence=sequence_config,
+        scores=SCORES,
+        unscored=UNSCORED,
         call=call_config,
     script:
         "../scripts/call_genes.py"
