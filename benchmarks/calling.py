@@ -31,8 +31,8 @@ def main() -> None:
         make_genome(folder / "many", [SMALL] * (LENGTH // SMALL))
         make_model(folder / "one", folder / "model.gbm")
         naive, features = naive_seconds(folder)
-        text = f"{MEMBERS} members, {len(CLASSES)} classes, {TREES} trees of depth 4 each; one "
-        text += "thread, process time; made by `python benchmarks/calling.py`.\n\n"
+        text = f"Made by `python benchmarks/calling.py`: {MEMBERS} members, {len(CLASSES)} "
+        text += f"classes, {TREES} trees of depth 4 each, one thread, process time.\n\n"
         text += speeds(folder, naive, features) + shares(folder) + memory(folder)
     Path(__file__).with_suffix(".md").write_text("# Calling\n\n" + text)
 
@@ -86,14 +86,15 @@ def load(folder: Path):
 def make_model(folder: Path, path: Path) -> None:
     """Train members on drawn positions whose label depends on scores and on words."""
     from genebatch.config.schema import load_schema
-    from genebatch.dataset.columns import Features
+    from genebatch.config.settings import Learner
+    from genebatch.dataset.feature_set import Features
     from genebatch.features.positions import position_features
     from genebatch.model import boosting as learner
     from genebatch.model.calibration import identity
     from genebatch.model.ensemble import EnsembleModel, Member
 
     settings = load_schema()["properties"]["learner"]["properties"]
-    settings = {name: child.get("default") for name, child in settings.items()}
+    settings = Learner.build({name: child.get("default") for name, child in settings.items()})
     codes, tracks, spec = load(folder)
     rng = np.random.default_rng(3)
     kinds = {n: "count" if n in spec.count_columns else "dense" for n in spec.columns}
@@ -130,7 +131,7 @@ def naive_seconds(folder: Path) -> tuple[float, float]:
     import xgboost as xgb
 
     from genebatch.features.positions import position_features
-    from genebatch.model.ensemble import load_model
+    from genebatch.model.archive import load_model
 
     model, size = load_model(folder / "model.gbm"), 16_384
     codes, tracks, spec = load(folder / "one")
@@ -235,12 +236,12 @@ def shares(folder: Path) -> str:
 def measured(folder: Path, model: Path, mode: str, result: Path) -> None:
     """Run one set in this process and write its peak in MB."""
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
-    from genebatch.jobs import memory as resources
+    from genebatch.jobs.run import peak_mb
 
     coverage = run(folder, model, mode, bigwig=True)
     size = (coverage.folder / "positions.parquet").stat().st_size / coverage.positions
     share = coverage.rescored / coverage.positions
-    result.write_text(f"{share:.1%} | {resources.peak_mb():.0f} | {size:.1f}")
+    result.write_text(f"{share:.1%} | {peak_mb():.0f} | {size:.1f}")
 
 
 def memory(folder: Path) -> str:

@@ -62,15 +62,18 @@ CHECKED = [
     Point(266_000, 63, 1_104, 0.10, threads=2),
     Point(300_000, 300, 300, 0.15),
 ]
-RULES = ("cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch")
-RULES += ("diagnose_batch",)
 KEPT = Path(__file__).with_suffix(".json")
+TREES = 8  # of a booster
 
 HEAD = """# Memory: estimate and measurement
 
-Every rule of a batch in a process of its own, on made tables (`python benchmarks/memory.py`). The
-promise is measured <= estimate <= 2 x measured, of resident memory. The bound that a job sets
-itself counts what is reserved, the column `reserved`, which must not pass the estimate either.
+Made by `python benchmarks/memory.py`. Every rule of a batch runs in a process of its own, on made
+tables. The promise, for resident memory:
+
+    measured <= estimate <= 2 x measured
+
+The limit that a job keeps to counts reserved memory (column `reserved`). It must not exceed the
+estimate either.
 
 {summary}
 """
@@ -93,14 +96,16 @@ def main() -> None:
 
 def measured(point: Point) -> dict[str, Any]:
     """Shape of the batch of a point, and by rule what it held and reserved, in MB."""
+    from genebatch.jobs.needs import rules_of
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_table(folder / "data", *point[:4])
-        learner = {"n_estimators": 8, "early_stopping_rounds": 8, "threads": point.threads}
+        learner = {"n_estimators": TREES, "early_stopping_rounds": 8, "threads": point.threads}
         settings = config(folder / "data", learner | {"max_depth": point.max_depth})
         measure(prepare, folder, settings)
         peaks = {}
-        for rule in RULES:
+        for rule in rules_of("batch"):
             measure(run_rule, rule, folder, settings, str(folder / "peak"))
             peaks[rule] = json.loads((folder / "peak").read_text())
             print(point, rule, peaks[rule], flush=True)
@@ -112,7 +117,7 @@ def measured(point: Point) -> dict[str, Any]:
 
 
 def write(found: dict[str, Any]) -> None:
-    from genebatch.jobs.memory import estimate_mb
+    from genebatch.jobs.needs import estimate_mb, rules_of
     from genebatch.plan.planning import batch_shape
 
     text, broken, total = "", 0, 0
@@ -123,9 +128,11 @@ def write(found: dict[str, Any]) -> None:
                 continue
             one = found[str(tuple(point))]
             features = one["features"] | {"names": range(one["features"]["names"])}
-            shape = batch_shape(features, one["settings"])._replace(rows=one["rows"])
+            learner = {"n_estimators": TREES} | one["settings"]["learner"]
+            settings = one["settings"] | {"learner": learner}
+            shape = batch_shape(features, settings)._replace(rows=one["rows"])
             stored = "sparse" if shape.n_counts else "dense"
-            for rule in RULES:
+            for rule in rules_of("batch"):
                 peak = one["peaks"][rule]
                 estimate = estimate_mb(rule, shape, point.threads)
                 kept = max(peak.values()) <= estimate <= 2 * peak["resident"]
@@ -140,11 +147,12 @@ def write(found: dict[str, Any]) -> None:
 
 def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     """Run one rule in this process and write what it held and reserved at most, in MB."""
-    threads = str(settings["learner"]["threads"] if rule in RULES[:2] else 1)
+    boosted = rule in ("cross_validate_batch", "train_batch")
+    threads = str(settings["learner"]["threads"] if boosted else 1)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[name] = threads
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
-    from genebatch.jobs import memory as resources
+    from genebatch.jobs.run import peak_mb
     from genebatch.report import batch as diagnosis
     from genebatch.training import explain
     from genebatch.training import recipe as training
@@ -169,7 +177,7 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
             outputs |= {"summary": str(folder / "summary.json")}
             outputs["calibration"] = str(folder / "reliability.png")
             diagnosis.diagnose_batch(out, "b000", dataset, outputs)
-    peaks = {"resident": round(resources.peak_mb(), 1), "reserved": round(max(most), 1)}
+    peaks = {"resident": round(peak_mb(), 1), "reserved": round(max(most), 1)}
     Path(result).write_text(json.dumps(peaks))
 
 

@@ -26,8 +26,6 @@ POINTS = [
     (400_000, 40, 100, 0.10, 8),
     (800_000, 20, 0, 0.0, 14),
 ]
-RULES = ("cross_batch_scores", "combine_batches", "train_single", "distil", "consolidate")
-RULES += ("estimate", "evaluate", "rank_groups", "predict", "write_report")
 
 # Rows, dense features, count features, density of the counts, rows of a row group, rows that are
 # screened, threads of the analysis.
@@ -40,8 +38,6 @@ DATA_POINTS = [
     (400_000, 100, 300, 0.10, 4_096, 20_000, 2),
     (2_000_000, 20, 0, 0.0, 25_000, 200_000, 2),
 ]
-DATA_RULES = ("analyze_dataset", "choose_test_groups", "screen_features", "describe_groups")
-DATA_RULES += ("plan_batches",)
 
 
 def run_data_rule(
@@ -49,7 +45,7 @@ def run_data_rule(
 ) -> None:
     """Run a rule about the data set in a process bound as its job is, and write its peak in MB."""
     resource.setrlimit(resource.RLIMIT_DATA, (estimate << 20, estimate << 20))
-    from genebatch.jobs import memory as resources
+    from genebatch.jobs.run import peak_mb
 
     out = batch_paths(folder)
     first = (out["profile"], out["genes"], out["test_groups"])
@@ -77,7 +73,7 @@ def run_data_rule(
             outputs |= {"memory": folder / "memory.json"}
             outputs |= {name: folder / f"{name}.tsv" for name in ("coverage", "times_held")}
             planning.plan_batches(*first, out["features"], settings, 1_000_000, outputs)
-    Path(result).write_text(str(resources.peak_mb()))
+    Path(result).write_text(str(peak_mb()))
 
 
 def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
@@ -88,7 +84,7 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     from genebatch.ensemble import final as consolidation
     from genebatch.evaluation import test_groups as evaluation
     from genebatch.evaluation import training_groups as estimate
-    from genebatch.jobs import memory as resources
+    from genebatch.jobs.run import peak_mb
     from genebatch.training import single
 
     inputs, learner = paths(folder), settings["learner"]
@@ -118,7 +114,7 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
         evaluation.evaluate(inputs | given, dataset, settings["evaluation"], 1, outputs)
     else:
         run_last_rule(rule, folder, settings, inputs)
-    Path(result).write_text(str(resources.peak_mb()))
+    Path(result).write_text(str(peak_mb()))
 
 
 def run_last_rule(rule: str, folder: Path, settings: dict, inputs: dict) -> None:
@@ -197,8 +193,8 @@ def train(folder: Path, settings: dict, batch: str) -> None:
 
 
 def data_lines(points: list[tuple]) -> list[str]:
-    from genebatch.jobs.data_size import data_size
-    from genebatch.jobs.memory import estimate_data_mb
+    from genebatch.jobs.needs import estimate_mb, rules_of
+    from genebatch.jobs.sizes import data_size
 
     lines = []
     for rows, n_dense, n_counts, density, row_group, screened, threads in points:
@@ -210,9 +206,9 @@ def data_lines(points: list[tuple]) -> list[str]:
             settings["screen"]["max_rows"] = screened
             size = data_size(sorted((folder / "data").iterdir()))
             size = size._replace(groups=rows // GROUP_ROWS, screened=screened)
-            for rule in DATA_RULES:
+            for rule in rules_of("data"):
                 own = threads if rule == "analyze_dataset" else 1
-                estimate = estimate_data_mb(rule, size._replace(threads=own))
+                estimate = estimate_mb(rule, size._replace(threads=own))
                 given = (rule, folder, settings, own, estimate, str(folder / "peak"))
                 measure(run_data_rule, *given)
                 line = f"| {rule} | {rows:,} | {n_dense} | {n_counts:,} | {row_group:,} "
@@ -232,6 +228,7 @@ def batch_lines(points: list[tuple]) -> list[str]:
     import polars as pl
 
     from genebatch.io.files import write_json
+    from genebatch.jobs.needs import rules_of
 
     lines = []
     for rows, n_dense, n_counts, density, n_batches in points:
@@ -248,7 +245,7 @@ def batch_lines(points: list[tuple]) -> list[str]:
             for batch in pl.read_csv(folder / "manifest.tsv", separator="\t")["batch"]:
                 measure(train, folder, settings, batch)
             estimates = json.loads((folder / "memory.json").read_text())
-            for rule in RULES:
+            for rule in rules_of("whole"):
                 measure(run_rule, rule, folder, settings, str(folder / "peak"))
                 line = f"| {rule} | {rows:,} | {n_dense} | {n_counts:,} | {density:.0%} "
                 line += f"| {n_batches} "
@@ -268,10 +265,10 @@ def main() -> None:
     data += ["|" + "---|" * 11, *data_lines(DATA_POINTS[:limit])]
     batches = ["| rule | rows | dense | counts | density | batches " + last]
     batches += ["|" + "---|" * 10, *batch_lines(POINTS[:limit])]
-    text = "# Memory of the rules about the data set and about all batches\n\nPeak resident memory "
-    text += "of each rule in a process of its own; made by `python benchmarks/memory_whole.py`.\n\n"
-    text += "## About the data set\n\nEach rule ran inside its estimate as the bound of its data "
-    text += "segment, which counts what is reserved.\n\n" + "\n".join(data) + "\n\n"
+    text = "# Memory of the rules about the data set and about all batches\n\nMade by `python "
+    text += "benchmarks/memory_whole.py`. Peak resident memory of each rule in a process of its "
+    text += "own.\n\n## About the data set\n\nThe data segment of each rule was limited to its "
+    text += "estimate. That limit counts reserved memory.\n\n" + "\n".join(data) + "\n\n"
     text += "## About all batches\n\nOne thread.\n\n" + "\n".join(batches) + "\n"
     Path(__file__).with_suffix(".md").write_text(text)
 

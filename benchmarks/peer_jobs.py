@@ -261,7 +261,7 @@ def blocks(job: Job) -> list:
     """Feature blocks as the package stores them."""
     import polars as pl
 
-    from genebatch.dataset.columns import Features
+    from genebatch.dataset.feature_set import Features
 
     features = Features(tuple(job.features), job.n_dense)
     shards = sorted(Path(job.folder).glob("*.parquet"))
@@ -366,7 +366,7 @@ def _measure(answer: Any, function: Callable, arguments: tuple) -> None:
     phases = Phases()
     found = function(*arguments, phases)
     phases.charge()
-    from genebatch.jobs.memory import peak_mb
+    from genebatch.jobs.run import peak_mb
 
     cost = {"seconds": dict(phases.seconds), "cpu": sum(phases.seconds.values())}
     answer.send(cost | {"peak": peak_mb(), "found": found})

@@ -1,9 +1,12 @@
-"""How long a job may take, which a cluster's scheduler asks before it starts it."""
+"""Estimates how long each rule may take, which the scheduler of a cluster asks before it starts it.
+
+Every function that is named as a rule gives CPU seconds; `genebatch.jobs.needs` lists them by rule.
+"""
 
 import math
-from collections.abc import Callable
 
-from genebatch.jobs.memory import JUDGED, MOST_SCORES, Shape, Whole
+from genebatch.jobs.memory import CANDIDATES, MOST_SCORES
+from genebatch.jobs.sizes import Shape, Whole
 
 # CPU seconds of a tree of depth 4 for each row and stored cell of it; benchmarks/scale.md and
 # peers.md have 1.1 to 1.7 ns. Two levels more double it (depths 4, 6 and 8 measured).
@@ -15,115 +18,101 @@ SHAP_SECONDS = 1e-5  # of a row in a tree, explaining
 LEARN_SECONDS = 2e-5  # of a score that combiners, calibrators or thresholds are learned from
 READ_SECONDS = 1e-6  # of a score that is read and written
 DRAW_SECONDS = 1e-4  # of a row and class whose groups are drawn again, or that is drawn in a figure
-# Slower processors, busy disks, and what the formulas leave out. A job that ends early gives its
-# node back; one that is cut off has worked for nothing.
+# Covers slower processors, busy disks, and what the formulas leave out. A job that ends early
+# gives its node back; a job that is cut off has worked for nothing.
 SLACK = 2
 LEAST_MINUTES = 30
 
 
-def _boost(shape: Shape, boosters: int, n_estimators: int) -> float:
+def rounded_minutes(seconds: float) -> int:
+    """Seconds as the minutes that a job declares: with slack, rounded up."""
+    return max(math.ceil(SLACK * seconds / 60), LEAST_MINUTES)
+
+
+# ---- rules of a batch
+
+
+def _boost(shape: Shape, boosters: int) -> float:
     deep = 2 ** ((shape.max_depth - 4) / 2)
     tree = shape.rows * shape.stored * CELL_SECONDS * deep + ROUND_SECONDS
-    return shape.rows * shape.stored * BUILD_SECONDS + boosters * n_estimators * tree
+    return shape.rows * shape.stored * BUILD_SECONDS + boosters * shape.n_estimators * tree
 
 
-def _cross_validate(shape: Shape, n_estimators: int) -> float:
-    return _boost(shape, shape.n_splits * shape.n_classes, n_estimators)
+def cross_validate_batch(shape: Shape) -> float:
+    """A booster for each fold and class."""
+    return _boost(shape, shape.n_splits * shape.n_classes)
 
 
-def _train(shape: Shape, n_estimators: int) -> float:
-    return _boost(shape, shape.n_classes, n_estimators)
+def train_batch(shape: Shape) -> float:
+    """A booster for each class."""
+    return _boost(shape, shape.n_classes)
 
 
-def _calibrate(shape: Shape, n_estimators: int) -> float:
+def calibrate_batch(shape: Shape) -> float:
+    """Calibrators of each class, learned from the scores of all rows."""
     return shape.rows * shape.n_classes * LEARN_SECONDS
 
 
-def _explain(shape: Shape, n_estimators: int) -> float:
-    return shape.explain_rows * shape.n_classes * n_estimators * SHAP_SECONDS
+def explain_batch(shape: Shape) -> float:
+    """SHAP values of the sampled rows in every tree."""
+    return shape.explain_rows * shape.n_classes * shape.n_estimators * SHAP_SECONDS
 
 
-def _diagnose(shape: Shape, n_estimators: int) -> float:
+def diagnose_batch(shape: Shape) -> float:
+    """Figures of all rows and classes."""
     return shape.rows * shape.n_classes * DRAW_SECONDS
 
 
-BATCH_SECONDS: dict[str, Callable[[Shape, int], float]] = {
-    "cross_validate_batch": _cross_validate,
-    "train_batch": _train,
-    "calibrate_batch": _calibrate,
-    "explain_batch": _explain,
-    "diagnose_batch": _diagnose,
-}
+# ---- rules about all batches
 
 
 def _scored(whole: Whole, rows: int) -> float:
-    trees = whole.n_members * whole.shape.n_classes * whole.n_estimators
+    trees = whole.n_members * whole.shape.n_classes * whole.shape.n_estimators
     return rows * (trees * VISIT_SECONDS + whole.shape.stored * BUILD_SECONDS)
 
 
-def _single(whole: Whole) -> float:
-    boosters = (whole.shape.n_splits + 1) * whole.shape.n_classes
-    return _boost(whole.shape, boosters, whole.n_estimators)
+def train_single(whole: Whole) -> float:
+    """A booster of all rows for each class, with and without each fold."""
+    return _boost(whole.shape, (whole.shape.n_splits + 1) * whole.shape.n_classes)
 
 
-def _distil(whole: Whole) -> float:
-    """A student of each mix that is tried, and the teachers' scores."""
-    return 3 * _single(whole) + _cross_batch(whole)
+def distil(whole: Whole) -> float:
+    """A student for each mix that is tried, and the teachers' scores."""
+    return 3 * train_single(whole) + score_all_rows(whole)
 
 
-def _cross_batch(whole: Whole) -> float:
+def score_all_rows(whole: Whole) -> float:
+    """All rows in all trees of all members."""
     return _scored(whole, whole.shape.rows)
 
 
-def _combine(whole: Whole) -> float:
+def combine_batches(whole: Whole) -> float:
+    """Combiners, learned from at most `MOST_SCORES` scores; all scores are read and written."""
     scores = whole.shape.rows * whole.n_members * whole.shape.n_classes
     return min(scores, MOST_SCORES) * LEARN_SECONDS + scores * READ_SECONDS
 
 
-def _rank(whole: Whole) -> float:
+def rank_groups(whole: Whole) -> float:
+    """All scores are read once."""
     return whole.shape.rows * whole.n_members * whole.shape.n_classes * READ_SECONDS
 
 
-def _consolidate(whole: Whole) -> float:
+def consolidate(whole: Whole) -> float:
+    """Thresholds, learned from the scores of all rows."""
     return whole.shape.rows * whole.shape.n_classes * LEARN_SECONDS
 
 
-def _estimate(whole: Whole) -> float:
+def estimate(whole: Whole) -> float:
+    """Intervals over the groups of all training rows."""
     return whole.shape.rows * whole.shape.n_classes * DRAW_SECONDS
 
 
-def _evaluate(whole: Whole) -> float:
-    drawn = whole.test_rows * whole.shape.n_classes * JUDGED * DRAW_SECONDS
+def evaluate(whole: Whole) -> float:
+    """Scores of the test rows, and intervals of every candidate."""
+    drawn = whole.test_rows * whole.shape.n_classes * CANDIDATES * DRAW_SECONDS
     return 2 * _scored(whole, whole.test_rows) + drawn
 
 
-def _report(whole: Whole) -> float:
+def write_report(whole: Whole) -> float:
+    """Figures of the test rows."""
     return whole.test_rows * whole.shape.n_classes * DRAW_SECONDS
-
-
-WHOLE_SECONDS: dict[str, Callable[[Whole], float]] = {
-    "cross_batch_scores": _cross_batch,
-    "combine_batches": _combine,
-    "train_single": _single,
-    "distil": _distil,
-    "consolidate": _consolidate,
-    "estimate": _estimate,
-    "evaluate": _evaluate,
-    "rank_groups": _rank,
-    "predict": _cross_batch,
-    "write_report": _report,
-}
-
-
-def batch_minutes(rule: str, shape: Shape, n_estimators: int) -> int:
-    """Minutes that a rule of a batch may take, whatever the round at which boosting stops."""
-    return _minutes(BATCH_SECONDS[rule](shape, n_estimators))
-
-
-def whole_minutes(rule: str, whole: Whole) -> int:
-    """Minutes that a rule about all batches may take."""
-    return _minutes(WHOLE_SECONDS[rule](whole))
-
-
-def _minutes(seconds: float) -> int:
-    return max(math.ceil(SLACK * seconds / 60), LEAST_MINUTES)

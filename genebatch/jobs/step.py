@@ -6,11 +6,12 @@ from typing import Any
 
 
 def call_step(step: Callable[..., None], snakemake: Any) -> None:
-    """Call a step with the inputs, outputs, parameters and threads of a rule, by their names.
+    """Call a step with the inputs, outputs, params and threads of a rule, by their names.
 
-    A parameter of the step that is annotated with a section of the configuration is built from the
-    dictionary that the rule gives. What the step has no parameter for is not passed: such
-    parameters of a rule only tell Snakemake when to run it again.
+    A parameter that is annotated with a section of the configuration is built from the dictionary
+    that the rule gives. A parameter that no file or param of the rule names may be a wildcard or a
+    resource. What the step has no parameter for is not passed: it only tells Snakemake when to run
+    the rule again.
 
     Parameters
     ----------
@@ -24,17 +25,18 @@ def call_step(step: Callable[..., None], snakemake: Any) -> None:
     TypeError
         If the rule names nothing for a parameter without a default, or the section lacks a key.
     """
-    known = {"threads": snakemake.threads}
-    for part in (snakemake.params, snakemake.input, snakemake.output):
-        known |= dict(part.items())
-    given = {}
+    values: dict[str, Any] = {}
+    for part in ("wildcards", "resources", "params", "input", "output"):
+        values |= dict(getattr(snakemake, part).items())
+    values["threads"] = snakemake.threads
+    arguments = {}
     for name, parameter in signature(step).parameters.items():
-        if name in known:
+        if name in values:
             build = getattr(parameter.annotation, "build", None)
-            given[name] = build(known[name]) if build else _plain(known[name])
-    step(**given)
+            arguments[name] = build(values[name]) if build else _plain(values[name])
+    step(**arguments)
 
 
 def _plain(value: Any) -> Any:
-    """Several files as a list of paths, and not as Snakemake's own kind of list."""
+    """Turn several files into a list of paths; Snakemake has a kind of list of its own."""
     return [str(path) for path in value] if type(value).__name__ == "Namedlist" else value

@@ -188,7 +188,7 @@ def call_genes(
     scores: ScoreSource,
     unscored: str,
     call: Calls,
-    positions: str,
+    files: Sequence[str],
     threads: int,
 ) -> None:
     """Call every position of the genes of a list, of the test groups, or of all genes.
@@ -203,8 +203,8 @@ def call_genes(
         Genes of the training table, and the test groups; their genes are called.
     call
         How genes are called; `sets` is not used.
-    positions
-        Parquet file of positions. The other files of the call are written beside it.
+    files
+        The files to write, which lie in one folder under the names that `call` gives them.
 
     Raises
     ------
@@ -213,6 +213,7 @@ def call_genes(
     """
     from genebatch.calls import calling
 
+    (folder,) = {Path(file).parent for file in files}
     chosen = calling.read_ids(wanted) if wanted else None
     if table and test_groups:
         held_out = read_groups_list(test_groups)
@@ -222,7 +223,7 @@ def call_genes(
         fasta,
         genes,
         scores,
-        Path(positions).parent,
+        folder,
         wanted=chosen,
         mode=call.mode,
         band=call.band,
@@ -298,8 +299,9 @@ def evaluate_tracks(
     from genebatch.calls.evaluation.compare import compare, count_tracks, group_places
     from genebatch.calls.evaluation.ranking import rank
     from genebatch.calls.thresholds import base_call_thresholds, call_thresholds
-    from genebatch.model.ensemble import load_model
+    from genebatch.model.archive import load_model
     from genebatch.model.seen_groups import refuse_seen_groups
+    from genebatch.report.figures.style import save_figure
     from genebatch.report.figures.tracks import precision_recall
 
     finished = load_model(model)
@@ -319,7 +321,7 @@ def evaluate_tracks(
     write_tsv(corrections, errors)
     write_tsv(hybrid, tables.hybrid_costs(tracks, places, score_floor))
     write_json(summary, counts)
-    precision_recall(figure, rankings, errors, title)
+    save_figure(figure, precision_recall(rankings, errors, title))
     log.info("%s; %s of them kept for ranking", title, f"{len(tracks.code):,}")
 
 

@@ -25,6 +25,7 @@ FILES = {"comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json", "fig
 BASE = {"donor": {"rows": 0.8, "weighted": 0.35}, "acceptor": {"rows": 0.6, "weighted": None}}
 SETTINGS = {"transcripts": "all", "evaluation": Evaluation(n_replicates=60, seed=3)}
 SIDES = ("base", "model", "difference")
+CALLED = ("positions.parquet", "calls.bed", "coverage.tsv")
 CALL = {"unscored": "error", "threads": 1}
 COMPLETE = Calls(sets={}, mode="meta", band=(0.0, 1.0), target_share=None, bigwig=False)
 
@@ -124,7 +125,7 @@ def genome(trained, tmp_path):
     """Inputs and output of a call of the made genome."""
     names = ("model", "fasta", "genes", "scores")
     files = dict(zip(names, trained.files, strict=True))
-    return files | CALL | {"positions": tmp_path / "calls/positions.parquet"}
+    return files | CALL | {"files": [tmp_path / "calls" / name for name in CALLED]}
 
 
 def genes_in(path):
@@ -133,17 +134,17 @@ def genes_in(path):
 
 def test_all_genes_are_called_where_none_are_named(genome, trained):
     call_genes(**genome, call=COMPLETE)
-    assert genes_in(genome["positions"]) == {gene.id for gene in trained.genes}
-    assert pl.read_parquet(genome["positions"])["rescored"].all()
+    assert genes_in(genome["files"][0]) == {gene.id for gene in trained.genes}
+    assert pl.read_parquet(genome["files"][0])["rescored"].all()
 
 
 def test_genes_of_a_list_are_called_as_the_section_says(genome, tmp_path):
     (tmp_path / "few.txt").write_text("tiny\nlong\n")
     hybrid = replace(COMPLETE, mode="hybrid", band=(0.02, 0.3), bigwig=True)
     call_genes(**genome, wanted=tmp_path / "few.txt", call=hybrid)
-    assert genes_in(genome["positions"]) == {"tiny", "long"}
-    assert 0 < pl.read_parquet(genome["positions"])["rescored"].mean() < 0.5
-    folder = genome["positions"].parent
+    assert genes_in(genome["files"][0]) == {"tiny", "long"}
+    assert 0 < pl.read_parquet(genome["files"][0])["rescored"].mean() < 0.5
+    folder = genome["files"][0].parent
     assert len(list(folder.glob("*.bw"))) == 4
     assert {"calls.bed", "coverage.tsv"} < {path.name for path in folder.iterdir()}
 
@@ -153,7 +154,7 @@ def test_genes_of_the_test_groups_are_called(genome, tmp_path):
     table.write_text("gene_id\tgroup\nlong\tl\ninner\tl\nother\to\ntiny\tt\n")
     groups.write_text("group\nl\n")
     call_genes(**genome, table=table, test_groups=groups, call=COMPLETE)
-    assert genes_in(genome["positions"]) == {"long", "inner"}
+    assert genes_in(genome["files"][0]) == {"long", "inner"}
     groups.write_text("group\nx\n")
     with pytest.raises(InputError, match=r"groups\.tsv: group 'x' has no gene in .*genes\.tsv"):
         call_genes(**genome, table=table, test_groups=groups, call=COMPLETE)
@@ -287,7 +288,8 @@ def test_calls_of_a_genome_are_judged_as_they_were_made(trained, tmp_path):
         "test_groups": tmp_path / "groups.tsv",
     }
     genome = dict(zip(("fasta", "scores"), trained.files[1::2], strict=True))
-    call_genes(**inputs | genome | CALL, call=COMPLETE)
+    table = {name: inputs[name] for name in ("model", "genes", "table", "test_groups")}
+    call_genes(**table, **genome, **CALL, call=COMPLETE, files=[inputs["positions"]])
     outputs = {name.split(".")[0]: tmp_path / "out" / name for name in FILES}
     evaluate_tracks(**inputs, **SETTINGS, **outputs)
     summary = json.loads(outputs["summary"].read_text())

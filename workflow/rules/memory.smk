@@ -8,33 +8,46 @@ from functools import lru_cache
 from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import IncompleteCheckpointException
 
-from genebatch.jobs.data_size import data_size, groups_of
-from genebatch.jobs.memory import (
-    SCHEDULER_MB,
-    WHOLE_DATA_MB,
-    annotation_mb,
-    estimate_data_mb,
-    process_limit_mb,
-)
+from genebatch.jobs.limits import process_limit_mb
+from genebatch.jobs.memory import SCHEDULER_MB
+from genebatch.jobs.needs import NEEDS, estimate_mb
+from genebatch.jobs.sizes import Genome, annotation_mb, data_size, groups_of
 
 
 def memory_limit_mb():
-    """Memory of the run in MB: the lesser of the config's and the run's cap, else what is there."""
+    """Memory of the run in MB: the smaller of the config's and the run's cap.
+
+    Without either, 90 % of what this process may use.
+    """
     cap = workflow.global_resources.get("mem_mb")
     given = [config["resources"]["memory_mb"], None if cap is None else cap.value]
     given = [limit for limit in given if limit is not None]
     return min(given) if given else int(0.9 * process_limit_mb()[0])
 
 
-# Without a cap Snakemake starts every job at once, whatever memory they declare; on a cluster that
-# is for the cluster to say.
+# Without a cap Snakemake starts every job at once, whatever memory they declare. On a cluster the
+# scheduler of the cluster decides.
 if workflow.is_main_process and LOCAL:
     if "mem_mb" not in workflow.global_resources:
         workflow.register_resource("mem_mb", memory_limit_mb())
 
 
+def needs(rule_name, *annotations):
+    """Resources of a rule: `mem_mb`, and `runtime` if the rule declares one.
+
+    A job compares `needs_mb` with the `mem_mb` that it was granted, which Snakemake cuts to the cap
+    of the run. `annotations` are the files of gene models that the rule reads.
+    """
+    kind = NEEDS[rule_name].of
+    memory = MEMORY_OF[kind](rule_name, *annotations)
+    resources = {"mem_mb": memory, "needs_mb": memory}
+    if NEEDS[rule_name].seconds is not None:
+        resources["runtime"] = RUNTIME_OF[kind](rule_name)
+    return resources
+
+
 def batch_memory(rule_name):
-    """Resource function: a batch rule's estimate from the manifest."""
+    """Resource function: the estimate of a rule of a batch, from the manifest."""
 
     def inner(wildcards, threads, attempt):
         row = manifest()[wildcards.batch]
@@ -45,7 +58,7 @@ def batch_memory(rule_name):
 
 
 def batch_runtime(rule_name):
-    """Resource function: minutes that a batch rule may take, from the manifest."""
+    """Resource function: minutes that a rule of a batch may take, from the manifest."""
 
     def inner(wildcards, attempt):
         row = manifest()[wildcards.batch]
@@ -57,15 +70,14 @@ def batch_runtime(rule_name):
 def planned_memory(rule_name):
     """Resource function: the plan's estimate of a rule about all batches.
 
-    Before the plan it is not known: a dry run then prints `<TBD>`. Snakemake asks again before it
-    starts a job.
+    Before there is a plan, a dry run prints `<TBD>`. Snakemake asks again before it starts a job.
     """
 
     def inner(wildcards, threads, attempt):
-        needs = planned_needs()
-        if needs is None:
+        planned = planned_needs()
+        if planned is None:
             return TBDString()
-        return scaled(needs[rule_name] + (threads - 1) * needs["thread"], attempt)
+        return scaled(planned[rule_name] + (threads - 1) * planned["thread"], attempt)
 
     return inner
 
@@ -74,45 +86,45 @@ def planned_runtime(rule_name):
     """Resource function: minutes that a rule about all batches may take, as `planned_memory`."""
 
     def inner(wildcards, attempt):
-        needs = planned_needs()
+        planned = planned_needs()
         return (
             TBDString()
-            if needs is None
-            else longer(needs["minutes"][rule_name], attempt)
+            if planned is None
+            else longer(planned["minutes"][rule_name], attempt)
         )
 
     return inner
 
 
 def planned_needs():
-    """What the plan says of the rules about all batches; None before there is one."""
+    """What the plan says about the rules about all batches; None before there is a plan."""
     try:
         path = str(checkpoints.plan_batches.get().output.memory)
     except IncompleteCheckpointException:
         return None
     refuse_cut(path)
     with open(path) as stream:
-        needs = json.load(stream)
-    check_plan(path, "minutes" in needs)
-    return needs
+        planned = json.load(stream)
+    check_plan(path, "minutes" in planned)
+    return planned
 
 
 @lru_cache(maxsize=4)
 def read_size(files):
-    """Size of the data set; `files` are its shards with what tells that one has changed."""
+    """Size of the data set. `files` are its shards, each with its size and time."""
     return data_size([path for path, *_ in files])
 
 
 def data_memory(rule_name):
     """Resource function: the estimate of a rule about the data set, from the footers of its files.
 
-    While shards are yet to be built or groups to be counted, a dry run prints `<TBD>`; Snakemake
-    asks again before it starts a job.
+    Before there are shards, and before the analysis has counted groups, a dry run prints `<TBD>`.
+    Snakemake asks again before it starts a job.
     """
 
     def inner(wildcards, threads, attempt):
         paths = shards(wildcards)
-        counted = [] if rule_name == "analyze_dataset" else [GENES]
+        counted = [] if rule_name == "analyze_dataset" else [GROUPS]
         if not all(os.path.exists(path) for path in [*paths, *counted]):
             return TBDString()
         found = [(path, os.stat(path)) for path in paths]
@@ -122,43 +134,53 @@ def data_memory(rule_name):
             screened=config["screen"]["max_rows"],
             threads=threads,
         )
-        return scaled(estimate_data_mb(rule_name, data), attempt)
+        return scaled(estimate_mb(rule_name, data), attempt)
 
     return inner
 
 
-def whole_memory(rule_name, *annotations):
-    """Resource function: the estimate of a rule that is not about one batch.
-
-    Gene models that it reads add to it.
-    """
+def genome_memory(rule_name, *annotations):
+    """Resource function: the estimate of a rule about the genome, with the gene models it reads."""
 
     def inner(wildcards, attempt):
-        read = sum(annotation_mb(path) for path in annotations)
-        return scaled(WHOLE_DATA_MB[rule_name] + read, attempt)
+        genome = Genome(sum(annotation_mb(path) for path in annotations))
+        return scaled(estimate_mb(rule_name, genome), attempt)
 
     return inner
 
 
-def scaled(estimate_mb, attempt):
-    """An estimate in MB times mem_factor; on a cluster with Snakemake's own share, and growing.
+MEMORY_OF = {
+    "batch": batch_memory,
+    "whole": planned_memory,
+    "data": data_memory,
+    "genome": genome_memory,
+}
+RUNTIME_OF = {"batch": batch_runtime, "whole": planned_runtime}
 
-    Retries never grow locally: the scheduler goes on counting what the first attempt declared.
+
+def scaled(estimate, attempt):
+    """An estimate in MB times mem_factor.
+
+    On a cluster Snakemake's own memory is added, and a retry asks for more. Locally a retry asks
+    for no more: Snakemake goes on counting what the first attempt declared.
     """
-    needed = estimate_mb * config["resources"]["mem_factor"]
+    needed = estimate * config["resources"]["mem_factor"]
     if LOCAL and not workflow.remote_exec:
         return math.ceil(needed)
     return math.ceil((needed + SCHEDULER_MB) * 1.5 ** (attempt - 1))
 
 
 def longer(minutes, attempt):
-    """Minutes times runtime_factor, and growing, as a job may have been cut off for its time."""
+    """Minutes times runtime_factor. A retry asks for more: its job may have run out of time."""
     return math.ceil(
         minutes * config["resources"]["runtime_factor"] * 1.5 ** (attempt - 1)
     )
 
 
 def planning_budget(wildcards):
-    """What an estimate may be at most, in MB; a resource, since another machine's limit must
-    not plan the batches anew."""
+    """The largest estimate that a rule of a batch may have, in MB.
+
+    It is a resource and not a param: on another machine, with another limit, finished batches stay
+    as they were planned.
+    """
     return int(memory_limit_mb() / config["resources"]["mem_factor"])

@@ -1,6 +1,6 @@
 rule predict:
     input:
-        model="results/model/model_multiclass_all_genes.gbm",
+        model="results/model/model.gbm",
         shards=ancient(table_shards),
     output:
         predictions="results/predictions/{table}.parquet",
@@ -11,9 +11,7 @@ rule predict:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=planned_memory("predict"),
-        needs_mb=planned_memory("predict"),
-        runtime=planned_runtime("predict"),
+        **needs("predict"),
     params:
         fingerprint=table_fingerprint,
         table=lookup(dpath="predict/tables/{table}", within=config),

@@ -3,116 +3,66 @@
 import csv
 import os
 
-# What says that a batch's model is there and was made from what is there.
-MEMBER_RESULTS = [
-    f"{BATCH_FILES}/{name}"
-    for name in (
-        "out_of_fold.parquet",
-        "uncalibrated.gbm",
-        "calibration.json",
-        "model.gbm",
-    )
-]
-BATCH_RESULTS = MEMBER_RESULTS + [
-    f"{BATCH_FILES}/{name}"
-    for name in (
-        "folds.tsv",
-        "metrics.tsv",
-        "learning_curves.parquet",
-        "folds.gbm",
-        "shap.parquet",
-        "sample.parquet",
-        "importance.tsv",
-        "families.tsv",
-        "summary.json",
-    )
-]
-BATCH_RESULTS += [f"{BATCH_FILES}/figures/{name}.png" for name in BATCH_FIGURES]
+from genebatch.jobs.needs import NEEDS, rules_of
+
+# Results of these rules are made when another rule or `predict.tables` asks for them.
+ON_REQUEST = ("score_genes", "predict", *ALONE_RULES.values())
+
+
+def rules_of_the_whole():
+    """Rules of this run that are not about one batch."""
+    names = [name for name in NEEDS if NEEDS[name].of != "batch"]
+    return [name for name in [*names, "score_genes"] if rules.has(name)]
+
+
+def results_of(rule_name):
+    """The files that a rule writes, without the record of its memory and time."""
+    output = getattr(rules, rule_name).output
+    return [path for path in output if path != output.get("usage")]
+
+
+def member_results():
+    """The files of a batch that show that its model is there and what it was made from."""
+    model = results_of("train_batch") + results_of("calibrate_batch")
+    return [rules.cross_validate_batch.output.out_of_fold, *model]
+
+
+def batch_results():
+    """All files of a batch."""
+    return [path for name in rules_of("batch") for path in results_of(name)]
 
 
 def results_of_the_whole():
-    """What is not about one batch; listed one by one, so that a deleted file is made again."""
-    names = {
-        "dataset": ["profile.json", "genes.parquet", "test_groups.tsv"],
-        "features": ["features.json", "screen.tsv"],
-        "batches": [
-            "manifest.tsv",
-            "genes.parquet",
-            "coverage.tsv",
-            "times_held.tsv",
-            "memory.json",
-        ],
-        "ensemble": [
-            "cross_batch.parquet",
-            "combined.parquet",
-            "combiners.json",
-            "model.gbm",
-            "estimate.tsv",
-            "ranks.tsv",
-        ],
-        "ensemble/figures": ["ranks.png"],
-        "model": [
-            "model_multiclass_all_genes.gbm",
-            "model_multiclass_all_genes.pkl",
-            "thresholds.tsv",
-            "candidates.tsv",
-        ],
-        "evaluation": [
-            "metrics.tsv",
-            "systems.tsv",
-            "comparison.tsv",
-            "corrections.tsv",
-            "predictions.parquet",
-        ],
-        "evaluation/figures": [f"{name}.png" for name in EVALUATION_FIGURES],
-        "report": ["index.html", "MODEL_CARD.md"],
-    }
-    if SIMILARITY:
-        names["dataset"] += ["group_features.parquet", "similarity.json"]
-    if BUILT:
-        names["table"] = ["genes.tsv"]
-        names["tracks"] = [
-            "comparison.tsv",
-            "corrections.tsv",
-            "hybrid.tsv",
-            "summary.json",
-            "pr.png",
-        ]
-        # Tracks of a finished run would not be made without being asked for: Snakemake compares no
-        # parameters of a job that has outputs it knows nothing of.
-        files = ["positions.parquet", "calls.bed", "coverage.tsv", *BIGWIG_NAMES]
-        names |= {
-            f"calls/{calls}": files for calls in ("test", *config["call"]["sets"])
-        }
-    return [
-        f"results/{folder}/{name}" for folder, files in names.items() for name in files
-    ]
+    """All files that are not about one batch, so that a deleted one is made again.
+
+    With them `call.bigwig` makes its tracks in a finished run: they have to be asked for by name,
+    since Snakemake compares no params of a job whose outputs it does not know. The shards of a
+    built table are left out; they are made again when a job has to read them.
+    """
+    files = []
+    for name in rules_of_the_whole():
+        if name == "build_dataset":
+            files.append(rules.build_dataset.output.table)
+        elif name == "call_genes":
+            sets = ("test", *config["call"]["sets"])
+            files += expand(results_of(name), calls=sets)
+        elif name not in ON_REQUEST:
+            files += results_of(name)
+    return files
 
 
 def usage_records(wildcards):
-    """Memory and time of every job before the report."""
-    batch_rules = ("cross_validate", "train", "calibrate", "explain", "diagnose")
-    whole_rules = ("analyze_dataset", "screen_features", "plan_batches")
-    whole_rules += (
-        "cross_batch_scores",
-        "combine_batches",
-        "rank_groups",
-        "consolidate",
-        "estimate",
-        "evaluate",
-    )
-    whole_rules += tuple(RIVAL_RULES[name] for name in trained_rivals())
-    per_job = expand(
-        "results/usage/{name}_batch/{batch}.json",
-        name=batch_rules,
+    """Records of memory and time of every job before the report."""
+    trained = [ALONE_RULES[name] for name in trained_alone()]
+    left_out = {"predict", *ALONE_RULES.values()}.difference(trained)
+    names = {*rules_of("batch"), *rules_of_the_whole()}.difference(left_out)
+    usage = [getattr(rules, name).output.get("usage") for name in names]
+    records = expand(
+        [path for path in usage if path is not None],
         batch=members(wildcards),
+        calls="test",
     )
-    whole_rules += ("describe_groups",) if SIMILARITY else ()
-    if BUILT:
-        whole_rules += ("build_dataset", "evaluate_tracks")
-        whole_rules += ("score_genes",) if SEQUENCE["scorer"] else ()
-        per_job.append("results/usage/call_genes/test.json")
-    return per_job + expand("results/usage/{name}/all.json", name=whole_rules)
+    return sorted(set(records))
 
 
 def batch_figure(name):
@@ -137,30 +87,37 @@ def evaluation_figure(name):
 
 
 def print_closing_words():
-    """Say where the model is and how it did, if the evaluation is of that model."""
-    comparison = "results/evaluation/comparison.tsv"
-    model = "results/model/model_multiclass_all_genes.gbm"
-    candidates = "results/model/candidates.tsv"
-    predictions = "results/evaluation/predictions.parquet"
-    older = (model, candidates, "results/dataset/test_groups.tsv")
+    """Say where the model is and how good it is, if the evaluation is of that model."""
+    comparison = rules.evaluate.output.comparison
+    predictions = rules.evaluate.output.predictions
+    model = rules.consolidate.output.model
+    candidates = rules.consolidate.output.candidates
+    older = (model, candidates, rules.choose_test_groups.output.test_groups)
     if all(os.path.exists(path) for path in (comparison, predictions, *older)):
         if os.path.getmtime(comparison) >= max(
             os.path.getmtime(path) for path in older
         ):
-            from genebatch.report.closing_words import closing_words
+            from genebatch.steps.results import read_closing_words
 
-            tracks = "results/tracks/comparison.tsv" if BUILT else None
-            print(closing_words(comparison, candidates, model, tracks, predictions))
+            print(
+                read_closing_words(
+                    comparison=comparison,
+                    candidates=candidates,
+                    model=model,
+                    predictions=predictions,
+                    tracks=rules.evaluate_tracks.output.comparison if BUILT else None,
+                )
+            )
 
 
 def print_unfinished_batches():
     """After a failed run, say which batches are not finished, and what the next run does."""
-    path = "results/batches/manifest.tsv"
+    path = rules.plan_batches.output.manifest
     if not os.path.exists(path):
         return
     with open(path, newline="") as stream:
         batches = [row["batch"] for row in csv.DictReader(stream, delimiter="\t")]
-    unfinished = lacking(BATCH_RESULTS, batches)
+    unfinished = lacking(batch_results(), batches)
     coming = (
         "leaves out those without a model, and consolidates the others; to train all of them, set "
         "ensemble.allow_missing to false."

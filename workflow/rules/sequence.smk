@@ -17,10 +17,7 @@ if SEQUENCE["scorer"] is not None:
             f"../../envs/{SCORER_ENVIRONMENT}.yaml"
         threads: config["learner"]["threads"]
         resources:
-            mem_mb=whole_memory(f"score_genes_{SEQUENCE['scorer']}", SEQUENCE["genes"]),
-            needs_mb=whole_memory(
-                f"score_genes_{SEQUENCE['scorer']}", SEQUENCE["genes"]
-            ),
+            **needs(f"score_genes_{SEQUENCE['scorer']}", SEQUENCE["genes"]),
         params:
             algorithm=ALGORITHM,
             scorer=SEQUENCE["scorer"],
@@ -31,10 +28,10 @@ if SEQUENCE["scorer"] is not None:
 
 rule build_dataset:
     input:
-        score_files,
         unpack(given_groups),
         fasta=SEQUENCE["fasta"],
         genes=SEQUENCE["genes"],
+        score_files=score_files,
     output:
         shards=BUILT_SHARDS,
         table="results/table/genes.tsv",
@@ -45,8 +42,7 @@ rule build_dataset:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=whole_memory("build_dataset", SEQUENCE["genes"]),
-        needs_mb=whole_memory("build_dataset", SEQUENCE["genes"]),
+        **needs("build_dataset", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
         transcripts=SEQUENCE["transcripts"],
@@ -61,21 +57,23 @@ rule build_dataset:
 
 rule call_genes:
     input:
-        score_files,
         unpack(wanted_genes),
         fasta=SEQUENCE["fasta"],
         genes=SEQUENCE["genes"],
+        score_files=score_files,
         model="results/model/model_multiclass_all_genes.gbm",
     output:
-        report(
-            "results/calls/{calls}/calls.bed",
-            caption="../report/calls.rst",
-            category="Calls",
-            labels={"calls": "{calls}", "file": "calls above the threshold"},
-        ),
-        "results/calls/{calls}/coverage.tsv",
-        [f"results/calls/{{calls}}/{name}" for name in BIGWIG_NAMES],
-        positions="results/calls/{calls}/positions.parquet",
+        files=[
+            "results/calls/{calls}/positions.parquet",
+            report(
+                "results/calls/{calls}/calls.bed",
+                caption="../report/calls.rst",
+                category="Calls",
+                labels={"calls": "{calls}", "file": "calls above the threshold"},
+            ),
+            "results/calls/{calls}/coverage.tsv",
+            *(f"results/calls/{{calls}}/{name}" for name in BIGWIG_NAMES),
+        ],
         usage="results/usage/call_genes/{calls}.json",
     log:
         "logs/call_genes/{calls}.log",
@@ -83,8 +81,7 @@ rule call_genes:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
-        mem_mb=whole_memory("call_genes", SEQUENCE["genes"]),
-        needs_mb=whole_memory("call_genes", SEQUENCE["genes"]),
+        **needs("call_genes", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
         scores=SCORES,
@@ -124,8 +121,7 @@ rule evaluate_tracks:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=whole_memory("evaluate_tracks", SEQUENCE["genes"]),
-        needs_mb=whole_memory("evaluate_tracks", SEQUENCE["genes"]),
+        **needs("evaluate_tracks", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
         transcripts=SEQUENCE["transcripts"],

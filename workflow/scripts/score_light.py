@@ -1,6 +1,6 @@
 """Rule score_genes, with the light scorer."""
 
-from genebatch.jobs.memory import declared, job
+from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
     from genebatch.jobs.step import call_step

@@ -6,7 +6,7 @@ import pytest
 
 from genebatch.calls.thresholds import base_call_thresholds, call_thresholds
 from genebatch.io.files import InputError
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 from tests.builders.called_genome import THRESHOLDS
 
 

@@ -18,7 +18,7 @@ from genebatch.ensemble.thresholds import (
     threshold_facts,
 )
 from genebatch.io import tables
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 
 CLASSES = ["neither", "donor", "acceptor"]
 

@@ -108,7 +108,7 @@ LONG = """
     from genebatch.features.along_gene import Genome, gene_blocks
     from genebatch.features.positions import Spec
     from genebatch.genome.genes import Gene
-    from genebatch.jobs.memory import peak_mb
+    from genebatch.jobs.run import peak_mb
 
     class Scores:
         def fetch(self, gene, start, end):

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genebatch.jobs.memory import RULES, WHOLE_RULES, Shape, Whole
-from genebatch.jobs.minutes import LEAST_MINUTES, batch_minutes, whole_minutes
+from genebatch.jobs.minutes import LEAST_MINUTES
+from genebatch.jobs.needs import estimate_minutes, rules_of
+from genebatch.jobs.sizes import Shape, Whole
 
 SHAPE = Shape(
     rows=1_000_000,
@@ -19,31 +20,33 @@ SHAPE = Shape(
     max_bin=256,
     max_depth=4,
     explain_rows=2_000,
+    n_estimators=800,
 )
-WHOLE = Whole(SHAPE, largest=250_000, n_members=4, n_estimators=800, test_rows=100_000)
+WHOLE = Whole(SHAPE, largest=250_000, n_members=4, test_rows=100_000)
 
 
 def test_minutes_of_cross_validation_by_hand():
     # 200 million stored cells at 1.7 ns are 0.34 s a tree, and 0.01 s; 5 folds of 3 classes of 800
     # trees, and 20 s to build; twice that for slower processors.
-    assert batch_minutes("cross_validate_batch", SHAPE, 800) == 141
+    assert estimate_minutes("cross_validate_batch", SHAPE) == 141
     # One booster a class instead of five, and half of the time two levels up.
-    assert batch_minutes("train_batch", SHAPE, 800) == LEAST_MINUTES
-    assert batch_minutes("train_batch", SHAPE._replace(max_depth=6), 800) == 56
+    assert estimate_minutes("train_batch", SHAPE) == LEAST_MINUTES
+    assert estimate_minutes("train_batch", SHAPE._replace(max_depth=6)) == 56
 
 
 def test_minutes_of_scores_by_all_members_by_hand():
     # 9,600 trees at 40 ns and 200 cells at 100 ns for each of a million rows: 404 s, twice.
-    assert whole_minutes("cross_batch_scores", WHOLE) == LEAST_MINUTES
-    assert whole_minutes("cross_batch_scores", WHOLE._replace(n_members=14)) == 46
+    assert estimate_minutes("cross_batch_scores", WHOLE) == LEAST_MINUTES
+    assert estimate_minutes("cross_batch_scores", WHOLE._replace(n_members=14)) == 46
 
 
-@given(st.sampled_from(sorted(RULES)), st.integers(0, 10**7), st.integers(0, 10**7))
+@given(st.sampled_from(rules_of("batch")), st.integers(0, 10**7), st.integers(0, 10**7))
 def test_more_rows_never_take_less_time(rule, rows, more):
-    few, many = SHAPE._replace(rows=rows), SHAPE._replace(rows=rows + more)
-    assert LEAST_MINUTES <= batch_minutes(rule, few, 100) <= batch_minutes(rule, many, 100)
+    few = SHAPE._replace(rows=rows, n_estimators=100)
+    many = few._replace(rows=rows + more)
+    assert LEAST_MINUTES <= estimate_minutes(rule, few) <= estimate_minutes(rule, many)
 
 
-@pytest.mark.parametrize("rule", sorted(WHOLE_RULES))
+@pytest.mark.parametrize("rule", rules_of("whole"))
 def test_every_rule_about_all_batches_has_a_time(rule):
-    assert whole_minutes(rule, WHOLE) >= LEAST_MINUTES
+    assert estimate_minutes(rule, WHOLE) >= LEAST_MINUTES

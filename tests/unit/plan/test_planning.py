@@ -4,9 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError, read_json, write_json
-from genebatch.jobs.memory import RULES, WHOLE_RULES, Shape, estimate_mb
+from genebatch.jobs.needs import estimate_mb, rules_of
+from genebatch.jobs.sizes import Shape
 from genebatch.plan.coverage import coverage, times_held
 from genebatch.plan.planning import (
     choose_test_groups,
@@ -248,9 +249,9 @@ def test_the_manifest_counts_groups_rows_and_classes(genes, features, config):
     assert manifest["rows_donor"].to_list() == [3 * n for n in manifest["genes"]]
     assert manifest.columns == [
         *("batch", "key", "genes", "rows", "rows_neither", "rows_donor", "rows_acceptor"),
-        *(f"mem_mb_{rule}" for rule in RULES),
+        *(f"mem_mb_{rule}" for rule in rules_of("batch")),
         "thread_mb",
-        *(f"minutes_{rule}" for rule in RULES),
+        *(f"minutes_{rule}" for rule in rules_of("batch")),
     ]
 
 
@@ -269,9 +270,10 @@ def test_memory_of_a_batch_is_the_estimate_of_its_rows(genes, features, config):
         max_bin=256,
         max_depth=4,
         explain_rows=1000,  # a batch has no more
+        n_estimators=sections["learner"]["n_estimators"],
     )
     assert row["rows"] == 1000
-    for rule in RULES:
+    for rule in rules_of("batch"):
         assert row[f"mem_mb_{rule}"] == estimate_mb(rule, shape)
 
 
@@ -545,8 +547,8 @@ def test_rules_about_all_batches_need_more_for_more_rows_and_batches(features, c
         whole_needs(make_plan(genes, [], features, config(), PLENTY), features, config())
         for genes in (few, many)
     ]
-    assert needs[0].keys() == needs[1].keys() == {*WHOLE_RULES, "thread", "minutes"}
-    assert all(needs[1][rule] > needs[0][rule] > 0 for rule in WHOLE_RULES)
+    assert needs[0].keys() == needs[1].keys() == {*rules_of("whole"), "thread", "minutes"}
+    assert all(needs[1][rule] > needs[0][rule] > 0 for rule in rules_of("whole"))
 
 
 def test_rows_that_batches_share_are_counted_once_where_they_stand_once(genes, features, config):

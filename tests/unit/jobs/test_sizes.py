@@ -1,9 +1,11 @@
-"""What genebatch.data_size promises."""
+"""Sizes of a data set and of gene models."""
+
+import gzip
 
 import polars as pl
 import pyarrow.parquet as pq
 
-from genebatch.jobs.data_size import data_size, groups_of
+from genebatch.jobs.sizes import annotation_mb, data_size, groups_of
 
 
 def test_rows_and_cells_of_all_shards_are_counted(tmp_path):
@@ -34,3 +36,15 @@ def test_the_largest_row_group_and_footer_count(tmp_path):
 def test_groups_are_those_of_the_analysis(table, analyse):
     analysed = analyse(table(n_groups=7))
     assert groups_of(analysed.genes_path) == 7
+
+
+def test_annotation_needs_memory_by_the_size_of_its_text(tmp_path):
+    text = b"chr1\tmade\texon\t1\t9\t.\t+\t.\t" * 40_000
+    (tmp_path / "genes.gtf").write_bytes(text)
+    plain = annotation_mb(tmp_path / "genes.gtf")
+    assert 1.6 <= plain / (len(text) / 2**20) <= 3.5
+    with gzip.open(tmp_path / "genes.gtf.gz", "wb") as stream:
+        stream.write(text)
+    packed = (tmp_path / "genes.gtf.gz").stat().st_size / 2**20
+    assert annotation_mb(tmp_path / "genes.gtf.gz") >= 25 * packed
+    assert annotation_mb(tmp_path / "absent.gtf") == 0

@@ -1,0 +1,235 @@
+"""Runs a job inside its declared memory and threads, and records what it used."""
+
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from genebatch.io.files import InputError, check_whole, write_json
+from genebatch.jobs.limits import MB
+
+log = logging.getLogger("genebatch")
+
+# How often the memory of a job is read, and what the job may take in between; see `job`.
+WATCH_SECONDS = 0.02
+WATCH_MARGIN_MB = 100
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process so far, in MB."""
+    # getrusage also counts the memory of the process that started this one, as of that moment.
+    peak = _status_mb("self", "VmHWM")
+    if peak is not None:
+        return peak
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / MB if sys.platform == "darwin" else peak / 1024
+
+
+def _status_mb(process: int | str, key: str) -> float | None:
+    """Read a size of a process from /proc, in MB; None if the system does not have it."""
+    status = Path(f"/proc/{process}/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) / 1024
+    return None
+
+
+def traffic_mb() -> dict[str, float | None]:
+    """MB that this process has read from and written to files; None if they are not counted."""
+    counts = Path("/proc/self/io")
+    if not counts.exists():
+        return {"read_mb": None, "written_mb": None}
+    lines = dict(line.split(": ") for line in counts.read_text().splitlines())
+    return {
+        "read_mb": round(int(lines["rchar"]) / MB, 1),
+        "written_mb": round(int(lines["wchar"]) / MB, 1),
+    }
+
+
+def declared(snakemake: Any) -> dict[str, Any]:
+    """Read the arguments of `job` from the object that Snakemake gives a script."""
+    return {
+        "log_file": snakemake.log[0],
+        "mem_mb": snakemake.resources.mem_mb,
+        "needs_mb": snakemake.resources.needs_mb,
+        "threads": snakemake.threads,
+        "usage": snakemake.output.get("usage"),
+        "results": [path for path in snakemake.input if path.startswith("results/")],
+    }
+
+
+@contextlib.contextmanager
+def job(
+    *,
+    log_file: str | Path,
+    mem_mb: int,
+    needs_mb: int,
+    threads: int,
+    usage: str | Path | None = None,
+    results: Iterable[str | Path] = (),
+) -> Iterator[None]:
+    """Run the body of a workflow script inside its declared memory and threads.
+
+    Enter it before numpy is imported, because libraries read their thread counts at import.
+    Snakemake does not enforce memory. On Linux the body therefore runs in a child process, and
+    this process ends the child when its data segment exceeds the declared memory. The child ends
+    with the scheduler and does not go on writing. It is also the first victim of the kernel's
+    out-of-memory killer. Under SLURM the scheduler limits and ends jobs.
+
+    Parameters
+    ----------
+    log_file
+        Where messages and errors go.
+    mem_mb
+        What Snakemake granted, in MB.
+    needs_mb
+        What the job needs by its estimate, in MB. Snakemake silently cuts a request to the cap of
+        the run, so it is an error if less was granted.
+    threads
+        Threads of this job.
+    usage
+        Where to write a JSON record of declared memory, measured peak, time, threads and traffic,
+        or None.
+    results
+        Files of earlier jobs. The job refuses them if they are cut off.
+
+    Raises
+    ------
+    SystemExit
+        With status 1 after any error. The error is in the log.
+    """
+    _log_to(log_file)
+    started = time.monotonic()
+    remedy = f"the job may use {mem_mb} MB (estimated need {needs_mb} MB); raise "
+    remedy += "resources.mem_factor or lower batching.max_rows, then run again"
+    _go_on_in_child(mem_mb, remedy)
+    try:
+        _bound(mem_mb, needs_mb, threads)
+        check_whole(results)
+        yield
+    except InputError as error:
+        log.error("%s", error)
+        raise SystemExit(1) from error
+    except Exception as error:
+        if _out_of_memory(error):
+            log.exception("out of memory at %.0f MB: %s", peak_mb(), remedy)
+        else:
+            log.exception("%s", error)
+        raise SystemExit(1) from error
+    seconds = time.monotonic() - started
+    log.info("peak %.0f MB of %d MB declared, %.1f s", peak_mb(), mem_mb, seconds)
+    if usage is not None:
+        record = {"declared_mb": needs_mb, "peak_mb": round(peak_mb(), 1)}
+        record |= {"seconds": round(seconds, 2), "cpu_seconds": round(time.process_time(), 2)}
+        write_json(usage, record | {"threads": threads} | traffic_mb())
+
+
+def _log_to(path: str | Path) -> None:
+    """Send messages to a new log file and to standard error."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    handlers = [logging.FileHandler(path, mode="w"), logging.StreamHandler(sys.stderr)]
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+        handlers=handlers,
+        force=True,
+    )
+
+
+def _go_on_in_child(mem_mb: int, remedy: str) -> None:
+    """Do the work in a child process; watch its memory and its end from this one.
+
+    The limit is enforced from outside because libraries handle refused memory badly: polars
+    aborts, and under a hard limit one in ten jobs hung while libraries started their threads. The
+    child returns from this function. This process exits with the status of the child.
+    """
+    if sys.platform != "linux":
+        return
+    _die_with_parent()
+    child = os.fork()
+    if child == 0:
+        _die_with_parent()
+        return
+    # Ctrl-C reaches both processes. It ends the child, and then this process ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    beyond_mb = _watch(child, mem_mb) if _bounds_itself() else None
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if beyond_mb is not None:
+        log.error("out of memory at %.0f MB: %s", beyond_mb, remedy)
+    elif code in (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS):
+        log.error("ended by %s, as if out of memory: %s", signal.Signals(-code).name, remedy)
+    logging.shutdown()
+    os._exit(code if code >= 0 else 1)
+
+
+def _watch(process: int, mem_mb: int) -> float | None:
+    """Wait for the end of a child, not reaping it; kill it beyond `mem_mb` and give its MB."""
+    while not os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        # VmData counts reserved memory. A process that has just ended has no VmData.
+        reserved_mb = _status_mb(process, "VmData")
+        if reserved_mb is not None and reserved_mb > mem_mb:
+            os.kill(process, signal.SIGKILL)
+            return reserved_mb
+        time.sleep(WATCH_SECONDS)
+    return None
+
+
+def _bounds_itself() -> bool:
+    """Whether this job enforces its own memory limit."""
+    return "SLURM_JOB_ID" not in os.environ and sys.platform == "linux"
+
+
+def _die_with_parent() -> None:
+    """Tell the kernel to end this process when the process that started it ends."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
+    """Set the thread counts of all libraries and the hard memory limit of this process."""
+    if mem_mb < needs_mb:
+        raise InputError(
+            f"this job needs {needs_mb} MB but the run caps memory at {mem_mb} MB; raise "
+            "--resources mem_mb, or lower batching.max_rows or resources.mem_factor"
+        )
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        os.environ[f"{name}_NUM_THREADS"] = str(threads)
+    os.environ["POLARS_MAX_THREADS"] = str(threads)
+    # The limit below counts reserved memory. Arrow's own allocators reserve far more than they
+    # use: 1,490 MB at 490 MB resident, where the system's allocator reserves 540 MB.
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
+    # A waiting OpenMP thread sleeps, so that another batch can use its core.
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    if not _bounds_itself():
+        return
+    # This stops what a job takes between two readings of its memory; large requests raise.
+    hard = (mem_mb + max(WATCH_MARGIN_MB, mem_mb // 10)) * MB
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    # A container may forbid this; the kernel then picks its victim without preferring the job.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("900")
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = f"{type(error).__name__} {error}".lower()
+    return isinstance(error, MemoryError) or "bad_alloc" in text or "out of memory" in text
+
+
+def read_usage(paths: list[str]) -> list[dict[str, object]]:
+    """Read usage records; add the rule and the batch from the path `.../{rule}/{batch}.json`."""
+    records = []
+    for path in sorted(paths):
+        record = json.loads(Path(path).read_text())
+        rule, batch = Path(path).parent.name, Path(path).stem
+        records.append({"rule": rule, "batch": batch} | record)
+    return records

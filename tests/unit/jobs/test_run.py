@@ -1,0 +1,235 @@
+"""A job inside its declared memory and threads, and the record of what it used."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from genebatch.jobs.limits import MB
+from genebatch.jobs.run import peak_mb, read_usage
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="limits are set on Linux only")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run lines inside `job` in a process of their own."""
+
+    def start(body, mem_mb=1000, needs_mb=500, threads=2, environment=()):
+        script = "\n".join(
+            [
+                "import os, resource, sys",
+                "from genebatch.io.files import InputError",
+                "from genebatch.jobs.run import job",
+                f"with job(log_file={str(tmp_path / 'logs/job.log')!r}, mem_mb={mem_mb}, "
+                f"needs_mb={needs_mb}, threads={threads}, usage={str(tmp_path / 'usage.json')!r}):",
+                textwrap.indent(textwrap.dedent(body).strip(), "    "),
+            ]
+        )
+        inherited = {key: value for key, value in os.environ.items() if key != "SLURM_JOB_ID"}
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=inherited | dict(environment),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        usage = tmp_path / "usage.json"
+        return SimpleNamespace(
+            status=done.returncode,
+            stdout=done.stdout,
+            log=(tmp_path / "logs/job.log").read_text(),
+            usage=json.loads(usage.read_text()) if usage.exists() else None,
+        )
+
+    return start
+
+
+def test_a_job_that_ends_well_writes_its_usage(run):
+    done = run("held = b'x' * (100 << 20)")
+    assert done.status == 0
+    assert done.usage["declared_mb"] == 500
+    assert done.usage["threads"] == 2
+    assert 100 < done.usage["peak_mb"] < 400
+    assert 0 <= done.usage["seconds"] < 60
+    assert "MB of 1000 MB declared" in done.log
+
+
+@linux
+def test_usage_counts_what_was_read_and_written(run, tmp_path):
+    target = str(tmp_path / "file")
+    size = 30 * MB
+    done = run(
+        f"with open({target!r}, 'wb') as file: file.write(bytes({size}))\n"
+        f"with open({target!r}, 'rb') as file: file.read()\n"
+        f"with open({target!r}, 'rb') as file: file.read()"
+    )
+    assert 30 <= done.usage["written_mb"] < 31
+    assert 60 <= done.usage["read_mb"] < 100
+    assert done.usage["cpu_seconds"] > 0
+
+
+def test_bad_input_ends_a_job_with_its_message_alone(run):
+    done = run("raise InputError('column x is missing; set dataset.x')")
+    assert done.status == 1
+    assert done.usage is None
+    (line,) = done.log.splitlines()
+    assert line.endswith("ERROR column x is missing; set dataset.x")
+
+
+def test_any_other_error_ends_a_job_with_its_traceback(run):
+    done = run("raise RuntimeError('a row is lost')")
+    assert done.status == 1
+    assert done.usage is None
+    assert "Traceback" in done.log
+    assert "RuntimeError: a row is lost" in done.log
+
+
+@linux
+def test_an_allocation_beyond_the_bound_names_the_keys(run):
+    done = run("bytearray(700 << 20)", mem_mb=600)
+    assert done.status == 1
+    assert done.usage is None
+    assert re.search(
+        r"out of memory at \d+ MB: the job may use 600 MB \(estimated need 500", done.log
+    )
+    assert "raise resources.mem_factor or lower batching.max_rows" in done.log
+
+
+@linux
+def test_an_allocation_within_the_bound_is_allowed(run):
+    assert run("bytearray(300 << 20)", mem_mb=600).status == 0
+
+
+def test_out_of_memory_in_another_language_is_told_the_same_way(run):
+    done = run("raise RuntimeError('std::bad_alloc')")
+    assert done.status == 1
+    assert "raise resources.mem_factor" in done.log
+
+
+@linux
+@pytest.mark.parametrize("name", ["SIGABRT", "SIGKILL"])
+def test_sudden_end_of_a_job_is_told_with_the_keys(run, name):
+    done = run(f"import signal; os.kill(os.getpid(), signal.{name})", mem_mb=600)
+    assert done.status == 1
+    assert done.usage is None
+    assert f"ended by {name}, as if out of memory: the job may use 600 MB (estimated" in done.log
+    assert "raise resources.mem_factor or lower batching.max_rows" in done.log
+
+
+@linux
+def test_abort_of_polars_out_of_memory_is_told_with_the_keys(run):
+    done = run("import polars as pl\npl.repeat(1.0, 200_000_000, eager=True)", mem_mb=600)
+    assert done.status == 1
+    assert "raise resources.mem_factor or lower batching.max_rows" in done.log
+
+
+def test_status_of_a_job_is_that_of_its_body(run):
+    assert run("sys.exit(3)").status == 3
+
+
+@linux
+def test_job_ends_with_the_process_that_started_it(tmp_path):
+    marker = tmp_path / "alive"
+    script = textwrap.dedent(
+        f"""
+        import time
+        from pathlib import Path
+        from genebatch.jobs.run import job
+        with job(log_file={str(tmp_path / "log")!r}, mem_mb=500, needs_mb=500, threads=1):
+            for _ in range(600):
+                Path({str(marker)!r}).write_text(str(time.time()))
+                time.sleep(0.05)
+        """
+    )
+    starter = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {script!r}])"
+    with subprocess.Popen([sys.executable, "-c", starter]) as process:
+        while not marker.exists():
+            time.sleep(0.05)
+        process.kill()
+    time.sleep(1)
+    last = marker.read_text()
+    time.sleep(0.5)
+    assert marker.read_text() == last
+
+
+def test_less_memory_than_needed_is_refused_before_the_work(run):
+    done = run("print('worked')", mem_mb=499, needs_mb=500)
+    assert done.status == 1
+    assert "worked" not in done.stdout
+    assert "needs 500 MB but the run caps memory at 499 MB; raise --resources mem_mb" in done.log
+    assert done.usage is None
+
+
+def test_threads_are_set_for_every_library(run):
+    done = run(
+        """
+        names = ["OMP", "OPENBLAS", "MKL", "NUMBA"]
+        print(*(os.environ[f"{name}_NUM_THREADS"] for name in names))
+        print(os.environ["POLARS_MAX_THREADS"], os.environ["OMP_WAIT_POLICY"])
+        """,
+        threads=3,
+        environment={"OMP_NUM_THREADS": "17"},
+    )
+    assert done.stdout.split() == ["3", "3", "3", "3", "3", "PASSIVE"]
+
+
+def test_nothing_that_reads_thread_counts_is_imported_before_they_are_set(run):
+    done = run("print({'numpy', 'polars', 'pyarrow', 'xgboost'} & set(sys.modules))")
+    assert done.stdout.strip() == "set()"
+
+
+@linux
+def test_a_job_that_waits_beyond_its_memory_is_ended_from_outside(run):
+    done = run("held = bytearray(620 << 20); import time; time.sleep(300)", mem_mb=600)
+    assert done.status == 1
+    assert done.usage is None
+    assert re.search(r"out of memory at 6\d\d MB: the job may use 600 MB", done.log)
+    assert "raise resources.mem_factor or lower batching.max_rows" in done.log
+
+
+@linux
+def test_what_a_job_takes_between_two_looks_is_bounded(run):
+    print_limit = "print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 20)"
+    assert run(print_limit, mem_mb=800).stdout.strip() == "900"
+    assert run(print_limit, mem_mb=4000).stdout.strip() == "4400"
+
+
+@linux
+def test_under_slurm_the_scheduler_keeps_the_bound(run):
+    print_limit = "print(resource.getrlimit(resource.RLIMIT_DATA)[0] == 900 << 20)"
+    done = run(print_limit, mem_mb=800, environment={"SLURM_JOB_ID": "1"})
+    assert done.stdout.strip() == "False"
+
+
+def test_the_peak_is_at_least_what_is_held_now():
+    held = psutil.Process().memory_info().rss / MB
+    assert held * 0.9 <= peak_mb() < psutil.virtual_memory().total / MB
+
+
+@linux
+def test_the_peak_leaves_out_what_the_starting_process_holds():
+    held = b"x" * (300 * MB)
+    line = "from genebatch.jobs.run import peak_mb; print(peak_mb())"
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < len(held) / MB / 2
+
+
+def test_usage_records_know_their_rule_and_batch(tmp_path):
+    paths = [tmp_path / "train_batch/b001.json", tmp_path / "train_batch/b000.json"]
+    paths[0].parent.mkdir()
+    for path in paths:
+        path.write_text('{"peak_mb": 3.5}')
+    records = read_usage([str(path) for path in paths])
+    assert records == [
+        {"rule": "train_batch", "batch": "b000", "peak_mb": 3.5},
+        {"rule": "train_batch", "batch": "b001", "peak_mb": 3.5},
+    ]

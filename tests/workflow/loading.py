@@ -1,0 +1,61 @@
+"""The workflow as Snakemake reads it in this process: its rules, before any job is known."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from snakemake.api import SnakemakeApi
+from snakemake.io import is_flagged
+from snakemake.iocontainers import Wildcards
+from snakemake.rules import Rule
+from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
+from snakemake.workflow import Workflow
+
+from tests.builders import REPOSITORY
+from tests.workflow.running import SMALL
+
+GENOME = {"fasta": "genome.fa", "genes": "genes.gtf", "transcripts": "longest"}
+TRACKS = {s: {site: f"{site}.{s}.bw" for site in ("donor", "acceptor")} for s in ("plus", "minus")}
+SIMILAR = SMALL["batching"] | {"strategy": "similarity"}
+CALLED = {"bigwig": True, "sets": {"all": "all", "some": "some.txt"}}
+# Configurations that together have every rule, and every file that a rule may read or write.
+CONFIGS: dict[str, dict[str, Any]] = {
+    "table": SMALL,
+    "similar": SMALL
+    | {"batching": SIMILAR, "ensemble": {"rivals": ["single", "distilled"]}, "final": "best"},
+    "genome": {"sequence": GENOME | {"scores": TRACKS, "groups": "groups.tsv"}, "call": CALLED},
+    "light": {"sequence": GENOME | {"scorer": "light"}},
+    "spliceai": {"sequence": GENOME | {"scorer": "spliceai"}},
+}
+# Values of wildcards, all that an input function may tell apart.
+CALLS = ("test", "all", "some")
+
+
+def load(folder: Path, config: dict[str, Any]) -> Workflow:
+    """Read the Snakefile with a config, in a folder without data."""
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        return api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(configfiles=[path]),
+            snakefile=REPOSITORY / "workflow" / "Snakefile",
+            workdir=folder,
+        )._workflow  # its public methods only print
+
+
+def wildcards_of(rule: Rule) -> list[Wildcards]:
+    """Wildcards for which the input functions of a rule may give other names."""
+    values = {"batch": ["b000"], "table": ["new"], "calls": CALLS}
+    (name,) = rule.wildcard_names or ("batch",)
+    return [Wildcards(fromdict={name: value}) for value in values[name]]
+
+
+def names_of(rule: Rule, wildcards: Wildcards) -> list[str | None]:
+    """Names of what a rule reads, writes and is given; None stands for what has no name."""
+    names = []
+    for part in (rule.input, rule.output, rule.params):
+        for name, item in part._allitems():
+            unpacked = name is None and is_flagged(item, "unpack")
+            names += item._file.callable(wildcards) if unpacked else [name]
+    return names
