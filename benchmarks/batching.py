@@ -22,7 +22,7 @@ from sklearn.model_selection import GroupKFold
 
 from genebatch.config import schema as configuration
 from genebatch.dataset import profile as analysis
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.dataset.similarity import centroids, describe_groups, standardise
 from genebatch.features.landscape import CHANNELS
 from genebatch.groups import deal, measures, overlapping

@@ -26,7 +26,7 @@ from memory import prepare
 from real_rows import CLASSES, average_precision, human_folder
 
 from genebatch.config.schema import load_schema, resolve
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.jobs.run import peak_mb
 from genebatch.metrics.binary import log_loss_rows
 from genebatch.model import boosting

@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 
 from genebatch.io.files import InputError
-from genebatch.model.ensemble import EnsembleModel, Member, load_model
+from genebatch.model.archive import load_model
+from genebatch.model.ensemble import EnsembleModel, Member
 
 
 def load_batches(

@@ -16,7 +16,7 @@ import sklearn
 import xgboost as xgb
 
 from genebatch import __version__
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError, digest, whole
 from genebatch.model import boosting, combiners
 from genebatch.model.calibration import Calibrator

@@ -11,7 +11,7 @@ import xgboost as xgb
 from scipy import sparse
 
 from genebatch.config.settings import Learner
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
 from genebatch.metrics.binary import log_loss_rows
 

@@ -13,7 +13,7 @@ import xgboost as xgb
 from scipy.special import logit
 
 from genebatch import model_from_bytes
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
 from genebatch.io.tables import read_table
 from genebatch.model import boosting, combiners

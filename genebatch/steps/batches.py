@@ -6,7 +6,7 @@ from genebatch.config.settings import Explaining, Folds, Learner
 from genebatch.dataset.row_file import RowFile
 from genebatch.io.files import write_json, write_parquet, write_tsv
 from genebatch.io.tables import read_tsv
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 from genebatch.training.batch import load_batch
 from genebatch.training.cross_validation import cross_validate, fold_metrics, median_trees
 from genebatch.training.explain import draw_sample, explain

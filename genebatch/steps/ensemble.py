@@ -36,7 +36,8 @@ from genebatch.ensemble.final import (
 )
 from genebatch.io.files import InputError, read_json, write_json, write_parquet, write_tsv
 from genebatch.io.tables import parquet_rows, read_tsv
-from genebatch.model.ensemble import load_model, prune
+from genebatch.model.archive import load_model
+from genebatch.model.ensemble import prune
 from genebatch.model.held_out import read_held_out, read_scores
 from genebatch.model.routing import make_routing
 from genebatch.training.all_rows import load_all

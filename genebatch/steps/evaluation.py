@@ -12,7 +12,8 @@ from genebatch.evaluation.systems import Compared, predict_rows
 from genebatch.evaluation.test_groups import judge
 from genebatch.evaluation.training_groups import estimate as judge_on_training_groups
 from genebatch.io.files import InputError, read_json, write_parquet, write_tsv
-from genebatch.model.ensemble import load_model, used_at
+from genebatch.model.archive import load_model
+from genebatch.model.ensemble import used_at
 from genebatch.model.held_out import ALONE
 from genebatch.model.seen_groups import refuse_seen_groups
 from genebatch.report.figures.ranks import draw_ranks
@@ -30,8 +31,6 @@ def estimate(
     table: str,
     single_held_out: str | None = None,
     distilled_held_out: str | None = None,
-    single: str | None = None,
-    distilled: str | None = None,
 ) -> None:
     """Judge every model on all training groups, by scores that never saw the group.
 
@@ -44,8 +43,7 @@ def estimate(
     table
         TSV; see `evaluation.training_groups.estimate`.
     single_held_out, distilled_held_out
-        Held-out scores of the models that are no ensemble, where they were trained; their model
-        files `single` and `distilled` are not read.
+        Held-out scores of the models that are no ensemble, where they were trained.
     """
     scores = dict.fromkeys(read_json(combiners)["combiners"], combined)
     alone = dict(zip(ALONE, (single_held_out, distilled_held_out), strict=True))

@@ -13,9 +13,10 @@ from genebatch.dataset.rows import group_codes
 from genebatch.evaluation.test_groups import HeldOutRows, compare, compare_systems, resample
 from genebatch.io.files import write_json
 from genebatch.metrics.multiclass import corrections, score_table
+from genebatch.model.archive import load_model
 from genebatch.model.boosting import build_matrix, fit_trees
 from genebatch.model.calibration import identity
-from genebatch.model.ensemble import EQUAL, EnsembleModel, Member, load_model
+from genebatch.model.ensemble import EQUAL, EnsembleModel, Member
 from genebatch.report.settings import PrintedSettings
 from genebatch.steps.batches import calibrate_batch
 from genebatch.steps.report import diagnose_batch, write_report

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from genebatch import load_model
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
 from genebatch.model.archive import FORMAT, MODEL_NAMES, from_bytes, to_bytes
 from tests.builders import DATA, REPOSITORY

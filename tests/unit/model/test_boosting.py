@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 
 from genebatch.config import schema as config
 from genebatch.config.settings import Learner
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
 from genebatch.model import boosting
 

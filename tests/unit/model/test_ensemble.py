@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit, logit
 
 from genebatch import EnsembleModel, load_model
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io import tables
 from genebatch.io.files import InputError
 from genebatch.model.ensemble import EQUAL, merge, prune, used_at

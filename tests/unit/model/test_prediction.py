@@ -5,7 +5,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io import tables
 from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
