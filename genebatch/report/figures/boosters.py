@@ -174,7 +174,12 @@ def _family_bars(axes: Axes, table: pl.DataFrame, colour: str) -> None:
     measured = np.isfinite(errors)
     axes.barh(heights, rises, color=colour, height=0.7, alpha=0.75)
     axes.errorbar(
-        rises[measured], heights[measured], xerr=errors[measured], fmt="none", color="black", linewidth=1
+        rises[measured],
+        heights[measured],
+        xerr=errors[measured],
+        fmt="none",
+        color="black",
+        linewidth=1,
     )
     names = table.select("family", "features").iter_rows()
     _name_bars(axes, [f"{style.short(name)} ({n})" for name, n in names])

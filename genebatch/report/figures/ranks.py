@@ -102,7 +102,9 @@ def _parts(axes: Axes, first: pl.DataFrame, classes: Sequence[str]) -> None:
         label = f"ambiguity, {style.short(name)}"
         axes.barh(place, width, left=left, color=style.colour(number), label=label)
         left = left + width
-    names = [f"{style.short(group)}  {rank}" for rank, group in first.select("rank", "group").rows()]
+    names = [
+        f"{style.short(group)}  {rank}" for rank, group in first.select("rank", "group").rows()
+    ]
     _by_rank(axes, names)
     axes.set(xlabel="log loss (nats)")
     style.legend(axes)

@@ -87,9 +87,7 @@ def roc(scored: Scored, title: str) -> Figure:
     return figure
 
 
-def precision_recall(
-    scored: Scored, title: str, notes: Mapping[str, str] | None = None
-) -> Figure:
+def precision_recall(scored: Scored, title: str, notes: Mapping[str, str] | None = None) -> Figure:
     """Draw precision over recall of every class, with the average precision.
 
     Parameters
