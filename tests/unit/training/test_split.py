@@ -3,12 +3,12 @@
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from genebatch.training.split import batch_rows
 
 from genebatch.io.files import InputError
 from genebatch.model import boosting
 from genebatch.training import split
 from genebatch.training.batch import load_batch
-from genebatch.training.split import batch_rows
 
 
 @pytest.fixture
