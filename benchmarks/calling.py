@@ -117,7 +117,7 @@ def make_model(folder: Path, path: Path) -> None:
         name = f"b{number:03d}"
         members.append(Member(name, tuple(boosters), calibrators, (name,), (1.0,) * 3, facts))
     limits = {"rows": 0.5, "weighted": 0.5}
-    facts = {"sequence": {"features": spec.to_json()}}
+    facts = {"sequence": {"features": spec.plain()}}
     facts["thresholds"] = dict.fromkeys(("donor", "acceptor"), limits)
     roles = {"group": "group", "position": "row"}
     combiner = {"name": "voting", "parameters": {}}

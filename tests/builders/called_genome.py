@@ -122,7 +122,7 @@ def _trained(fasta: Path, genes: list[Gene], scores: dict[str, np.ndarray]) -> E
         calibrators = (identity(np.zeros(1)),) * 3
         facts = {"rows": len(codes)}
         members.append(Member(f"b{number:03d}", tuple(fit), calibrators, ids, (1.0,) * 3, facts))
-    facts = {"sequence": {"features": SPEC.to_json()}, "thresholds": THRESHOLDS}
+    facts = {"sequence": {"features": SPEC.plain()}, "thresholds": THRESHOLDS}
     combiner, roles = {"name": "voting", "parameters": {}}, {"group": "group", "position": "row"}
     return EnsembleModel(tuple(members), features, CLASSES, names, combiner, None, roles, facts)
 
