@@ -47,55 +47,74 @@ QUICK = {"learning_rate": 0.1, "max_bin": 64, "early_stopping_rounds": 20}
 NOTES = """
 ## What follows
 
-The defaults stay as they were before this search: nothing that was tried gains on both base models
-and for both classes, with one model and with means of several.
+The defaults stay as they were before this search. No change gains on both base models and for both
+classes, with one model and with means of several.
 
-- **Weights: full.** Every weakening of them costs: to the power .75 costs 7 to 10 on both base
-  models, clipped at 100 costs 4 and 7 on mouse, none costs 150 to 217 and falls below the base
-  scores for three of the four pairs of base model and class. Easy negatives (scores below 1e-4) at
-  a tenth of their weight cost 11 on mouse donors; hard rows three times heavier gain nothing.
-- **Regularisation: depth 4, min_child_weight 2, lambda 2.** It is a flat optimum for one model:
-  on mouse depth 6, lambda .5 or 10, smaller shares of columns, 64 bins and a learning rate of .1
-  are within what another seed does, and so is depth 6 on mane. Too little fails (min_child_weight
-  .1 with lambda .1: -218 on mouse donors), depth 3 loses a little. What is too much depends on the
-  rows: with 5,400 rows a member, min_child_weight 10 loses 100 and 43 on mouse, and with 50 nothing
-  is learned.
-- **lambda .5 helps small batches only**: with 14 members +4 and +0 on mouse (quick settings;
-  +2 and +5 with the reference's), +6 and +2 on mane; with 4 members it does nothing certain, and
-  with one the log loss is 4.1 % higher on mouse donors (two seeds; AP +1 and -18) and 1.7 % on mane
-  acceptors. For batches of fewer than 10,000 rows it is worth trying; as the default it is not.
-- **Rising with the own score** (a monotone constraint on the score and its log-odds) gains nothing
-  certain on either base model (two seeds: +7 and -1 on mouse donors, +4 and -5 on mane acceptors)
-  and costs 1 on mouse acceptors with 14 members. It is no key of its own.
-- **Landscape: keep.** Without it mouse loses 182 and 112, mane 177 and 81, which leaves mane 58 and
-  9 below the base scores; the constraint does not mend that (mane -227 and -97). Words of 3 letters
+Numbers without a unit are average precision (AP) in 1/10,000, donor first and acceptor second.
+
+- **Weights: full.** Every weaker form of weights costs AP.
+  - Weights to the power .75: 7 to 10 on both base models.
+  - Clipped at 100: 4 and 7 on mouse.
+  - No weights: 150 to 217. Three of the four pairs of base model and class are then below the base
+    scores.
+  - Easy negatives (scores below 1e-4) at a tenth of their weight: 11 on mouse donors.
+  - Hard rows three times heavier: no gain.
+- **Regularisation: depth 4, min_child_weight 2, lambda 2.** It is a flat optimum for one model.
+  - On mouse these differ by no more than another seed: depth 6, lambda .5 or 10, smaller shares of
+    columns, 64 bins, a learning rate of .1. On mane depth 6 does.
+  - Too little regularisation fails: min_child_weight .1 with lambda .1 gives -218 on mouse donors.
+  - Depth 3 loses a little.
+  - What is too much depends on the rows. With 5,400 rows a member, min_child_weight 10 loses 100
+    and 43 on mouse, and with 50 nothing is learned.
+- **lambda .5 helps only small batches.**
+  - 14 members: +4 and +0 on mouse (quick settings; +2 and +5 with those of the reference), +6 and
+    +2 on mane.
+  - 4 members: nothing certain.
+  - One member: the log loss is 4.1 % higher on mouse donors (two seeds; AP +1 and -18) and 1.7 %
+    higher on mane acceptors.
+  - Try it for batches of fewer than 10,000 rows. It is not the default.
+- **Rising with the own score** is a monotone constraint on the score and its log-odds. It gains
+  nothing certain on either base model (two seeds: +7 and -1 on mouse donors, +4 and -5 on mane
+  acceptors). It costs 1 on mouse acceptors with 14 members. It has no key of its own.
+- **Landscape: keep.** Without it mouse loses 182 and 112, and mane 177 and 81. Mane is then 58 and
+  9 below the base scores. The constraint does not mend that (mane -227 and -97). Words of 3 letters
   add nothing certain: -2 and +5 on mouse, -5 and +2 on mane.
 - **The document's recipe** is 116 and 131 below the reference on mouse, 151 and 225 on mane.
-- **Mean of probabilities or of log-odds.** Neither wins throughout. With 14 members, which are not
-  over-confident as they start from the base log-odds, the mean of probabilities is better by 3 to 4
-  on acceptors (the intervals exclude 0) and by 1 to 4 on donors (most include it); with 4 members
-  that of log-odds is better by 8 on mane donors (log loss 4 % lower), and the rest are within 2.
+- **Mean of probabilities or of log-odds.** Neither is always better.
+  - With 14 members the mean of probabilities is better by 3 to 4 on acceptors (the intervals
+    exclude 0) and by 1 to 4 on donors (most intervals include 0). These members are not
+    over-confident, because they start from the base log-odds.
+  - With 4 members the mean of log-odds is better by 8 on mane donors (log loss 4 % lower). The
+    other cases differ by at most 2.
 - **14 small members are worse than one model**: by about 30 on donors and 47 on acceptors (mouse),
-  23 and 34 (mane). Four are about as good (mouse donors +6, mane -8 and -4) but for mouse acceptors
-  (-18). Part of that lies near the ends of genes: 1,000 nt and more from them 14 members lose about
-  5 on mouse donors, and 18 on acceptors.
-- **Inside genes the gain is small**: with one model +32 and +42 over the base scores on mouse, on
-  mane +12 for acceptors and nothing certain for donors (+1 [-13, +17]).
-- **Calibration: auto.** Log-odds of boosters with full weights need none: no calibrator that is
-  fitted on other folds lowers the log loss by more than .3 %, isotonic costs 14 to 26 of AP by its
-  ties. Trained without weights a sigmoid cuts the log loss to a third and less, but no calibrator
-  gives the AP back.
-- **Sum to 1.** Dividing by the sum costs no AP that can be told from zero and up to 1 % of the log
-  loss of donor and acceptor. Softmax of the three log-odds costs 35 to 43 % of it: each class is
-  already against the rest, so the others count twice. `neither = 1 - donor - acceptor` leaves both
-  sites as they are and has a log loss of neither 3 to 5 % lower than that of its own booster; it
-  needs no booster for neither, a third of the time, but a class that is known to be the rest.
+  23 and 34 (mane). Four members are about as good (mouse donors +6, mane -8 and -4), except for
+  mouse acceptors (-18). A part of the loss is near the ends of genes. At 1,000 nt and more from the
+  ends 14 members lose about 5 on mouse donors and 18 on acceptors.
+- **Inside genes the gain is small.** With one model it is +32 and +42 over the base scores on
+  mouse. On mane it is +12 for acceptors, and nothing certain for donors (+1 [-13, +17]).
+- **Calibration: auto.** Log-odds of boosters with full weights need no calibration.
+  - No calibrator fitted on other folds lowers the log loss by more than .3 %.
+  - isotonic costs 14 to 26 of AP, because it makes ties.
+  - After training without weights a sigmoid cuts the log loss to a third or less, but no calibrator
+    restores the AP.
+- **Sum to 1.**
+  - Dividing by the sum costs no AP that can be told from zero. It costs up to 1 % of the log loss
+    of donor and acceptor.
+  - Softmax of the three log-odds costs 35 to 43 % of the log loss. Each class is already compared
+    with the rest, so the other classes count twice.
+  - `neither = 1 - donor - acceptor` leaves both sites as they are. Its log loss of neither is 3 to
+    5 % lower than that of a booster for neither. It saves that booster, a third of the time, but it
+    needs a class that is known to be the rest.
 
-Not measured, though the script has them: depth 5, gamma, subsample, patience 15 and 100, learning
-rate .03, columns all in every tree, weights clipped at 20 and 500 or to the powers .5 and .9, no
-easy negatives at all, words of 5 letters, the document's recipe with the root of the weights, and
-on mane with several members everything but the reference and lambda .5. Most of what was measured
-had one seed and the quick settings; intervals are not corrected for the number of comparisons.
+The script can measure more. These were not measured:
+
+- depth 5, gamma, subsample, patience 15 and 100, learning rate .03, all columns in every tree;
+- weights clipped at 20 and 500 or to the powers .5 and .9, no easy negatives at all;
+- words of 5 letters, the document's recipe with the root of the weights;
+- on mane with several members: everything except the reference and lambda .5.
+
+Most measurements had one seed and the quick settings. Intervals are not corrected for the number of
+comparisons.
 """
 
 # Weight of a row in training, from its weight and the larger of its two base log-odds.

@@ -22,26 +22,34 @@ FIGURES = [
 HEAD = f"""# The learner's settings
 
 Made by `python benchmarks/accuracy.py` (with `--members`, `--seeds`, `--quick` and `--neither`; it
-adds to what it has). Real human genes, out-of-fold scores of {N_SPLITS} folds of whole clusters of
-genes, everything weighted to the prevalence of the genome; one booster per class, from the base
-log-odds unless said otherwise, stopped by an eighth of the training clusters.
+adds to what it has).
+
+- Rows: real human genes. Everything is weighted to the prevalence of the genome.
+- Scores: out-of-fold, {N_SPLITS} folds of whole clusters of genes.
+- Boosters: one per class. They start from the base log-odds unless said otherwise. An eighth of
+  the training clusters stops them.
 {{notes}}
 ## How to read the tables
 
 One setting is changed at a time. `reference` is {{reference}}; full weights, columns around the
-position and of the landscape, no words. The quick settings are {{quick}}; there each change is
-compared with the reference at the same quick settings.
+position and of the landscape, no words. The quick settings are {{quick}}. A change with the quick
+settings is compared with the reference with the quick settings.
 
-`AP` is average precision; `- base` its gain over the base scores; `- reference` over the reference
-with the same folds, seeds, members and speed; all in 1/10,000 with 95 % intervals ({REPLICATES}
-draws of clusters, the same for all). `loss, %` is the change of the log loss against the reference,
-each calibrated by a map that is fitted on the other folds and kept where it helps
-(`calibration.method: auto`). Where there are several seeds (of folds, members and draws) the
-figures are means over them. Intervals tell how much other clusters would change a figure, not
-another seed: the same settings with other folds and draws moved AP by up to 10/10,000.
+| column | meaning |
+|---|---|
+| `AP` | average precision |
+| `- base` | gain over the base scores |
+| `- reference` | gain over the reference with the same folds, seeds, members and speed |
+| `loss, %` | change of the log loss against the reference |
 
-Members: 1 is trained on all training clusters of a fold; 4 and 14 are the mean of the log-odds of
-models of disjoint clusters, about 19,000 and 5,400 rows each.
+- Gains are in 1/10,000, with 95 % intervals ({REPLICATES} draws of clusters, the same for all).
+- For `loss, %` each score is calibrated by a map that is fitted on the other folds and kept if it
+  helps (`calibration.method: auto`).
+- With several seeds (of folds, members and draws) the figures are means over them.
+- Intervals tell how much other clusters would change a figure. They do not tell what another seed
+  would change: the same settings with other folds and draws moved AP by up to 10/10,000.
+- Members: 1 is trained on all training clusters of a fold. 4 and 14 are the mean of the log-odds of
+  models of disjoint clusters, with about 19,000 and 5,400 rows each.
 """
 
 

@@ -22,7 +22,7 @@ from sklearn.model_selection import GroupKFold
 
 from genebatch.config import schema as configuration
 from genebatch.dataset import profile as analysis
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.dataset.similarity import centroids, describe_groups, standardise
 from genebatch.features.landscape import CHANNELS
 from genebatch.groups import deal, measures, overlapping
@@ -58,13 +58,14 @@ SYSTEMS = [BASE, ONE, *DEALS, ROUTED]
 # Read off the tables once they were made.
 SEEN = """## What this says
 
-- No strategy beats `balanced` on both bases. `size` and `adaptive` cannot be told from it on mouse;
-  on mane `adaptive` gains .0005 [.0002, .0008] for acceptors and nothing certain for donors.
-- `similarity` is worse than `balanced` for both classes on both bases, and weighing the members by
-  nearness wins back at most a part of that: a batch of genes that are alike is a smaller share of
-  what there is to learn.
-- An overlap of .2 helps a little in all four cases (log loss: certain in three), but then every
-  batch has a fifth more rows: it is larger batches that help.
+- No strategy beats `balanced` on both base models. On mouse `size` and `adaptive` cannot be told
+  from it. On mane `adaptive` gains .0005 [.0002, .0008] for acceptors and nothing certain for
+  donors.
+- `similarity` is worse than `balanced` for both classes on both base models. Weighing the members
+  by nearness wins back at most a part of that. A batch of similar genes is a smaller share of what
+  there is to learn.
+- An overlap of .2 helps a little in all four cases (log loss: certain in three). But every batch
+  then has a fifth more rows: the larger batches help.
 - One model on all rows is better than any deal into six batches (log loss: certain in all four
   cases), most of all for acceptors.
 """
@@ -99,16 +100,22 @@ def main() -> None:
         parts = [section(base, human, Path(folder) / base) for base in BASES]
     text = f"""# Strategies of batching
 
-Each of {N_SPLITS} folds leaves a third of the clusters of genes out; the clusters of the rest are
-dealt into {N_BATCHES} batches, a member is trained on each (boosters from the base log-odds with
-row weights, default settings, columns around the position and the landscape, no words; an eighth
-of a batch's clusters stops its boosters), and the mean of the members' log-odds is judged on the
-clusters left out, weighted to the prevalence of the genome. `{ONE}` is trained on all clusters of
-the rest at once. `{ROUTED}` weighs the members of the similarity batches by
-exp(-d^2 / m), where d is the distance of the row's own standardised columns to the batch's
-centroid and m the mean of d^2 over batches. Everything is done {len(SEEDS)} times, with other seeds
-of folds, deals, stopping clusters and boosters; figures are means. In brackets 95 % intervals of
-the difference from {REPLICATES} draws of clusters. Made by `python benchmarks/batching.py`.
+Made by `python benchmarks/batching.py`.
+
+- {N_SPLITS} folds. Each leaves a third of the clusters of genes out. The clusters of the rest are
+  dealt into {N_BATCHES} batches.
+- A member is trained on each batch: boosters from the base log-odds with row weights, default
+  settings, columns around the position and the landscape, no words. An eighth of a batch's clusters
+  stops its boosters.
+- The mean of the members' log-odds is judged on the clusters left out, weighted to the prevalence
+  of the genome.
+- `{ONE}` is trained on all clusters of the rest at once.
+- `{ROUTED}` weighs the members of the similarity batches by exp(-d^2 / m).
+  d is the distance of the row's own standardised columns to the batch's centroid. m is the mean of
+  d^2 over batches.
+- Everything is done {len(SEEDS)} times, with other seeds of folds, deals, stopping clusters and
+  boosters. Figures are means.
+- In brackets: 95 % intervals of the difference from {REPLICATES} draws of clusters.
 """
     Path(__file__).with_suffix(".md").write_text("\n".join([text, *parts, SEEN]))
 
@@ -125,7 +132,7 @@ def section(base: str, human: Path, folder: Path) -> str:
             lines += judged(data, margins, channel, judge)
         lines.append("")
     lines += ["What the batches are like, means over folds and draws (only `size` goes below"]
-    lines += ["`batching.min_genes`, 20, which a plan would refuse):\n"]
+    lines += ["`batching.min_groups`, 20, which a plan would refuse):\n"]
     lines += ["| batches | largest by mean batch, rows | most by fewest groups |", "|---|---|---|"]
     for name in DEALS:
         deals = [dealt for run in runs for dealt in run[1][name]]

@@ -31,8 +31,8 @@ def main() -> None:
         make_genome(folder / "many", [SMALL] * (LENGTH // SMALL))
         make_model(folder / "one", folder / "model.gbm")
         naive, features = naive_seconds(folder)
-        text = f"{MEMBERS} members, {len(CLASSES)} classes, {TREES} trees of depth 4 each; one "
-        text += "thread, process time; made by `python benchmarks/calling.py`.\n\n"
+        text = f"Made by `python benchmarks/calling.py`: {MEMBERS} members, {len(CLASSES)} "
+        text += f"classes, {TREES} trees of depth 4 each, one thread, process time.\n\n"
         text += speeds(folder, naive, features) + shares(folder) + memory(folder)
     Path(__file__).with_suffix(".md").write_text("# Calling\n\n" + text)
 
@@ -86,7 +86,7 @@ def load(folder: Path):
 def make_model(folder: Path, path: Path) -> None:
     """Train members on drawn positions whose label depends on scores and on words."""
     from genebatch.config.schema import load_schema
-    from genebatch.dataset.columns import Features
+    from genebatch.dataset.feature_set import Features
     from genebatch.features.positions import position_features
     from genebatch.model import boosting as learner
     from genebatch.model.calibration import identity
@@ -130,7 +130,7 @@ def naive_seconds(folder: Path) -> tuple[float, float]:
     import xgboost as xgb
 
     from genebatch.features.positions import position_features
-    from genebatch.model.ensemble import load_model
+    from genebatch.model.archive import load_model
 
     model, size = load_model(folder / "model.gbm"), 16_384
     codes, tracks, spec = load(folder / "one")

@@ -26,7 +26,7 @@ from memory import prepare
 from real_rows import CLASSES, average_precision, human_folder
 
 from genebatch.config.schema import load_schema, resolve
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.jobs.run import peak_mb
 from genebatch.metrics.binary import log_loss_rows
 from genebatch.model import boosting
@@ -41,8 +41,8 @@ HEAD = """# Engine
 
 ## Sparse or dense
 
-{rows:,} rows, {dense} dense features and {counts:,} counts, depth {depth}, one thread, process
-time; made by `python benchmarks/engine.py`. Ratios are of sparse to dense storage.
+Made by `python benchmarks/engine.py`: {rows:,} rows, {dense} dense features and {counts:,} counts,
+depth {depth}, one thread, process time. Ratios are sparse / dense storage.
 
 | density of counts | sparse ms/round | dense ms/round | round | build |
 |---|---|---|---|---|
@@ -50,11 +50,13 @@ time; made by `python benchmarks/engine.py`. Ratios are of sparse to dense stora
 VARIANTS_HEAD = """
 ## What folds and classes share, and how trees grow
 
-{rows:,} rows of human genes in {groups} clusters with base scores of a model that never saw human
-sequence, {features:,} features, {splits} folds of whole clusters, three classes, then the model on
-all rows with the median number of trees; default settings, one thread. Average precision is of
-out-of-fold log-odds, weighted to the prevalence of the genome. CPU is of the whole job from the
-file of the batch's rows; trees are those that were grown, the stopping rounds included.
+- Rows: {rows:,} of human genes in {groups} clusters, with {features:,} features and base scores
+  of a model that never saw human sequence.
+- Jobs: {splits} folds of whole clusters, three classes, then the model on all rows with the median
+  number of trees. Default settings, one thread.
+- Average precision: of out-of-fold log-odds, weighted to the prevalence of the genome.
+- CPU: of the whole job, from the row file of the batch on.
+- Trees: all trees that were grown, the stopping rounds included.
 
 | variant | CPU s | x ours | peak MB | trees grown | CPU ms/tree | AP neither, donor, acceptor |
 |---|---|---|---|---|---|---|
@@ -62,9 +64,9 @@ file of the batch's rows; trees are those that were grown, the stopping rounds i
 THREADS_HEAD = """
 ## Two batches on two cores
 
-Two batches of {rows:,} rows as above with counts of 10 % density, {rounds} rounds each after their
-matrices are built: seconds on the clock until both are done, the fastest of {repeats}, with peak
-resident memory of all processes.
+Two batches of {rows:,} rows as above with counts of 10 % density. Each has {rounds} rounds after
+its matrix is built. Seconds on the clock until both are done, the fastest of {repeats}, with the
+peak resident memory of all processes.
 
 | | s | x the first | MB |
 |---|---|---|---|
@@ -122,21 +124,21 @@ def threads_table(found: Mapping[str, list[float]]) -> str:
 
 
 NOTES = """
-- **Sparse** is faster at every density up to 60 %, and smaller below some 15 %: a cell that is
-  stored takes 13 bytes, a dense one two. Counts are stored sparse up to 30 %, where a round still
-  takes half of the time; above that the gain fades and the matrix is more than twice as large.
-- **One matrix for all folds**, the rows outside of a fold at weight zero, is kept: a matrix for
+- **Sparse** is faster at every density up to 60 %, and smaller below about 15 %. A stored cell
+  takes 13 bytes, a dense cell 2. Counts are stored sparse up to 30 %. There a round still takes
+  half of the time. Above that the gain fades, and the matrix is more than twice as large.
+- **One matrix for all folds** is kept, with the rows outside of a fold at weight zero. A matrix for
   each fold takes a twentieth less time and half as much memory again. It would have to hold the
-  stopping rows too: of rows outside the training matrix XGBoost puts all features together for
-  each look, which takes longer than the round. (Here its features are edges of bins read back from
+  stopping rows too: XGBoost puts all features of rows outside the training matrix together at each
+  look, and that takes longer than the round. (Here its features are edges of bins read back from
   the batch's matrix, so its trees are not quite the same.)
-- **Three labels in one booster** share a stop, which costs the acceptors .0014; three in one tree
-  are slower.
+- **Three labels in one booster** stop together, which costs the acceptors .0014. Three labels in
+  one tree are slower.
 - **Leaves in order of gain** are slower at equal precision.
-- **Fewer bins** are up to a fifth faster, and here no less precise. The default stays at 256, since
-  these are counts and scores of one data set; `learner.max_bin` is the key.
-- Another seed of the stopping groups changes the donors by .0009, which is what differences in
-  this table must be held against.
+- **Fewer bins** are up to a fifth faster, and here no less precise. The default stays at 256,
+  because these are counts and scores of one data set. The key is `learner.max_bin`.
+- Another seed of the stopping groups changes the donors by .0009. Compare differences in this table
+  with that.
 """
 
 
@@ -246,9 +248,9 @@ TWO_BATCHES = {
     "two threads in a job, a matrix each": in_one_process,
 }
 THREADS_NOTES = """
-Batches side by side use two cores best; one batch with two threads takes half of the memory and a
-fifth more time. Folds on threads of one process need a matrix each, since labels and weights are
-set on it, and save nothing but the imports.
+Batches side by side use two cores best. One batch with two threads takes half of the memory and a
+fifth more time. Folds on threads of one process need a matrix each, because labels and weights are
+set on the matrix. They save only the imports.
 """
 
 
@@ -271,7 +273,7 @@ def real_config(folder: Path) -> dict[str, Any]:
             },
             "test": {"fraction": 0.02},
             "screen": {"max_rows": 5000},
-            "batching": {"max_genes": 100_000, "min_genes": 10},
+            "batching": {"max_groups": 100_000, "min_groups": 10},
         }
     )
 

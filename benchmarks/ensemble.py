@@ -30,37 +30,45 @@ TARGETS = ["results/evaluation/systems.tsv", "results/ensemble/estimate.tsv"]
 STUDENT = ("landscape", 4)  # a student takes longer than everything else
 MAX_GENES = {4: 71, 14: 20}  # of 272 clusters that train
 
-HEAD = """# The ensemble, its combiners and its rivals on real genes
+HEAD = """# The ensemble, its combiners and the other candidates on real genes
 
-Whole runs of the workflow (`python benchmarks/ensemble.py FOLDER`) with default settings but for
-the number of groups in a batch and `ensemble.combiner: log_odds`: human protein-coding genes in 360
-clusters of overlapping and paralogous genes, a quarter of the clusters set aside before anything
-else, 3-base words but no 5-base words, nothing from the annotation. `mouse`: the base model never
-saw human sequence; `mane`: it was trained on these genes, so its scores are optimistic. Figures are
-weighted to the prevalence of the genome; in brackets 95 % intervals of 500 draws of clusters of the
-difference to the base scores and to the single model. Members: best, median and worst by each
-figure. No choice has seen the test clusters.
+Whole runs of the workflow: `python benchmarks/ensemble.py FOLDER`.
 
-- **With the landscape everything is above the base scores**, every member's median included, and
-  every interval of the delivered model excludes zero for both classes on both base models. Without
-  it that holds on mouse; on mane the delivered single model is not distinguishable from the base
-  scores in average precision, while the ensembles' donors are above them by .001.
-- **The ensemble loses to one model of all rows** where there is much to learn: with 4 batches
-  donors by .001 and acceptors by .001 to .003, around the .002 that was hoped for; with 14 by .004
-  to .005 (mean of log-odds) or .003 to .004 (`stacked`). Members of 5,000 rows stop early and lack
-  what more genes would have taught them, and no combiner brings that back. Where there is little to
-  learn (mane without the landscape) the mean of several is as good or better.
+- Settings: the defaults, except for the number of groups in a batch and `ensemble.combiner:
+  log_odds`.
+- Genes: human protein-coding genes in 360 clusters of overlapping and paralogous genes. A quarter
+  of the clusters is set aside before anything else. No choice has seen these test clusters.
+- Features: 3-base words but no 5-base words, nothing from the annotation.
+- Base models: `mouse` never saw human sequence. `mane` was trained on these genes, so its scores
+  are optimistic.
+- Figures are weighted to the prevalence of the genome. In brackets: 95 % intervals of the
+  difference to the base scores and to the single model (500 draws of clusters).
+- Members: best, median and worst by each figure.
+
+What the tables say:
+
+- **With the landscape everything is above the base scores**, even the median member. Every interval
+  of the delivered model excludes zero, for both classes on both base models. Without the landscape
+  that holds on mouse. On mane the average precision of the delivered single model then cannot be
+  told from that of the base scores, while the donors of the ensembles are above them by .001.
+- **The ensemble loses to one model of all rows** where there is much to learn.
+  - 4 batches: donors by .001, acceptors by .001 to .003. About .002 was hoped for.
+  - 14 batches: by .004 to .005 (mean of log-odds) or .003 to .004 (`stacked`). Members of 5,000
+    rows stop early and lack what more genes would have taught them. No combiner brings that back.
+  - Where there is little to learn (mane without the landscape) the mean of several is as good or
+    better.
 - `final: best` **delivered the single model in all of these runs**, for a third to a ninth of the
-  trees: in six as it had the lowest held-out loss, which the test clusters confirm, and in the two
-  on mane without the landscape as the ensemble's lower loss was within chance; on the test clusters
-  the two are not distinguishable there either.
+  trees.
+  - In six runs it had the lowest held-out loss. The test clusters confirm that.
+  - In the two runs on mane without the landscape the lower loss of the ensemble was within chance.
+    On the test clusters the two cannot be told apart there either.
 - **Combiners** differ little with 4 batches. With 14, `stacked` has the lowest held-out loss on
-  training clusters in every run, 2 to 8 % below the mean of log-odds, and the best test figures: it
-  may sum to more than 1 and so corrects members that are not sure enough. It is the default for
-  that reason; with 4 batches it costs up to .5 % of the held-out loss.
-- **The student** (half teacher, half label; all teacher was worse on batches left out) is as good
-  as the single model on mouse and slightly worse on mane donors, with twice its trees, and takes
-  several times as long to train.
+  training clusters in every run, 2 to 8 % below the mean of log-odds, and the best test figures.
+  Its weights may sum to more than 1, which corrects members that are not sure enough. It is the
+  default for that reason. With 4 batches it costs up to .5 % of the held-out loss.
+- **The student** is as good as the single model on mouse and slightly worse on mane donors. It has
+  twice as many trees and takes several times as long to train. It learns half from the teacher and
+  half from the label; learning only from the teacher was worse on batches left out.
 """
 
 
@@ -124,7 +132,7 @@ def run(folder: Path, table: Path, kind: str, n_batches: int) -> None:
             "exclude": [*LEAKY, *([] if kind == "landscape" else COLUMNS)],
         },
         "test": {"fraction": 0.25},
-        "batching": {"max_genes": MAX_GENES[n_batches], "min_genes": 10, "min_positives": 5},
+        "batching": {"max_groups": MAX_GENES[n_batches], "min_groups": 10, "min_positives": 5},
         "explain": {"rows": 60},
         "ensemble": {
             "combiner": "log_odds",
@@ -151,7 +159,7 @@ def section(folder: Path, name: str) -> str:
     lines = [f"\n## {base}, {'with' if kind == 'landscape' else 'without'} landscape, {size}\n"]
     for label in CHANNELS:
         own = systems.filter(pl.col("class") == label)
-        lines += [f"\n{label}:\n", "| system | AP | over base | over single | log loss x 10^6 "]
+        lines += [f"\n{label}:\n", "| candidate | AP | over base | over single | log loss x 10^6 "]
         lines[-1] += "| over base | over single | corrected / made |"
         lines.append("|---|---|---|---|---|---|---|---|")
         for system in own["system"].unique(maintain_order=True):

@@ -45,9 +45,9 @@ VARIANTS = {
 # Measured once on the same folds, with code that is not kept.
 TRIED = """## Choices, and what was left out
 
-Differences in average precision in 1/10,000, donor / acceptor, with 95 % intervals; 19 of the
-columns around the position, learning rate .1, 64 bins, the mean of two draws of rows, columns and
-stopping clusters.
+Differences in average precision in 1/10,000, donor / acceptor, with 95 % intervals. Settings: 19 of
+the columns around the position, learning rate .1, 64 bins. Figures are the mean of two draws of
+rows, columns and stopping clusters.
 
 Choices:
 - floor 1e-2 instead of 1e-3: mouse -29 [-42, -12] / -11 [-18, -5]
@@ -57,16 +57,16 @@ Choices:
 - these windows and floor 1e-5 instead of bins up to 10,000 nt and floor 1e-3:
   mane +38 [+22, +51] / +28 [+18, +38]
 - no windows beyond 10,000 nt: mouse -11 [-18, -2] / -9 [-16, -4], mane -8 [-16, -2] / -5 [-12, +1]
-- the track mirrored at both ends of the gene, weak scores (below .1) only, so that they do not show
+- the track mirrored at both ends of the gene, only weak scores (below .1), so that they do not show
   the ends: mouse -49 [-78, -23] / -21 [-33, -12], within 1,000 nt of an end from .940 / .925 to
-  .905 / .899, elsewhere from .9807 / .9779 to .9787 / .9774; not done, as a gene's ends are known
-  wherever its scores are
+  .905 / .899, elsewhere from .9807 / .9779 to .9787 / .9774. This is not done: the ends of a gene
+  are known wherever its scores are known
 - floors 1e-3, 1e-2 and 1e-1 within 1,000 nt of an end: mouse .938 / .918, .918 / .914, .868 / .899;
   elsewhere .980 / .977 each
 - the nearest site and its type (4 columns) instead of 12 distances to scores of 1, 10 and 50 %:
   mouse +0 [-8, +7] / +6 [+1, +12], mane +4 [-2, +10] / +3 [-3, +9]
 
-Left out, as they add nothing certain to the windows with those 12 distances:
+Left out, because they add nothing certain to the windows with those 12 distances:
 - sums of scores (expected sites) within 100 to 100,000 nt:
   mouse +3 [-5, +10] / +0 [-5, +5], mane +0 [-7, +4] / +5 [+1, +9]
 - posterior log-odds of a chain of alternating sites with priors of exon and intron length
@@ -76,11 +76,11 @@ Left out, as they add nothing certain to the windows with those 12 distances:
 - nearest site and type, own score against the best within 10 to 100,000 nt, ranks within 1,000 to
   100,000 nt, counts above five scores, all at once: mouse -1 [-9, +4] / +5 [-2, +13]
 
-Beside bins, where windows were missing, several of these seemed to help (mouse: sums +40 / +15,
-counts +16 / +2, own score against the best +15 / +3, ranks +14 / +2), and so did the chain beside
-bins with floor 1e-3 (+11 [+0, +23] / +7 [+3, +12]). Quantiles of the gene's scores did not
-(+4 [-3, +12] / -1 [-5, +4]). Added to the base log-odds as it is, the chain's context ranks worse
-than the base scores alone.
+With bins instead of windows several of these seemed to help (mouse: sums +40 / +15, counts +16 /
++2, own score against the best +15 / +3, ranks +14 / +2). So did the chain, with bins and floor 1e-3
+(+11 [+0, +23] / +7 [+3, +12]). Quantiles of the gene's scores did not (+4 [-3, +12] / -1 [-5, +4]).
+If the chain's context is added unchanged to the base log-odds, it ranks worse than the base scores
+alone.
 """
 
 
@@ -93,17 +93,20 @@ def main() -> None:
     tables = [table(base, read_rows(human, base), learner) for base in BASES]
     text = f"""# Score landscape
 
-Average precision of all out-of-fold rows, weighted to the prevalence of the genome: {N_SPLITS}
-folds of whole clusters of genes, boosters from the base log-odds with row weights, depth
-{learner["max_depth"]}, learning rate {learner["learning_rate"]}, stopped by an eighth of the
-training clusters; no words and no annotation. In brackets the gain over the base scores with its
-95 % interval ({REPLICATES} draws of clusters). One run each: another seed moves a figure by up to
-.001. Made by `python benchmarks/features.py`.
+Made by `python benchmarks/features.py`. Average precision of all out-of-fold rows, weighted to the
+prevalence of the genome.
 
-Scores of a gene are known between its annotated ends only. That nothing stands upstream of the
-first donor, or downstream of the last acceptor, therefore also says that the gene ends there, and
-this is where the landscape gains most. The lines with `span` give the boosters the distances to
-both ends, which the other lines do not have; the second table leaves the rows near an end out.
+- {N_SPLITS} folds of whole clusters of genes. Boosters from the base log-odds with row weights,
+  depth {learner["max_depth"]}, learning rate {learner["learning_rate"]}. An eighth of the training
+  clusters stops them. No words and no annotation.
+- In brackets: the gain over the base scores with its 95 % interval ({REPLICATES} draws of
+  clusters).
+- One run each. Another seed moves a figure by up to .001.
+
+Scores of a gene are known only between its annotated ends. No score upstream of the first donor, or
+downstream of the last acceptor, therefore also says that the gene ends there. Here the landscape
+gains most. The lines with `span` give the boosters the distances to both ends; the other lines do
+not have them. The second table leaves out the rows near an end.
 """
     Path(__file__).with_suffix(".md").write_text("\n".join([text, *tables, TRIED]))
 

@@ -66,10 +66,11 @@ def main() -> None:
         line += f"| {fast / plain:,.0f} | {promise} |"
         print(line, flush=True)
         lines.append(line)
-    text = f"# Features\n\nPositions per second on one core, process time, the best of {REPEATS}: "
-    text += f"every position of a gene of {LENGTH:,} nt in blocks of {BLOCK:,}, a tenth of them "
-    text += f"drawn at random, and plain Python, position by position, on {PLAIN}; made by "
-    text += "`python benchmarks/features_speed.py`.\n\n"
+    text = "# Features\n\nMade by `python benchmarks/features_speed.py`. Positions per second on "
+    text += f"one core, process time, the best of {REPEATS}.\n\n"
+    text += f"- every position: of a gene of {LENGTH:,} nt, in blocks of {BLOCK:,}\n"
+    text += "- scattered: a tenth of them, drawn at random\n"
+    text += f"- plain Python: position by position, on {PLAIN} positions\n\n"
     head = "| families | columns | plain Python | every position | scattered "
     head += "| ratio to plain | promised |\n|---|---|---|---|---|---|---|\n"
     Path(__file__).with_suffix(".md").write_text(text + head + "\n".join(lines) + "\n")

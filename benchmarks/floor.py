@@ -162,20 +162,21 @@ def section(floor: Floor) -> str:
         [
             "## How far from the floor",
             "",
-            "One booster on all rows of the batch in the storage that (e) uses, CPU time of a "
+            "One booster on all rows of the batch, in the storage that (e) uses. CPU time of a "
             f"round without the first, the fastest of {REPEATS} runs. A histogram visits every row "
-            "at the root and, of two children, the rows of the one with the smaller sum of "
-            f"hessians; the other is a difference. With depth {floor.depth} that is at most about "
-            f"{1 + (floor.depth - 1) / 2:.1f} visits of a row if children are split by rows "
-            "as by hessians; here they are counted in the trees.",
+            "at the root. Of two children it visits the rows of the one with the smaller sum of "
+            "hessians; the other histogram is a difference. "
+            f"With depth {floor.depth} that is at most about "
+            f"{1 + (floor.depth - 1) / 2:.1f} visits of a row if children split rows as they split "
+            "hessians. Here the visits are counted in the trees.",
             "",
             *lines,
             "",
             "Bytes that a round cannot avoid, by XGBoost's types: "
-            f"{CELL} of each visited cell (uint32 bin), {VISIT} of each visit of a row (number, "
-            f"offset, two float32 gradients), {PARTITION} of each row at each level (bin of the "
-            f"split, number read and written), {ROUND} of each row (label, weight, margin, "
-            "gradients). The histogram of a node is left out, as it stays in the cache: "
+            f"{CELL} for each visited cell (uint32 bin), {VISIT} for each visit of a row (number, "
+            f"offset, two float32 gradients), {PARTITION} for each row at each level (bin of the "
+            f"split, number read and written), {ROUND} for each row (label, weight, margin, "
+            "gradients). The histogram of a node is left out, because it stays in the cache: "
             f"{floor.bins:,} bins of {BIN} bytes, {floor.bins * BIN / 1e6:.2f} MB.",
             "",
             "| | |",
@@ -204,21 +205,22 @@ def visited(size: Timed) -> float:
 
 def meaning(over_floor: float, over_cache: float, outgrown: bool) -> str:
     """What the ratios say, where the whole batch has `outgrown` the cache."""
-    text = f"A round takes {over_floor:.1f} times what its bytes alone would. "
+    text = f"A round takes {over_floor:.1f} times as long as its bytes alone would. "
     if not outgrown:
         return text + (
-            "All rows lie in the cache or nearly so, so these numbers do not tell whether more "
-            "rows would wait for memory: run it with more."
+            "All rows, or nearly all, are in the cache. These numbers therefore do not tell "
+            "whether more rows would wait for memory: run it with more."
         )
-    text += f"A cell of the whole batch costs {over_cache:.2f} times one of rows that lie in the "
+    text += f"A cell of the whole batch costs {over_cache:.2f} times a cell of rows that are in "
     if over_cache < 1.25:
         return text + (
-            "cache, so it is not memory that holds boosting up but the work on each cell: to fetch "
-            "its bin and add two gradients at that place of the histogram. Fewer visited cells "
-            "make it faster (counts without their zeros, smaller children), fewer bytes for each "
-            "would hardly."
+            "the cache. So not memory limits boosting but the work on each cell: its bin is "
+            "fetched, and two gradients are added at that place of the histogram. Fewer visited "
+            "cells make it faster (counts without their zeros, smaller children). Fewer bytes for "
+            "each cell would hardly help."
         )
     return text + (
-        f"cache: {1 - 1 / over_cache:.0%} of its time is waiting for memory, and the rest is the "
-        "work on each cell, to fetch its bin and add two gradients at that place of the histogram."
+        f"the cache. It waits for memory during {1 - 1 / over_cache:.0%} of its time. The rest is "
+        "the work on each cell: its bin is fetched, and two gradients are added at that place of "
+        "the histogram."
     )

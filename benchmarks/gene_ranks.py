@@ -33,16 +33,23 @@ DOCUMENT = Path(__file__).resolve().parents[1] / "config" / "examples" / "docume
 AMBIGUITY, LOSS = "ambiguity", "log loss"
 FALLS = ("a member", "the members' mean")
 RESULT = """\
-The ambiguity predicts the fall, but worse than plainer numbers: sums have a rank correlation of .36
-to a member's fall with the defaults and .61 with the document's recipe, where the held-out log loss
-has .59 and .66, and the log loss of the base scores .68 and .72. The mean falls say why: with the
-defaults a member gains 2.5 times the ambiguity, and the mean of the members, in which disagreement
-is averaged out already, gains nearly as much. Members of small batches, held near the base scores
-by regularisation and early stopping, get better mostly in what all of them lack, which their
-disagreement does not show. Groups are therefore ranked by the held-out loss unless told otherwise.
-That of the base scores does better here, but goes on naming genes that the model has put right,
-and not every data set has base scores. Not tested: data of one kind of gene alone, instead of more
-data of all kinds.
+The ambiguity predicts the fall, but worse than simpler numbers do. Rank correlation of sums with a
+member's fall:
+
+| predictor | defaults | document's recipe |
+|---|---|---|
+| ambiguity | .36 | .61 |
+| held-out log loss | .59 | .66 |
+| log loss of the base scores | .68 | .72 |
+
+The mean falls say why. With the defaults a member gains 2.5 times the ambiguity. The mean of the
+members, in which disagreement is averaged out, gains nearly as much. Regularisation and early
+stopping hold members of small batches near the base scores. With more rows they improve mostly in
+what all of them lack, and their disagreement does not show that.
+
+Groups are therefore ranked by the held-out loss, unless told otherwise. The loss of the base scores
+does better here. But it goes on naming genes that the model has put right, and not every data set
+has base scores. Not tested: more data of one kind of gene, instead of all kinds.
 """
 
 
@@ -79,18 +86,21 @@ def main() -> None:
 def introduction(rows: Rows) -> str:
     return f"""# Which genes to add
 
-Human genes with the {BASE} base model, {rows.labels.size:,} rows of
-{np.unique(rows.clusters).size} clusters, with the landscape and without words. A quarter of the
-clusters is held out in turn; of the others {SMALL} members are trained on disjoint small batches
-and {LARGE} on larger ones of the same clusters. The fall is how much lower the log loss of a
-held-out cluster is with the large batches, for a member (mean over members) and for the mean of
-the members. What may predict it is computed from every other of the small members and the fall
-from the rest of them and the large ones, so that no accident of a small member is on both sides.
-Spearman's rank correlation over the clusters with 95 % intervals ({REPLICATES:,} draws of
-clusters), the interval of its difference to that of the ambiguity, and the share of the whole fall
-in the tenth of the clusters with the largest value. The defaults are judged on weighted rows and
-the document's recipe, which has no weights, on rows. One run each, without calibration. Made by
-`python benchmarks/gene_ranks.py`.
+Made by `python benchmarks/gene_ranks.py`. Human genes with the {BASE} base model,
+{rows.labels.size:,} rows of {np.unique(rows.clusters).size} clusters, with the landscape and
+without words.
+
+- A quarter of the clusters is held out in turn. On the others {SMALL} members are trained on
+  disjoint small batches, and {LARGE} on larger batches of the same clusters.
+- The *fall* of a held-out cluster is how much lower its log loss is with the large batches. It is
+  measured for a member (mean over members) and for the mean of the members.
+- Predictors of the fall are computed from every other small member. The fall is computed from the
+  remaining small members and the large ones. No accident of a small member is on both sides.
+- Figures: Spearman's rank correlation over the clusters with 95 % intervals ({REPLICATES:,} draws
+  of clusters); the interval of its difference to that of the ambiguity; the share of the whole fall
+  in the tenth of the clusters with the largest value.
+- The defaults are judged on weighted rows. The document's recipe has no weights and is judged on
+  rows. One run each, without calibration.
 
 {RESULT}"""
 

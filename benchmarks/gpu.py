@@ -39,9 +39,9 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
     head = "| storage | device | binning s | ms/round | trees | AP |\n|---|---|---|---|---|---|\n"
-    text = f"# GPU\n\n{rows:,} rows, {DENSE} dense features and {COUNTS:,} counts of which "
-    text += f"{DENSITY:.0%} are not zero, one class, a fold held out and one to stop, {ROUNDS} "
-    text += "rounds; wall time, made by `python benchmarks/gpu.py`.\n\n"
+    text = f"# GPU\n\nMade by `python benchmarks/gpu.py`: {rows:,} rows, {DENSE} dense features "
+    text += f"and {COUNTS:,} counts of which {DENSITY:.0%} are not zero. One class, one fold held "
+    text += f"out, one fold to stop, {ROUNDS} rounds, wall time.\n\n"
     Path(__file__).with_suffix(".md").write_text(text + head + "\n".join(lines) + "\n")
 
 

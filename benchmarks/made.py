@@ -61,7 +61,7 @@ def config(folder: Path, learner: dict) -> dict:
             },
             "test": {"fraction": 0.02},
             "screen": {"max_rows": 5000},
-            "batching": {"max_genes": 100_000, "min_genes": 10},
+            "batching": {"max_groups": 100_000, "min_groups": 10},
             "learner": learner,
         }
     )

@@ -67,9 +67,13 @@ TREES = 8  # of a booster
 
 HEAD = """# Memory: estimate and measurement
 
-Every rule of a batch in a process of its own, on made tables (`python benchmarks/memory.py`). The
-promise is measured <= estimate <= 2 x measured, of resident memory. The bound that a job sets
-itself counts what is reserved, the column `reserved`, which must not pass the estimate either.
+Made by `python benchmarks/memory.py`. Every rule of a batch runs in a process of its own, on made
+tables. The promise, for resident memory:
+
+    measured <= estimate <= 2 x measured
+
+The limit that a job keeps to counts reserved memory (column `reserved`). It must not exceed the
+estimate either.
 
 {summary}
 """

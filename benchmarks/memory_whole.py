@@ -265,10 +265,10 @@ def main() -> None:
     data += ["|" + "---|" * 11, *data_lines(DATA_POINTS[:limit])]
     batches = ["| rule | rows | dense | counts | density | batches " + last]
     batches += ["|" + "---|" * 10, *batch_lines(POINTS[:limit])]
-    text = "# Memory of the rules about the data set and about all batches\n\nPeak resident memory "
-    text += "of each rule in a process of its own; made by `python benchmarks/memory_whole.py`.\n\n"
-    text += "## About the data set\n\nEach rule ran inside its estimate as the bound of its data "
-    text += "segment, which counts what is reserved.\n\n" + "\n".join(data) + "\n\n"
+    text = "# Memory of the rules about the data set and about all batches\n\nMade by `python "
+    text += "benchmarks/memory_whole.py`. Peak resident memory of each rule in a process of its "
+    text += "own.\n\n## About the data set\n\nThe data segment of each rule was limited to its "
+    text += "estimate. That limit counts reserved memory.\n\n" + "\n".join(data) + "\n\n"
     text += "## About all batches\n\nOne thread.\n\n" + "\n".join(batches) + "\n"
     Path(__file__).with_suffix(".md").write_text(text)
 

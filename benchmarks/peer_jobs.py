@@ -261,7 +261,7 @@ def blocks(job: Job) -> list:
     """Feature blocks as the package stores them."""
     import polars as pl
 
-    from genebatch.dataset.columns import Features
+    from genebatch.dataset.feature_set import Features
 
     features = Features(tuple(job.features), job.n_dense)
     shards = sorted(Path(job.folder).glob("*.parquet"))

@@ -97,7 +97,7 @@ def main() -> None:
                 "dataset": write_batch(chosen.data, chosen.rows, work / "data"),
                 "test": {"groups": ["aside"]},
                 "screen": {"max_rows": 5_000, "keep": ["*"]},
-                "batching": {"max_genes": 1_000_000, "min_genes": 10},
+                "batching": {"max_groups": 1_000_000, "min_groups": 10},
                 "learner": FIXED | {"n_estimators": n_trees, "early_stopping_rounds": n_trees},
             }
         )
@@ -229,27 +229,31 @@ def describe(chosen: argparse.Namespace, work: Path, codes: np.ndarray, settings
 
 {len(codes):,} {rows}, {len(names):,} features ({n_dense} dense, {counts:,} counts, {density:.0%} \
 of them not zero), classes {"/".join(f"{share:.1%}" for share in shares)}. Each way \
-cross-validates in the same {n_splits} folds of whole groups, one booster for each of \
-{len(shares)} classes against the rest, and then boosts all rows: \
-{(n_splits + 1) * len(shares)} boosters of {chosen.trees} trees. Every job in a process of its own \
-on one core with one thread, CPU seconds; ratios within one run are what to trust. Made by \
-`python benchmarks/peers.py` on {processor()}, Python {platform.python_version()}, {packages}.
+cross-validates in the same {n_splits} folds of whole groups, with one booster for each of \
+{len(shares)} classes against the rest. Then it boosts all rows. In all these are \
+{(n_splits + 1) * len(shares)} boosters of {chosen.trees} trees. Every job runs in a process of \
+its own on one core with one thread. Times are CPU seconds; trust only ratios within one run. Made \
+by `python benchmarks/peers.py` on {processor()}, Python {platform.python_version()}, {packages}.
 
-- The same in all: {said}; no draws of rows or columns, no weights; every booster starts from \
-the share of its class, none from base scores (the table's scores are features like others); no \
-early stopping, a fixed number of trees.
-- (a) and (b) are what people write, rows taken out and binned for each fold and class, (a) with \
-the table as float64. (c) gets the same sparse rows \
-as (e), bins them once, takes each fold from that and is told `force_row_wise`, which it would \
-else try out for each booster; at most 255 bins, as 256 do not fit its byte. (d) has at most 255 \
-bins as well and no least sum of hessians, so a leaf has at least 20 rows, its default.
+- The same in all: {said}. No draws of rows or columns, no weights. Every booster starts from the \
+share of its class. None starts from base scores; the table's scores are features like others. A \
+fixed number of trees, no early stopping.
+- (a) and (b) are what people write: rows are taken out and binned for each fold and class. (a) \
+has the table as float64.
+- (c) gets the same sparse rows as (e), bins them once and takes each fold from that. It is told \
+`force_row_wise`; otherwise it would try that out for each booster. It has at most 255 bins, \
+because 256 do not fit its byte.
+- (d) has at most 255 bins as well. It has no least sum of hessians, so a leaf has at least 20 \
+rows, its default.
 - (e) is what the workflow runs: two jobs that each read and bin the rows, with losses after each \
-round, metrics and files. Its boosters of a fold leave an eighth of the training groups out, by \
-which they would stop, and its matrix keeps all rows, those outside at weight zero: that saves no \
-time in a round, and costs some precision.
-- `start` is the interpreter and its imports; `build` is taking rows out, binning and setting a \
-booster up, with the first round of (b), which bins. `boost` is the rounds, and a round is what \
-further trees would cost; (d) bins in its fit, so both contain that.
+round, metrics and files. Its boosters of a fold leave out the eighth of the training groups by \
+which they would stop. Its matrix keeps all rows, with those outside the fold at weight zero. That \
+saves no time in a round and costs some precision.
+- `start`: the interpreter and its imports.
+- `build`: taking rows out, binning and setting a booster up. For (b) it includes the first round, \
+which bins.
+- `boost`: the rounds. A round is what further trees would cost. (d) bins inside its fit, so its \
+`build` and `boost` both contain binning.
 """
 
 
@@ -292,7 +296,7 @@ def preparing(results: dict[str, Result], preparation: dict[str, Any]) -> str:
     return (
         f"The jobs of (e): {jobs}. Before them, once for a data set and here for the one batch: "
         f"{preparation['cpu']:.1f} CPU s ({spent}) and {preparation['peak']:,.0f} MB. With that "
-        f"counted in, times (e): {ratios}."
+        f"included, the time of the others / the time of (e): {ratios}."
     )
 
 

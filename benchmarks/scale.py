@@ -37,24 +37,29 @@ BOOSTED = ("cross_validate_batch", "train_batch", "train_single")
 
 HEAD = """# The pipeline at the size of the document
 
-`genebatch simulate --like document` and the workflow on it, two cores, `--resources
-mem_mb={memory:,}`, one thread a job; {trees} trees a booster without early stopping, {splits}
-folds, three classes. Made by `python benchmarks/scale.py FOLDER`. Times of rules of a batch are
-sums over batches; rows per second are rows of the data set by the seconds of the rule. Read and
-written are what the processes asked the system for, in GB; much of it lies in its cache.
+Made by `python benchmarks/scale.py FOLDER`: `genebatch simulate --like document`, and the workflow
+on its table.
+
+- Two cores, `--resources mem_mb={memory:,}`, one thread a job.
+- {trees} trees a booster without early stopping, {splits} folds, three classes.
+- Times of the rules of a batch are sums over batches.
+- Rows per second: rows of the data set / seconds of the rule.
+- Read and written: what the processes asked the system for, in GB. Much of it is in the system's
+  cache.
 """
 
 
 NOTES = """
-- What a batch takes does not depend on the data set: more rows are more batches. Time grows with
-  the rows; combiners are learned from 20 million scores at most, so they stop growing.
-- Of memory only the rules that hold something of every training row grow, `estimate` by some 300
+- The cost of a batch does not depend on the size of the data set: more rows are more batches. Time
+  grows with the rows. Combiners learn from 20 million scores at most, so they stop growing.
+- Memory grows only for rules that hold something of every training row: `estimate` by about 300
   bytes a row. The analysis, the screen and the plan with its pass over all rows take two and a half
   minutes and less than 1 GB at full size.
-- The minutes in all are of all runs until a share was through, and not of a quiet machine. Of the
-  whole and the half they hold jobs that were stopped at their limit and repeated: the estimates for
-  `cross_batch_scores` and `estimate` were too low at these sizes and are corrected by these runs.
-  Declared is what the last run of a job had, by the estimates of its time.
+- The minutes in all are the sum of all runs until a share was finished. The machine was not quiet.
+  At full and at half size they include jobs that were stopped at their limit and repeated: the
+  estimates for `cross_batch_scores` and `estimate` were too low at these sizes. They have been
+  corrected by these runs. Declared is what the last run of a job declared, by the estimates of its
+  time.
 """
 
 
@@ -162,7 +167,7 @@ def settings(share: float, trees: int, rivals: bool) -> dict[str, Any]:
             ],
         },
         "test": {"fraction": TEST},
-        "batching": {"max_genes": int(training / max(round(BATCHES * share), 1)) + 2},
+        "batching": {"max_groups": int(training / max(round(BATCHES * share), 1)) + 2},
         "learner": {"n_estimators": trees, "early_stopping_rounds": trees},
         "ensemble": {"rivals": ["single"] if rivals else []},
         "final": "best" if rivals else "ensemble",

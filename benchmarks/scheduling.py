@@ -33,22 +33,23 @@ CONFIG = {
         "metadata": ["transcript_id", "cluster_id", "chrom", "strand", "gene_type"],
         "exclude": ["genomic_position", "5mer_*"],
     },
-    "batching": {"max_genes": 20, "min_genes": 5, "min_positives": 2},
+    "batching": {"max_groups": 20, "min_groups": 5, "min_positives": 2},
 }
 HEAD = """# What Snakemake itself costs
 
-A dry run behind a finished plan, in which nothing of any batch is there; made by `python
-benchmarks/scheduling.py`. Peak is of resident memory.
+Made by `python benchmarks/scheduling.py`: a dry run after a finished plan, with no file of any
+batch there. Peak is of resident memory.
 
 | batches | jobs | s | ms/job | peak MB |
 |---|---|---|---|---|
 """
 NOTES = """
-Time and memory grow with the number of jobs, five for each batch; nothing in the workflow's own
-functions looks at all batches for each job. A run looks at its jobs a few times more, as each
-finishes. At 2,000 batches that is minutes beside thousands of hours of boosting. Where it matters,
-larger batches (`batching.max_genes`, `max_rows`) make fewer jobs, and are more accurate as well; on
-a cluster the profile's groups make one job of five.
+Time and memory grow with the number of jobs, five for each batch. No function of the workflow looks
+at all batches for each job. A run looks at its jobs a few times more, as each finishes. At 2,000
+batches that is minutes, beside thousands of hours of boosting. If it matters:
+
+- larger batches (`batching.max_groups`, `max_rows`) make fewer jobs, and are more accurate as well;
+- on a cluster the profile's groups make one job of five.
 """
 
 

@@ -7,17 +7,39 @@ __version__ = "0.1.0"
 
 # Raised whenever the same rows and config would give another model; batches then run again.
 ALGORITHM = 1
-__all__ = ["ALGORITHM", "EnsembleModel", "__version__", "load_model"]
 
-_EXPORTS = {"EnsembleModel": "genebatch.model.ensemble", "load_model": "genebatch.model.ensemble"}
+# Imported on first use. Workflow scripts must set thread counts before numpy is imported, so
+# importing this package alone imports nothing heavy.
+_EXPORTS = {
+    "EnsembleModel": "genebatch.model.ensemble",
+    "InputError": "genebatch.io.files",
+    "call": "genebatch.calls.calling",
+    "load_model": "genebatch.model.archive",
+    "predict_file": "genebatch.model.prediction",
+}
+__all__ = [
+    "ALGORITHM",
+    "EnsembleModel",
+    "InputError",
+    "__version__",
+    "call",
+    "load_model",
+    "predict_file",
+]
+
+
+def model_from_bytes(data: bytes, threads: int) -> Any:
+    """Read a model from the bytes of its file.
+
+    Pickles of models name this function, so its name and place never change.
+    """
+    from genebatch.model.archive import from_bytes
+
+    return from_bytes(data, threads)
 
 
 def __getattr__(name: str) -> Any:
-    """Import the model code on first use.
-
-    Workflow scripts must set thread counts before numpy is imported, so importing this package
-    alone imports nothing heavy.
-    """
+    """Import what is exported on first use."""
     if name in _EXPORTS:
         return getattr(import_module(_EXPORTS[name]), name)
     raise AttributeError(f"module 'genebatch' has no attribute '{name}'")

@@ -92,7 +92,7 @@ def rank_genes(options: argparse.Namespace) -> None:
 
 def inspect(options: argparse.Namespace) -> None:
     """Say what is in a model file."""
-    from genebatch.model.ensemble import load_model
+    from genebatch.model.archive import load_model
 
     model = load_model(options.model)
     final = model.facts.get("final")  # a batch's own model is no final one
@@ -138,7 +138,7 @@ def _combiner_text(model: "EnsembleModel") -> str:
 
 def verify(options: argparse.Namespace) -> None:
     """Check every digest of a model file."""
-    from genebatch.model.ensemble import load_model
+    from genebatch.model.archive import load_model
 
     model = load_model(options.model)
     print(f"{options.model}: {len(model.members)} members, every digest as saved")
@@ -347,7 +347,7 @@ def _add_rank_options(added: argparse.ArgumentParser) -> None:
     )
     added.add_argument("--top", type=_positive, default=15, help="genes to show; default: 15")
     added.add_argument("--combiner", help="whose probabilities count; default: the ensemble's")
-    added.epilog = "The manual explains the columns: config/README.md, Which genes to add."
+    added.epilog = "The manual explains the columns: config/README.md, Which groups to add."
 
 
 def _add_call_options(added: argparse.ArgumentParser) -> None:

@@ -1,13 +1,15 @@
-"""Dealing whole groups into parts: test groups, batches, folds and stopping groups."""
+"""Deals whole groups into parts: test groups, batches, folds and stopping groups."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from genebatch.config.settings import HoldOut
 from genebatch.io.files import InputError
+from genebatch.io.tables import read_tsv
 
 
 def deal(
@@ -67,61 +69,75 @@ def deal(
     return parts
 
 
-def measures(genes: pl.DataFrame) -> np.ndarray:
-    """What dealing balances: rows, rows of each class and the number of groups."""
-    counts = genes.select(pl.col("rows"), pl.col("^n_.*$")).to_numpy()
-    return np.column_stack([counts, np.ones(genes.height)]).astype(float)
+def measures(groups: pl.DataFrame) -> np.ndarray:
+    """Give what dealing balances: rows, rows of each class and the number of groups."""
+    counts = groups.select(pl.col("rows"), pl.col("^n_.*$")).to_numpy()
+    return np.column_stack([counts, np.ones(groups.height)]).astype(float)
 
 
-def hold_out(genes: pl.DataFrame, test: Mapping[str, Any]) -> pl.Series:
-    """Which groups are test groups, as the `test` part of the config says.
+def read_groups_list(path: str | Path) -> list[str]:
+    """Read the groups of a TSV with the column `group`."""
+    return read_tsv(path)["group"].to_list()
+
+
+def hold_out(groups: pl.DataFrame, test: HoldOut) -> pl.Series:
+    """Choose the test groups, as the section `test` says.
 
     Parameters
     ----------
-    genes
-        The per-group table.
+    groups
+        The table of groups.
     test
         `fraction`, or `groups`, or `column` with `values`.
 
     Returns
     -------
     polars.Series
-        Boolean, one for each row of `genes`.
+        Boolean, one for each row of `groups`.
 
     Raises
     ------
     InputError
         If a named group or value does not exist, or nothing is left on one side.
     """
-    if test["groups"] is not None:
-        unknown = sorted(set(test["groups"]) - set(genes["group"]))
-        if unknown:
-            raise InputError(f"test.groups names groups that are not in the data: {unknown[:5]}")
-        chosen = genes["group"].is_in(test["groups"])
-    elif test["column"] is not None:
-        facts = genes[f"fact.{test['column']}"]
-        values = [str(value) for value in test["values"]]
-        unknown = sorted(set(values) - set(facts.drop_nulls()))
-        if unknown:
-            known = ", ".join(facts.drop_nulls().unique().sort().to_list()[:20])
-            raise InputError(
-                f"test.values {unknown} are not in column '{test['column']}' (values: {known})"
-            )
-        chosen = facts.is_in(values).fill_null(False)
+    if test.groups is not None:
+        chosen = _named_groups(groups, test.groups)
+    elif test.column is not None:
+        chosen = _groups_with(groups, test)
     else:
-        share = test["fraction"]
-        parts = deal(genes["group"].to_list(), measures(genes), [share, 1 - share], test["seed"])
+        shares = [test.fraction, 1 - test.fraction]
+        parts = deal(groups["group"].to_list(), measures(groups), shares, test.seed)
         chosen = pl.Series(parts == 0)
     if not chosen.any() or chosen.all():
         raise InputError(
-            f"the test keys set aside {int(chosen.sum())} of {genes.height} groups; both test and "
+            f"the test keys set aside {int(chosen.sum())} of {groups.height} groups; both test and "
             "training groups are needed: change test.fraction, test.groups or test.values"
         )
     return chosen.alias("test")
 
 
+def _named_groups(groups: pl.DataFrame, names: Sequence[str]) -> pl.Series:
+    unknown = sorted(set(names) - set(groups["group"]))
+    if unknown:
+        raise InputError(f"test.groups names groups that are not in the data: {unknown[:5]}")
+    return groups["group"].is_in(list(names))
+
+
+def _groups_with(groups: pl.DataFrame, test: HoldOut) -> pl.Series:
+    """Groups whose value of `test.column` is one of `test.values`."""
+    facts = groups[f"fact.{test.column}"]
+    values = [str(value) for value in test.values or ()]
+    unknown = sorted(set(values) - set(facts.drop_nulls()))
+    if unknown:
+        known = ", ".join(facts.drop_nulls().unique().sort().to_list()[:20])
+        raise InputError(
+            f"test.values {unknown} are not in column '{test.column}' (values: {known})"
+        )
+    return facts.is_in(values).fill_null(False)
+
+
 def overlapping(
-    genes: pl.DataFrame, batches: np.ndarray, overlap: float, seed: int
+    groups: pl.DataFrame, batches: np.ndarray, overlap: float, seed: int
 ) -> list[np.ndarray]:
     """Members of each batch, with a share of each batch's groups lent to the next batch as well.
 
@@ -130,13 +146,13 @@ def overlapping(
     Returns
     -------
     list of numpy.ndarray
-        Row numbers of `genes` for each batch.
+        Row numbers of `groups` for each batch.
     """
     n_batches = int(batches.max()) + 1
     own = [np.flatnonzero(batches == batch) for batch in range(n_batches)]
     if not overlap or n_batches == 1:
         return own
-    names = genes["group"].to_list()
+    names = groups["group"].to_list()
     lent = []
     for members in own:
         order = sorted(members, key=lambda row: hashed(names[row], seed + 1))
@@ -144,7 +160,7 @@ def overlapping(
     return [np.sort(np.concatenate([own[b], lent[b - 1]])) for b in range(n_batches)]
 
 
-def folds(genes: pl.DataFrame, n_splits: int, seed: int) -> np.ndarray:
+def folds(groups: pl.DataFrame, n_splits: int, seed: int) -> np.ndarray:
     """Fold of each group, balanced by rows and by class.
 
     Raises
@@ -152,12 +168,12 @@ def folds(genes: pl.DataFrame, n_splits: int, seed: int) -> np.ndarray:
     InputError
         If there are fewer groups than folds.
     """
-    if genes.height < n_splits:
+    if groups.height < n_splits:
         raise InputError(
-            f"{genes.height} groups cannot make cv.n_splits={n_splits} folds of whole groups; "
+            f"{groups.height} groups cannot make cv.n_splits={n_splits} folds of whole groups; "
             "lower cv.n_splits or enlarge the batch"
         )
-    return deal(genes["group"].to_list(), measures(genes), np.ones(n_splits), seed)
+    return deal(groups["group"].to_list(), measures(groups), np.ones(n_splits), seed)
 
 
 def hashed(name: str, seed: int) -> int:

@@ -29,7 +29,8 @@ from genebatch.genome.scores.bigwig import bigwig_library
 from genebatch.genome.scores.tracks import open_scores
 from genebatch.io.files import InputError, whole
 from genebatch.io.tables import check_lacking
-from genebatch.model.ensemble import EnsembleModel, load_model
+from genebatch.model.archive import load_model
+from genebatch.model.ensemble import EnsembleModel
 
 log = logging.getLogger(__name__)
 

@@ -32,6 +32,12 @@ OWNED = {
     "random_state": "set learner.seed",
 }
 
+# Keys of earlier versions, and what they are called now.
+RENAMED = {
+    ("batching", "max_genes"): "max_groups",
+    ("batching", "min_genes"): "min_groups",
+}
+
 # Roles of the columns of the table that the first stage builds.
 BUILT_TABLE = {
     "path": "results/table",
@@ -78,7 +84,7 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
         With one line for each unknown key (and the nearest known one), missing key or wrong value.
     """
     schema = load_schema()
-    filled = _with_defaults(_with_built_table(config), schema)
+    filled = _with_defaults(_with_built_table(_with_present_names(config)), schema)
     problems = [
         line for error in Draft202012Validator(schema).iter_errors(filled) for line in _say(error)
     ]
@@ -126,6 +132,22 @@ def render(example: bool = False) -> str:
     head = f"# Every key of the workflow; the values are {values}.\n"
     head += f"# Generated from workflow/schemas/config.schema.yaml by `{command}`.\n"
     return head + "\n".join(_render(load_schema(), example, indent=0)) + "\n"
+
+
+def _with_present_names(config: dict[str, Any]) -> dict[str, Any]:
+    """Give keys of earlier versions their present names; a key under both names is refused."""
+    renamed = dict(config)
+    for (section, old), new in RENAMED.items():
+        keys = renamed.get(section)
+        if not isinstance(keys, dict) or old not in keys:
+            continue
+        if new in keys:
+            raise InputError(
+                f"configuration: '{section}.{old}' is an earlier name of {section}.{new}, "
+                "and both are set; leave one of them out"
+            )
+        renamed[section] = {new if key == old else key: keys[key] for key in keys}
+    return renamed
 
 
 def _with_built_table(config: dict[str, Any]) -> dict[str, Any]:
@@ -198,8 +220,8 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield "'test.column' and 'test.values' are set together or not at all"
     if test["groups"] is not None and test["column"] is not None:
         yield "'test.groups' and 'test.column' exclude each other"
-    if config["batching"]["min_genes"] > config["batching"]["max_genes"]:
-        yield "'batching.min_genes' is larger than batching.max_genes"
+    if config["batching"]["min_groups"] > config["batching"]["max_groups"]:
+        yield "'batching.min_groups' is larger than batching.max_groups"
     similarity = config["batching"]["strategy"] == "similarity"
     if config["batching"]["similar_by"] is not None and not similarity:
         yield "'batching.similar_by' is set but batching.strategy is not similarity"

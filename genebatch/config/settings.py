@@ -6,7 +6,7 @@ what rules pass on: Snakemake compares parameters by their text and ignores obje
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 
@@ -116,13 +116,43 @@ class Batching(Section):
 
     strategy: str
     similar_by: tuple[str, ...] | None
-    max_genes: int
+    max_groups: int
     max_rows: int | None
-    min_genes: int
+    min_groups: int
     min_positives: int
     overlap: float
     keep: str | None
     seed: int
+
+
+@dataclass(frozen=True)
+class Planning(Section):
+    """What a plan depends on beside `Batching`: folds, and what decides memory and time.
+
+    Attributes
+    ----------
+    labels
+        What the rows are.
+    n_splits, seed
+        Of the folds.
+    max_bin, max_depth, n_estimators
+        Of the learner.
+    explain_rows
+        Rows of the sample that is explained.
+    """
+
+    labels: Labels
+    n_splits: int
+    seed: int
+    max_bin: int
+    max_depth: int
+    n_estimators: int
+    explain_rows: int
+
+    @classmethod
+    def build(cls, section: Mapping[str, Any]) -> Self:
+        """Build what `Settings.planning` gives as a dictionary."""
+        return cls(**dict(section) | {"labels": Labels.build(section["labels"])})
 
 
 @dataclass(frozen=True)
@@ -162,6 +192,10 @@ class Learner(Section):
         """Build the section `learner`; its key `lambda` is no name in Python."""
         renamed = {"reg_lambda" if key == "lambda" else key: section[key] for key in section}
         return super().build(renamed)
+
+    def with_threads(self, threads: int) -> Self:
+        """The same learner with other threads, which change no model."""
+        return replace(self, threads=threads)
 
     def plain(self) -> dict[str, Any]:
         """The section as `build` takes it, without the threads."""
@@ -288,6 +322,20 @@ class Settings:
         others = {key: value for key, value in config.items() if key not in sections}
         del others["dataset"]
         return cls(**sections, **others)
+
+    @property
+    def planning(self) -> Planning:
+        """What a plan depends on beside `batching`."""
+        learner = self.learner
+        return Planning(
+            self.table.labels,
+            self.cv.n_splits,
+            self.cv.seed,
+            learner.max_bin,
+            learner.max_depth,
+            learner.n_estimators,
+            self.explain.rows,
+        )
 
 
 def _frozen(value: Any) -> Any:

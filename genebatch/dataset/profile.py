@@ -1,4 +1,4 @@
-"""One streamed pass over the data set: the input contract, its profile, the per-group table."""
+"""Checks the data set against the input contract, in one streamed pass."""
 
 import json
 import logging
@@ -12,10 +12,12 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from genebatch.config.settings import Table
 from genebatch.dataset.column_facts import ColumnFacts
-from genebatch.dataset.columns import Roles, Shard, assign_roles, read_groups
+from genebatch.dataset.columns import Roles, assign_roles
 from genebatch.dataset.scan import Problem, Scan
-from genebatch.io.files import InputError, first_names, unprintable, write_json, write_parquet
+from genebatch.dataset.shards import Shard, read_groups
+from genebatch.io.files import InputError, first_names, unprintable
 from genebatch.io.tables import common_schema, find_shards, fingerprint, open_shard, record_batches
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ STRETCH_ROWS = 32_768
 SEQUENCE_KEY = b"genebatch.sequence"  # in the schema metadata of a table that was built here
 
 
-class Stretch(NamedTuple):
+class RowGroups(NamedTuple):
     """Consecutive row groups of a shard, the first of which is `chunk` of the data set."""
 
     path: str
@@ -40,61 +42,70 @@ class Stretch(NamedTuple):
     chunk: int
 
 
-def analyze_dataset(
-    dataset: Mapping[str, Any],
-    test_column: str | None,
-    profile: str | Path,
-    genes: str | Path,
-    threads: int = 1,
-) -> None:
-    """Check the data set and write its profile and its per-group table.
+class Analysis(NamedTuple):
+    """What a pass over the data set gives: its JSON profile and its table of groups."""
 
-    Holds the per-group table, and for each thread a record batch and the compressed row group
+    profile: dict[str, Any]
+    groups: pl.DataFrame
+
+
+def analyze(table: Table, test_column: str | None, threads: int = 1) -> Analysis:
+    """Check the data set, and describe its columns and groups.
+
+    Holds the table of groups, and for each thread a record batch and the compressed row group
     that it comes from.
 
     Parameters
     ----------
-    dataset
-        The `dataset` part of the config.
+    table
+        The section `dataset`.
     test_column
         A metadata column that must be constant inside each group, or None.
-    profile, genes
-        Output paths, JSON and Parquet.
     threads
         Stretches of row groups that are scanned side by side; the result is the same.
 
     Raises
     ------
     InputError
-        Listing every violation of the contract; nothing is written then.
+        Listing every violation of the contract.
     """
-    paths = find_shards(dataset["path"], "dataset.path")
+    paths = find_shards(table.path, "dataset.path")
     schema = common_schema(paths)
-    roles = assign_roles(schema, dataset)
+    roles = assign_roles(schema, table)
     shards = [_describe(path) for path in paths]
     sequence = _sequence_facts(paths)
+    labels = table.labels
 
     def begin() -> Scan:
-        return Scan(roles, list(dataset["classes"]), dataset["null_label"], schema)
+        return Scan(roles, list(labels.classes), labels.null_label, schema)
 
     scan = begin()
     for part in _side_by_side(lambda rows: _scan(begin(), rows), _stretches(shards), threads):
         scan.merge(part)
-    table = scan.genes()
-    problems = find_problems(scan, dataset, test_column)
+    groups = scan.groups()
+    problems = find_problems(scan, table.infinite, test_column)
     if roles.position:
-        problems += _duplicates(shards, table, roles)
+        problems += _duplicates(shards, groups, roles)
     errors = [problem.message for problem in problems if problem.level == "error"]
     if errors:
-        raise InputError(f"data set {dataset['path']}:\n  " + "\n  ".join(errors))
+        raise InputError(f"data set {table.path}:\n  " + "\n  ".join(errors))
     for problem in problems:
         log.info("%s", problem.message)
-    write_json(profile, scan.profile(shards, table, problems) | {"sequence": sequence})
-    write_parquet(genes, table)
-    log.info("%s rows, %s groups in %d shards", f"{scan.rows:,}", f"{table.height:,}", len(shards))
+    log.info("%s rows, %s groups in %d shards", f"{scan.rows:,}", f"{groups.height:,}", len(shards))
+    return Analysis(scan.profile(shards, groups, problems) | {"sequence": sequence}, groups)
 
 
-def _stretches(shards: Sequence[Shard]) -> Iterator[Stretch]:
+def described(profile: Mapping[str, Any]) -> tuple[Roles, list[Shard]]:
+    """Give roles and shards of an analysed data set, from its JSON profile."""
+    if any("fingerprint" not in shard for shard in profile["shards"]):
+        raise InputError(
+            "the data set was analysed by an earlier version of genebatch; run again with "
+            "--forcerun analyze_dataset (finished batches stay)"
+        )
+    return Roles(**profile["roles"]), [Shard(**shard) for shard in profile["shards"]]
+
+
+def _stretches(shards: Sequence[Shard]) -> Iterator[RowGroups]:
     """Cut the shards into stretches of at least `STRETCH_ROWS` rows, or to the end of the shard.
 
     The footer of one shard is held: of some 1,000 columns it takes 1 MB for each row group.
@@ -109,20 +120,22 @@ def _stretches(shards: Sequence[Shard]) -> Iterator[Stretch]:
             rows += metadata.row_group(row_group).num_rows
             if rows >= STRETCH_ROWS or row_group == shard.row_groups - 1:
                 row_groups = range(first, row_group + 1)
-                yield Stretch(shard.path, number, metadata, row_groups, chunk + first)
+                yield RowGroups(shard.path, number, metadata, row_groups, chunk + first)
                 first, rows = row_group + 1, 0
         chunk += shard.row_groups
 
 
-def _scan(scan: Scan, rows: Stretch) -> Scan:
+def _scan(scan: Scan, rows: RowGroups) -> Scan:
     for chunk, row_group in enumerate(rows.row_groups, rows.chunk):
+        start = 0
         for batch in record_batches(rows.path, row_groups=[row_group], metadata=rows.metadata):
-            scan.add(batch, rows.path, rows.shard, chunk)
+            scan.add(batch, rows.path, rows.shard, chunk, start)
+            start += batch.num_rows
     return scan
 
 
 def _side_by_side(
-    work: Callable[[Stretch], Scan], stretches: Iterable[Stretch], threads: int
+    work: Callable[[RowGroups], Scan], stretches: Iterable[RowGroups], threads: int
 ) -> Iterator[Scan]:
     """Scans in the order of the stretches, so that sums of floats never depend on the threads."""
     with ThreadPoolExecutor(threads) as pool:
@@ -135,14 +148,14 @@ def _side_by_side(
             yield begun.popleft().result()
 
 
-def find_problems(scan: Scan, dataset: Mapping[str, Any], test_column: str | None) -> list[Problem]:
+def find_problems(scan: Scan, infinite: str, test_column: str | None) -> list[Problem]:
     """Every violation of the contract and every fact worth saying."""
     return [
         *_label_problems(scan),
         *_group_problems(scan, test_column),
         *_role_problems(scan),
         *_weight_problems(scan),
-        *_column_problems(scan, dataset["infinite"]),
+        *_column_problems(scan, infinite),
     ]
 
 
@@ -282,7 +295,7 @@ def _describe(path: Path) -> Shard:
 
 
 def _sequence_facts(paths: Sequence[Path]) -> dict[str, Any] | None:
-    """How the features of a built table were made, as its shards say; None of any other table."""
+    """Read from the shards how the features of a built table were made; None for other tables."""
     found = {}
     for path in paths:
         with open_shard(path) as file:
@@ -302,15 +315,15 @@ def _sequence_facts(paths: Sequence[Path]) -> dict[str, Any] | None:
         ) from error
 
 
-def _duplicates(shards: list[Shard], genes: pl.DataFrame, roles: Roles) -> list[Problem]:
-    """Rows that share group and position, found some groups at a time in order of appearance."""
-    ordered = genes.sort(pl.col("chunks").list.first(), "group")
+def _duplicates(shards: list[Shard], groups: pl.DataFrame, roles: Roles) -> list[Problem]:
+    """Find rows that share group and position, some groups at a time in order of appearance."""
+    ordered = groups.sort(pl.col("chunks").list.first(), "group")
     part = (ordered["rows"].cast(pl.UInt64).cum_sum() - 1) // DUPLICATE_ROWS
     found = 0
     example = None
-    for genes_part in ordered.with_columns(part.alias("part")).partition_by("part"):
-        numbers = genes_part.select(pl.col("group").sort().alias(roles.group)).with_row_index("n")
-        frames = read_groups(shards, genes_part, [roles.position], roles.group)
+    for some in ordered.with_columns(part.alias("part")).partition_by("part"):
+        numbers = some.select(pl.col("group").sort().alias(roles.group)).with_row_index("n")
+        frames = read_groups(shards, some, [roles.position], roles.group)
         keys = [frame.join(numbers, on=roles.group).select("n", roles.position) for frame in frames]
         ordered_keys = pl.concat(keys).sort("n", roles.position)
         repeated = ordered_keys.filter(pl.all_horizontal(pl.all() == pl.all().shift()))

@@ -1,39 +1,39 @@
-"""What is known about rows beside their features: identity, class, weight, base scores."""
+"""Gives what is known about rows beside their features: identity, class, weight, base scores."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
 
-from genebatch.dataset.columns import Features, Roles
+from genebatch.config.settings import Labels
 from genebatch.metrics.binary import CLIP
 
-MOST_OF_ONE = 1 - CLIP  # what the other classes may take together from that of the rest
+MOST_OF_ONE = 1 - CLIP  # largest sum of the other classes, so that P(rest) stays above 0
 
 
-def row_columns(features: Features, roles: Roles) -> list[str]:
-    """Columns that `identity_columns` and `Features.select` read."""
-    return [*dict.fromkeys([*features.names, *identity_sources(roles)])]
-
-
-def identity_sources(roles: Roles) -> list[str]:
-    """Columns that `identity_columns` reads."""
-    wanted = [roles.group, roles.label, roles.weight, roles.position, *roles.scores.values()]
+def identity_sources(labels: Labels) -> list[str]:
+    """Columns of the input table that `identity_columns` reads."""
+    scores = (labels.scores or {}).values()
+    wanted = [labels.group, labels.label, labels.weight, labels.position, *scores]
     return [name for name in wanted if name is not None]
 
 
-def identity_columns(frame: pl.DataFrame, roles: Roles, dataset: Mapping[str, Any]) -> pl.DataFrame:
-    """Everything about rows but their features, under names of our own."""
-    label = pl.col(roles.label).cast(pl.String)
-    if dataset["null_label"] is not None:
-        label = label.fill_null(dataset["null_label"])
-    columns = [pl.col(roles.group).alias("group"), label.alias("label")]
-    if roles.position:
-        columns.append(pl.col(roles.position).alias("position"))
-    if roles.weight:
-        columns.append(pl.col(roles.weight).cast(pl.Float64).alias("weight"))
-    columns += [pl.col(roles.scores[name]).alias(f"score_{name}") for name in roles.scores]
+def identity_columns(frame: pl.DataFrame, labels: Labels) -> pl.DataFrame:
+    """Give everything about rows but their features, under names of our own.
+
+    Columns: `group`, `label` (text), and where the table has them `position`, `weight` (float64)
+    and `score_{class}`.
+    """
+    label = pl.col(labels.label).cast(pl.String)
+    if labels.null_label is not None:
+        label = label.fill_null(labels.null_label)
+    columns = [pl.col(labels.group).alias("group"), label.alias("label")]
+    if labels.position:
+        columns.append(pl.col(labels.position).alias("position"))
+    if labels.weight:
+        columns.append(pl.col(labels.weight).cast(pl.Float64).alias("weight"))
+    scores = (labels.scores or {}).items()
+    columns += [pl.col(column).alias(f"score_{name}") for name, column in scores]
     return frame.select(columns)
 
 
@@ -43,7 +43,7 @@ def identity_names(columns: Collection[str]) -> list[str]:
     return [name for name in columns if name in known or name.startswith("score_")]
 
 
-def score_columns(classes: list[str]) -> dict[str, str]:
+def score_columns(classes: Sequence[str]) -> dict[str, str]:
     """Name of the base-score column of each class among the identity columns."""
     return {name: f"score_{name}" for name in classes}
 
@@ -68,31 +68,25 @@ def probability_columns(
 
 
 def normalised(probabilities: np.ndarray, rest: int | None = None) -> np.ndarray:
-    """One-against-rest probabilities of the classes as ones that sum to 1.
+    """Turn one-against-rest probabilities of the classes into probabilities that sum to 1.
 
     Parameters
     ----------
     probabilities
         (..., classes), each above 0.
     rest
-        The class of what is none of the others, if there is one. It gets what the others leave of
-        1, and these stay as they are unless they sum to more than 1. Without it all are divided by
-        their sum.
+        Place of the class of what is none of the others, or None. P(rest) = 1 - sum of the other
+        classes; these stay as they are, unless they sum to more than 1. Without it each class is
+        divided by the sum of all.
     """
     if rest is None:
         return probabilities / probabilities.sum(axis=-1, keepdims=True)
-    found = probabilities.copy()
-    found[..., rest] = 0
-    total = found.sum(axis=-1, keepdims=True)
-    found /= np.maximum(total / MOST_OF_ONE, 1)
-    found[..., rest] = 1 - found.sum(axis=-1)
-    return found
-
-
-def rest_index(dataset: Mapping[str, Any]) -> int | None:
-    """Place of `dataset.rest_class` among the classes, or None where there is none."""
-    rest = dataset["rest_class"]
-    return None if rest is None else dataset["classes"].index(rest)
+    normal = probabilities.copy()
+    normal[..., rest] = 0
+    total = normal.sum(axis=-1, keepdims=True)
+    normal /= np.maximum(total / MOST_OF_ONE, 1)
+    normal[..., rest] = 1 - normal.sum(axis=-1)
+    return normal
 
 
 def label_codes(labels: pl.Series, classes: Sequence[str], null_label: str | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Facts of columns and groups, gathered over the record batches of one pass."""
+"""Gathers facts of columns and groups over the record batches of one pass."""
 
 from typing import Any, NamedTuple
 
@@ -8,9 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from genebatch.dataset.column_facts import ColumnFacts, mix, multiplier
-from genebatch.dataset.columns import Roles, Shard
+from genebatch.dataset.columns import Roles
+from genebatch.dataset.shards import Shard
 from genebatch.io.files import digest
 from genebatch.metrics.binary import own_log_loss
+
+# A group's digest is a polynomial in its rows modulo 2^64, so that their order counts; odd, from
+# the fractional part of the golden ratio.
+ORDER = 0x9E3779B97F4A7C15
+MODULUS = 2**64
 
 
 class Problem(NamedTuple):
@@ -53,6 +59,7 @@ class Scan:
         self.errors: list[int] = []  # rows that the base scores call wrong
         self.digests: list[int] = []
         self.chunks: list[list[int]] = []
+        self.first: list[int] = []  # number of the first row in the first row group
         self.shards: list[set[int]] = []
         self.facts: dict[str, list[Any]] = {name: [] for name in roles.metadata}
         self.varying: dict[str, set[int]] = {name: set() for name in roles.metadata}
@@ -60,8 +67,8 @@ class Scan:
         self.null_labels: dict[str, int] = {}
         self.null_groups: dict[str, int] = {}
 
-    def add(self, batch: pa.RecordBatch, path: str, shard: int, chunk: int) -> None:
-        """Take in one record batch of row group `chunk`."""
+    def add(self, batch: pa.RecordBatch, path: str, shard: int, chunk: int, start: int) -> None:
+        """Take in a record batch of row group `chunk`, which begins at its row `start`."""
         self.rows += batch.num_rows
         groups = batch.column(self.roles.group)
         if groups.null_count:
@@ -82,8 +89,11 @@ class Scan:
                 held[name] = np.nan_to_num(values.astype(np.float64))
         weight = held.get(self.roles.weight, np.ones(len(labels)))
         members = self._members(names)
-        for member in members:
+        _, first = np.unique(local, return_index=True)
+        for member, row in zip(members, first.tolist(), strict=True):
             self.shards[member].add(shard)
+            if not self.chunks[member]:
+                self.first[member] = start + row
             if not self.chunks[member] or self.chunks[member][-1] != chunk:
                 self.chunks[member].append(chunk)
         self._add_rows(members, local, labels, weight, mix(hashes))
@@ -99,11 +109,13 @@ class Scan:
             facts.merge(later.columns[name])
         members = self._members(list(later.index)).tolist()
         for number, member in enumerate(members):
+            self._append_digest(member, later.digests[number])
             self.counts[member] += later.counts[number]
             self.weights[member] += later.weights[number]
             self.losses[member] += later.losses[number]
             self.errors[member] += later.errors[number]
-            self.digests[member] = (self.digests[member] + later.digests[number]) % 2**64
+            if not self.chunks[member]:
+                self.first[member] = later.first[number]
             self.chunks[member] += later.chunks[number]
             self.shards[member] |= later.shards[number]
         for name, values in later.facts.items():
@@ -119,15 +131,15 @@ class Scan:
             for path, count in more.items():
                 own[path] = own.get(path, 0) + count
 
-    def genes(self) -> pl.DataFrame:
+    def groups(self) -> pl.DataFrame:
         """The per-group table, sorted by group.
 
         Columns: `group`, `rows`, `n_{class}`, `weight_{class}`, `base_log_loss` (of the base
         scores: the sum over rows of weight times the negative log of the true class's share, in
         nats) and `base_errors` (rows whose highest base score is another class's), null where
-        there are no base scores, `digest` (of the rows, whatever their order), `chunks` (row
-        groups of the data set), `shards`, and `fact.{column}` for every metadata column that is
-        constant inside each group.
+        there are no base scores, `digest` (of the rows in their order), `chunks` (row groups of
+        the data set), `first` (row number inside the first of them), `shards`, and
+        `fact.{column}` for every metadata column that is constant inside each group.
         """
         counts = np.array(self.counts).reshape(-1, len(self.classes))
         weights = np.array(self.weights).reshape(-1, len(self.classes))
@@ -143,6 +155,7 @@ class Scan:
         columns["base_errors"] = pl.Series(base[1], dtype=pl.UInt32)
         columns["digest"] = [f"{value:016x}" for value in self.digests]
         columns["chunks"] = pl.Series(self.chunks, dtype=pl.List(pl.UInt32))
+        columns["first"] = np.array(self.first, np.uint32)
         columns["shards"] = np.array([len(shards) for shards in self.shards], np.uint32)
         for name, values in self.facts.items():
             if not self.varying[name]:
@@ -150,7 +163,7 @@ class Scan:
         return pl.DataFrame(columns).sort("group")
 
     def profile(
-        self, shards: list[Shard], genes: pl.DataFrame, problems: list[Problem]
+        self, shards: list[Shard], groups: pl.DataFrame, problems: list[Problem]
     ) -> dict[str, Any]:
         """The JSON profile of the data set."""
         kinds = {
@@ -159,10 +172,10 @@ class Scan:
         }
         return {
             "rows": self.rows,
-            "groups": genes.height,
-            "digest": digest(genes["group"].to_list(), genes["digest"].to_list()),
+            "groups": groups.height,
+            "digest": digest(groups["group"].to_list(), groups["digest"].to_list()),
             "shards": [shard._asdict() for shard in shards],
-            "classes": {name: int(genes[f"n_{name}"].sum()) for name in self.classes},
+            "classes": {name: int(groups[f"n_{name}"].sum()) for name in self.classes},
             "roles": self.roles._asdict(),
             "columns": kinds,
             "problems": [problem._asdict() for problem in problems],
@@ -200,6 +213,7 @@ class Scan:
                 self.errors.append(0)
                 self.digests.append(0)
                 self.chunks.append([])
+                self.first.append(0)
                 self.shards.append(set())
         return np.array([self.index[name] for name in names], int)
 
@@ -218,11 +232,17 @@ class Scan:
         weights = np.bincount(cell, weight, minlength=size).reshape(-1, n_classes)
         order = np.argsort(local, kind="stable")
         starts = np.searchsorted(local[order], np.arange(len(members)))
-        sums = np.add.reduceat(hashes[order], starts)
+        rank = np.arange(len(order)) - np.repeat(starts, counts.sum(axis=1))
+        sums = np.add.reduceat(hashes[order] * _powers(len(order))[rank], starts)
         for row, member in enumerate(members):
+            self._append_digest(member, int(sums[row]))
             self.counts[member] += counts[row]
             self.weights[member] += weights[row]
-            self.digests[member] = (self.digests[member] + int(sums[row])) % 2**64
+
+    def _append_digest(self, member: int, later: int) -> None:
+        """Take in the digest of rows that follow those counted so far."""
+        before = pow(ORDER, int(self.counts[member].sum()), MODULUS)
+        self.digests[member] = (self.digests[member] + before * later) % MODULUS
 
     def _add_base(
         self,
@@ -262,3 +282,10 @@ class Scan:
             values.append(value)
         elif values[member] != value:
             self.varying[name].add(member)
+
+
+def _powers(count: int) -> np.ndarray:
+    """ORDER to the power of 0, 1, ..., modulo 2^64."""
+    powers = np.full(count, ORDER, np.uint64)
+    powers[:1] = 1
+    return np.multiply.accumulate(powers)

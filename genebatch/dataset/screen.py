@@ -1,20 +1,22 @@
-"""Which columns become features: leaks, constants and duplicates, found on training groups."""
+"""Screens columns for leaks, constants and duplicates before they become features."""
 
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import polars.selectors as cs
 
-from genebatch.dataset.columns import Features, Roles, described, match_columns, read_groups
+from genebatch.config.settings import Labels, Screening
+from genebatch.dataset.columns import Roles, match_columns
+from genebatch.dataset.feature_set import Features
 from genebatch.dataset.rows import label_codes
+from genebatch.dataset.shards import Shard, read_groups
 from genebatch.groups import deal, measures
-from genebatch.io.files import InputError, read_json, write_json, write_tsv
-from genebatch.io.tables import BATCH_ROWS, read_tsv
+from genebatch.io.files import InputError
+from genebatch.io.tables import BATCH_ROWS
 from genebatch.jobs.sizes import FREQUENT
 
 log = logging.getLogger(__name__)
@@ -31,44 +33,43 @@ class Finding(NamedTuple):
     reason: str
 
 
-def screen_features(
-    profile: str | Path,
-    genes: str | Path,
-    test_groups: str | Path,
-    dataset: Mapping[str, Any],
-    screen: Mapping[str, Any],
-    features: str | Path,
-    table: str | Path,
-) -> None:
-    """Screen a sample of training groups, and write the feature set with a reason for each column.
+class Screened(NamedTuple):
+    """The feature set as JSON, and a table with one line for each column of the data set."""
 
-    Holds the sample in memory: `screen.max_rows` rows of every column that may become a feature.
+    features: dict[str, Any]
+    table: pl.DataFrame
+
+
+class Analysed(NamedTuple):
+    """What the analysis says of the data set: roles, shards, and facts of each column by name."""
+
+    roles: Roles
+    shards: Sequence[Shard]
+    columns: Mapping[str, Any]
+
+
+def screen(data: Analysed, training: pl.DataFrame, labels: Labels, settings: Screening) -> Screened:
+    """Screen a sample of training groups, and give a reason for each column.
+
+    Holds the sample: `screen.max_rows` rows of every column that may become a feature.
 
     Parameters
     ----------
-    profile, genes, test_groups
-        Files of the analysis and of the test split.
-    dataset, screen
-        Parts of the config.
-    features, table
-        Output paths: the ordered feature set as JSON, and one line per column of the data set.
+    data
+        The analysed data set.
+    training
+        The table of groups, without test groups.
+    labels, settings
+        Sections of the configuration.
     """
-    facts = read_json(profile)
-    roles, shards = described(facts)
-    training = pl.read_parquet(genes).join(
-        read_tsv(test_groups),
-        on="group",
-        how="anti",
-    )
-    sampled = sample_groups(training, screen["max_rows"], screen["seed"])
-    columns = [*roles.candidates, roles.label]
-    frame = _joined(read_groups(shards, sampled, columns, roles.group))
-    frame = frame.with_columns(cs.float().cast(pl.Float32).replace([np.inf, -np.inf], None))
+    roles = data.roles
+    sampled = sample_groups(training, settings.max_rows, settings.seed)
+    frame = _read_sample(data, sampled)
     counts = (f"{count:,}" for count in (frame.height, sampled.height))
     log.info("screening %s rows of %s training groups", *counts)
-    codes = label_codes(frame[roles.label], dataset["classes"], dataset["null_label"])
-    kept = match_columns(screen["keep"], roles.candidates, "screen.keep")
-    judged = Screen(frame, codes, dataset["classes"], roles, facts["columns"], screen)
+    codes = label_codes(frame[roles.label], labels.classes, labels.null_label)
+    kept = match_columns(settings.keep, roles.candidates, "screen.keep")
+    judged = Screen(frame, codes, labels.classes, roles, data.columns, settings)
     findings = judged.findings()
     protected = dict.fromkeys(kept, "screen.keep")
     protected |= {column: "a base score" for column in roles.scores.values()}
@@ -76,20 +77,31 @@ def screen_features(
     names = [name for name in roles.candidates if name not in dropped]
     if not names:
         raise InputError("the screen leaves no feature; see screen.max_auc and screen.keep")
-    chosen = Features.order({name: facts["columns"][name]["kind"] for name in names})
-    columns = [facts["columns"][name] for name in chosen.names]
-    densities = [column["density"] for column in columns[chosen.n_dense :]]
+    lines = _lines(data.columns, roles, findings, protected, judged)
+    for line in lines.filter(pl.col("reason").str.starts_with("leak")).iter_rows(named=True):
+        log.warning("column '%s': %s", line["column"], line["reason"])
+    log.info("%s features of %s columns", f"{len(names):,}", f"{lines.height:,}")
+    return Screened(_feature_set(names, data.columns), lines)
+
+
+def _read_sample(data: Analysed, sampled: pl.DataFrame) -> pl.DataFrame:
+    """Read the rows of some groups; infinite values are missing."""
+    columns = [*data.roles.candidates, data.roles.label]
+    frame = _joined(read_groups(data.shards, sampled, columns, data.roles.group))
+    return frame.with_columns(cs.float().cast(pl.Float32).replace([np.inf, -np.inf], None))
+
+
+def _feature_set(names: Sequence[str], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The ordered features as JSON, with what the memory of a batch depends on."""
+    chosen = Features.order({name: columns[name]["kind"] for name in names})
+    facts = [columns[name] for name in chosen.names]
+    densities = [column["density"] for column in facts[chosen.n_dense :]]
     size = {
         "counts_per_row": sum(densities),
         "n_frequent": sum(density >= FREQUENT for density in densities),
-        "n_wide": sum(map(_is_wide, columns[: chosen.n_dense])),
+        "n_wide": sum(map(_is_wide, facts[: chosen.n_dense])),
     }
-    lines = _lines(facts, roles, findings, protected, judged)
-    for line in lines.filter(pl.col("reason").str.starts_with("leak")).iter_rows(named=True):
-        log.warning("column '%s': %s", line["column"], line["reason"])
-    write_json(features, chosen.to_json() | {"digest": chosen.digest} | size)
-    write_tsv(table, lines)
-    log.info("%s features of %s columns", f"{len(names):,}", f"{lines.height:,}")
+    return chosen.to_json() | {"digest": chosen.digest} | size
 
 
 def _is_wide(column: Mapping[str, Any]) -> bool:
@@ -131,8 +143,8 @@ class Screen:
         The sample.
     codes
         (rows,) class of each row.
-    classes, roles, columns, screen
-        Class names, roles, column facts of the profile, and the `screen` part of the config.
+    classes, roles, columns, settings
+        Class names, roles, column facts of the profile, and the section `screen`.
     """
 
     def __init__(
@@ -142,10 +154,10 @@ class Screen:
         classes: Sequence[str],
         roles: Roles,
         columns: Mapping[str, Any],
-        screen: Mapping[str, Any],
+        settings: Screening,
     ):
         self.frame, self.classes, self.roles = frame, list(classes), roles
-        self.columns, self.screen = columns, screen
+        self.columns, self.settings = columns, settings
         self.positives = codes[:, None] == np.arange(len(classes))
         self.aucs = {name: self._auc(name) for name in roles.candidates}
         self.limits = self._limits()
@@ -182,7 +194,7 @@ class Screen:
         A column made from the base score may be as good as the score; a leak is what leaves less
         than half of what the score leaves.
         """
-        limits = np.full(len(self.classes), self.screen["max_auc"])
+        limits = np.full(len(self.classes), self.settings.max_auc)
         for number, name in enumerate(self.classes):
             if name in self.roles.scores:
                 base = self.aucs[self.roles.scores[name]][number]
@@ -216,7 +228,7 @@ class Screen:
         column = self.frame[name].cast(pl.Float32).fill_nan(None)
         missing = column.is_null().to_numpy()
         if missing.any():
-            limit = np.full(len(self.classes), self.screen["max_missing_auc"])
+            limit = np.full(len(self.classes), self.settings.max_missing_auc)
             number, auc = _worst(self._indicator(missing), limit)
             if auc is not None:
                 label = self.classes[number]
@@ -321,7 +333,7 @@ def _worst(aucs: np.ndarray, limits: np.ndarray) -> tuple[int, float | None]:
 
 
 def _lines(
-    facts: Mapping[str, Any],
+    columns: Mapping[str, Any],
     roles: Roles,
     findings: Sequence[Finding],
     protected: Mapping[str, str],
@@ -344,7 +356,7 @@ def _lines(
             f"auc_{name}": None if np.isnan(auc) else float(auc)
             for name, auc in zip(judged.classes, judged.aucs[column], strict=True)
         }
-        kind = facts["columns"][column]["kind"]
+        kind = columns[column]["kind"]
         lines.append(
             {"column": column, "role": "feature" if kept else "dropped", "kind": kind}
             | {"kept": kept, "reason": reason or "passed every test"}

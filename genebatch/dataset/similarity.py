@@ -1,16 +1,16 @@
-"""What tells groups apart: the mean of their rows in features that hardly vary inside a group."""
+"""Describes groups by the means of features that hardly vary inside a group."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from genebatch.dataset.columns import Features, Shard, described, match_columns, read_groups
-from genebatch.io.files import InputError, first_names, read_json, write_json, write_parquet
-from genebatch.io.tables import check_lacking, read_tsv
+from genebatch.dataset.columns import match_columns
+from genebatch.dataset.shards import Shard, read_groups
+from genebatch.io.files import InputError, first_names
+from genebatch.io.tables import check_lacking
 
 log = logging.getLogger(__name__)
 
@@ -42,35 +42,48 @@ class Moments(NamedTuple):
     within: np.ndarray
 
 
-def describe_groups(
-    profile: str | Path,
-    genes: str | Path,
-    test_groups: str | Path,
-    features: str | Path,
+class Described(NamedTuple):
+    """Standardised features of groups, and how they were standardised (JSON); see `describe`."""
+
+    groups: pl.DataFrame
+    similarity: dict[str, Any]
+
+
+def describe(
+    shards: Sequence[Shard],
+    training: pl.DataFrame,
+    group: str,
+    names: Sequence[str],
     similar_by: Sequence[str] | None,
-    groups: str | Path,
-    similarity: str | Path,
-) -> None:
-    """Write the standardised features of every training group, and how they were standardised.
+) -> Described:
+    """Describe every training group, so that groups which are alike can share a batch.
 
     Reads the feature columns of the training groups once, labels not at all. Holds the means of
     a block of columns and those of the columns that are chosen.
 
     Parameters
     ----------
-    profile, genes, test_groups, features
-        Files of the earlier rules.
+    shards
+        The shards of the profile.
+    training
+        The table of groups, without test groups.
+    group
+        Name of the group column.
+    names
+        The features.
     similar_by
         Names or glob patterns of features; None takes those of which at least half of the
-        variance lies between groups (`intraclass_correlation`). Either way features whose mean is
-        the same in every group are left out, and of those whose group means correlate above 0.95
-        all but the one with the highest intraclass correlation.
-    groups
-        Output, Parquet: `group`, and a float32 column for each chosen feature, the mean over the
-        group's rows less its mean over training groups, divided by its standard deviation over
-        them. Missing and infinite values count nowhere; a group without any value has 0.
-    similarity
-        Output, JSON: `columns`, `mean` and `scale` for `standardise`, `chosen_by`, and under
+        variance lies between groups (`intraclass_correlation`). Either way two kinds of features
+        are left out: those whose mean is the same in every group, and of those whose group means
+        correlate above 0.95 all but the one with the highest intraclass correlation.
+
+    Returns
+    -------
+    Described
+        `groups` has the column `group`, and a float32 column for each chosen feature: the mean
+        over the group's rows less its mean over training groups, divided by its standard deviation
+        over them. Missing and infinite values do not count; a group without any value has 0.
+        `similarity` has `columns`, `mean` and `scale` for `standardise`, `chosen_by`, and under
         `considered` the intraclass correlation of every column that was looked at and why it was
         left out.
 
@@ -79,18 +92,15 @@ def describe_groups(
     InputError
         If `similar_by` names what is no feature, or no feature is left.
     """
-    names = Features.from_json(read_json(features)).names
     wanted = list(names) if similar_by is None else _named(similar_by, names)
-    roles, shards = described(read_json(profile))
-    training = pl.read_parquet(genes).join(read_tsv(test_groups), on="group", how="anti")
     training = training.sort("group")
     correlations: dict[str, float | None] = {}
     means: dict[str, np.ndarray] = {}
     for block in _blocks(wanted, training.height):
-        moments = group_moments(shards, training, block, roles.group)
-        found = intraclass_correlation(moments)
-        correlations |= dict(zip(block, (_number(value) for value in found), strict=True))
-        kept = found >= LEAST_CORRELATION if similar_by is None else np.ones(len(block), bool)
+        moments = group_moments(shards, training, block, group)
+        shares = intraclass_correlation(moments)
+        correlations |= dict(zip(block, (_number(value) for value in shares), strict=True))
+        kept = shares >= LEAST_CORRELATION if similar_by is None else np.ones(len(block), bool)
         means |= {block[column]: moments.mean[:, column].copy() for column in np.flatnonzero(kept)}
     left_out = _redundant(means, correlations)
     chosen = [name for name in wanted if name in means and name not in left_out]
@@ -99,10 +109,9 @@ def describe_groups(
     table = pl.DataFrame({name: means[name] for name in chosen})
     facts = _similarity(table, similar_by, correlations, left_out)
     standardised = standardise(table, facts).astype(np.float32)
-    write_parquet(groups, training.select("group").hstack(pl.DataFrame(standardised, chosen)))
-    write_json(similarity, facts)
     counts = (f"{count:,}" for count in (training.height, len(chosen), len(wanted)))
     log.info("%s training groups are told apart by %s of %s features", *counts)
+    return Described(training.select("group").hstack(pl.DataFrame(standardised, chosen)), facts)
 
 
 def standardise(frame: pl.DataFrame, similarity: Mapping[str, Any]) -> np.ndarray:
@@ -113,7 +122,7 @@ def standardise(frame: pl.DataFrame, similarity: Mapping[str, Any]) -> np.ndarra
     frame
         Rows with at least the columns of `similarity`, in any order.
     similarity
-        What `describe_groups` wrote as JSON.
+        `Described.similarity`.
 
     Returns
     -------
@@ -141,9 +150,9 @@ def centroids(
     Parameters
     ----------
     group_features
-        What `describe_groups` wrote as Parquet.
+        `Described.groups`.
     plan
-        The batches/genes.parquet of a plan; groups that a batch borrows count as its own.
+        The table of groups of a plan; groups that a batch borrows count as its own.
     batches
         Names of batches, in the order of the rows of the result.
 
@@ -175,7 +184,7 @@ def centroids(
 
 
 def group_moments(
-    shards: Sequence[Shard], genes: pl.DataFrame, columns: Sequence[str], group: str
+    shards: Sequence[Shard], groups: pl.DataFrame, columns: Sequence[str], group: str
 ) -> Moments:
     """Stream some columns of some groups, and gather count, mean and spread inside groups.
 
@@ -184,14 +193,14 @@ def group_moments(
 
     Parameters
     ----------
-    shards, genes, columns, group
-        As for `read_groups`; the rows of the result are those of `genes`.
+    shards, groups, columns, group
+        As for `read_groups`; the rows of the result are those of `groups`.
     """
-    rows = pl.DataFrame({"name": genes["group"], "row": np.arange(genes.height)})
-    count = np.zeros((genes.height, len(columns)), np.int64)
-    mean = np.zeros((genes.height, len(columns)))
+    rows = pl.DataFrame({"name": groups["group"], "row": np.arange(groups.height)})
+    count = np.zeros((groups.height, len(columns)), np.int64)
+    mean = np.zeros((groups.height, len(columns)))
     within = np.zeros(len(columns))
-    for frame in read_groups(shards, genes, columns, group):
+    for frame in read_groups(shards, groups, columns, group):
         names = frame.select(pl.col(group).alias("name"))
         place = names.join(rows, on="name", how="left", maintain_order="left")["row"].to_numpy()
         order = np.argsort(place, kind="stable")
@@ -309,7 +318,7 @@ def _similarity(
         "columns": table.columns,
         "mean": [float(np.nanmean(column)) for column in table.iter_columns()],
         "scale": [float(np.nanstd(column)) for column in table.iter_columns()],
-        "chosen_by": automatic if similar_by is None else f"batching.similar_by {similar_by}",
+        "chosen_by": automatic if similar_by is None else f"batching.similar_by {list(similar_by)}",
         "considered": [
             {
                 "column": name,

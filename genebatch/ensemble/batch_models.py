@@ -1,4 +1,4 @@
-"""The finished models of all batches of a plan."""
+"""Loads the finished models of all batches of a plan."""
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 
 from genebatch.io.files import InputError
-from genebatch.model.ensemble import EnsembleModel, Member, load_model
+from genebatch.model.archive import load_model
+from genebatch.model.ensemble import EnsembleModel, Member
 
 
 def load_batches(
@@ -40,15 +41,15 @@ def refuse_other_plans(
 
     Batches that `missing` names need none.
     """
-    found = {member.name: member.facts["key"] for member in members}
+    trained = {member.name: member.facts["key"] for member in members}
     keys = dict(manifest.select("batch", "key").iter_rows())
-    absent = sorted(keys.keys() - found.keys() - set(missing))
+    absent = sorted(keys.keys() - trained.keys() - set(missing))
     if absent:
         raise InputError(
             f"the models of batches {', '.join(absent)} are missing; run them again, or set "
             "ensemble.allow_missing to go without them"
         )
-    stale = sorted(name for name in found if found[name] != keys.get(name))
+    stale = sorted(name for name in trained if trained[name] != keys.get(name))
     if stale:
         raise InputError(
             f"the models of batches {', '.join(stale)} were trained for another plan or other "

@@ -1,4 +1,4 @@
-"""Which final model is best, judged on training groups that each candidate never saw."""
+"""Compares the candidates for the final model on training groups that none of them saw."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,26 +43,26 @@ class Candidate(NamedTuple):
         `ensemble`, `single` or `distilled`.
     model
         The model, ready to predict.
-    honest
-        Parquet with `{system}:{class}`, probabilities of training rows by models of its kind that
-        never saw the row's group.
-    system
+    held_out
+        Parquet with `{scores}:{class}`: each training row, scored by models of its kind that never
+        saw its group.
+    scores
         Name of these columns: the name, or for the ensemble that of its combiner.
     """
 
     name: str
     model: EnsembleModel
-    honest: str | Path
-    system: str
+    held_out: str | Path
+    scores: str
 
 
 def compare_candidates(candidates: Sequence[Candidate], final: str) -> pl.DataFrame:
     """Held-out log loss of the candidates, and which of them becomes the final model.
 
-    Judged on the training rows that every candidate has honest probabilities of, by weights where
-    the data set has them. `best` takes the candidate with the fewest trees among those that are not
-    worse than the one of lowest loss by more than chance: an ensemble costs as many times as it
-    has members, and must be shown to be better to be worth it.
+    They are judged on the training rows that every candidate has held-out scores of, by weights
+    where the data set has them. `best` takes the candidate with the fewest trees among those that
+    are not worse than the one of lowest loss by more than chance. An ensemble costs as many times
+    as it has members, and must be shown to be better to be worth it.
 
     Parameters
     ----------
@@ -154,12 +154,12 @@ def _losses(
 
 
 def _read(candidate: Candidate) -> pl.DataFrame:
-    """Group, weight and log loss of the rows with honest probabilities."""
+    """Group, weight and log loss of the rows with held-out scores."""
     classes = list(candidate.model.classes)
-    columns = score_names(candidate.system, classes)
-    known = [name for name in identity_names(table_columns(candidate.honest)) if name in KEPT]
+    columns = score_names(candidate.scores, classes)
+    known = [name for name in identity_names(table_columns(candidate.held_out)) if name in KEPT]
     parts = []
-    for batch in record_batches(candidate.honest, [*known, *columns]):
+    for batch in record_batches(candidate.held_out, [*known, *columns]):
         frame = pl.from_arrow(batch).with_columns(pl.col("group").cast(pl.String))
         codes = label_codes(frame["label"], classes, None)
         loss = log_losses(frame.select(columns).to_numpy(), codes)

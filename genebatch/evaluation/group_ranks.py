@@ -1,21 +1,15 @@
-"""Which groups would help most if more like them were added."""
+"""Ranks groups by what more groups like them would gain."""
 
-import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from sklearn.neighbors import NearestNeighbors
 
-from genebatch.evaluation.group_sums import WEIGHTED, GroupSums, existing, sum_groups
-from genebatch.io.files import InputError, first_names, write_tsv
+from genebatch.evaluation.group_sums import WEIGHTED, GroupSums
+from genebatch.io.files import InputError, first_names
 from genebatch.metrics.multiclass import SUM_TOLERANCE
-from genebatch.model.ensemble import load_model
-from genebatch.report.figures.ranks import draw_ranks
-
-log = logging.getLogger(__name__)
 
 # Of the weighted rows where there are weights; see benchmarks/gene_ranks.md for the choice.
 BY = "log_loss"
@@ -33,48 +27,7 @@ class Ranks(NamedTuple):
     n_members: int
 
 
-def rank_groups(
-    inputs: Mapping[str, str | Path],
-    outputs: Mapping[str, str | Path],
-    combiner: str | None = None,
-    by: str | None = None,
-    top: int = TOP,
-) -> Ranks:
-    """Rank the groups by what more groups like them would gain, and draw the first of them.
-
-    See `group_sums.sum_groups` for the memory held, to which the model's trees are added
-    while its combiner is read.
-
-    Parameters
-    ----------
-    inputs
-        Paths `cross_batch` and `combined` (held-out scores of members and combiners), `model` (not
-        read where `combiner` is given), and `group_features`, if there is a table of what groups
-        are like: Parquet, `group` and standardised numbers.
-    outputs
-        Paths `ranks` (TSV) and `figure` (PNG); what is not named is not written.
-    combiner
-        Whose probabilities count; by default that of `model`, the ensemble.
-    by
-        Column of the table, largest first; by default the held-out log loss.
-    top
-        Number of groups that the figure names.
-    """
-    for key in ("cross_batch", "combined"):
-        existing(inputs[key])
-    combiner = combiner or load_model(inputs["model"]).combiner["name"]
-    sums = sum_groups(inputs["cross_batch"], inputs["combined"], combiner)
-    ranks = rank(sums, by, inputs.get("group_features"))
-    n_members = len(sums.layout.members)
-    log.info("%s groups, %d members, combiner %s", f"{sums.table.height:,}", n_members, combiner)
-    if outputs.get("ranks"):
-        write_tsv(outputs["ranks"], ranks.table)
-    if outputs.get("figure"):
-        draw_ranks(outputs["figure"], ranks.table, sums.layout.classes, ranks.by, top)
-    return ranks
-
-
-def rank(sums: GroupSums, by: str | None = None, features: str | Path | None = None) -> Ranks:
+def rank(sums: GroupSums, by: str | None = None, features: pl.DataFrame | None = None) -> Ranks:
     """Put the groups in order.
 
     Largest value of the column first; groups with equal values, or without one, by their held-out
@@ -111,7 +64,7 @@ def rank(sums: GroupSums, by: str | None = None, features: str | Path | None = N
     return Ranks(table.with_row_index("rank", 1), chosen, len(sums.layout.members))
 
 
-def neighbours(features: str | Path, groups: pl.Series) -> np.ndarray:
+def neighbours(features: pl.DataFrame, groups: pl.Series) -> np.ndarray:
     """Places of the groups most like each group, (groups, k), by Euclidean distance.
 
     Of k = 10, or all where there are fewer, the group itself is one.
@@ -121,7 +74,7 @@ def neighbours(features: str | Path, groups: pl.Series) -> np.ndarray:
     InputError
         If a group lacks features, or if one is missing.
     """
-    table = pl.read_parquet(features).with_columns(pl.col("group").cast(pl.String))
+    table = features.with_columns(pl.col("group").cast(pl.String))
     found = pl.DataFrame({"group": groups}).join(
         table, on="group", how="left", maintain_order="left", validate="1:1"
     )
@@ -129,7 +82,7 @@ def neighbours(features: str | Path, groups: pl.Series) -> np.ndarray:
     bare = ~np.isfinite(values).all(axis=1)
     if bare.any():
         names = first_names(groups.filter(pl.Series(bare)))
-        raise InputError(f"{features} lacks numbers of {bare.sum():,} groups: {names}")
+        raise InputError(f"the features of groups lack numbers of {bare.sum():,} groups: {names}")
     search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(groups))).fit(values)
     return search.kneighbors(values, return_distance=False)
 

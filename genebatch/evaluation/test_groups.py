@@ -1,13 +1,11 @@
-"""The finished model, its rivals and the base scores on the groups that no batch has seen."""
+"""Judges the finished model and the base scores on groups that no batch has seen."""
 
-import logging
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
+from genebatch.config.settings import Evaluation
 from genebatch.dataset.rows import (
     base_scores,
     group_codes,
@@ -15,14 +13,7 @@ from genebatch.dataset.rows import (
     plain_weights,
     probability_columns,
 )
-from genebatch.evaluation.systems import (
-    FINAL,
-    MEMBER,
-    load_systems,
-    predict_groups,
-    refuse_seen_groups,
-)
-from genebatch.io.files import read_json, write_parquet, write_tsv
+from genebatch.evaluation.systems import FINAL, MEMBER, Compared, Predictions
 from genebatch.metrics.binary import binary_losses
 from genebatch.metrics.bootstrap import (
     bootstrap_average_precision,
@@ -31,9 +22,6 @@ from genebatch.metrics.bootstrap import (
     positive_groups,
 )
 from genebatch.metrics.multiclass import corrections, score_table
-from genebatch.plan.planning import read_groups_list
-
-log = logging.getLogger(__name__)
 
 # What every system is compared with on the same resampled groups, where it is there.
 REFERENCES = ("base", "single")
@@ -42,8 +30,8 @@ RANKS = {"member best": 0.0, "member median": 0.5, "member worst": 1.0}
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
 
 
-class Rows(NamedTuple):
-    """Test rows and what every system says of them.
+class HeldOutRows(NamedTuple):
+    """Test rows and what every model says of them.
 
     Attributes
     ----------
@@ -75,66 +63,59 @@ class Rows(NamedTuple):
 Resampled = dict[tuple[str, str, bool], dict[str, np.ndarray]]
 
 
-def evaluate(
-    inputs: Mapping[str, Any],
-    dataset: Mapping[str, Any],
-    evaluation: Mapping[str, Any],
-    threads: int,
-    outputs: Mapping[str, str | Path],
-) -> None:
-    """Judge the finished model on the test groups, beside everything that it could have been.
+class Tables(NamedTuple):
+    """The judgement on test groups.
 
-    Holds identity columns and the probabilities of every system of the test rows, no features.
-
-    Parameters
+    Attributes
     ----------
-    inputs
-        Paths `model`, `ensemble` (all members), `combiners` (JSON), where they were trained
-        `single` and `distilled`, `profile`, `genes` and `test_groups`.
-    dataset, evaluation
-        Parts of the config.
-    threads
-        Threads of the prediction.
-    outputs
-        Paths `metrics` (TSV, every metric of every system, with and without weights), `systems`
-        (TSV, see `compare_systems`), `comparison` (TSV, the model beside base scores, with
-        bootstrap intervals over groups for average precision, log loss and Brier score),
-        `corrections` (TSV, errors of the base scores corrected and made by the model) and
-        `predictions` (Parquet, one line per test row, where `std_{class}` is of the members'
-        probabilities, before a change of prevalence).
-
-    Raises
-    ------
-    InputError
-        If a member of a model was trained on a test group.
+    metrics
+        Every metric of every model, with and without weights.
+    systems
+        See `compare_systems`.
+    comparison
+        The model beside base scores; see `compare`.
+    corrections
+        Errors of the base scores corrected and made by the model.
+    predictions
+        One line per test row; `std_{class}` is of the members' probabilities, before a change of
+        prevalence.
     """
-    loaded = load_systems(inputs, threads)
-    test_groups = read_groups_list(inputs["test_groups"])
-    refuse_seen_groups(loaded.models, test_groups)
-    genes = pl.read_parquet(inputs["genes"]).filter(pl.col("group").is_in(test_groups))
-    found = predict_groups(loaded, read_json(inputs["profile"]), genes, dataset)
-    log.info("%s rows of %s test groups", f"{found.rows.height:,}", f"{genes.height:,}")
-    classes = list(loaded.final.classes)
-    codes = label_codes(found.rows["label"], classes, None)
-    systems = base_scores(found.rows, classes) | found.systems
-    weight, groups = plain_weights(found.rows), group_codes(found.rows)
-    rows = Rows(codes, systems, classes, weight, groups)
+
+    metrics: pl.DataFrame
+    systems: pl.DataFrame
+    comparison: pl.DataFrame
+    corrections: pl.DataFrame
+    predictions: pl.DataFrame
+
+
+def judge(compared: Compared, predicted: Predictions, evaluation: Evaluation) -> Tables:
+    """Judge the finished model on the test groups, beside all that it could have been.
+
+    Holds identity columns and the probabilities of every model of the test rows, no features.
+    """
+    classes = list(compared.final.classes)
+    codes = label_codes(predicted.rows["label"], classes, None)
+    systems = base_scores(predicted.rows, classes) | predicted.systems
+    weight, groups = plain_weights(predicted.rows), group_codes(predicted.rows)
+    rows = HeldOutRows(codes, systems, classes, weight, groups)
     metrics = pl.concat(
         score_table(codes, probability, classes, weight, groups, system)
         for system, probability in systems.items()
     )
     resampled = resample(rows, evaluation)
-    chosen = loaded.final.facts["final"]
-    in_use = loaded.ensemble.combiner["name"] if chosen == "ensemble" else chosen
-    write_tsv(outputs["metrics"], metrics)
-    write_tsv(outputs["systems"], compare_systems(rows, metrics, resampled, in_use))
-    write_tsv(outputs["comparison"], compare(rows, metrics, resampled))
-    write_tsv(outputs["corrections"], _corrections(rows, FINAL))
-    predicted = probability_columns(classes, systems[FINAL], found.deviation)
-    write_parquet(outputs["predictions"], found.rows.hstack(predicted), loaded.final.origin)
+    chosen = compared.final.facts["final"]
+    in_use = compared.ensemble.combiner["name"] if chosen == "ensemble" else chosen
+    columns = probability_columns(classes, systems[FINAL], predicted.deviation)
+    return Tables(
+        metrics,
+        compare_systems(rows, metrics, resampled, in_use),
+        compare(rows, metrics, resampled),
+        _corrections(rows, FINAL),
+        predicted.rows.hstack(columns),
+    )
 
 
-def resample(rows: Rows, evaluation: Mapping[str, Any]) -> Resampled:
+def resample(rows: HeldOutRows, evaluation: Evaluation) -> Resampled:
     """Average precision, log loss and Brier score of all systems but members, on the same draws."""
     judged = {name: p for name, p in rows.systems.items() if not name.startswith(MEMBER)}
     found = {}
@@ -144,7 +125,7 @@ def resample(rows: Rows, evaluation: Mapping[str, Any]) -> Resampled:
         losses = {system: binary_losses(y, score) for system, score in scores.items()}
         for weighted in rows.counted:
             weight = rows.weight if weighted else None
-            draws = (rows.groups, weight, evaluation["n_replicates"], evaluation["seed"])
+            draws = (rows.groups, weight, evaluation.n_replicates, evaluation.seed)
             precision = bootstrap_average_precision(y, scores, *draws)
             found[name, "average_precision", weighted] = precision
             for metric in ("log_loss", "brier"):
@@ -153,7 +134,7 @@ def resample(rows: Rows, evaluation: Mapping[str, Any]) -> Resampled:
     return found
 
 
-def compare(rows: Rows, metrics: pl.DataFrame, resampled: Resampled) -> pl.DataFrame:
+def compare(rows: HeldOutRows, metrics: pl.DataFrame, resampled: Resampled) -> pl.DataFrame:
     """Every metric of the model beside the base scores.
 
     Returns
@@ -180,7 +161,7 @@ def compare(rows: Rows, metrics: pl.DataFrame, resampled: Resampled) -> pl.DataF
 
 
 def compare_systems(
-    rows: Rows, metrics: pl.DataFrame, resampled: Resampled, in_use: str
+    rows: HeldOutRows, metrics: pl.DataFrame, resampled: Resampled, in_use: str
 ) -> pl.DataFrame:
     """Every system on the same rows, with what it gains over the base scores and the single model.
 
@@ -188,8 +169,8 @@ def compare_systems(
     -------
     polars.DataFrame
         One line per system, class, metric and way of counting: `system` (the base scores; the
-        best, median and worst member by this metric; every combiner; the rivals that were
-        trained), `in_use` (whether the finished model is this one), `class`, `metric`, `weighted`,
+        best, median and worst member by this metric; every combiner; the models that are no
+        ensemble), `in_use` (whether the finished model is this one), `class`, `metric`, `weighted`,
         `value`, `reason`; and for average precision, log loss and Brier score `over_base` and
         `over_single`, the differences, with 95 % intervals over groups as `{name}_low` and
         `{name}_high`. The metrics `corrected` and `made` count the errors of the base scores that
@@ -234,7 +215,7 @@ def _ranked_members(metrics: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(ranked, schema=metrics.schema, orient="row")
 
 
-def _counts(rows: Rows) -> list[pl.DataFrame]:
+def _counts(rows: HeldOutRows) -> list[pl.DataFrame]:
     """Errors of the base scores that each system corrects and makes, as metrics."""
     if "base" not in rows.systems:
         return []
@@ -258,7 +239,7 @@ def _counts(rows: Rows) -> list[pl.DataFrame]:
     return found
 
 
-def _gains(rows: Rows, resampled: Resampled, reference: str, name: str) -> pl.DataFrame:
+def _gains(rows: HeldOutRows, resampled: Resampled, reference: str, name: str) -> pl.DataFrame:
     """Intervals of every system's difference to a reference."""
     lines = []
     for (label, metric, weighted), values in resampled.items():
@@ -273,12 +254,12 @@ def _gains(rows: Rows, resampled: Resampled, reference: str, name: str) -> pl.Da
     return pl.DataFrame(lines, schema=columns, schema_overrides=kinds, orient="row")
 
 
-def _n_groups(rows: Rows, label: str, weighted: bool) -> int:
+def _n_groups(rows: HeldOutRows, label: str, weighted: bool) -> int:
     y = rows.codes == rows.classes.index(label)
     return positive_groups(y, rows.groups, rows.weight if weighted else None)
 
 
-def _intervals(rows: Rows, resampled: Resampled) -> pl.DataFrame:
+def _intervals(rows: HeldOutRows, resampled: Resampled) -> pl.DataFrame:
     """Intervals of the model, of the base scores and of their difference."""
     lines = []
     for (label, metric, weighted), values in resampled.items():
@@ -295,7 +276,7 @@ def _intervals(rows: Rows, resampled: Resampled) -> pl.DataFrame:
     return pl.DataFrame(lines, schema_overrides=ends)
 
 
-def _corrections(rows: Rows, system: str) -> pl.DataFrame:
+def _corrections(rows: HeldOutRows, system: str) -> pl.DataFrame:
     if "base" not in rows.systems:
         return pl.DataFrame(schema={"class": pl.String, "n": pl.Int64})
     return corrections(

@@ -1,13 +1,14 @@
-"""What every system is worth on all training groups, by scores that never saw the group."""
+"""Judges every model on all training groups, by scores that never saw the group."""
 
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
+from genebatch.config.settings import Evaluation
 from genebatch.dataset.rows import (
     base_scores,
     group_codes,
@@ -15,21 +16,19 @@ from genebatch.dataset.rows import (
     label_codes,
     plain_weights,
 )
-from genebatch.io.files import read_json, write_tsv
 from genebatch.io.tables import record_batches, table_columns
 from genebatch.metrics.binary import binary_losses
 from genebatch.metrics.bootstrap import bootstrap_mean, interval, positive_groups
 from genebatch.metrics.multiclass import score_table
-from genebatch.model.ensemble import load_model
-from genebatch.model.held_out import RIVALS, score_names
+from genebatch.model.held_out import score_names
 
 log = logging.getLogger(__name__)
 
 KEYS = ("system", "class", "metric", "weighted")
 
 
-class _Rows(NamedTuple):
-    """What is known of the rows of a table of honest probabilities, without the probabilities."""
+class _Known(NamedTuple):
+    """What is known of the rows of a table of held-out scores, without the scores."""
 
     codes: np.ndarray
     weight: np.ndarray | None
@@ -41,40 +40,42 @@ class _Rows(NamedTuple):
         return [False] if self.weight is None else [False, True]
 
 
-def estimate(inputs: Mapping[str, Any], evaluation: Mapping[str, Any], output: str | Path) -> None:
-    """Judge combiners and rivals on every training row, none of which they were learned from.
+def estimate(
+    scores: Mapping[str, str | Path], classes: list[str], evaluation: Evaluation
+) -> pl.DataFrame:
+    """Judge combiners and other models on every training row, from none of which they learned.
 
-    The test groups are few; these are all others. Weights of combiners are cross-fitted, so are
-    calibrators. What a member says of a group that another batch holds was learned from groups that
-    the combiner's weights are judged on; that is a handful of numbers, and the test groups remain
-    the last word.
+    The test groups are few; these are all others. Weights of combiners are cross-fitted, and so
+    are calibrators. One small leak is left. What a member says of a group that another batch holds
+    was learned from groups that the combiner's weights are judged on. That concerns a handful of
+    numbers, and the test groups remain the last word.
 
-    Holds identity and the probabilities of one system and of the base scores.
+    Holds identity and the probabilities of one model and of the base scores.
 
     Parameters
     ----------
-    inputs
-        Paths `ensemble` (its model file), `combiners` (JSON) and `combined` (Parquet); where they
-        were trained `single_honest` and `distilled_honest`.
+    scores
+        Model to the Parquet file with its held-out scores `{model}:{class}`.
+    classes
+        Labels.
     evaluation
-        Part of the config.
-    output
-        TSV: `system, class, metric, weighted, value, reason`, and for log loss and Brier score
+        Settings.
+
+    Returns
+    -------
+    polars.DataFrame
+        `system, class, metric, weighted, value, reason`, and for log loss and Brier score
         `over_base`, the difference to the base scores, with its 95 % interval over groups. A
         student has no scores of groups whose batches it never was without; its lines are on the
         others, and so is its `over_base`.
     """
-    classes = list(load_model(inputs["ensemble"]).classes)
-    systems = {name: inputs["combined"] for name in read_json(inputs["combiners"])["combiners"]}
-    rivals = {name: inputs.get(f"{name}_honest") for name in RIVALS}
-    systems |= {name: path for name, path in rivals.items() if path}
-    tables = list(_tables(systems, classes, evaluation))
-    write_tsv(output, pl.concat(tables, how="diagonal"))
-    log.info("%d systems judged on all training groups", len(systems))
+    tables = list(_tables(scores, classes, evaluation))
+    log.info("%d models judged on all training groups", len(scores))
+    return pl.concat(tables, how="diagonal")
 
 
 def _tables(
-    systems: Mapping[str, str | Path], classes: list[str], evaluation: Mapping[str, Any]
+    systems: Mapping[str, str | Path], classes: list[str], evaluation: Evaluation
 ) -> Iterator[pl.DataFrame]:
     read, rows = None, None
     for system, path in systems.items():
@@ -90,13 +91,13 @@ def _tables(
         yield table
 
 
-def _read_rows(path: str | Path, classes: list[str]) -> _Rows:
+def _read_rows(path: str | Path, classes: list[str]) -> _Known:
     columns = identity_names(table_columns(path))
     parts = [pl.from_arrow(batch) for batch in record_batches(path, columns)]
     rows = pl.concat(parts)
     codes = label_codes(rows["label"], classes, None)
     base = base_scores(rows, classes).get("base")
-    return _Rows(codes, plain_weights(rows), group_codes(rows), base)
+    return _Known(codes, plain_weights(rows), group_codes(rows), base)
 
 
 def _read_scores(path: str | Path, system: str, classes: list[str]) -> np.ndarray:
@@ -106,11 +107,11 @@ def _read_scores(path: str | Path, system: str, classes: list[str]) -> np.ndarra
 
 
 def _gains(
-    rows: _Rows,
+    rows: _Known,
     probability: np.ndarray,
     classes: list[str],
     system: str,
-    evaluation: Mapping[str, Any],
+    evaluation: Evaluation,
 ) -> pl.DataFrame:
     """Difference to the base scores in log loss and Brier score, with intervals."""
     lines = []
@@ -120,7 +121,7 @@ def _gains(
         gained = {metric: losses[0][metric] - losses[1][metric] for metric in losses[0]}
         for weighted in rows.counted:
             weight = rows.weight if weighted else None
-            draws = (rows.groups, weight, evaluation["n_replicates"], evaluation["seed"])
+            draws = (rows.groups, weight, evaluation.n_replicates, evaluation.seed)
             drawn = bootstrap_mean(gained, *draws)
             n_groups = positive_groups(y, rows.groups, weight)
             for metric, values in drawn.items():

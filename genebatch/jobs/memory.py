@@ -31,7 +31,7 @@ NARROW_BINS = 16  # of a feature with few distinct values
 # compares them.
 PAGE_ROWS = 32_768  # training.all_rows: rows of a page of a matrix on disk
 MOST_SCORES = 20_000_000  # model.held_out: most scores that combiners are learned from
-SPLIT_BYTES = 32 << 20  # training.split: bytes of rows that are sorted by batch at once
+SPLIT_BYTES = 32 << 20  # dataset.row_pass: bytes of rows that are sorted by part at once
 
 PAGES = 4  # in memory at once: one being read, one in use, XGBoost's read-ahead
 # What is kept of a training row beside its features while a model of all rows is boosted: identity

@@ -1,4 +1,4 @@
-"""What the probabilities of one class are worth: metrics and reliability."""
+"""Computes metrics and the reliability of the probabilities of one class."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,16 +15,16 @@ from sklearn.metrics import (
 
 from genebatch.io.files import InputError
 
-# Fewer than a billion rows cannot tell a smaller probability from this one, and it bounds the
-# log loss of one row at 20.7 nats. It needs float64: 1 - 1e-9 is 1 in float32.
+# Fewer than a billion rows cannot tell a smaller probability from this one. It limits the log loss
+# of a row to 20.7 nats. It needs float64: 1 - 1e-9 is 1 in float32.
 CLIP = 1e-9
-N_BINS = 15  # of equal width; the number of Guo et al. 2017
+N_BINS = 15  # of equal width, as in Guo et al. 2017
 THRESHOLD = 0.5  # probability from which a row counts as called
-COUNTS_ROWS = frozenset({"top_k"})  # metrics that weights do not change
+COUNTS_ROWS = frozenset({"top_k"})  # metrics that ignore weights
 
 
 class Metric(NamedTuple):
-    """A number, or None with the reason why there is none."""
+    """A value; or None, and the reason why there is no value."""
 
     value: float | None
     reason: str | None
@@ -41,7 +41,7 @@ def _log_loss(y: np.ndarray, p: np.ndarray, sample_weight: np.ndarray | None) ->
 
 
 def _ece(y: np.ndarray, p: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    """Weighted mean over the bins of |mean probability - observed share| (Naeini et al. 2015)."""
+    """Average |mean probability - observed share| over bins, weighted (Naeini et al. 2015)."""
     table = reliability(y, p, sample_weight)
     gap = (table["mean_probability"] - table["observed"]).abs()
     return float(np.average(gap.to_numpy(), weights=table["weight"].to_numpy()))
@@ -53,12 +53,12 @@ def top_k(
     weight: np.ndarray | None = None,
     groups: np.ndarray | None = None,
 ) -> Metric:
-    """Share of a group's positive rows among its k best-scored rows, k being their number.
+    """Compute the share of positive rows among the k best-scored rows of a group.
 
-    The mean is over groups with at least one positive row. A tie across rank k counts with its
-    expected value under random order: breaking ties against the score would punish rounded
-    scores, and so flatter whatever is compared with them. `weight` is ignored, because k is a
-    number of rows to look at and a row cannot be looked at 0.3 or 40 times.
+    k is the number of the group's positive rows. The result is the mean over groups with at least
+    one positive row. A tie across rank k counts with its expected value under random order:
+    breaking ties against the score would punish rounded scores. `weight` is ignored, because k
+    counts rows to look at, and a row cannot be looked at 0.3 or 40 times.
     """
     if groups is None:
         return Metric(None, "no groups given")
@@ -79,7 +79,7 @@ def top_k(
 
 
 def _guarded(compute: Callable[..., float], positive: bool = False, negative: bool = False):
-    """Make `compute` a metric that answers None and a reason on rows it is not defined for."""
+    """Make a metric of `compute`: it gives None and a reason where it is not defined."""
 
     def metric(
         y: np.ndarray,
@@ -117,11 +117,11 @@ def reliability(
     weight: np.ndarray | None = None,
     n_bins: int = N_BINS,
 ) -> pl.DataFrame:
-    """Mean probability and observed share of positive rows in bins of equal width.
+    """Compute the mean probability and the observed share of positive rows in bins.
 
-    The width is equal because positive rows are rare: of bins of equal mass all but the last
-    would hold negative rows only, and that last one everything worth looking at. Fixed edges
-    also let two systems, weighted or not, be compared bin by bin.
+    Bins have equal widths, because positive rows are rare. With bins of equal mass, the last bin
+    would hold nearly all positive rows. Fixed edges also let two candidates, weighted or not, be
+    compared bin by bin.
 
     Returns
     -------
@@ -150,22 +150,23 @@ def reliability(
 
 
 def log_loss_rows(y: np.ndarray, margin: np.ndarray) -> np.ndarray:
-    """Log loss in nats of each row from its log-odds, exact where the probability is 0 or 1."""
-    # log(1 + exp(x)) for x against the label; np.logaddexp takes three times as long, which is a
-    # tenth of a round of boosting.
+    """Compute the log loss in nats of each row from log-odds, exactly near 0 and 1 too."""
+    # log(1 + exp(x)), where x is the log-odds of the wrong label. np.logaddexp takes three times
+    # as long: a tenth of a round of boosting.
     against = np.where(np.asarray(y, dtype=bool), -1.0, 1.0) * margin
     return np.maximum(against, 0.0) + np.log1p(np.exp(-np.abs(against)))
 
 
 def own_log_loss(own: np.ndarray) -> np.ndarray:
-    """Log loss in nats of each row from the probability that its own class has, clipped."""
+    """Compute the log loss in nats of each row from the probability of its true class, clipped."""
     return -np.log(np.clip(own, CLIP, 1.0))
 
 
 def binary_losses(y: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:
-    """Log loss (clipped, in nats) and squared error of each row by the probability of one class.
+    """Compute the losses of each row by the probability of one class.
 
-    By the names of the metrics whose means they are: `log_loss` and `brier`.
+    They are `log_loss` (clipped, in nats) and `brier` (squared error); the mean of each is the
+    metric of that name.
     """
     clipped = np.clip(probability, CLIP, 1 - CLIP)
     return {
@@ -177,7 +178,7 @@ def binary_losses(y: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarra
 def missing_rows(
     y: np.ndarray, weighted: bool, positive: bool = False, negative: bool = False
 ) -> str | None:
-    """Which rows a metric needs and does not have."""
+    """Name the rows that a metric needs and that are missing; None if none are."""
     kept = " with a weight above zero" if weighted else ""
     if not y.size:
         return f"no rows{kept}"
@@ -189,12 +190,12 @@ def missing_rows(
 
 
 def last_of_ties(ordered: np.ndarray) -> np.ndarray:
-    """Place of the last of each run of equal values, ascending; rows that tie are called as one."""
+    """Find the last position of each run of equal values, ascending; ties are called together."""
     return np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
 
 
 def checked_probabilities(probability: np.ndarray) -> np.ndarray:
-    """`probability` as float64 in [0, 1]; what rounding put outside is moved back."""
+    """Check probabilities and give them as float64; rounding beyond [0, 1] is clipped."""
     probability = np.asarray(probability, dtype=np.float64)
     wrong = ~((probability >= -1e-6) & (probability <= 1 + 1e-6))
     if wrong.any():
@@ -206,7 +207,7 @@ def checked_probabilities(probability: np.ndarray) -> np.ndarray:
 
 
 def checked_weights(weight: np.ndarray, n_rows: int) -> np.ndarray:
-    """`weight` as float64, (n_rows,); raise unless it is finite and nowhere below zero."""
+    """Check weights, finite and not below zero, and give them as float64, (n_rows,)."""
     weight = np.asarray(weight, dtype=np.float64)
     check_length("weight", weight, n_rows)
     wrong = ~(np.isfinite(weight) & (weight >= 0))
@@ -219,6 +220,6 @@ def checked_weights(weight: np.ndarray, n_rows: int) -> np.ndarray:
 
 
 def check_length(name: str, values: np.ndarray, n_rows: int) -> None:
-    """Raise unless `values` has one value per row."""
+    """Raise unless `values` holds one value for each row."""
     if np.shape(values) != (n_rows,):
         raise InputError(f"{name} has shape {np.shape(values)}, wanted one value per row: {n_rows}")

@@ -1,4 +1,4 @@
-"""Metrics on resampled groups, and the interval that the resamples give."""
+"""Computes metrics on resampled groups, and intervals from the resamples."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -8,10 +8,10 @@ import numpy as np
 from genebatch.io.files import InputError
 from genebatch.metrics.binary import check_length, checked_weights, last_of_ties
 
-# Resamples of fewer groups repeat a handful of them: with three groups one resample in nine is a
-# single group, and the percentiles then show which groups were met and not how others would do.
+# With fewer groups an interval means little: of three groups, one resample in nine is a single
+# group repeated. Its percentiles show which groups were drawn, not how other groups would score.
 MIN_GROUPS = 10
-MIN_REPLICATES = 20  # below this the 2.5 % and 97.5 % points are the extremes themselves
+MIN_REPLICATES = 20  # with fewer, the 2.5 % and 97.5 % points are the extremes
 
 
 def bootstrap_average_precision(
@@ -22,17 +22,17 @@ def bootstrap_average_precision(
     n_replicates: int = 500,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Average precision on resampled groups, with the same groups drawn for every score.
+    """Compute average precision on resampled groups, with the same draws for every score.
 
-    As many groups as there are, drawn with replacement; rows follow their group. The draws are
-    shared, so that the difference of two scores is a paired one.
+    A draw takes as many groups as there are, with replacement; rows follow their group. All scores
+    share the draws, so differences between two scores are paired.
 
     Parameters
     ----------
     y : (n,) bool
         Which rows are positive.
     scores : dict of (n,)
-        Any monotone score of each system: probabilities or margins.
+        Scores of each candidate: probabilities, margins or any monotone function of them.
     groups : (n,)
         Group of each row.
     weight : (n,), optional
@@ -79,14 +79,14 @@ def bootstrap_mean(
     n_replicates: int = 500,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Weighted mean of a loss on resampled groups, with the same draws for every system.
+    """Compute the weighted mean of a loss on resampled groups, with shared draws.
 
     Parameters
     ----------
     values : dict of (n,)
-        Loss of each row by system.
+        Loss of each row, by candidate.
     groups, weight, n_replicates, seed
-        As in `bootstrap_average_precision`, whose draws these are too.
+        As in `bootstrap_average_precision`; the draws are the same.
 
     Returns
     -------
@@ -107,14 +107,14 @@ def bootstrap_mean(
 
 
 def positive_groups(y: np.ndarray, groups: np.ndarray, weight: np.ndarray | None = None) -> int:
-    """Number of groups that hold a positive row, with a weight above zero where there are any."""
+    """Count the groups with a positive row; where there are weights, of weight above zero."""
     y = np.asarray(y, dtype=bool)
     used = y if weight is None else y & (np.asarray(weight) > 0)
     return int(np.unique(np.asarray(groups)[used]).size)
 
 
 def interval(values: np.ndarray, n_groups: int, level: float = 0.95) -> tuple[float, float] | None:
-    """Percentile interval of the values that are not NaN.
+    """Compute the percentile interval of the values that are not NaN.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def interval(values: np.ndarray, n_groups: int, level: float = 0.95) -> tuple[fl
     -------
     tuple of float, or None
         None if there are fewer than 10 such groups or fewer than 20 values; `why_no_interval`
-        puts it in words.
+        gives the reason.
     """
     values = np.asarray(values, dtype=np.float64)
     values = values[~np.isnan(values)]
@@ -140,7 +140,7 @@ def interval(values: np.ndarray, n_groups: int, level: float = 0.95) -> tuple[fl
 
 
 def why_no_interval(name: str, n_groups: int) -> str:
-    """Why `interval` gave none to the class `name`."""
+    """Say why `interval` gave None for the class `name`."""
     if n_groups < MIN_GROUPS:
         plural = "s" if n_groups != 1 else ""
         return f"only {n_groups} test group{plural} with {name} rows, fewer than {MIN_GROUPS}"
@@ -148,24 +148,24 @@ def why_no_interval(name: str, n_groups: int) -> str:
 
 
 class _Ranked(NamedTuple):
-    """Rows by falling score; only runs of tied scores that hold a positive row matter to AP."""
+    """Rows by falling score. Average precision needs only runs of ties with a positive row."""
 
     weight: np.ndarray  # (n,)
     group: np.ndarray  # (n,)
-    positive: np.ndarray  # places of the positive rows
-    start: np.ndarray  # first of each run's places in `positive`
-    end: np.ndarray  # last row of each such run
+    positive: np.ndarray  # positions of the positive rows
+    start: np.ndarray  # index into `positive` of the first positive row of each such run
+    end: np.ndarray  # position of the last row of each such run
 
     def average_precision(self, multiplicity: np.ndarray) -> float:
-        """Average precision with each row's weight times its group's multiplicity."""
+        """Compute average precision with each row's weight times its group's multiplicity."""
         weight = self.weight * multiplicity[self.group]
         gained = np.add.reduceat(weight[self.positive], self.start)
-        found = np.cumsum(gained)
-        if not found[-1] > 0:
+        recalled = np.cumsum(gained)
+        if not recalled[-1] > 0:
             return np.nan
         called = np.cumsum(weight)[self.end]
-        precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
-        return float(gained @ precision / found[-1])
+        precision = np.divide(recalled, called, out=np.zeros_like(recalled), where=called > 0)
+        return float(gained @ precision / recalled[-1])
 
 
 def _ranked(y: np.ndarray, score: np.ndarray, group: np.ndarray, weight: np.ndarray) -> _Ranked:
@@ -178,7 +178,7 @@ def _ranked(y: np.ndarray, score: np.ndarray, group: np.ndarray, weight: np.ndar
 
 
 def group_draws(n_groups: int, n_replicates: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each group is drawn, one replicate after the other."""
+    """Draw groups with replacement; yield how often each is drawn, for each replicate."""
     generator = np.random.default_rng(seed)
     for _ in range(n_replicates):
         drawn = generator.integers(n_groups, size=n_groups)

@@ -1,4 +1,4 @@
-"""Tables of what probabilities of all classes are worth: metrics, errors corrected and made."""
+"""Makes tables of metrics of all classes, and of errors corrected and made."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from genebatch.metrics.binary import (
     own_log_loss,
 )
 
-SUM_TOLERANCE = 1e-3  # rounding of published scores; beyond it a row is no distribution
+SUM_TOLERANCE = 1e-3  # allows for the rounding of published scores
 
 
 def score_table(
@@ -25,9 +25,9 @@ def score_table(
     classes: Sequence[str],
     weight: np.ndarray | None = None,
     groups: np.ndarray | None = None,
-    system: str = "model",
+    candidate: str = "model",
 ) -> pl.DataFrame:
-    """Every metric of every class, one a row, and of all classes together as class "all".
+    """Compute every metric of every class, and of all classes together as class "all".
 
     Parameters
     ----------
@@ -38,24 +38,24 @@ def score_table(
     classes : sequence of str
         Names of the columns.
     weight : (n,), optional
-        Row weights; with them every metric is given twice, unweighted first. Metrics that count
-        rows (`top_k`) have no weighted value.
+        Row weights. With them the table has every metric twice, unweighted first. Metrics that
+        count rows (`top_k`) have no weighted value.
     groups : (n,), optional
         Group of each row, for `top_k`.
-    system : str
-        What gave the probabilities; repeated in every row.
+    candidate : str
+        Name of the candidate that gave the probabilities; stands in every row.
 
     Returns
     -------
     polars.DataFrame
-        Columns `system, class, metric, weighted, value, reason`; `reason` says why a value is
-        null.
+        Columns `system, class, metric, weighted, value, reason`, one row a metric; `reason` says
+        why a value is null.
 
     Raises
     ------
     InputError
-        Shapes that do not fit, codes outside `classes`, or numbers that are no probabilities or
-        no weights.
+        If shapes do not fit, codes are outside `classes`, or values are no probabilities or no
+        weights.
 
     Notes
     -----
@@ -71,9 +71,9 @@ def score_table(
                     score = Metric(None, "counts rows, which weights do not change")
                 else:
                     score = metric(codes == index, probability[:, index], used, groups)
-                rows.append((system, name, key, weighted, *score))
+                rows.append((candidate, name, key, weighted, *score))
         for key, score in _overall(codes, probability, classes, used).items():
-            rows.append((system, "all", key, weighted, *score))
+            rows.append((candidate, "all", key, weighted, *score))
     schema = {
         "system": pl.String,
         "class": pl.String,
@@ -92,9 +92,9 @@ def corrections(
     classes: Sequence[str],
     weight: np.ndarray | None = None,
 ) -> pl.DataFrame:
-    """Errors of the base scores that the model corrected, beside those it made itself.
+    """Count the errors of the base scores that the model corrected, and the errors it made.
 
-    A call is the class with the highest probability, the first of `classes` on a tie.
+    A row is called as the class with the highest probability; on a tie as the first of `classes`.
 
     Returns
     -------
@@ -130,15 +130,15 @@ def _overall(
     classes: Sequence[str],
     weight: np.ndarray | None,
 ) -> dict[str, Metric]:
-    """Metrics of all classes together; a macro mean exists only where every class has rows."""
+    """Compute metrics of all classes together; a macro mean needs rows of every class."""
     if weight is not None:
         weight = checked_weights(weight, codes.size)
         used = weight > 0
         codes, probability, weight = codes[used], probability[used], weight[used]
     if not codes.size:
-        nothing = Metric(None, missing_rows(codes, weight is not None))
+        undefined = Metric(None, missing_rows(codes, weight is not None))
         names = ("accuracy", "macro_f1", "log_loss", "macro_average_precision")
-        return dict.fromkeys(names, nothing)
+        return dict.fromkeys(names, undefined)
     called = probability.argmax(axis=1)
     scores = {"accuracy": Metric(float(np.average(called == codes, weights=weight)), None)}
     macro = {"macro_f1": [], "macro_average_precision": []}
@@ -163,7 +163,7 @@ def _mean(scores: list[Metric], classes: Sequence[str]) -> Metric:
 def _multiclass_log_loss(
     codes: np.ndarray, probability: np.ndarray, weight: np.ndarray | None
 ) -> Metric:
-    """Mean negative log probability of the true class, of rows that sum to one."""
+    """Average the negative log probability of the true class; rows must sum to 1."""
     total = probability.sum(axis=1)
     off = np.abs(total - 1).max()
     if off > SUM_TOLERANCE:
@@ -175,7 +175,7 @@ def _multiclass_log_loss(
 def _checked(
     codes: np.ndarray, probability: np.ndarray, classes: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Integer class codes, with one float64 probability per row and class."""
+    """Check codes and probabilities; give int64 codes and float64 (rows, classes)."""
     codes, probability = np.asarray(codes, dtype=np.int64), checked_probabilities(probability)
     if probability.shape != (codes.size, len(classes)):
         raise InputError(

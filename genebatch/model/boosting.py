@@ -1,4 +1,4 @@
-"""Boosters: one binned matrix for all folds and classes, early stopping, margins, contributions."""
+"""Fits boosters on one binned matrix for all folds and classes, and predicts with them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,32 +10,33 @@ import polars as pl
 import xgboost as xgb
 from scipy import sparse
 
-from genebatch.dataset.columns import Features
+from genebatch.config.settings import Learner
+from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
 from genebatch.metrics.binary import log_loss_rows
 
 Block = np.ndarray | sparse.csr_matrix
 
-# A probability of exactly 0 or 1 has no log-odds; scores are clipped to what float32 can tell
-# from them on either side.
+# A probability of exactly 0 or 1 has no finite log-odds. Scores are clipped to values that float32
+# still tells from 0 and 1.
 SCORE_FLOOR, SCORE_CEILING = 1e-9, 1 - 1e-6
 
 
 class Fit(NamedTuple):
-    """A booster that was stopped by held-out groups.
+    """A booster whose number of trees was chosen on held-out groups.
 
     Attributes
     ----------
     booster
-        Cut to `n_trees`.
+        The first `n_trees` trees.
     n_trees
-        Trees at the best log loss of the stopping rows; 0 means that no tree improved it.
+        Trees at the lowest log loss of the stopping rows; 0 if no tree lowered it.
     margin
         (rows,) float32 log-odds of every row of the matrix at `n_trees`.
     curve
         Columns `n_trees`, `train_log_loss`, `stop_log_loss`; weighted means.
     stopped
-        Whether patience ran out before the tree limit.
+        Whether patience ran out before the limit of trees.
     """
 
     booster: xgb.Booster
@@ -54,21 +55,21 @@ def build_matrix(
 ) -> xgb.QuantileDMatrix | xgb.ExtMemQuantileDMatrix:
     """Bin feature blocks into one matrix; labels, weights and margins are set later.
 
-    Bin edges come from the features of all rows, unweighted, and are shared by folds and classes.
-    Holds the matrix and one block.
+    Bin edges come from the features of all rows, without weights. All folds and classes share
+    them. Holds the matrix and one block.
 
     Parameters
     ----------
     blocks
-        float32 blocks of rows as `Features.select` gives them. Iterated from the start for each of
-        XGBoost's passes (rows, sketch, row index, columns), so no iterator.
+        float32 blocks of rows as `Features.select` gives them. XGBoost makes several passes (rows,
+        sketch, row index, columns), each from the first block, so this cannot be an iterator.
     n_features
         Number of columns.
     max_bin, threads
-        As in the config.
+        As in `Learner`.
     pages
-        Where the matrix lies on disk, a page for each block, as the beginning of the names of its
-        files; in memory where it is None. The trees are the same.
+        First part of the names of files that hold the matrix on disk, one page for each block.
+        None keeps the matrix in memory. The trees are the same.
     """
     given = {"max_bin": max_bin, "nthread": threads, "missing": np.nan}
     if pages is None:
@@ -77,12 +78,12 @@ def build_matrix(
 
 
 def base_margins(frame: pl.DataFrame, scores: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Log-odds of the base model's score of each class, (rows,) float32 by class.
+    """Compute the log-odds of the base scores, (rows,) float32 by class.
 
     Raises
     ------
     InputError
-        If a score is missing or no probability.
+        If a score is missing or is no probability.
     """
     margins = {}
     for name, column in scores.items():
@@ -98,14 +99,15 @@ def base_margins(frame: pl.DataFrame, scores: Mapping[str, str]) -> dict[str, np
     return margins
 
 
-def parameters(learner: Mapping[str, Any]) -> dict[str, Any]:
-    """XGBoost's parameters from the `learner` part of the config."""
-    names = ("learning_rate", "max_depth", "min_child_weight", "lambda", "subsample")
+def parameters(learner: Learner) -> dict[str, Any]:
+    """Translate the settings into XGBoost's parameters."""
+    names = ("learning_rate", "max_depth", "min_child_weight", "reg_lambda", "subsample")
     names += ("colsample_bytree", "max_bin", "device", "seed")
-    chosen = {name: learner[name] for name in names}
-    fixed = {"objective": "binary:logistic", "tree_method": "hist", "nthread": learner["threads"]}
+    chosen = {name: getattr(learner, name) for name in names}
+    chosen["lambda"] = chosen.pop("reg_lambda")
+    fixed = {"objective": "binary:logistic", "tree_method": "hist", "nthread": learner.threads}
     fixed |= {"disable_default_eval_metric": True}
-    return {"verbosity": 1} | learner["params"] | chosen | fixed
+    return {"verbosity": 1} | learner.params | chosen | fixed
 
 
 def fit_until_stopped(
@@ -115,14 +117,14 @@ def fit_until_stopped(
     train: np.ndarray,
     stop: np.ndarray,
     margin: np.ndarray | None,
-    learner: Mapping[str, Any],
+    learner: Learner,
     target: np.ndarray | None = None,
 ) -> Fit:
     """Boost on the training rows until the log loss of the stopping rows no longer falls.
 
-    All rows stay in the one matrix; rows outside `train` have weight zero, which trains exactly
-    the trees that a matrix without them would give. Their margins come from XGBoost's prediction
-    cache, so watching and predicting cost no second matrix.
+    All rows stay in the one matrix. Rows outside `train` have weight zero: the trees are exactly
+    those of a matrix without these rows. Margins of all rows come from XGBoost's prediction cache,
+    so early stopping needs no second matrix.
 
     Parameters
     ----------
@@ -135,12 +137,11 @@ def fit_until_stopped(
     train, stop
         (rows,) bool masks; stopping rows belong to other groups than training rows.
     margin
-        (rows,) log-odds to start from, or None for zero knowledge.
+        (rows,) log-odds to start from. None starts from the share of positive rows.
     learner
-        The `learner` part of the config.
+        Settings of the boosters.
     target
-        (rows,) in [0, 1], what the trees are fitted to where it is not `y`, by which boosting
-        stops all the same.
+        (rows,) in [0, 1], fitted in place of `y`. Early stopping uses `y` all the same.
 
     Raises
     ------
@@ -150,10 +151,10 @@ def fit_until_stopped(
     _check_weighed(weight, {"train": train, "stop": stop})
     fitted = y if target is None else target
     booster = _start(matrix, fitted, np.where(train, weight, 0), margin, learner)
-    watch = _Watch(matrix, y, weight, train, stop, learner["early_stopping_rounds"])
+    watch = _Watch(matrix, y, weight, train, stop, learner.early_stopping_rounds)
     watch.look(booster, 0)
     if 0 < fitted[train].sum() < train.sum():
-        for n_trees in range(1, learner["n_estimators"] + 1):
+        for n_trees in range(1, learner.n_estimators + 1):
             booster.update(matrix, n_trees - 1)
             if watch.look(booster, n_trees):
                 break
@@ -171,9 +172,9 @@ def fit_trees(
     weight: np.ndarray,
     margin: np.ndarray | None,
     n_trees: int,
-    learner: Mapping[str, Any],
+    learner: Learner,
 ) -> xgb.Booster:
-    """Boost a fixed number of trees on all rows of the matrix; `y` may be any target in [0, 1]."""
+    """Boost a fixed number of trees on all rows; `y` may be any target in [0, 1]."""
     booster = _start(matrix, y, weight, margin, learner)
     for number in range(n_trees):
         booster.update(matrix, number)
@@ -183,7 +184,7 @@ def fit_trees(
 def predict_margin(
     booster: xgb.Booster, matrix: xgb.DMatrix, margin: np.ndarray | None
 ) -> np.ndarray:
-    """Log-odds of the rows of a matrix, (rows,) float32."""
+    """Predict the log-odds of the rows of a matrix, (rows,) float32."""
     matrix.set_base_margin(np.empty(0, np.float32) if margin is None else margin)
     return booster.predict(matrix, output_margin=True)
 
@@ -191,24 +192,23 @@ def predict_margin(
 def contributions(
     booster: xgb.Booster, matrix: xgb.DMatrix, margin: np.ndarray | None
 ) -> np.ndarray:
-    """SHAP values of the margin, (rows, features + 1) float32.
+    """Compute SHAP values of the margin, (rows, features + 1) float32.
 
-    XGBoost's own TreeSHAP, which shap.TreeExplainer calls as well. The last column is what a row
-    has before any feature is known: its base margin, or the intercept where there is none, plus
-    the mean of the trees over training rows (by hessian), which is the same for every row. Rows
-    sum to the margin.
+    Uses XGBoost's own TreeSHAP, as shap.TreeExplainer does. The last column is the expectation
+    before any feature is known: the row's base margin (the intercept where there is none) plus the
+    mean of the trees over training rows, weighted by hessian. Each row sums to its margin.
     """
     matrix.set_base_margin(np.empty(0, np.float32) if margin is None else margin)
     return booster.predict(matrix, pred_contribs=True)
 
 
 def to_matrix(block: Block, threads: int) -> xgb.DMatrix:
-    """A plain matrix for prediction, with the same rule of absent cells as in training."""
+    """Make a plain matrix for prediction; absent cells count as in training."""
     return xgb.DMatrix(block, missing=np.nan, nthread=threads)
 
 
 def to_bytes(booster: xgb.Booster) -> bytes:
-    """The booster in XGBoost's binary JSON."""
+    """Write the booster in XGBoost's binary JSON."""
     return bytes(booster.save_raw("ubj"))
 
 
@@ -220,7 +220,7 @@ def from_bytes(data: bytes, threads: int = 1) -> xgb.Booster:
 
 
 def gains(booster: xgb.Booster, features: Features) -> np.ndarray:
-    """Total gain of the splits on each feature, (features,)."""
+    """Sum the gain of the splits on each feature, (features,)."""
     scores = booster.get_score(importance_type="total_gain")
     return np.array([scores.get(f"f{number}", 0.0) for number in range(len(features.names))])
 
@@ -230,29 +230,29 @@ def _start(
     y: np.ndarray,
     weight: np.ndarray,
     margin: np.ndarray | None,
-    learner: Mapping[str, Any],
+    learner: Learner,
 ) -> xgb.Booster:
     matrix.set_label(y.astype(np.float32))
     matrix.set_weight(weight.astype(np.float32))
     matrix.set_base_margin(np.empty(0, np.float32) if margin is None else margin)
     given = parameters(learner)
-    # A base margin takes the intercept's place. Without one the intercept is the prior with half
-    # a row added to either side (Jeffreys), so that a class without rows has finite log-odds.
+    # A base margin replaces the intercept. Without one the intercept is the share of positive rows
+    # with half a row added to both classes (Jeffreys), so that its log-odds are finite.
     positive, total = float((weight * y).sum()), float(weight.sum())
     rows = max(int((weight > 0).sum()), 1)
     half = 0.5 * total / rows if total else 0.5
     given["base_score"] = 0.5 if margin is not None else (positive + half) / (total + 2 * half)
     booster = xgb.Booster(given, cache=[matrix])
-    _check_device(booster, learner["device"])
+    _check_device(booster, learner.device)
     return booster
 
 
 def _check_device(booster: xgb.Booster, device: str) -> None:
-    """Raise where XGBoost took the CPU, with no more than a warning, as it found no such GPU."""
+    """Raise if XGBoost found no such GPU: it then only warns and takes the CPU."""
     if device == "cpu":
         return
-    taken = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
-    if taken == "cpu":
+    used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    if used == "cpu":
         raise InputError(
             f"learner.device is {device}, but XGBoost finds no such GPU here; run where there is "
             "one, or set learner.device: cpu"
@@ -260,7 +260,7 @@ def _check_device(booster: xgb.Booster, device: str) -> None:
 
 
 def _check_weighed(weight: np.ndarray, parts: Mapping[str, np.ndarray]) -> None:
-    """Raise if all rows of a part have weight zero: it would have no mean loss."""
+    """Raise if all rows of a part have weight zero: their mean loss is not defined."""
     for part, rows in parts.items():
         if not weight[rows].any():
             raise InputError(
@@ -270,7 +270,7 @@ def _check_weighed(weight: np.ndarray, parts: Mapping[str, np.ndarray]) -> None:
 
 
 class _Watch:
-    """Keeps the best number of trees, and the margins of all rows at it."""
+    """Keeps the best number of trees, and the margins of all rows at that number."""
 
     def __init__(
         self,
@@ -289,7 +289,7 @@ class _Watch:
         self.margin = np.empty(0, np.float32)
 
     def look(self, booster: xgb.Booster, n_trees: int) -> bool:
-        """Score the booster; true when patience has run out."""
+        """Score the booster; give true when patience has run out."""
         margin = booster.predict(self.matrix, output_margin=True)
         train, stop = (
             float(np.average(log_loss_rows(y, margin[rows]), weights=weight))
@@ -308,7 +308,7 @@ class _Watch:
 
 
 class _Blocks(xgb.DataIter):
-    """Feeds feature blocks to XGBoost one at a time, from the first one in every pass."""
+    """Gives feature blocks to XGBoost one at a time, in every pass from the first one."""
 
     def __init__(self, blocks: Iterable[Block], n_features: int, pages: str | None):
         super().__init__(cache_prefix=pages, release_data=True)

@@ -1,7 +1,7 @@
-"""From the log-odds of a booster to a probability, fitted where it was not trained.
+"""Fits calibrators, which map a booster's log-odds to a probability, on held-out rows.
 
-A calibrator is a method and a few numbers, so that it fits in a JSON file. Each maps the raw
-margin of one class to the probability of that class, never falling as the margin rises.
+A calibrator is a method and a few numbers, so that it fits in a JSON file. It maps the raw margin
+of one class to the probability of that class. The probability never falls as the margin rises.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,8 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from genebatch.io.files import InputError
 from genebatch.metrics.binary import CLIP, METRICS
 
-# 1/C is the ridge on slopes of about 1, against a sum over all rows: it only keeps the slope
-# finite where the classes do not overlap.
+# 1/C is the ridge penalty on slopes of about 1, beside a loss summed over all rows. It only keeps
+# the slope finite where the classes do not overlap.
 C = 1e8
 TOLERANCE = 1e-8  # on the gradient of the mean log loss
 MAX_ITERATIONS = 200  # Newton steps; about ten are needed where the classes overlap
@@ -49,36 +49,44 @@ class Calibrator:
             raise InputError(problem)
 
     def apply(self, margin: np.ndarray) -> np.ndarray:
-        """Probability of each margin, float64 and within [1e-9, 1 - 1e-9].
+        """Compute the probability of each margin, float64 within [1e-9, 1 - 1e-9].
 
-        The bounds are those of the log loss (`metrics.binary.CLIP`): no calibration sample
-        supports more certainty, and one unforeseen row then costs 20.7 nats and not infinity.
+        The bounds are those of the log loss (`metrics.binary.CLIP`). No calibration sample supports
+        more certainty. With them one unforeseen row costs 20.7 nats, not infinity.
 
         Raises
         ------
         InputError
-            A margin is NaN or infinite.
+            If a margin is NaN or infinite.
         """
         probability = APPLY[self.method](_finite(margin), **self.parameters)
         return np.clip(probability, CLIP, 1 - CLIP)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain value for a JSON file; `from_json` gives the same calibrator back."""
+        """Give a plain value for a JSON file; `from_json` gives the same calibrator back."""
         return {"method": self.method, "parameters": dict(self.parameters)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Calibrator":
-        """Read what `to_json` gave; anything else is an `InputError`."""
+        """Read what `to_json` gave; raise an `InputError` for anything else."""
         if not isinstance(value, dict) or set(value) != {"method", "parameters"}:
             raise InputError(f"a calibrator is an object of method and parameters, not {value!r}")
         return cls(value["method"], value["parameters"])
 
 
-class Choice(NamedTuple):
-    """A calibrator, and what its method does to rows it was not fitted on.
+class ChosenCalibrator(NamedTuple):
+    """The calibrator of one class, and how its method was chosen.
 
-    `table` has a row per method tried: `method, log_loss, brier, ece, chosen`, all cross-fitted
-    and weighted. `reason` says why nothing but identity was tried, and is None otherwise.
+    Attributes
+    ----------
+    calibrator
+        Fitted on all rows.
+    cross_fitted
+        Probability of each row by the same method, fitted on the other folds.
+    table
+        A row per method tried: `method, log_loss, brier, ece, chosen`, cross-fitted and weighted.
+    reason
+        Why only identity was tried, else None.
     """
 
     calibrator: Calibrator
@@ -87,29 +95,29 @@ class Choice(NamedTuple):
     reason: str | None
 
 
-Fit = Callable[[np.ndarray, np.ndarray, np.ndarray | None], Calibrator]
+FitCalibrator = Callable[[np.ndarray, np.ndarray, np.ndarray | None], Calibrator]
 
 
 def identity(
     margin: np.ndarray, y: np.ndarray | None = None, weight: np.ndarray | None = None
 ) -> Calibrator:
-    """The logistic of the margin; there is nothing to fit."""
+    """Give the logistic of the margin; there is nothing to fit."""
     return Calibrator("identity", {})
 
 
 def sigmoid(margin: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> Calibrator:
-    """Platt scaling: logistic regression on the margin, with a slope of 0 or more."""
+    """Fit Platt scaling: logistic regression on the margin, with a slope of 0 or more."""
     margin, y, weight = _sample(margin, y, weight)
     (slope,), intercept = _logistic_regression(margin[:, None], y, weight)
     return Calibrator("sigmoid", {"slope": slope, "intercept": intercept})
 
 
 def isotonic(margin: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> Calibrator:
-    """The best non-decreasing step function of the margin, joined by straight lines.
+    """Fit the best non-decreasing step function of the margin, joined by straight lines.
 
-    Its price is ties: all margins of one step get one probability, which costs average
-    precision. The outermost steps, of one class only, would claim certainty; they are held to
-    the rule of succession, as if one more row of the lightest weight had the other label.
+    All margins of one step get the same probability; these ties cost average precision. The
+    outermost steps hold rows of one class only and would claim certainty. They are limited by the
+    rule of succession: as if one more row of the lightest weight had the other label.
     """
     margin, y, weight = _sample(margin, y, weight)
     floor = weight.min() / (weight.sum() + 2 * weight.min())
@@ -120,17 +128,17 @@ def isotonic(margin: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None
 
 
 def beta(margin: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> Calibrator:
-    """Beta calibration (Kull et al. 2017): its own slope for high and for low probabilities.
+    """Fit beta calibration (Kull et al. 2017), with one slope for high and one for low scores.
 
-    Logistic regression on ln p and -ln(1 - p); a slope that comes out negative is set to 0 and
-    the rest fitted again.
+    It is a logistic regression on ln p and -ln(1 - p). A negative slope is set to 0, and the other
+    parameters are fitted again.
     """
     margin, y, weight = _sample(margin, y, weight)
     (a, b), c = _logistic_regression(np.column_stack(_log_probabilities(margin)), y, weight)
     return Calibrator("beta", {"a": a, "b": b, "c": c})
 
 
-CALIBRATORS: dict[str, Fit] = {
+CALIBRATORS: dict[str, FitCalibrator] = {
     "identity": identity,
     "sigmoid": sigmoid,
     "isotonic": isotonic,
@@ -144,14 +152,15 @@ def choose(
     folds: np.ndarray,
     weight: np.ndarray | None = None,
     method: str = "auto",
-) -> Choice:
-    """The calibrator of one class, other than identity only where that clearly lowers the loss.
+) -> ChosenCalibrator:
+    """Choose and fit the calibrator of one class; identity unless another clearly has less loss.
 
-    Every method is judged cross-fitted: rows of a fold are calibrated by a fit on the other
-    folds. Choosing by these losses flatters what is chosen, so a method is a candidate only if
-    its gain over identity in the weighted log loss of a fold, on average over folds, exceeds the
-    standard error of that average. The candidate with the lowest weighted log loss of all rows
-    is then fitted on all rows; without one it is identity.
+    1. Every method is cross-fitted: rows of a fold are calibrated by a fit on the other folds.
+    2. A method is a candidate only if it clearly gains on identity. Its gain is the difference in
+       weighted log loss, averaged over folds; it must exceed the standard error of that average.
+       Without this rule the choice would favour methods that won by chance.
+    3. The candidate with the lowest weighted log loss of all rows is fitted on all rows. Without a
+       candidate identity is chosen.
 
     Parameters
     ----------
@@ -164,20 +173,19 @@ def choose(
     weight : (n,), optional
         Row weights.
     method : str
-        "auto" to try all of `CALIBRATORS`, or one of them, which is likewise given up for
+        "auto" to try all of `CALIBRATORS`, or the name of one. That one, too, is replaced by
         identity where it is no candidate.
 
     Returns
     -------
-    Choice
-        With the cross-fitted probabilities of the chosen method. Where some fold leaves rows of
-        one class only to fit on, identity and the reason.
+    ChosenCalibrator
+        Identity and a reason where the rows outside some fold are all of one class.
 
     Raises
     ------
     InputError
-        Margins that are NaN or infinite, arrays of different lengths, labels other than 0 and 1,
-        or an unknown method.
+        If margins are NaN or infinite, arrays differ in length, labels are not 0 and 1, or the
+        method is unknown.
     """
     if method != "auto" and method not in CALIBRATORS:
         raise InputError(f"unknown calibrator {method!r}; known: auto, {', '.join(CALIBRATORS)}")
@@ -192,7 +200,7 @@ def choose(
     tried = {name: cross_fit(name, margin, y, folds, weight) for name in names}
     table = _compare(tried, y, folds, weight)
     best = table.filter("chosen")["method"].item()
-    return Choice(CALIBRATORS[best](margin, y, weight), tried[best], table, reason)
+    return ChosenCalibrator(CALIBRATORS[best](margin, y, weight), tried[best], table, reason)
 
 
 def cross_fit(
@@ -202,9 +210,9 @@ def cross_fit(
     folds: np.ndarray,
     weight: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Probability of each row by a calibrator fitted on the other folds.
+    """Compute the probability of each row by a calibrator fitted on the other folds.
 
-    The labels of a row's own fold have no part in it.
+    No label of the row's own fold is used.
     """
     probability = np.empty(len(margin))
     for fold, calibrator in fold_calibrators(method, margin, y, folds, weight).items():
@@ -220,26 +228,26 @@ def fold_calibrators(
     folds: np.ndarray,
     weight: np.ndarray | None = None,
 ) -> dict[int, Calibrator]:
-    """The calibrator of each fold, fitted on the rows of the others."""
+    """Fit a calibrator for each fold, on the rows of the other folds."""
     margin, y, weight = _rows(margin, y, weight)
     fit = CALIBRATORS[method]
-    found = {}
+    calibrators = {}
     for fold in np.unique(folds).tolist():
-        rest = folds != fold
-        found[fold] = fit(margin[rest], y[rest], weight[rest])
-    return found
+        others = folds != fold
+        calibrators[fold] = fit(margin[others], y[others], weight[others])
+    return calibrators
 
 
 def _compare(
     tried: dict[str, np.ndarray], y: np.ndarray, folds: np.ndarray, weight: np.ndarray
 ) -> pl.DataFrame:
-    """The scores of each method's probabilities; identity, the first, wins a draw."""
+    """Score each method's probabilities and mark the chosen one; identity wins a tie."""
     scores = {"method": list(tried)}
     for metric in ("log_loss", "brier", "ece"):
         values = [METRICS[metric](y, p, weight, None).value for p in tried.values()]
         scores[metric] = pl.Series(values, dtype=pl.Float64)
     losses = dict(zip(tried, scores["log_loss"], strict=True))
-    plain, *others = tried
+    plain, *others = tried  # identity comes first
     better = [name for name in others if _gains(tried[plain], tried[name], y, folds, weight)]
     best = min([plain, *better], key=losses.get)
     return pl.DataFrame(scores | {"chosen": [name == best for name in tried]})
@@ -252,12 +260,12 @@ def _gains(
     folds: np.ndarray,
     weight: np.ndarray,
 ) -> bool:
-    """Whether the mean over folds of the gain in log loss exceeds its standard error."""
+    """Tell whether the mean gain in log loss over folds exceeds its standard error."""
     gains = []
     for fold in np.unique(folds[weight > 0]):
-        held = folds == fold
+        rows = folds == fold
         before, after = (
-            METRICS["log_loss"](y[held], p[held], weight[held], None).value
+            METRICS["log_loss"](y[rows], p[rows], weight[rows], None).value
             for p in (plain, probability)
         )
         gains.append(before - after)
@@ -268,9 +276,9 @@ def _gains(
 def _logistic_regression(
     features: np.ndarray, y: np.ndarray, weight: np.ndarray
 ) -> tuple[list[float], float]:
-    """Slopes of 0 or more, and the intercept, of the weighted logistic regression.
+    """Fit a weighted logistic regression; give its slopes, 0 or more, and its intercept.
 
-    Weights count relative to their mean, so that their unit does not change the fit.
+    Weights are divided by their mean, so that their unit does not change the fit.
     """
     weight = weight / weight.mean()
     slopes, kept = np.zeros(features.shape[1]), list(range(features.shape[1]))
@@ -286,7 +294,7 @@ def _logistic_regression(
 
 
 def _log_probabilities(margin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both ln p and -ln(1 - p) of log-odds, exact for large margins."""
+    """Compute ln p and -ln(1 - p) from log-odds, exactly for large margins too."""
     return -np.logaddexp(0.0, -margin), np.logaddexp(0.0, margin)
 
 
@@ -310,11 +318,11 @@ NAMES: dict[str, set[str]] = {
 SLOPES = {"slope", "a", "b"}
 
 
-LARGEST = 1e12  # of a parameter; beyond, its product with a margin overflows
+LARGEST = 1e12  # a parameter beyond it could overflow when multiplied by a margin
 
 
 def _problem(method: Any, parameters: Any) -> str | None:
-    """What keeps `parameters` from being a rising map of this method."""
+    """Say why `parameters` are not a rising map of this method; None if they are."""
     if not isinstance(method, str) or method not in APPLY:
         return f"unknown calibrator {method!r}; known: {', '.join(APPLY)}"
     if not isinstance(parameters, dict) or set(parameters) != NAMES[method]:
@@ -360,7 +368,7 @@ def _finite(margin: np.ndarray) -> np.ndarray:
 def _rows(
     margin: np.ndarray, y: np.ndarray, weight: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Checked float64 margins, bool labels and float64 weights (1 where there are none)."""
+    """Check the arrays; give float64 margins, bool labels and float64 weights (default 1)."""
     margin, y = _finite(margin), np.asarray(y)
     weight = np.ones(margin.size) if weight is None else np.asarray(weight, dtype=np.float64)
     if not margin.shape == y.shape == weight.shape == (margin.size,):
@@ -378,7 +386,7 @@ def _rows(
 def _sample(
     margin: np.ndarray, y: np.ndarray, weight: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rows a fit can use: those with a weight above zero, of both classes."""
+    """Select the rows with a weight above zero; raise unless both classes have some."""
     margin, y, weight = _rows(margin, y, weight)
     used = weight > 0
     missing = _one_sided(y[used])
@@ -394,7 +402,7 @@ def _one_sided(y: np.ndarray) -> str | None:
 
 
 def _unfit(y: np.ndarray, folds: np.ndarray, weight: np.ndarray) -> str | None:
-    """Why some fold, or all of them, cannot be calibrated from the rows of the others."""
+    """Say why some fold cannot be calibrated from the rows of the others; None if all can."""
     used = weight > 0
     missing = _one_sided(y[used])
     if missing is not None:

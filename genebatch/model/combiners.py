@@ -1,11 +1,11 @@
-"""How the log-odds of the members become one probability, and how that is learned.
+"""Combines the log-odds of the members into one probability, and learns how to.
 
-Everything here is learned from honest rows alone: scores of members that never saw the row's group.
+Combiners learn from held-out scores alone: the members never saw the group of the row.
 """
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import squareform
 from scipy.special import expit
 
+from genebatch.config.settings import Combining
 from genebatch.dataset.rows import normalised
 from genebatch.io.files import InputError
 from genebatch.metrics.binary import CLIP, log_loss_rows, own_log_loss
@@ -22,19 +23,19 @@ log = logging.getLogger(__name__)
 
 Parameters = dict[str, Any]
 
-# Strengths of the stacked combiner's penalty, in units of the loss of equal weights: a weight that
-# moves by its own size on every member costs so much of that loss.
+# Strengths of the stacked combiner's penalty, in units of the loss of equal weights: moving the
+# weight of every member by its own size costs this share of that loss.
 PENALTIES = (0.001, 0.01, 0.1, 1.0)
-# Greedy selection may add this many members, repeats counted; it ends earlier where none helps.
+# Greedy selection adds at most this many members, counting repeats. It ends when none helps.
 MOST_ADDED = 50
-# Reach of a route in units of the median distance of a row to a member.
+# Reaches to try, in units of the median distance of a row to a member.
 REACHES = (0.25, 0.5, 1.0, 2.0)
-# Rows by which members are told to be alike: correlations change in the third digit beyond.
+# Rows to correlate members on. More rows change the correlations in the third digit only.
 CORRELATED_ROWS = 50_000
 
 
-class Honest(NamedTuple):
-    """Rows with the scores of members that never saw their group.
+class HeldOut(NamedTuple):
+    """Held-out scores: rows, scored by members that never saw the group of the row.
 
     Attributes
     ----------
@@ -47,13 +48,13 @@ class Honest(NamedTuple):
     folds
         (rows,) fold of each row; rows of one group share it.
     reference
-        (rows, classes) log-odds that a member must better to be of use: those of the base scores,
-        or None for the share of each class.
+        (rows, classes) log-odds of the base scores, which a member must improve on. None stands
+        for the share of each class.
     distance
         (rows, members) distance of a row to each member's groups, or None where rows are not
         routed.
     rest
-        The class of what is none of the others, see `rows.normalised`.
+        Index of the class of rows that belong to no other class; see `rows.normalised`.
     """
 
     log_odds: np.ndarray
@@ -64,41 +65,46 @@ class Honest(NamedTuple):
     distance: np.ndarray | None
     rest: int | None = None
 
-    def take(self, rows: np.ndarray) -> "Honest":
-        """The rows of a mask or of an index."""
+    def take(self, rows: np.ndarray) -> "HeldOut":
+        """Select rows by a mask or an index."""
         *parts, rest = self
-        return Honest(*(None if part is None else part[rows] for part in parts), rest)
+        return HeldOut(*(None if part is None else part[rows] for part in parts), rest)
 
-    def of_members(self, members: list[int]) -> "Honest":
-        """The scores of some members."""
+    def of_members(self, members: list[int]) -> "HeldOut":
+        """Select the scores of some members."""
         distance = None if self.distance is None else self.distance[:, members]
         return self._replace(log_odds=self.log_odds[:, members], distance=distance)
 
 
 class Combiner(NamedTuple):
-    """One way to combine: `fit(honest, options)` learns what `apply` needs.
+    """One way to combine: `fit` learns the parameters that `apply` needs.
 
-    `apply(parameters, log_odds, distance, rest)` gives probabilities, (rows, classes), that sum to
-    1; `log_odds` is (rows, members, classes), `distance` (rows, members) or None, and `rest` as in
-    `rows.normalised`.
+    Attributes
+    ----------
+    fit
+        `fit(rows, ensemble)` learns from held-out scores, with the settings of combiners.
+    apply
+        `apply(parameters, log_odds, distance, rest)` gives probabilities, (rows, classes), which
+        sum to 1. `log_odds` is (rows, members, classes) and `distance` (rows, members) or None;
+        see `rows.normalised` for `rest`.
     """
 
-    fit: Callable[[Honest, Mapping[str, Any]], Parameters]
+    fit: Callable[[HeldOut, Combining], Parameters]
     apply: Callable[[Parameters, np.ndarray, np.ndarray | None, int | None], np.ndarray]
 
 
 def to_probabilities(log_odds: np.ndarray, rest: int | None = None) -> np.ndarray:
-    """Log-odds of each class against all others as probabilities that sum to 1."""
+    """Convert log-odds of each class against all others to probabilities that sum to 1."""
     return normalised(expit(log_odds.astype(np.float64)), rest)
 
 
 def mean_log_loss(probability: np.ndarray, codes: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted mean log loss in nats of (rows, classes) probabilities that sum to 1."""
+    """Compute the weighted mean log loss in nats of (rows, classes) probabilities."""
     return float(np.average(log_losses(probability, codes), weights=weight))
 
 
 def log_losses(probability: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Log loss in nats of each row, (rows,), of (rows, classes) probabilities that sum to 1."""
+    """Compute the log loss in nats of each row, (rows,), of (rows, classes) probabilities."""
     own = probability[np.arange(len(codes)), codes].astype(np.float64)
     return own_log_loss(own)
 
@@ -115,7 +121,7 @@ def combine(
 
 
 def member_weights(name: str, parameters: Parameters, n_members: int) -> np.ndarray | None:
-    """Weight of each member over all classes, (members,); None where it depends on the row."""
+    """Sum the weights of each member over classes, (members,); None if they depend on the row."""
     if name == "routed" and parameters["reach"] is not None:
         return None
     if "weights" in parameters:
@@ -124,7 +130,7 @@ def member_weights(name: str, parameters: Parameters, n_members: int) -> np.ndar
 
 
 def without_members(name: str, parameters: Parameters, kept: Sequence[int]) -> Parameters:
-    """Parameters for the kept members alone, where the others have no weight."""
+    """Give the parameters without those of members that are not kept and have no weight."""
     if "weights" not in parameters:
         return parameters
     slim = [[row[member] for member in kept] for row in parameters["weights"]]
@@ -133,7 +139,7 @@ def without_members(name: str, parameters: Parameters, kept: Sequence[int]) -> P
 
 
 def check(name: Any, parameters: Any, n_members: int, n_classes: int) -> None:
-    """Raise unless a combiner is known and has the numbers that it needs."""
+    """Raise unless a combiner is known and has the parameters it needs, all finite."""
     if not isinstance(name, str) or name not in COMBINERS:
         raise InputError(f"unknown combiner {name!r}; known: {', '.join(COMBINERS)}")
     shapes = {"weights": (n_classes, n_members), "intercept": (n_classes,)}
@@ -154,7 +160,7 @@ def check(name: Any, parameters: Any, n_members: int, n_classes: int) -> None:
 
 
 def voting(log_odds: np.ndarray, rest: int | None = None) -> np.ndarray:
-    """Plain mean of the members' probabilities."""
+    """Average the members' probabilities."""
     total = np.zeros((len(log_odds), log_odds.shape[2]))
     for member in range(log_odds.shape[1]):
         total += to_probabilities(log_odds[:, member], rest)
@@ -162,12 +168,12 @@ def voting(log_odds: np.ndarray, rest: int | None = None) -> np.ndarray:
 
 
 def mean(log_odds: np.ndarray, rest: int | None = None) -> np.ndarray:
-    """Mean of the members' log-odds, as probabilities."""
+    """Average the members' log-odds, and convert to probabilities."""
     return to_probabilities(log_odds.mean(axis=1, dtype=np.float64), rest)
 
 
 def linear(parameters: Parameters, log_odds: np.ndarray, rest: int | None = None) -> np.ndarray:
-    """Weighted sum of the members' log-odds, by class, plus an intercept."""
+    """Sum the members' log-odds with weights and an intercept for each class."""
     weights = np.asarray(parameters["weights"], float)
     total = np.einsum("nmc,cm->nc", log_odds, weights.astype(np.float32), dtype=np.float64)
     return to_probabilities(total + np.asarray(parameters["intercept"], float), rest)
@@ -179,10 +185,10 @@ def routed(
     distance: np.ndarray | None,
     rest: int | None = None,
 ) -> np.ndarray:
-    """Mean of the log-odds, members with near groups counting more.
+    """Average the members' log-odds; members with near groups count more.
 
-    A member at distance d of a row has weight exp(-(d / reach)^2 / 2); without a reach all are
-    equal.
+    A member at distance d from a row has weight exp(-(d / reach)^2 / 2). Without a reach all
+    members have equal weights.
     """
     if parameters["reach"] is None:
         return mean(log_odds, rest)
@@ -194,20 +200,20 @@ def routed(
     return to_probabilities(np.einsum("nmc,nm->nc", log_odds, share, dtype=np.float64), rest)
 
 
-def fit_weighted(honest: Honest, options: Mapping[str, Any]) -> Parameters:
-    """Weights by what a member gains in held-out log loss over knowing nothing.
+def fit_weighted(rows: HeldOut, ensemble: Combining) -> Parameters:
+    """Weight each member by its gain in held-out log loss over the reference.
 
-    Knowing nothing is the base scores where boosters start from them, else the share of the class.
-    A member that gains nothing has no weight; where none gains, all are equal and `equal` names
-    the class.
+    The reference is the base score where boosters start from base scores, else the share of the
+    class. A member without a gain has weight 0. If no member has one, all weights are equal, and
+    `equal` lists the class.
     """
-    n_members, n_classes = honest.log_odds.shape[1:]
+    n_members, n_classes = rows.log_odds.shape[1:]
     weights, equal = [], []
     for column in range(n_classes):
-        y = honest.codes == column
-        nothing = _loss(y, _reference(honest, column), honest.weight)
+        y = rows.codes == column
+        reference = _loss(y, _reference(rows, column), rows.weight)
         gains = [
-            nothing - _loss(y, honest.log_odds[:, member, column], honest.weight)
+            reference - _loss(y, rows.log_odds[:, member, column], rows.weight)
             for member in range(n_members)
         ]
         useful = np.maximum(gains, 0)
@@ -219,59 +225,59 @@ def fit_weighted(honest: Honest, options: Mapping[str, Any]) -> Parameters:
     return parameters | {"equal": equal} if equal else parameters
 
 
-def fit_selected(honest: Honest, options: Mapping[str, Any]) -> Parameters:
-    """Greedy forward selection with replacement (Caruana et al. 2004) on the mean log-odds.
+def fit_selected(rows: HeldOut, ensemble: Combining) -> Parameters:
+    """Select members greedily, with replacement, for the mean log-odds (Caruana et al. 2004).
 
-    Adds the member that lowers the held-out log loss most, until none does. With `top_k` the k
-    members of lowest loss, each once.
+    Adds the member that lowers the held-out log loss most, until none lowers it. With `top_k` it
+    takes the k members of lowest loss instead, each once.
     """
-    n_members, n_classes = honest.log_odds.shape[1:]
-    if options.get("top_k") is not None:
-        alone = [_multiclass(honest, honest.log_odds[:, m]) for m in range(n_members)]
+    n_members, n_classes = rows.log_odds.shape[1:]
+    if ensemble.top_k is not None:
+        alone = [_multiclass(rows, rows.log_odds[:, m]) for m in range(n_members)]
         counts = np.zeros(n_members)
-        counts[np.argsort(alone, kind="stable")[: options["top_k"]]] = 1
+        counts[np.argsort(alone, kind="stable")[: ensemble.top_k]] = 1
     else:
-        counts = _greedy(honest)
+        counts = _greedy(rows)
     shares = (counts / counts.sum()).tolist()
     return {"weights": [shares] * n_classes, "intercept": [0.0] * n_classes}
 
 
-def fit_stacked(honest: Honest, options: Mapping[str, Any]) -> Parameters:
-    """Logistic regression on the members' log-odds, class by class, no weight below 0.
+def fit_stacked(rows: HeldOut, ensemble: Combining) -> Parameters:
+    """Fit a logistic regression on the members' log-odds for each class, weights 0 or more.
 
-    The penalty draws every weight to the equal share 1 / members; its strength is that of lowest
-    log loss on folds that the weights were not fitted on.
+    The penalty pulls every weight towards the equal share 1 / members. Its strength is the one of
+    lowest log loss in cross-validation over the folds.
     """
-    return _stacked(honest, honest.log_odds)
+    return _stacked(rows, rows.log_odds)
 
 
-def fit_hierarchical(honest: Honest, options: Mapping[str, Any]) -> Parameters:
-    """Mean log-odds inside tiers of alike members, then `stacked` over the tiers.
+def fit_hierarchical(rows: HeldOut, ensemble: Combining) -> Parameters:
+    """Average the log-odds inside tiers of similar members, then fit `stacked` over the tiers.
 
-    The square root of the number of members says how many tiers, so a few hundred members leave
-    some fifteen weights to learn. Members are alike where what they add to the mean of all
-    correlates (average linkage).
+    There are sqrt(members) tiers, so a few hundred members leave some fifteen weights to learn.
+    Members are similar if their deviations from the mean of all members correlate (average
+    linkage).
     """
-    tiers = _tiers(honest.log_odds)
-    means = np.stack([honest.log_odds[:, tier].mean(axis=1) for tier in tiers], axis=1)
-    over = _stacked(honest, means)
-    weights = np.zeros((honest.log_odds.shape[2], honest.log_odds.shape[1]))
+    tiers = _tiers(rows.log_odds)
+    means = np.stack([rows.log_odds[:, tier].mean(axis=1) for tier in tiers], axis=1)
+    fitted = _stacked(rows, means)
+    weights = np.zeros((rows.log_odds.shape[2], rows.log_odds.shape[1]))
     for number, tier in enumerate(tiers):
-        weights[:, tier] = np.asarray(over["weights"])[:, [number]] / len(tier)
-    return over | {"weights": weights.tolist(), "tiers": tiers}
+        weights[:, tier] = np.asarray(fitted["weights"])[:, [number]] / len(tier)
+    return fitted | {"weights": weights.tolist(), "tiers": tiers}
 
 
-def fit_routed(honest: Honest, options: Mapping[str, Any]) -> Parameters:
-    """The reach of lowest held-out log loss; equal weights, which is no reach, are among them."""
-    if honest.distance is None:
+def fit_routed(rows: HeldOut, ensemble: Combining) -> Parameters:
+    """Choose the reach of lowest held-out log loss; None, for equal weights, is one of them."""
+    if rows.distance is None:
         raise InputError("ensemble.combiner: routed needs batching.strategy: similarity")
-    median = float(np.median(honest.distance))
+    median = float(np.median(rows.distance))
     reaches = [None, *(factor * median for factor in REACHES if median > 0)]
     losses = [
         mean_log_loss(
-            routed({"reach": reach}, honest.log_odds, honest.distance, honest.rest),
-            honest.codes,
-            honest.weight,
+            routed({"reach": reach}, rows.log_odds, rows.distance, rows.rest),
+            rows.codes,
+            rows.weight,
         )
         for reach in reaches
     ]
@@ -279,8 +285,8 @@ def fit_routed(honest: Honest, options: Mapping[str, Any]) -> Parameters:
 
 
 COMBINERS: dict[str, Combiner] = {
-    "voting": Combiner(lambda honest, options: {}, lambda p, z, d, rest: voting(z, rest)),
-    "log_odds": Combiner(lambda honest, options: {}, lambda p, z, d, rest: mean(z, rest)),
+    "voting": Combiner(lambda rows, ensemble: {}, lambda p, z, d, rest: voting(z, rest)),
+    "log_odds": Combiner(lambda rows, ensemble: {}, lambda p, z, d, rest: mean(z, rest)),
     "weighted": Combiner(fit_weighted, lambda p, z, d, rest: linear(p, z, rest)),
     "selected": Combiner(fit_selected, lambda p, z, d, rest: linear(p, z, rest)),
     "stacked": Combiner(fit_stacked, lambda p, z, d, rest: linear(p, z, rest)),
@@ -293,29 +299,29 @@ def _loss(y: np.ndarray, margin: np.ndarray, weight: np.ndarray) -> float:
     return float(np.average(log_loss_rows(y, margin), weights=weight))
 
 
-def _multiclass(honest: Honest, log_odds: np.ndarray) -> float:
-    probability = to_probabilities(log_odds, honest.rest)
-    return mean_log_loss(probability, honest.codes, honest.weight)
+def _multiclass(rows: HeldOut, log_odds: np.ndarray) -> float:
+    probability = to_probabilities(log_odds, rows.rest)
+    return mean_log_loss(probability, rows.codes, rows.weight)
 
 
-def _reference(honest: Honest, column: int) -> np.ndarray:
-    """Log-odds of the class by what is known without any member, (rows,)."""
-    if honest.reference is not None:
-        return honest.reference[:, column]
-    share = np.average(honest.codes == column, weights=honest.weight)
+def _reference(rows: HeldOut, column: int) -> np.ndarray:
+    """Log-odds of the class without any member: its base score, else its share, (rows,)."""
+    if rows.reference is not None:
+        return rows.reference[:, column]
+    share = np.average(rows.codes == column, weights=rows.weight)
     share = float(np.clip(share, CLIP, 1 - CLIP))
-    return np.full(len(honest.codes), math.log(share / (1 - share)))
+    return np.full(len(rows.codes), math.log(share / (1 - share)))
 
 
-def _greedy(honest: Honest) -> np.ndarray:
-    """How often each member is taken, (members,)."""
-    n_members = honest.log_odds.shape[1]
+def _greedy(rows: HeldOut) -> np.ndarray:
+    """Count how often each member is selected, (members,)."""
+    n_members = rows.log_odds.shape[1]
     counts = np.zeros(n_members)
-    total = np.zeros((len(honest.codes), honest.log_odds.shape[2]))
+    total = np.zeros((len(rows.codes), rows.log_odds.shape[2]))
     best = math.inf
-    for taken in range(MOST_ADDED):
+    for n_selected in range(MOST_ADDED):
         losses = [
-            _multiclass(honest, (total + honest.log_odds[:, member]) / (taken + 1))
+            _multiclass(rows, (total + rows.log_odds[:, member]) / (n_selected + 1))
             for member in range(n_members)
         ]
         member = int(np.argmin(losses))
@@ -323,17 +329,17 @@ def _greedy(honest: Honest) -> np.ndarray:
             break
         best = losses[member]
         counts[member] += 1
-        total += honest.log_odds[:, member]
+        total += rows.log_odds[:, member]
     return counts
 
 
-def _stacked(honest: Honest, log_odds: np.ndarray) -> Parameters:
-    """Weights and intercepts of (rows, inputs, classes) log-odds."""
+def _stacked(rows: HeldOut, log_odds: np.ndarray) -> Parameters:
+    """Fit weights and intercepts of (rows, inputs, classes) log-odds."""
     weights, intercepts, penalties = [], [], []
     for column in range(log_odds.shape[2]):
-        inputs, y = log_odds[:, :, column], honest.codes == column
-        penalty = _best_penalty(inputs, y, honest.weight, honest.folds)
-        fitted = _logistic(inputs, y, honest.weight, penalty)
+        inputs, y = log_odds[:, :, column], rows.codes == column
+        penalty = _best_penalty(inputs, y, rows.weight, rows.folds)
+        fitted = _logistic(inputs, y, rows.weight, penalty)
         weights.append(fitted[1:].tolist())
         intercepts.append(float(fitted[0]))
         penalties.append(penalty)
@@ -343,22 +349,23 @@ def _stacked(honest: Honest, log_odds: np.ndarray) -> Parameters:
 def _best_penalty(
     inputs: np.ndarray, y: np.ndarray, weight: np.ndarray, folds: np.ndarray
 ) -> float:
-    """The strength of lowest log loss on folds that were left out; the strongest on a draw."""
+    """Choose the penalty of lowest log loss on the folds left out; on a tie the strongest."""
     numbers = np.unique(folds)
     if len(numbers) < 2:
         return max(PENALTIES)
     totals = dict.fromkeys(sorted(PENALTIES, reverse=True), 0.0)
     for number in numbers:
-        held = folds == number
+        left_out = folds == number
+        others = ~left_out
         for penalty in totals:
-            fitted = _logistic(inputs[~held], y[~held], weight[~held], penalty)
-            margin = inputs[held] @ fitted[1:] + fitted[0]
-            totals[penalty] += float(log_loss_rows(y[held], margin) @ weight[held])
+            fitted = _logistic(inputs[others], y[others], weight[others], penalty)
+            margin = inputs[left_out] @ fitted[1:] + fitted[0]
+            totals[penalty] += float(log_loss_rows(y[left_out], margin) @ weight[left_out])
     return min(totals, key=totals.get)
 
 
 def _logistic(inputs: np.ndarray, y: np.ndarray, weight: np.ndarray, penalty: float) -> np.ndarray:
-    """Intercept and non-negative weights, (1 + inputs,), drawn to equal shares."""
+    """Fit the intercept and weights of 0 or more, (1 + inputs,), pulled to equal shares."""
     n_inputs = inputs.shape[1]
     equal = np.concatenate([[0.0], np.full(n_inputs, 1 / n_inputs)])
     share = weight / weight.sum()
@@ -372,29 +379,28 @@ def _logistic(inputs: np.ndarray, y: np.ndarray, weight: np.ndarray, penalty: fl
         off[0] = 0
         gradient = np.concatenate([[error.sum()], inputs.T @ error])
         loss = float(log_loss_rows(y, margin) @ share) + strength * float(off @ off)
-        # Around 1 for the optimiser's tolerances, whatever the prevalence.
+        # Scaled to about 1 at every prevalence, as the optimiser's tolerances expect.
         return loss / strength, (gradient + 2 * strength * off) / strength
 
     bounds = [(None, None), *[(0, None)] * n_inputs]
-    found = minimize(objective, equal, jac=True, method="L-BFGS-B", bounds=bounds)
-    return found.x
+    return minimize(objective, equal, jac=True, method="L-BFGS-B", bounds=bounds).x
 
 
 def _tiers(log_odds: np.ndarray) -> list[list[int]]:
-    """Members in tiers of alike ones, in the order of their first member."""
+    """Group similar members into tiers, in the order of the first member of each."""
     n_members = log_odds.shape[1]
-    wanted = math.ceil(math.sqrt(n_members))
-    if wanted == n_members:
+    n_tiers = math.ceil(math.sqrt(n_members))
+    if n_tiers == n_members:
         return [[member] for member in range(n_members)]
     step = max(len(log_odds) // CORRELATED_ROWS, 1)
     added = log_odds[::step] - log_odds[::step].mean(axis=1, keepdims=True)
     flat = added.transpose(1, 0, 2).reshape(n_members, -1).astype(np.float64)
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.sqrt((flat**2).sum(axis=1))
-    # A member that adds nothing is as unlike any other as uncorrelated ones are.
+    # A member that never deviates from the mean counts as uncorrelated with all others.
     unit = np.divide(flat, length[:, None], out=np.zeros_like(flat), where=length[:, None] > 0)
     apart = np.clip(1 - unit @ unit.T, 0, 2)
     np.fill_diagonal(apart, 0)
-    labels = fcluster(linkage(squareform(apart, checks=False), "average"), wanted, "maxclust")
+    labels = fcluster(linkage(squareform(apart, checks=False), "average"), n_tiers, "maxclust")
     tiers = [np.flatnonzero(labels == label).tolist() for label in np.unique(labels)]
     return sorted(tiers)

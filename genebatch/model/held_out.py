@@ -1,4 +1,8 @@
-"""Tables of scores by models that never saw the rows' groups: column names, and reading them."""
+"""Reads held-out scores: each training row, scored by models that never saw its group.
+
+A table of held-out scores is a Parquet file with the identity columns of every row, and columns
+`{candidate}:{class}` of a batch's model, a combiner, or another candidate for the final model.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,19 +15,19 @@ from genebatch.dataset.rows import identity_names, label_codes, row_weights, sco
 from genebatch.io.files import InputError, digest
 from genebatch.io.tables import record_batches, table_columns
 from genebatch.model.boosting import base_margins
-from genebatch.model.combiners import Honest
+from genebatch.model.combiners import HeldOut
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.routing import distance_names
 
-# Models that are no ensemble; each has honest probabilities of its own under its name.
-RIVALS = ("single", "distilled")
+# Candidates for the final model beside the ensemble; each has held-out scores under its name.
+ALONE = ("single", "distilled")
 # Combiners are learned from at most so many scores: 80 MB, and some minutes for the slowest. Beyond
 # that whole groups are left out; a few dozen weights need no more.
 MOST_SCORES = 20_000_000
 
 
 class Scores(NamedTuple):
-    """Some rows of the honest table.
+    """Some rows of the held-out scores of an ensemble's members.
 
     Attributes
     ----------
@@ -40,24 +44,24 @@ class Scores(NamedTuple):
     distance: np.ndarray | None
 
 
-def score_names(system: str, classes: Sequence[str]) -> list[str]:
-    """Names of the columns of a system's scores."""
-    return [f"{system}:{name}" for name in classes]
+def score_names(candidate: str, classes: Sequence[str]) -> list[str]:
+    """Names of the columns of a candidate's scores."""
+    return [f"{candidate}:{name}" for name in classes]
 
 
 def score_series(
-    systems: Iterable[str], classes: Sequence[str], values: np.ndarray
+    candidates: Iterable[str], classes: Sequence[str], values: np.ndarray
 ) -> list[pl.Series]:
-    """Columns `{system}:{class}`, float32, of (rows, systems, classes) values."""
+    """Columns `{candidate}:{class}`, float32, of (rows, candidates, classes) values."""
     return [
         pl.Series(name, values[:, row, column], dtype=pl.Float32)
-        for row, system in enumerate(systems)
-        for column, name in enumerate(score_names(system, classes))
+        for row, candidate in enumerate(candidates)
+        for column, name in enumerate(score_names(candidate, classes))
     ]
 
 
 def read_scores(path: str | Path, model: EnsembleModel) -> Iterator[Scores]:
-    """Stream the honest table of a model's members; holds one record batch.
+    """Stream the held-out scores of a model's members; holds one record batch.
 
     Raises
     ------
@@ -81,46 +85,47 @@ def read_scores(path: str | Path, model: EnsembleModel) -> Iterator[Scores]:
         )
 
 
-def read_honest(
+def read_held_out(
     path: str | Path,
-    plan: str | Path,
+    sizes: pl.DataFrame,
     model: EnsembleModel,
     use_weights: bool,
     groups: Collection[str] | None = None,
-) -> Honest:
-    """Rows of the honest table to learn combiners from.
+) -> HeldOut:
+    """Read the rows that combiners are learned from.
 
     Parameters
     ----------
     path
-        The honest table of the members of `model`.
-    plan
-        The plan's batches/genes.parquet.
+        The held-out scores of the members of `model`.
+    sizes
+        Columns `group` and `rows` of all training groups.
     model
         The members, in the order of the scores.
     use_weights
         Whether rows count by their weights.
     groups
-        The groups to learn from, or None for all. Where they have more than `MOST_SCORES` scores,
-        as many whole groups as fit, drawn by a hash of their names.
+        The groups to learn from, or None for all. If they have more than `MOST_SCORES` scores,
+        whole groups are left out: those that fit are drawn by a hash of their names.
     """
-    kept = _sampled_groups(plan, MOST_SCORES // (len(model.members) * len(model.classes)), groups)
+    most_rows = MOST_SCORES // (len(model.members) * len(model.classes))
+    kept = _sampled_groups(sizes, most_rows, groups)
     parts = []
     for scores in read_scores(path, model):
         rows = scores.rows["group"].is_in(kept.implode()).to_numpy()
         if rows.any():
-            parts.append(_honest(scores, model, use_weights).take(rows))
+            parts.append(_held_out(scores, model, use_weights).take(rows))
     *joined, _ = zip(*parts, strict=True)
     arrays = (None if part[0] is None else np.concatenate(part) for part in joined)
-    return Honest(*arrays, model.rest)
+    return HeldOut(*arrays, model.rest)
 
 
-def _honest(scores: Scores, model: EnsembleModel, use_weights: bool) -> Honest:
+def _held_out(scores: Scores, model: EnsembleModel, use_weights: bool) -> HeldOut:
     reference = None
     if model.scores is not None:
         margins = base_margins(scores.rows, score_columns(list(model.classes)))
         reference = np.column_stack([margins[name] for name in model.classes])
-    return Honest(
+    return HeldOut(
         scores.log_odds,
         label_codes(scores.rows["label"], model.classes, None),
         row_weights(scores.rows, use_weights),
@@ -131,14 +136,14 @@ def _honest(scores: Scores, model: EnsembleModel, use_weights: bool) -> Honest:
     )
 
 
-def _sampled_groups(plan: str | Path, most_rows: int, groups: Collection[str] | None) -> pl.Series:
+def _sampled_groups(
+    sizes: pl.DataFrame, most_rows: int, groups: Collection[str] | None
+) -> pl.Series:
     """Groups to learn from, with at most so many rows together."""
-    genes = pl.read_parquet(plan, columns=["group", "rows", "test"]).filter(~pl.col("test"))
-    genes = genes.unique("group")
     if groups is not None:
-        genes = genes.filter(pl.col("group").is_in(list(groups)))
-    if genes["rows"].sum() <= most_rows:
-        return genes["group"]
-    order = sorted(genes.select("group", "rows").rows(), key=lambda row: digest(row[0]))
+        sizes = sizes.filter(pl.col("group").is_in(list(groups)))
+    if sizes["rows"].sum() <= most_rows:
+        return sizes["group"]
+    order = sorted(sizes.select("group", "rows").rows(), key=lambda row: digest(row[0]))
     end = np.searchsorted(np.cumsum([rows for _, rows in order]), most_rows, side="right")
     return pl.Series([group for group, _ in order[: max(int(end), 1)]])

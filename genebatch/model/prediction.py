@@ -1,4 +1,4 @@
-"""Predictions for tables of any size."""
+"""Predicts tables of any size into Parquet files."""
 
 import logging
 from pathlib import Path
@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from genebatch.dataset.rows import probability_columns
 from genebatch.io.files import InputError, whole
 from genebatch.io.tables import read_table, table_columns
-from genebatch.model.ensemble import EnsembleModel, load_model
+from genebatch.model.archive import load_model
+from genebatch.model.ensemble import EnsembleModel
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ def predict_file(
 def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> int:
     """Predict a table on disk into a Parquet file, in the order of its rows.
 
-    Holds one record batch of `tables.BATCH_ROWS` rows.
+    Streams the table; holds one record batch of `tables.BATCH_ROWS` rows.
 
     Parameters
     ----------
@@ -34,9 +35,9 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
     table
         Parquet or CSV file, folder or glob of Parquet shards.
     out
-        Parquet file: the group and position columns where the table has them, `prediction`,
-        `probability_{class}`, and `std_{class}`, the standard deviation of the members'
-        probabilities, before a change of prevalence.
+        Parquet file. Its columns are the group and position columns that the table has,
+        `prediction`, `probability_{class}` and `std_{class}`. The last is the standard deviation
+        of the members' probabilities, before the change of prevalence.
 
     Returns
     -------
@@ -46,7 +47,7 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
     Raises
     ------
     InputError
-        If a needed column is missing; nothing is written then.
+        If a needed column is missing or the table has no rows. Nothing is written then.
     """
     if Path(out).suffix != ".parquet":
         raise InputError(f"predictions are written as Parquet; {out} should end in .parquet")
@@ -71,12 +72,11 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
 
 
 def predict_frame(model: EnsembleModel, frame: pl.DataFrame, identity: list[str]) -> pl.DataFrame:
-    """Identity columns, prediction, probabilities and their deviation for a frame in memory.
+    """Predict a frame in memory; see `predict_table` for the columns.
 
-    The deviation is of the members' probabilities, before a change of prevalence; the probabilities
-    are after it.
+    The probabilities are those after the change of prevalence, the deviation is that before it.
     """
-    found = model.frame_predictions(frame)
-    label = pl.Series("prediction", np.array(model.classes)[found.probability.argmax(axis=1)])
-    columns = [label, *probability_columns(model.classes, found.probability, found.deviation)]
+    probability, deviation = model.frame_predictions(frame)
+    label = pl.Series("prediction", np.array(model.classes)[probability.argmax(axis=1)])
+    columns = [label, *probability_columns(model.classes, probability, deviation)]
     return pl.DataFrame([*(frame[name] for name in identity), *columns])

@@ -1,4 +1,4 @@
-"""How near a row lies to the groups that each member was trained on."""
+"""Measures how near a row lies to the groups that each member was trained on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,34 +7,40 @@ import numpy as np
 import polars as pl
 
 from genebatch.dataset.similarity import centroids, standardise
-from genebatch.io.files import read_json
 
-DISTANCE = "distance_"  # begins the names of columns that hold a distance
+DISTANCE = "distance_"  # prefix of the names of columns that hold a distance
 
 
-def read_routing(inputs: Mapping[str, Any], members: Sequence[str]) -> dict[str, Any] | None:
-    """What `distances` needs for some batches, or None where batches are not of similar groups.
+def make_routing(
+    similarity: Mapping[str, Any],
+    group_features: pl.DataFrame,
+    plan: pl.DataFrame,
+    members: Sequence[str],
+) -> dict[str, Any]:
+    """Give what `distances` needs for some batches.
 
-    `inputs` has paths `similarity` and `group_features` (of the rule `describe_groups`) and `plan`.
+    Parameters
+    ----------
+    similarity, group_features
+        What `dataset.similarity.describe` gives.
+    plan
+        Columns `group` and `batch` of a plan.
+    members
+        Batches, in the order of the distances.
     """
-    if not inputs.get("similarity"):
-        return None
-    described = read_json(inputs["similarity"])
-    features = pl.read_parquet(inputs["group_features"])
-    plan = pl.read_parquet(inputs["plan"], columns=["group", "batch"])
-    routing = {name: described[name] for name in ("columns", "mean", "scale")}
-    return routing | {"centroids": centroids(features, plan, members).tolist()}
+    routing = {name: similarity[name] for name in ("columns", "mean", "scale")}
+    return routing | {"centroids": centroids(group_features, plan, members).tolist()}
 
 
 def distances(frame: pl.DataFrame, routing: Mapping[str, Any]) -> np.ndarray:
-    """Root mean square distance of every row to each member's centroid, (rows, members).
+    """Compute the root mean square distance of rows to members' centroids, (rows, members).
 
     Parameters
     ----------
     frame
         Rows with the columns of the routing.
     routing
-        `columns` (names), `mean` and `scale` (one number each) and `centroids` ((members,
+        `columns` (names), `mean` and `scale` (a number for each column) and `centroids` ((members,
         columns), standardised).
     """
     values = standardise(frame, routing)
@@ -46,14 +52,14 @@ def distances(frame: pl.DataFrame, routing: Mapping[str, Any]) -> np.ndarray:
 def distance_series(
     frame: pl.DataFrame, routing: Mapping[str, Any], members: Sequence[str]
 ) -> list[pl.Series]:
-    """The distances as columns, float32."""
-    found = distances(frame, routing)
+    """Compute the distances as float32 columns."""
+    values = distances(frame, routing)
     return [
-        pl.Series(name, found[:, column], dtype=pl.Float32)
+        pl.Series(name, values[:, column], dtype=pl.Float32)
         for column, name in enumerate(distance_names(members))
     ]
 
 
 def distance_names(members: Sequence[str]) -> list[str]:
-    """Names of the columns that hold the distance of a row to each member's groups."""
+    """Name the columns that hold the distance of a row to each member's groups."""
     return [DISTANCE + member for member in members]

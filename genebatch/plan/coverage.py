@@ -1,4 +1,4 @@
-"""What a plan covers: what each batch holds, and how often every group is held."""
+"""Tells what a plan covers: what each batch holds, and how often every group is held."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,16 @@ def coverage(plan: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     Parameters
     ----------
     plan
-        The batches/genes.parquet of a plan.
+        The batches/groups.parquet of a plan.
     classes
         Names of the classes.
 
     Returns
     -------
     polars.DataFrame
-        A line per batch: `batch`, `genes` (groups of its own), `lent` (groups that it borrows);
+        A line per batch: `batch`, `groups` (of its own), `lent` (groups that it borrows);
         of both together `rows`, `rows_{class}`, `weight_share` (of the weight of all training
-        groups), `rows_per_gene` (mean) and `complexity` (their shares of that of all training
+        groups), `rows_per_group` (mean) and `complexity` (their shares of that of all training
         groups, see `strategies.complexity`). With groups that are lent the shares sum to more
         than 1.
     """
@@ -37,12 +37,12 @@ def coverage(plan: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
         trained.join(shares, on="group", how="left")
         .group_by("batch")
         .agg(
-            (~pl.col("lent")).sum().cast(pl.Int64).alias("genes"),
+            (~pl.col("lent")).sum().cast(pl.Int64).alias("groups"),
             pl.col("lent").sum().cast(pl.Int64),
             pl.col("rows").cast(pl.Int64).sum(),
             *(pl.col(f"n_{name}").cast(pl.Int64).sum().alias(f"rows_{name}") for name in classes),
             pl.col("share").sum().alias("weight_share"),
-            pl.col("rows").mean().alias("rows_per_gene"),
+            pl.col("rows").mean().alias("rows_per_group"),
             pl.col("complexity").sum(),
         )
         .sort("batch")
@@ -70,7 +70,7 @@ def times_held(plan: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(lines)
 
 
-def check_coverage(plan: pl.DataFrame, genes: pl.DataFrame, test: Sequence[str]) -> None:
+def check_coverage(plan: pl.DataFrame, groups: pl.DataFrame, test: Sequence[str]) -> None:
     """Raise unless every training group is dealt to exactly one batch and no test group to any.
 
     A group may be lent to one other batch.
@@ -79,22 +79,22 @@ def check_coverage(plan: pl.DataFrame, genes: pl.DataFrame, test: Sequence[str])
     ----------
     plan
         The plan.
-    genes
-        The per-group table that it is made from.
+    groups
+        The table of groups that it is made from.
     test
         The test groups.
     """
     held = plan.filter(pl.col("batch").is_not_null())
     own = held.filter(~pl.col("lent"))["group"].sort()
     lent = held.filter("lent")
-    training = genes.filter(~pl.col("group").is_in(list(test)))["group"].sort()
+    training = groups.filter(~pl.col("group").is_in(list(test)))["group"].sort()
     aside = plan.filter("test")["group"].sort()
     faults = {
         "training groups are not dealt exactly once": not own.equals(training),
         "groups are lent twice": lent["group"].is_duplicated().any(),
         "groups are held twice by a batch": held.select("group", "batch").is_duplicated().any(),
         "test groups are not those that were set aside": not aside.equals(
-            genes.filter(pl.col("group").is_in(list(test)))["group"].sort()
+            groups.filter(pl.col("group").is_in(list(test)))["group"].sort()
         ),
         "a group is lent that no batch owns": not np.isin(lent["group"], own).all(),
     }

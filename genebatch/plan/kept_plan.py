@@ -1,11 +1,9 @@
-"""An earlier plan whose groups keep their batch, fold and test role (`batching.keep`)."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Reads an earlier plan whose groups keep their batch, fold and test role (`batching.keep`)."""
 
 import numpy as np
 import polars as pl
 
+from genebatch.config.settings import HoldOut, Planning
 from genebatch.groups import deal, measures
 from genebatch.io.files import InputError
 
@@ -13,7 +11,7 @@ COLUMNS = ["group", "batch", "lent", "fold", "test"]
 
 
 def read_plan(path: str | None) -> pl.DataFrame | None:
-    """The batches/genes.parquet of an earlier plan, its columns that are kept; None of None.
+    """The batches/groups.parquet of an earlier plan, its columns that are kept; None of None.
 
     Raises
     ------
@@ -26,7 +24,7 @@ def read_plan(path: str | None) -> pl.DataFrame | None:
         plan = pl.read_parquet(path, columns=COLUMNS)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(
-            f"batching.keep: {path} is no batches/genes.parquet of an earlier plan ({error})"
+            f"batching.keep: {path} is no batches/groups.parquet of an earlier plan ({error})"
         ) from error
     twice = plan.filter(~pl.col("lent").fill_null(False))["group"]
     twice = twice.filter(twice.is_duplicated()).sort()
@@ -46,7 +44,7 @@ def kept_members(
     Parameters
     ----------
     training
-        The per-group table of training groups.
+        The table of groups of training groups.
     earlier
         What `read_plan` gives.
     overlap
@@ -86,9 +84,7 @@ def kept_members(
     return members, owner
 
 
-def extended_test_groups(
-    table: pl.DataFrame, earlier: pl.DataFrame, test: Mapping[str, Any]
-) -> pl.Series:
+def extended_test_groups(table: pl.DataFrame, earlier: pl.DataFrame, test: HoldOut) -> pl.Series:
     """Test groups of the earlier plan, and a share of the new groups; a mask of `table`."""
     was_test = table["group"].is_in(earlier.filter("test")["group"].implode())
     new = ~table["group"].is_in(earlier["group"].implode())
@@ -98,26 +94,26 @@ def extended_test_groups(
         sizes[(~was_test & ~new).to_numpy()].sum(axis=0),
     ]
     names = table.filter(new)["group"].to_list()
-    shares = [test["fraction"], 1 - test["fraction"]]
-    parts = deal(names, sizes[new.to_numpy()], shares, test["seed"], loads=np.array(loads))
+    shares = [test.fraction, 1 - test.fraction]
+    parts = deal(names, sizes[new.to_numpy()], shares, test.seed, loads=np.array(loads))
     chosen = was_test.to_numpy().copy()
     chosen[np.flatnonzero(new.to_numpy())[parts == 0]] = True
     return pl.Series("test", chosen)
 
 
 def kept_folds(
-    part: pl.DataFrame, batch: str, earlier: pl.DataFrame, cv: Mapping[str, Any]
+    part: pl.DataFrame, batch: str, earlier: pl.DataFrame, planning: Planning
 ) -> np.ndarray:
     """Fold of each group of a batch: the earlier one, of new groups the one with most room."""
     known = dict(earlier.filter(pl.col("batch") == batch).select("group", "fold").iter_rows())
-    if known and max(known.values()) + 1 != cv["n_splits"]:
+    if known and max(known.values()) + 1 != planning.n_splits:
         raise InputError(
             f"batching.keep holds {max(known.values()) + 1} folds but cv.n_splits is "
-            f"{cv['n_splits']}; make the two agree or set batching.keep: null"
+            f"{planning.n_splits}; make the two agree or set batching.keep: null"
         )
     fold = np.array([known.get(name, -1) for name in part["group"]])
     sizes, new = measures(part), np.flatnonzero(fold < 0)
-    loads = np.array([sizes[fold == number].sum(axis=0) for number in range(cv["n_splits"])])
+    loads = np.array([sizes[fold == number].sum(axis=0) for number in range(planning.n_splits)])
     names = part["group"].gather(new).to_list()
-    fold[new] = deal(names, sizes[new], np.ones(cv["n_splits"]), cv["seed"], loads=loads)
+    fold[new] = deal(names, sizes[new], np.ones(planning.n_splits), planning.seed, loads=loads)
     return fold

@@ -1,12 +1,13 @@
-"""Strategies: which training groups make a batch."""
+"""Deals training groups into batches, by one of several strategies."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
+from genebatch.config.settings import Batching
 from genebatch.groups import deal, hashed, measures
 
 # How a group's standardised features are named in the per-group table that strategies see.
@@ -17,63 +18,63 @@ AXIS_DECIMALS = 5
 SHARE_DECIMALS = 9
 
 
-def balanced(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) -> np.ndarray:
+def balanced(groups: pl.DataFrame, n_batches: int, batching: Batching) -> np.ndarray:
     """Batches with equal rows, equal rows of every class and equal numbers of groups."""
     return deal(
-        genes["group"].to_list(),
-        measures(genes),
+        groups["group"].to_list(),
+        measures(groups),
         np.ones(n_batches),
-        batching["seed"],
-        max_groups=max(batching["max_genes"], math.ceil(genes.height / n_batches)),
+        batching.seed,
+        max_groups=max(batching.max_groups, math.ceil(groups.height / n_batches)),
     )
 
 
-def by_size(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) -> np.ndarray:
+def by_size(groups: pl.DataFrame, n_batches: int, batching: Batching) -> np.ndarray:
     """Batches of consecutive group sizes, smallest groups first.
 
-    A batch is full at `max_genes` groups, at `max_rows` rows or at an equal share of the rows that
+    A batch is full at `max_groups` groups, at `max_rows` rows or at an equal share of the rows that
     are left, whichever comes first, so the first batches hold many small groups and the last few
-    large ones. Without `max_rows` there are at most `n_batches`, or what `max_genes` asks for.
+    large ones. Without `max_rows` there are at most `n_batches`, or what `max_groups` asks for.
     """
-    most_rows = batching["max_rows"] or math.inf
-    ties = np.array([hashed(name, batching["seed"]) for name in genes["group"]])
-    rows = genes["rows"].to_numpy().astype(int)
+    most_rows = batching.max_rows or math.inf
+    ties = np.array([hashed(name, batching.seed) for name in groups["group"]])
+    rows = groups["rows"].to_numpy().astype(int)
     order = np.lexsort((ties, rows))
-    parts = np.empty(genes.height, int)
+    parts = np.empty(groups.height, int)
     start = batch = 0
     while start < len(order):
         coming = rows[order[start:]]
-        batches_left = max(n_batches - batch, math.ceil(len(coming) / batching["max_genes"]))
+        batches_left = max(n_batches - batch, math.ceil(len(coming) / batching.max_groups))
         held = np.cumsum(coming)
         # A group that lies across the end of the share goes where its larger part lies.
         fitting = (held - coming / 2 <= held[-1] / batches_left) & (held <= most_rows)
-        end = start + max(min(int(fitting.sum()), batching["max_genes"]), 1)
+        end = start + max(min(int(fitting.sum()), batching.max_groups), 1)
         parts[order[start:end]] = batch
         start, batch = end, batch + 1
     return parts
 
 
-def similar(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) -> np.ndarray:
+def similar(groups: pl.DataFrame, n_batches: int, batching: Batching) -> np.ndarray:
     """Batches of groups that are alike, with about equal rows.
 
     Groups are cut in two along the first principal component of their features, and each side
     again until there are as many parts as batches (principal direction divisive partitioning,
     Boley 1998). A cut shares the rows as the batches on its two sides are shared, as near as
-    `min_genes` and `max_genes` allow. Ties along a component go by name; labels play no part.
+    `min_groups` and `max_groups` allow. Ties along a component go by name; labels play no part.
 
     Parameters
     ----------
-    genes
-        The per-group table with the standardised features of each group as `similar.{column}`.
+    groups
+        The table of groups with the standardised features of each group as `similar.{column}`.
     n_batches, batching
         As for every strategy.
     """
-    ordered = genes.with_row_index("place").sort("group")
+    ordered = groups.with_row_index("place").sort("group")
     vectors = ordered.select(pl.col(r"^similar\..*$").cast(pl.Float64)).to_numpy()
     rows, place = ordered["rows"].to_numpy().astype(float), ordered["place"].to_numpy()
-    fewest, most = _group_limits(genes.height, n_batches, batching)
-    parts = np.empty(genes.height, int)
-    pending = [(np.arange(genes.height), 0, n_batches)]
+    fewest, most = _group_limits(groups.height, n_batches, batching)
+    parts = np.empty(groups.height, int)
+    pending = [(np.arange(groups.height), 0, n_batches)]
     while pending:
         members, first, n_parts = pending.pop()
         if n_parts == 1:
@@ -89,26 +90,27 @@ def similar(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) ->
     return parts
 
 
-def adaptive(genes: pl.DataFrame, n_batches: int, batching: Mapping[str, Any]) -> np.ndarray:
+def adaptive(groups: pl.DataFrame, n_batches: int, batching: Batching) -> np.ndarray:
     """Batches of equal complexity, the most complex groups first, hence in the smallest batches.
 
     Each batch takes the next groups up to an equal share of the complexity that is left, as near
-    as `min_genes` and `max_genes` allow. There are more than `n_batches` where `max_genes` would
+    as `min_groups` and `max_groups` allow. There are more than `n_batches` where `max_groups` would
     otherwise make a batch hold more than its share. Ties go by name.
     """
-    held = complexity(genes)
-    order = np.lexsort((genes["group"].rank("ordinal").to_numpy(), -np.round(held, SHARE_DECIMALS)))
-    most_batches = max(genes.height // max(batching["min_genes"], 1), n_batches)
+    held = complexity(groups)
+    by_name = groups["group"].rank("ordinal").to_numpy()
+    order = np.lexsort((by_name, -np.round(held, SHARE_DECIMALS)))
+    most_batches = max(groups.height // max(batching.min_groups, 1), n_batches)
     for number in range(n_batches, most_batches + 1):
         sizes = _falling_sizes(held[order], number, batching)
         if not _crowded(held[order], sizes, batching):
             break
-    parts = np.empty(genes.height, int)
+    parts = np.empty(groups.height, int)
     parts[order] = np.repeat(np.arange(len(sizes)), sizes)
     return parts
 
 
-STRATEGIES: dict[str, Callable[[pl.DataFrame, int, Mapping[str, Any]], np.ndarray]] = {
+STRATEGIES: dict[str, Callable[[pl.DataFrame, int, Batching], np.ndarray]] = {
     "balanced": balanced,
     "size": by_size,
     "similarity": similar,
@@ -116,7 +118,7 @@ STRATEGIES: dict[str, Callable[[pl.DataFrame, int, Mapping[str, Any]], np.ndarra
 }
 
 
-def complexity(genes: pl.DataFrame) -> np.ndarray:
+def complexity(groups: pl.DataFrame) -> np.ndarray:
     """How much of the whole difficulty is in each group; sums to 1.
 
     The mean of up to three shares of the group in the total of all groups:
@@ -130,34 +132,32 @@ def complexity(genes: pl.DataFrame) -> np.ndarray:
 
     Parameters
     ----------
-    genes
-        The per-group table, of training groups.
+    groups
+        The table of groups, of training groups.
 
     Returns
     -------
     numpy.ndarray
         (groups,) float64.
     """
-    counts = genes.select(pl.col("^n_.*$").cast(pl.Float64)).to_numpy()
+    counts = groups.select(pl.col("^n_.*$").cast(pl.Float64)).to_numpy()
     rare = np.delete(counts, np.argmax(counts.sum(axis=0)), axis=1)
     rare = rare[:, rare.sum(axis=0) > 0]
-    terms = [genes["rows"].to_numpy().astype(float)]
+    terms = [groups["rows"].to_numpy().astype(float)]
     if rare.shape[1]:
         terms.append((rare / rare.sum(axis=0)).mean(axis=1))
     # Null where there are no base scores.
-    terms += [loss.to_numpy() for loss in genes.select("^base_log_loss$") if not loss.null_count()]
+    terms += [loss.to_numpy() for loss in groups.select("^base_log_loss$") if not loss.null_count()]
     return np.mean([term / term.sum() for term in terms if term.sum() > 0], axis=0)
 
 
-def _group_limits(n_groups: int, n_batches: int, batching: Mapping[str, Any]) -> tuple[int, int]:
+def _group_limits(n_groups: int, n_batches: int, batching: Batching) -> tuple[int, int]:
     """Fewest and most groups of a batch; where that many batches allow no other, what they need."""
-    fewest = max(min(batching["min_genes"], n_groups // n_batches), 1)
-    return fewest, max(batching["max_genes"], math.ceil(n_groups / n_batches))
+    fewest = max(min(batching.min_groups, n_groups // n_batches), 1)
+    return fewest, max(batching.max_groups, math.ceil(n_groups / n_batches))
 
 
-def _falling_sizes(
-    complexities: np.ndarray, n_batches: int, batching: Mapping[str, Any]
-) -> np.ndarray:
+def _falling_sizes(complexities: np.ndarray, n_batches: int, batching: Batching) -> np.ndarray:
     """Groups of each batch where each takes an equal share of what is left."""
     fewest, most = _group_limits(len(complexities), n_batches, batching)
     sizes = []
@@ -169,9 +169,9 @@ def _falling_sizes(
     return np.array(sizes)
 
 
-def _crowded(complexities: np.ndarray, sizes: np.ndarray, batching: Mapping[str, Any]) -> bool:
-    """Whether max_genes makes a batch larger, and more than an equal share of the complexity."""
-    unlimited = batching | {"max_genes": len(complexities)}
+def _crowded(complexities: np.ndarray, sizes: np.ndarray, batching: Batching) -> bool:
+    """Whether max_groups makes a batch larger, and more than an equal share of the complexity."""
+    unlimited = replace(batching, max_groups=len(complexities))
     larger = sizes > _falling_sizes(complexities, len(sizes), unlimited)
     ends = np.cumsum(sizes)
     # Less its simplest group, as a cut may lie half a group beyond the share.

@@ -1,14 +1,12 @@
-"""What a finished run says last: where the model is, how it did, how to use it."""
+"""Writes the last words of a finished run: how the model did, where it is, how to use it."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from genebatch.io.tables import read_tsv
 from genebatch.metrics.bootstrap import why_no_interval
 
-# How rows are counted; positions of a track weigh the same.
+# How rows are counted; all positions of a track count the same.
 COUNTED = {True: ", weighted", False: ", on rows", None: ""}
 NAMES = {
     "ensemble": "the ensemble",
@@ -19,13 +17,13 @@ METRICS = ("average_precision", "log_loss", "ece", "top_k")
 
 
 def closing_words(
-    comparison: str | Path,
-    candidates: str | Path,
-    model: str | Path,
-    tracks: str | Path | None = None,
-    predictions: str | Path | None = None,
+    comparison: pl.DataFrame,
+    candidates: pl.DataFrame,
+    model: str,
+    tracks: pl.DataFrame | None = None,
+    missing: Sequence[str] = (),
 ) -> str:
-    """The test metrics beside the base scores, which model it is, and five lines that use it.
+    """Tell the test metrics beside the base scores, the delivered model, and how to use it.
 
     Parameters
     ----------
@@ -34,23 +32,21 @@ def closing_words(
     candidates
         `candidates.tsv` of the final model.
     model
-        The model file.
+        Path of the model file.
     tracks
         `comparison.tsv` of the evaluation on complete tracks, where there is one.
-    predictions
-        `predictions.parquet` of the evaluation, which knows what the ensemble goes without.
+    missing
+        Batches without a model, which the ensemble goes without.
     """
-    table = read_tsv(comparison)
-    lines = ["", "Test groups, which no batch has seen:", ""]
-    lines += _table(table)
+    lines = ["", "Results on the test groups, which no batch has seen:", ""]
+    lines += _table(comparison)
     if tracks is not None:
-        lines += ["", "Every position of the test genes:", "", *_differences(read_tsv(tracks))]
-    lines += ["", *_delivered(read_tsv(candidates))]
-    missing = "" if predictions is None else _missing(predictions)
+        lines += ["", "Results on every position of the test genes:", "", *_differences(tracks)]
+    lines += ["", *_delivered(candidates)]
     if missing:
         lines += [
-            f"The ensemble goes without {missing}, as ensemble.allow_missing lets it; a "
-            "run without that key trains what is missing"
+            f"The ensemble goes without {', '.join(missing)}, as ensemble.allow_missing permits. "
+            "To train the missing batches, run again with ensemble.allow_missing: false."
         ]
     lines += ["", f"Model: {model}", "Report: results/report/index.html"]
     lines += [] if tracks is None else ["Calls: results/calls/test/calls.bed"]
@@ -66,15 +62,8 @@ def closing_words(
     return "\n".join(lines)
 
 
-def _missing(predictions: str | Path) -> str:
-    """The batches that the ensemble of the evaluated model goes without, by commas."""
-    # Those of versions before `EnsembleModel.origin` record nothing.
-    found = pl.read_parquet_metadata(predictions).get("genebatch.missing_batches", "")
-    return found.replace(",", ", ")
-
-
 def _delivered(candidates: pl.DataFrame) -> Iterator[str]:
-    """Which model was delivered, and how the others that were trained compare with it."""
+    """Name the delivered model, and compare it with the others that were trained."""
     chosen = candidates.filter("chosen").row(0, named=True)
     yield f"Delivered: {NAMES[chosen['candidate']]}, {chosen['trees']:,} trees"
     if candidates.height > 1:
@@ -86,7 +75,7 @@ def _delivered(candidates: pl.DataFrame) -> Iterator[str]:
 
 
 def _table(table: pl.DataFrame) -> list[str]:
-    """One line for each class and metric: rows as they are, then weighted."""
+    """Write one line for each class and metric: plain rows first, then weighted rows."""
     sides = [side for side in ("base", "model") if table[side].null_count() < table.height]
     kinds = table["weighted"].unique().sort().to_list()
     names = [f"{side}{' (weighted)' if kind else ''}" for kind in kinds for side in sides]

@@ -1,4 +1,4 @@
-"""Numbers as figures and pages show them."""
+"""Writes numbers as figures and pages show them."""
 
 import math
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ class Cell(NamedTuple):
 
 
 def cell(value: float | None, reason: str | None, signed: bool = False) -> Cell:
-    """A number as the page shows it, or a dash with the reason."""
+    """Write a number as the page shows it, or a dash with the reason."""
     if value is None:
         return Cell(DASH, reason or "not computed")
     return Cell(format_value(value, signed), repr(value))
 
 
 def format_value(value: float, signed: bool = False) -> str:
-    """Give a number with as many decimals as its distance from 0 and from 1 asks for.
+    """Write a number with as many decimals as its distance from 0 and from 1 asks for.
 
     A share of 0.99999979 must not read as 1.0000, nor a loss of 0.00063 as 0.0006.
     """
@@ -36,6 +36,6 @@ def format_value(value: float, signed: bool = False) -> str:
 
 
 def loss_text(losses: Mapping[str, float | None]) -> str:
-    """Log loss and ECE of a calibration's line, a dash where there is none."""
+    """Write log loss and ECE for the legend of a calibration; a missing one is a dash."""
     names = {"log_loss": "log loss", "ece": "ECE"}
     return ", ".join(f"{text} {cell(losses[key], None).text}" for key, text in names.items())

@@ -1,11 +1,11 @@
-"""What the page says about complete tracks and about thresholds."""
+"""Shows on the page how the model does on complete tracks, and its thresholds."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import polars as pl
+
 from genebatch.calls.evaluation.counts import NEAR_END
-from genebatch.io.files import read_json
-from genebatch.io.tables import read_tsv
 from genebatch.report.numbers import Cell, cell
 from genebatch.report.verdicts import verdict_word
 
@@ -21,6 +21,15 @@ METRICS = {
 LOSSES = frozenset({"log_loss", "brier"})  # a fall is a gain
 
 
+class TrackTables(NamedTuple):
+    """The tables of the evaluation on complete tracks, and its counts."""
+
+    comparison: pl.DataFrame
+    corrections: pl.DataFrame
+    hybrid: pl.DataFrame
+    summary: Mapping[str, Any]
+
+
 class TrackLine(NamedTuple):
     """A metric of one class on complete tracks, base scores beside the model."""
 
@@ -34,37 +43,21 @@ class TrackLine(NamedTuple):
     word: str
 
 
-def track_facts(inputs: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Facts of the section on complete tracks.
-
-    Parameters
-    ----------
-    inputs
-        Paths `tracks_comparison`, `tracks_corrections`, `tracks_hybrid` and `tracks_summary`, or
-        none of them.
-
-    Returns
-    -------
-    dict or None
-        None where the model was not trained on a built table, so that there are no tracks.
-    """
-    if inputs.get("tracks_comparison") is None:
-        return None
-    comparison = read_tsv(inputs["tracks_comparison"])
+def track_facts(tables: TrackTables) -> dict[str, Any]:
+    """Give the facts of the section on complete tracks."""
     return {
-        "summary": read_json(inputs["tracks_summary"]),
-        "lines": [_line(row) for row in comparison.iter_rows(named=True)],
-        "corrections": read_tsv(inputs["tracks_corrections"]).to_dicts(),
-        "hybrid": read_tsv(inputs["tracks_hybrid"]).to_dicts(),
+        "summary": tables.summary,
+        "lines": [_line(row) for row in tables.comparison.iter_rows(named=True)],
+        "corrections": tables.corrections.to_dicts(),
+        "hybrid": tables.hybrid.to_dicts(),
     }
 
 
-def threshold_lines(path: Any) -> list[dict[str, Any]]:
-    """Lines of the thresholds table with their numbers as the page shows them.
+def threshold_lines(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Give the lines of `thresholds.tsv` with their numbers as the page shows them.
 
-    Weighted lines come first, and of a class the base scores before the model.
+    Weighted lines come first. The base scores of a class come before the model.
     """
-    table = read_tsv(path)
     place = {name: n for n, name in enumerate(table["class"].unique(maintain_order=True))}
     numbers = ("threshold", "precision", "recall", "f1")
     lines = [

@@ -1,14 +1,12 @@
-"""The model beside the base scores, class by class and in words."""
+"""Judges the model against the base scores, class by class and in words."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
-from genebatch.io.tables import read_tsv
 from genebatch.metrics.binary import COUNTS_ROWS, Metric
 from genebatch.metrics.bootstrap import why_no_interval
-from genebatch.model.ensemble import EnsembleModel
 from genebatch.report.numbers import DASH, Cell, cell
 
 # Metrics of a class on the page, in this order.
@@ -31,10 +29,20 @@ VERDICTS = ("better", "worse", "not distinguishable", NOT_JUDGED)
 
 
 class Verdict(NamedTuple):
-    """Model beside base scores on one class, weighted or in rows.
+    """The model beside the base scores on one class, weighted or counted in rows.
 
-    `difference` is that of average precision, `low` and `high` its 95 % interval (of the model
-    itself where there are no base scores), `cells` metric to base and model.
+    Attributes
+    ----------
+    name, weighted, n
+        The class, how rows are counted, and the number of test rows of the class.
+    word
+        One of `VERDICTS`.
+    difference
+        Model minus base in average precision.
+    low, high
+        95 % interval of the difference; without base scores that of the model itself.
+    cells
+        Metric to the values of base scores and model.
     """
 
     name: str
@@ -47,8 +55,18 @@ class Verdict(NamedTuple):
     cells: dict[str, tuple[Cell, Cell]]
 
 
-class Evaluation(NamedTuple):
-    """What the evaluation wrote."""
+class EvaluationResults(NamedTuple):
+    """What the evaluation found on the test groups.
+
+    Attributes
+    ----------
+    classes
+        Names of the classes.
+    rows
+        `predictions.parquet`: the test rows with the model's probabilities.
+    metrics, comparison, corrections
+        The tables of these names.
+    """
 
     classes: list[str]
     rows: pl.DataFrame
@@ -72,14 +90,8 @@ class Evaluation(NamedTuple):
         return "base" in self.metrics["system"].to_list()
 
 
-def read_evaluation(inputs: Mapping[str, Any], model: EnsembleModel) -> Evaluation:
-    """Read the files of the evaluation of `model`."""
-    tables = [read_tsv(inputs[key]) for key in ("metrics", "comparison", "corrections")]
-    return Evaluation(list(model.classes), pl.read_parquet(inputs["predictions"]), *tables)
-
-
 def verdict_word(low: float | None, high: float | None) -> str:
-    """What the interval of a difference says; one that includes zero says nothing either way."""
+    """Give the verdict of an interval; one that includes zero decides nothing."""
     if low is None or high is None:
         return NOT_JUDGED
     if low <= 0 <= high:
@@ -87,27 +99,27 @@ def verdict_word(low: float | None, high: float | None) -> str:
     return "better" if low > 0 else "worse"
 
 
-def verdicts(evaluation: Evaluation) -> list[Verdict]:
-    """Model beside base scores for every class, weighted before rows."""
-    known = _lookup(evaluation.metrics)
+def verdicts(results: EvaluationResults) -> list[Verdict]:
+    """Judge every class; weighted rows come before plain rows."""
+    scores = _lookup(results.metrics)
     return [
-        _verdict(evaluation, known, name, weighted)
-        for name in evaluation.classes
-        for weighted in evaluation.counted
+        _verdict(results, scores, name, weighted)
+        for name in results.classes
+        for weighted in results.counted
     ]
 
 
-def overall(evaluation: Evaluation) -> list[tuple[bool, dict[str, tuple[Cell, Cell]]]]:
-    """Metrics of all classes together, base and model, weighted before rows."""
-    known = _lookup(evaluation.metrics)
+def overall(results: EvaluationResults) -> list[tuple[bool, dict[str, tuple[Cell, Cell]]]]:
+    """Give the metrics of all classes together; weighted rows come before plain rows."""
+    scores = _lookup(results.metrics)
     return [
-        (weighted, {metric: _sides(known, "all", metric, weighted) for metric in OVERALL})
-        for weighted in evaluation.counted
+        (weighted, {metric: _sides(scores, "all", metric, weighted) for metric in OVERALL})
+        for weighted in results.counted
     ]
 
 
 def missing(lines: Sequence[Verdict]) -> list[str]:
-    """Every metric of the model without a value, and why."""
+    """List the metrics of the model that have no value, with the reasons."""
     return [
         f"{text} of {line.name} ({'weighted' if line.weighted else 'rows'}): {model.note}"
         for line in lines
@@ -123,36 +135,36 @@ def _lookup(metrics: pl.DataFrame) -> dict[tuple[str, str, str, bool], Metric]:
 
 
 def _verdict(
-    evaluation: Evaluation,
-    known: Mapping[tuple[str, str, str, bool], Metric],
+    results: EvaluationResults,
+    scores: Mapping[tuple[str, str, str, bool], Metric],
     name: str,
     weighted: bool,
 ) -> Verdict:
-    line = evaluation.comparison.row(
+    line = results.comparison.row(
         by_predicate=(pl.col("class") == name)
         & (pl.col("metric") == "average_precision")
         & (pl.col("weighted") == weighted),
         named=True,
     )
-    ends = "difference" if evaluation.has_base else "model"
+    ends = "difference" if results.has_base else "model"
     low, high = line[f"{ends}_low"], line[f"{ends}_high"]
-    score = known["model", name, "average_precision", weighted]
+    score = scores["model", name, "average_precision", weighted]
     why = score.reason or why_no_interval(name, line["groups"])
     return Verdict(
         name,
         weighted,
-        int((evaluation.rows["label"] == name).sum()),
-        verdict_word(low, high) if evaluation.has_base else NOT_JUDGED,
+        int((results.rows["label"] == name).sum()),
+        verdict_word(low, high) if results.has_base else NOT_JUDGED,
         cell(line["difference"], score.reason or "no base scores", signed=True),
         cell(low, why),
         cell(high, why),
-        {metric: _sides(known, name, metric, weighted) for metric in COLUMNS},
+        {metric: _sides(scores, name, metric, weighted) for metric in COLUMNS},
     )
 
 
 def _sides(
-    known: Mapping[tuple[str, str, str, bool], Metric], name: str, metric: str, weighted: bool
+    scores: Mapping[tuple[str, str, str, bool], Metric], name: str, metric: str, weighted: bool
 ) -> tuple[Cell, Cell]:
     nothing = Metric(None, "no base scores")
-    base = known.get(("base", name, metric, weighted), nothing)
-    return cell(*base), cell(*known["model", name, metric, weighted])
+    base = scores.get(("base", name, metric, weighted), nothing)
+    return cell(*base), cell(*scores["model", name, metric, weighted])

@@ -1,118 +1,89 @@
-"""The rows of one batch: read once, binned once, split by whole groups."""
+"""Reads the rows of one batch once, and bins them once."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import xgboost as xgb
 
-from genebatch.dataset.columns import Features
-from genebatch.dataset.rows import (
-    group_codes,
-    identity_columns,
-    identity_sources,
-    label_codes,
-    row_weights,
-    score_columns,
-)
+from genebatch.config.settings import Folds, Labels, Learner
+from genebatch.dataset.feature_set import Features
+from genebatch.dataset.row_file import RowFile
+from genebatch.dataset.rows import group_codes, label_codes, row_weights, score_columns
 from genebatch.groups import deal
 from genebatch.io.files import InputError
 from genebatch.model import boosting
-from genebatch.plan.planning import batch_key
-from genebatch.training.split import BatchRows, batch_rows, verify_rows
 
 log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
-    """The rows of one batch.
+    """The rows of one batch, ready to boost.
 
     Attributes
     ----------
+    name
+        Batch id, for messages.
     matrix
         Binned features of all rows.
     rows
-        Identity columns: `group`, `position` and `fold` where known, `label`, `weight`, and
-        `score_{class}`.
+        Identity columns: `group`, `label`, `position`, `weight` and `score_{class}` where known,
+        and `fold`.
     codes
         (rows,) class of each row.
     weight
         (rows,) weights for training: ones where weights are not used.
     starts
         (rows,) base log-odds by class, or None for each where boosters start from zero.
-    groups
-        Names of the batch's groups, sorted.
-    features
-        The feature set.
+    features, labels
+        The feature set, and what the rows are.
     key
         Digest of the rows, folds and features, as in the manifest.
     """
 
+    name: str
     matrix: xgb.QuantileDMatrix
     rows: pl.DataFrame
     codes: np.ndarray
     weight: np.ndarray
     starts: dict[str, np.ndarray | None]
-    groups: list[str]
     features: Features
+    labels: Labels
     key: str
 
+    @property
+    def classes(self) -> list[str]:
+        """The labels, in the order of the codes."""
+        return list(self.labels.classes)
 
-def load_batch(
-    inputs: Mapping[str, str | Path],
-    batch: str,
-    dataset: Mapping[str, Any],
-    learner: Mapping[str, Any],
-) -> Batch:
-    """Read the rows of a batch and bin them once.
+    @property
+    def groups(self) -> list[str]:
+        """Names of the groups, sorted."""
+        return self.rows["group"].unique().sort().to_list()
 
-    Record batches of the batch's own file go one by one through the feature blocks into the
-    matrix: the matrix is all that is held of the features.
 
-    Parameters
-    ----------
-    inputs
-        As `split.batch_rows` wants them.
-    batch
-        Batch id.
-    dataset, learner
-        Parts of the config.
+def load_batch(rows: RowFile, learner: Learner) -> Batch:
+    """Read the rows of a batch, and bin them.
+
+    Record batches go one by one through the feature blocks into the matrix: the matrix is all that
+    is held of the features.
     """
-    stored = batch_rows(inputs, batch)
-    frames = stored.frames(identity_sources(stored.roles))
-    rows = pl.concat([identity_columns(frame, stored.roles, dataset) for frame in frames])
-    rows = rows.join(
-        stored.plan.select("group", "fold"), on="group", how="left", maintain_order="left"
-    )
-    features = stored.features
     matrix = boosting.build_matrix(
-        _FeatureBlocks(stored), len(features.names), learner["max_bin"], learner["threads"]
+        rows.blocks, len(rows.features.names), learner.max_bin, learner.threads
     )
-    return as_batch(f"batch {batch}", matrix, rows, stored.plan, features, dataset, learner)
-
-
-class _FeatureBlocks:
-    """The feature blocks of a batch, read anew whenever they are iterated."""
-
-    def __init__(self, stored: BatchRows):
-        self.stored = stored
-
-    def __iter__(self) -> Iterator[boosting.Block]:
-        features = self.stored.features
-        return map(features.select, self.stored.frames(features.names))
+    name = f"batch {rows.name}"
+    return as_batch(name, matrix, rows.identity, rows.features, rows.labels, rows.key, learner)
 
 
 def as_batch(
     name: str,
     matrix: xgb.QuantileDMatrix,
     rows: pl.DataFrame,
-    plan: pl.DataFrame,
     features: Features,
-    dataset: Mapping[str, Any],
-    learner: Mapping[str, Any],
+    labels: Labels,
+    key: str,
+    learner: Learner,
 ) -> Batch:
     """Put together what training reads: the binned rows and what else is known of them.
 
@@ -124,26 +95,22 @@ def as_batch(
         Binned features.
     rows
         Identity columns and `fold`, in the same order.
-    plan
-        The lines of the plan of the rows' groups.
-    features, dataset, learner
-        The feature set and parts of the config.
+    features, labels, key
+        What the row file says.
+    learner
+        Settings.
     """
-    verify_rows(name, rows.height, plan)
-    starts: dict[str, np.ndarray | None] = dict.fromkeys(dataset["classes"])
-    if learner["start_from"] == "scores":
-        starts |= boosting.base_margins(rows, score_columns(dataset["classes"]))
-    codes = label_codes(rows["label"], dataset["classes"], None)
-    weight = row_weights(rows, learner["use_weights"])
-    groups = sorted(plan["group"].to_list())
-    key = batch_key(plan, features.digest)
-    log.info("%s: %s groups, %s rows", name, f"{len(groups):,}", f"{rows.height:,}")
-    return Batch(matrix, rows, codes, weight, starts, groups, features, key)
+    starts: dict[str, np.ndarray | None] = dict.fromkeys(labels.classes)
+    if learner.start_from == "scores":
+        starts |= boosting.base_margins(rows, score_columns(labels.classes))
+    codes = label_codes(rows["label"], labels.classes, None)
+    weight = row_weights(rows, learner.use_weights)
+    batch = Batch(name, matrix, rows, codes, weight, starts, features, labels, key)
+    log.info("%s: %s groups, %s rows", name, f"{len(batch.groups):,}", f"{rows.height:,}")
+    return batch
 
 
-def stopping_split(
-    data: Batch, training: np.ndarray, n_classes: int, cv: Mapping[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
+def stopping_split(data: Batch, training: np.ndarray, cv: Folds) -> tuple[np.ndarray, np.ndarray]:
     """Split training rows by whole groups into those that train and those that say when to stop.
 
     Returns
@@ -151,14 +118,15 @@ def stopping_split(
     tuple of numpy.ndarray
         Two (rows,) bool masks.
     """
+    n_classes = len(data.classes)
     rows = data.rows.filter(training)
     groups, local = rows["group"].unique().sort().to_list(), group_codes(rows)
     counts = np.bincount(
         local * n_classes + data.codes[training], minlength=len(groups) * n_classes
     )
     sizes = np.column_stack([np.bincount(local), counts.reshape(-1, n_classes)])
-    share = cv["stop_fraction"]
-    parts = deal(groups, sizes, [share, 1 - share], cv["seed"])
+    share = cv.stop_fraction
+    parts = deal(groups, sizes, [share, 1 - share], cv.seed)
     stop = np.zeros(len(training), bool)
     stop[np.flatnonzero(training)[parts[local] == 0]] = True
     if not stop.any():

@@ -1,30 +1,23 @@
-"""SHAP values and importances of a batch's model on a sample with equal shares for its groups."""
+"""Explains a batch's model: SHAP values and importances on a sample balanced by group."""
 
 import fnmatch
 import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
-from genebatch.dataset.columns import Features
-from genebatch.dataset.rows import (
-    identity_columns,
-    label_codes,
-    row_columns,
-    row_weights,
-    score_columns,
-)
-from genebatch.io.files import write_parquet, write_tsv
+from genebatch.config.settings import Explaining
+from genebatch.dataset.feature_set import Features
+from genebatch.dataset.row_file import RowFile
+from genebatch.dataset.rows import label_codes, row_weights, score_columns
 from genebatch.metrics.binary import log_loss_rows
 from genebatch.model import boosting
-from genebatch.model.ensemble import EnsembleModel, Member, load_model
-from genebatch.training.split import batch_rows, verify_rows
+from genebatch.model.ensemble import EnsembleModel, Member
 
 log = logging.getLogger(__name__)
 
@@ -38,82 +31,83 @@ class Sample(NamedTuple):
     values: np.ndarray
 
 
-def explain_batch(
-    inputs: Mapping[str, str | Path],
-    batch: str,
-    dataset: Mapping[str, Any],
-    explain: Mapping[str, Any],
+class Explanation(NamedTuple):
+    """What explains a batch's model.
+
+    Attributes
+    ----------
+    shap
+        Class, identity columns, `(start)` and one SHAP value of the margin per feature.
+    sample
+        The same rows once, with their feature values.
+    importance
+        Gain and mean absolute SHAP value by class and feature.
+    families
+        The same by family, and the rise of the log loss when the family's columns are permuted
+        among rows that the scoring fold model never saw.
+    """
+
+    shap: pl.DataFrame
+    sample: pl.DataFrame
+    importance: pl.DataFrame
+    families: pl.DataFrame
+
+
+def explain(
+    model: EnsembleModel,
+    folds: EnsembleModel,
+    sample: Sample,
+    settings: Explaining,
     use_weights: bool,
-    threads: int,
-    outputs: Mapping[str, str | Path],
-) -> None:
-    """Explain a batch's model.
+) -> Explanation:
+    """Explain a batch's model on a sample of its rows.
 
     Holds the sample as float32 and the SHAP values of one class at a time.
 
     Parameters
     ----------
-    inputs
-        Paths that `split.batch_rows` wants, `model` (the batch's model) and `models` (the fold
-        models of the cross-validation).
-    batch, dataset, explain
-        Batch id and parts of the config.
-    use_weights, threads
-        From the `learner` part of the config.
-    outputs
-        Paths `shap` (Parquet: class, identity columns, `(start)` and one SHAP value of the margin
-        per feature), `sample` (Parquet: the same rows once, with their feature values),
-        `importance` (TSV: gain and mean absolute SHAP value by class and feature)
-        and `families` (TSV: the same by family, and the rise of the log loss when the family's
-        columns are permuted among rows that the scoring fold model never saw).
+    model
+        The batch's model, of one member.
+    folds
+        The fold models of the cross-validation.
+    sample
+        What `draw_sample` gives.
+    settings
+        The section `explain`.
+    use_weights
+        `learner.use_weights`.
     """
-    model = load_model(inputs["model"], threads=threads)
-    folds = load_model(inputs["models"], threads=threads)
-    sample = draw_sample(inputs, batch, dataset, model.features, explain)
-    log.info("batch %s: %s rows of %s groups", batch, *(f"{n:,}" for n in _size(sample)))
     scores = list((model.scores or {}).values())
-    family_of = families(model.features.names, {**explain["families"], "base scores": scores})
+    family_of = families(model.features.names, {**settings.families, "base scores": scores})
     tables, importances, by_family = [], [], []
     for column, name in enumerate(model.classes):
         start = _starts(model, sample.rows)[column]
         booster = model.members[0].boosters[column]
-        matrix = boosting.to_matrix(sample.values, threads)
+        matrix = boosting.to_matrix(sample.values, model.threads)
         values = boosting.contributions(booster, matrix, start)
         gain = boosting.gains(booster, model.features)
         tables.append(_shap_table(sample, name, values, model.features))
         importances.append(_importance(name, values, gain, model.features, family_of))
-        rises = permutation(folds, column, sample, family_of, use_weights, explain["seed"])
+        rises = permutation(folds, column, sample, family_of, use_weights, settings.seed)
         by_family.append(_by_family(name, values, gain, family_of, rises))
     drawn = _labelled(sample, [], _present(sample.values, model.features), model.features)
-    write_parquet(outputs["shap"], pl.concat(tables))
-    write_parquet(outputs["sample"], drawn)
-    write_tsv(outputs["importance"], pl.concat(importances))
-    write_tsv(outputs["families"], pl.concat(by_family))
+    return Explanation(pl.concat(tables), drawn, pl.concat(importances), pl.concat(by_family))
 
 
-def draw_sample(
-    inputs: Mapping[str, str | Path],
-    batch: str,
-    dataset: Mapping[str, Any],
-    features: Features,
-    explain: Mapping[str, Any],
-) -> Sample:
+def draw_sample(stored: RowFile, settings: Explaining) -> Sample:
     """Draw about `explain.rows` rows of a batch, the same number from every group that has them."""
-    stored = batch_rows(inputs, batch)
-    plan, roles = stored.plan, stored.roles
-    chosen = _chosen_rows(plan, explain["rows"], explain["seed"])
-    met = dict.fromkeys(plan["group"].to_list(), 0)
+    groups = stored.groups
+    chosen = _chosen_rows(groups, settings.rows, settings.seed)
+    met = dict.fromkeys(groups["group"].to_list(), 0)
     rows, blocks = [], []
-    for frame in stored.frames(row_columns(features, roles)):
-        kept = np.flatnonzero(_is_chosen(frame[roles.group].to_list(), met, chosen))
-        part = frame[kept]
-        rows.append(identity_columns(part, roles, dataset))
-        blocks.append(_dense(features.select(part)))
-    verify_rows(f"batch {batch}", sum(met.values()), plan)
-    joined = pl.concat(rows).join(
-        plan.select("group", "fold"), on="group", how="left", maintain_order="left"
-    )
-    return Sample(joined, np.concatenate(blocks))
+    for part in stored.frames():
+        names = part.identity["group"].to_list()
+        kept = np.flatnonzero(_is_chosen(names, met, chosen))
+        rows.append(part.identity[kept])
+        blocks.append(_dense(stored.features.select(part.features[kept])))
+    sample = Sample(pl.concat(rows), np.concatenate(blocks))
+    log.info("%s: %s rows of %s groups", stored.name, *(f"{n:,}" for n in _size(sample)))
+    return sample
 
 
 def families(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -210,14 +204,14 @@ def _starts(model: EnsembleModel, rows: pl.DataFrame) -> list[np.ndarray | None]
     return [margins[name] for name in model.classes]
 
 
-def _chosen_rows(plan: pl.DataFrame, n_rows: int, seed: int) -> dict[str, set[int]]:
+def _chosen_rows(groups: pl.DataFrame, n_rows: int, seed: int) -> dict[str, set[int]]:
     """Numbers of the rows to take from each group, counted in reading order."""
-    sizes = plan["rows"].to_numpy().astype(int)
+    sizes = groups["rows"].to_numpy().astype(int)
     quota = 1
     while quota < sizes.max() and np.minimum(sizes, quota).sum() < n_rows:
         quota += 1
     chosen = {}
-    for group, size in zip(plan["group"], sizes, strict=True):
+    for group, size in zip(groups["group"], sizes, strict=True):
         state = hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8]
         rng = np.random.default_rng(int.from_bytes(state, "big"))
         chosen[group] = set(rng.permutation(size)[:quota].tolist())

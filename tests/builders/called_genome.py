@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from genebatch.config.schema import resolve
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.features.positions import Spec, position_features
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import Gene, read_gene_models, splice_sites

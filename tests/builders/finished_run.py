@@ -7,21 +7,26 @@ import polars as pl
 from scipy.special import logit
 
 from genebatch.config.schema import resolve
-from genebatch.dataset.columns import Features
+from genebatch.config.settings import Settings
+from genebatch.dataset.feature_set import Features
 from genebatch.dataset.rows import group_codes
-from genebatch.evaluation.test_groups import Rows, compare, compare_systems, resample
+from genebatch.evaluation.test_groups import HeldOutRows, compare, compare_systems, resample
 from genebatch.io.files import write_json
 from genebatch.metrics.multiclass import corrections, score_table
+from genebatch.model.archive import load_model
 from genebatch.model.boosting import build_matrix, fit_trees
 from genebatch.model.calibration import identity
-from genebatch.model.ensemble import EQUAL, EnsembleModel, Member, load_model
-from genebatch.report.batch import diagnose_batch
-from genebatch.training.recipe import calibrate_batch, fold_metrics
+from genebatch.model.ensemble import EQUAL, EnsembleModel, Member
+from genebatch.report.settings import PrintedSettings
+from genebatch.steps.batches import calibrate_batch
+from genebatch.steps.report import diagnose_batch, write_report
+from genebatch.training.cross_validation import fold_metrics
 
 AWKWARD = ['<b>bold</b> & "it"', r"$\frac$|*x*", "plain"]
 FEATURES = ["<i>gc</i>", "5mer_A|C"]
 JOBS = (("train_batch", "b000", 500, 600.0), ("evaluate", "all", 500, 300.0))
-DRAWN = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
+BATCH_FIGURES = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
+TEST_FIGURES = ("roc", "pr", "calibration", "members", "weights")
 ABOVE, AROUND, BELOW = (0.01, 0.05), (-0.01, 0.05), (-0.05, -0.01)
 FEW = "few"  # too few test groups for an interval
 PNG = b"\x89PNG"
@@ -67,10 +72,11 @@ class Data:
                 "evaluation": {"n_replicates": 20},
             }
         )
+        self.settings = Settings.build(self.config)
 
     def _rows(self, rng):
         signal = np.eye(len(self.classes))[self.codes]
-        self.probability, scores = (self._system(signal, noise, rng) for noise in (0.5, 1.0))
+        self.probability, scores = (self._scores(signal, noise, rng) for noise in (0.5, 1.0))
         rows = pl.DataFrame(
             {
                 "group": [f"g{number % 10}" for number in range(300)],
@@ -87,7 +93,7 @@ class Data:
         return rows
 
     @staticmethod
-    def _system(signal, noise, rng):
+    def _scores(signal, noise, rng):
         raw = np.exp(signal + noise * rng.normal(size=signal.shape))
         return raw / raw.sum(axis=1, keepdims=True)
 
@@ -97,11 +103,11 @@ class Data:
         path = self.folder / "model.gbm"
         if not path.exists():
             x = np.column_stack([self.codes, self.codes % 2]).astype(np.float32)
-            settings = self.config["learner"]
-            matrix = build_matrix([x], 2, settings["max_bin"], 1)
+            learner = self.settings.learner
+            matrix = build_matrix([x], 2, learner.max_bin, 1)
             ones = np.ones(300)
             boosters = tuple(
-                fit_trees(matrix, self.codes == column, ones, None, 2, settings)
+                fit_trees(matrix, self.codes == column, ones, None, 2, learner)
                 for column in range(len(self.classes))
             )
             calibrators = tuple(identity(np.zeros(1)) for _ in boosters)
@@ -137,7 +143,7 @@ class Data:
         return {"log_odds": {}, "stacked": learned}
 
     def batch(self, n_folds=2):
-        """Write what the rules of a batch write; gives the inputs of `diagnose_batch`."""
+        """Write what the rules of a batch write; give the inputs of `diagnose_batch`."""
         paths = {
             key: self.folder / name
             for key, name in {
@@ -158,14 +164,19 @@ class Data:
             [fold, *(pl.Series(f"margin_{n}", margins[:, i]) for i, n in enumerate(self.classes))]
         )
         rows.write_parquet(paths["out_of_fold"])
-        fold_metrics(rows, self.config["dataset"]).write_csv(paths["metrics"], separator="\t")
-        outputs = {"calibration": paths["calibration"], "model": self.folder / "batch.gbm"}
+        labels = self.settings.table.labels
+        fold_metrics(rows, labels).write_csv(paths["metrics"], separator="\t")
         whole = load_model(self.model)
         raw = self.folder / "uncalibrated.gbm"
         replace(whole, members=whole.members[:1], combiner=EQUAL).save(raw)
-        single = {"out_of_fold": paths["out_of_fold"], "model": raw}
-        dataset = self.config["dataset"]
-        calibrate_batch(single, dataset, self.config["calibration"], self.weight, outputs)
+        calibrate_batch(
+            out_of_fold=paths["out_of_fold"],
+            uncalibrated=raw,
+            method=self.settings.calibration.method,
+            use_weights=self.weight,
+            calibration=paths["calibration"],
+            model=self.folder / "batch.gbm",
+        )
         lines, curves = [], []
         for name in self.classes:
             for number in range(n_folds):
@@ -228,8 +239,8 @@ class Data:
             f"{s}_{e}": pl.Float64 for s in ("base", "model", "difference") for e in ("low", "high")
         }
         table = pl.DataFrame(lines, schema_overrides=ends, infer_schema_length=None)
-        judged = Rows(self.codes, systems, self.classes, weight, groups)
-        resampled = resample(judged, self.config["evaluation"])
+        judged = HeldOutRows(self.codes, systems, self.classes, weight, groups)
+        resampled = resample(judged, self.settings.evaluation)
         in_use = "stacked" if self.final == "ensemble" else self.final
         known = compare_systems(judged, metrics, resampled, in_use)
         if FEW in intervals:
@@ -293,26 +304,36 @@ class Data:
         table.with_columns(numbers).write_csv(path, separator="\t")
         return path
 
-    def run(self, intervals, usage=JOBS):
-        """Write everything a report reads; gives the inputs of `write_report`."""
-        outputs = {key: self.folder / f"{key}.png" for key in DRAWN}
+    def diagnose(self, batch="b000"):
+        """Diagnose a batch; give its figures by name, and its summary."""
+        figures = {name: self.folder / f"{name}.png" for name in BATCH_FIGURES}
         summary = self.folder / "summary.json"
-        diagnose_batch(self.batch(), "b000", self.config["dataset"], outputs | {"summary": summary})
-        profile = {
+        written = {f"{name}_figure": path for name, path in figures.items()}
+        given = {"batch": batch, "classes": self.classes, **self.batch()}
+        diagnose_batch(**given, **written, summary=summary)
+        return figures, summary
+
+    def report(self, inputs):
+        """Write the page and the card from these inputs; give both as text."""
+        page, card = self.folder / "index.html", self.folder / "CARD.md"
+        figures = {f"{name}_figure": self.folder / f"e_{name}.png" for name in TEST_FIGURES}
+        settings = PrintedSettings.build(self.config)
+        write_report(settings=settings, page=page, card=card, **figures, **inputs)
+        return page.read_text(), card.read_text()
+
+    def run(self, intervals, usage=JOBS):
+        """Write everything a report reads; give the inputs of `write_report`."""
+        _, summary = self.diagnose()
+        dataset = {
             "rows": 600,
             "groups": 20,
             "digest": "abc",
-            "shards": [{"path": "p", "rows": 600, "row_groups": 1, "bytes": 1000}],
+            "files": 1,
+            "bytes": 1000,
             "classes": {name: 200 for name in self.classes},
-            "roles": {
-                "group": "gene_id",
-                "label": "kind",
-                "weight": "w" if self.weight else None,
-                "scores": self.config["dataset"]["scores"] or {},
-            },
             "problems": [{"level": "note", "message": "column '<x>' is constant"}],
         }
-        write_json(self.folder / "profile.json", profile)
+        write_json(self.folder / "dataset.json", dataset)
         screen = {
             "column": ["gene_id", "<u>leak</u>", *FEATURES],
             "role": ["group", "dropped", "feature", "feature"],
@@ -320,10 +341,10 @@ class Data:
             "reason": ["set by dataset.group", "leak: AUC 1.0", "passed", "passed"],
         }
         pl.DataFrame(screen).write_csv(self.folder / "screen.tsv", separator="\t")
-        manifest = pl.DataFrame({"batch": ["b000"], "genes": [7], "rows": [300]})
+        manifest = pl.DataFrame({"batch": ["b000"], "groups": [7], "rows": [300]})
         manifest.write_csv(self.folder / "manifest.tsv", separator="\t")
-        held = {"batch": ["b000"], "genes": [7], "lent": [2], "rows": [300]}
-        held |= {"rows_per_gene": [33.3], "weight_share": [1.0], "complexity": [0.875]}
+        held = {"batch": ["b000"], "groups": [7], "lent": [2], "rows": [300]}
+        held |= {"rows_per_group": [33.3], "weight_share": [1.0], "complexity": [0.875]}
         pl.DataFrame(held).write_csv(self.folder / "coverage.tsv", separator="\t")
         times = {"role": ["training"] * 3 + ["test"], "batches": [0, 1, 2, 0]}
         times |= {"groups": [0, 1, 1203, 11], "rows": [0, 100, 200, 300]}
@@ -336,13 +357,13 @@ class Data:
             record = {"declared_mb": declared, "peak_mb": peak, "seconds": 1.5, "threads": 2}
             write_json(records[-1], record)
         return {
-            "profile": self.folder / "profile.json",
+            "dataset": self.folder / "dataset.json",
             "screen": self.folder / "screen.tsv",
             "manifest": self.folder / "manifest.tsv",
             "coverage": self.folder / "coverage.tsv",
             "times_held": self.folder / "times_held.tsv",
             "summaries": [summary],
-            "usage": records,
+            "usage_records": records,
             "model": self.model,
             "thresholds": self.thresholds(),
             "candidates": self.candidates(),

@@ -9,18 +9,15 @@ import numpy as np
 import polars as pl
 import pytest
 
+import genebatch.steps.batches
+import genebatch.steps.dataset
+import genebatch.steps.ensemble
+import genebatch.steps.evaluation
 from genebatch.config import schema as configuration
-from genebatch.dataset import profile as analysis
-from genebatch.dataset import screen
-from genebatch.dataset import similarity as group_features
-from genebatch.ensemble import combining, distillation
-from genebatch.ensemble import cross_scores as cross_batch
-from genebatch.ensemble import final as consolidation
-from genebatch.evaluation import test_groups as evaluation
-from genebatch.plan import planning
-from genebatch.report.figures import style as look
-from genebatch.training import explain, single, split
-from genebatch.training import recipe as training
+from genebatch.config.settings import Settings
+from genebatch.report.figures import style
+
+steps = genebatch.steps
 
 CLASSES = ["neither", "donor", "acceptor"]
 SCORES = {name: f"{name}_score" for name in CLASSES}
@@ -36,7 +33,7 @@ CONFIG = {
         "metadata": ["chrom"],
     },
     "test": {"fraction": 0.2},
-    "batching": {"max_genes": 10, "min_genes": 2, "min_positives": 1},
+    "batching": {"max_groups": 10, "min_groups": 2, "min_positives": 1},
     "cv": {"n_splits": 3, "stop_fraction": 0.3},
     "learner": {"n_estimators": 40, "learning_rate": 0.2, "early_stopping_rounds": 5},
     "ensemble": {"combiner": "log_odds"},
@@ -78,7 +75,7 @@ def make_rows(n_groups: int = 24, seed: int = 0) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Run:
-    """The files of one run under `folder`; every method is one rule.
+    """The files of one run under `folder`; every method is one rule, done by its step.
 
     The ensemble goes without the batches of the plan that `missing` names.
     """
@@ -100,28 +97,39 @@ class Run:
         return configuration.resolve(merged)
 
     @property
+    def settings(self) -> Settings:
+        return Settings.build(self.config)
+
+    @property
     def batches(self) -> list[str]:
         planned = pl.read_csv(self.folder / "manifest.tsv", separator="\t")["batch"]
         return [batch for batch in planned if batch not in self.missing]
 
+    def files(self, *names: str, folder: str = "") -> dict[str, Path]:
+        """Paths by what stands before their endings."""
+        return {name.split(".")[0]: self.folder / folder / name for name in names}
+
     def paths(self, batch: str = "") -> dict[str, Path]:
-        names = ("profile.json", "genes.parquet", "test_groups.tsv", "features.json")
-        names += ("screen.tsv", "manifest.tsv", "plan.parquet", "model.gbm", "coverage.tsv")
-        names += ("times_held.tsv", "group_features.parquet", "similarity.json")
-        found = {name.split(".")[0]: self.folder / name for name in names}
+        names = ("profile.json", "groups.parquet", "test_groups.tsv", "features.json")
+        names += ("screened.tsv", "manifest.tsv", "planned.parquet", "dataset.json", "memory.json")
+        names += ("coverage.tsv", "times_held.tsv", "group_features.parquet", "similarity.json")
+        paths = self.files(*names, "model.gbm")
         if batch:
             names = ("out_of_fold.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")
-            names += (
-                "models.gbm",
-                "calibration.json",
-                "model.gbm",
-                "shap.parquet",
-                "sample.parquet",
-            )
-            names += ("importance.tsv", "families.tsv")
-            found |= {name.split(".")[0]: self.folder / batch / name for name in names}
-            found["rows"] = self.folder / "rows" / f"{batch}.arrow"
-        return found
+            names += ("models.gbm", "uncalibrated.gbm", "calibration.json", "model.gbm")
+            names += ("shap.parquet", "sample.parquet", "importance.tsv", "families.tsv")
+            paths |= self.files(*names, folder=batch)
+            paths["rows"] = self.folder / "rows" / f"{batch}.arrow"
+        return paths
+
+    def chosen(self, names: str, batch: str = "") -> dict[str, Path]:
+        """Some of the paths, by names with blanks between them."""
+        paths = self.paths(batch)
+        return {name: paths[name] for name in names.split()}
+
+    def row_files(self) -> list[Path]:
+        """The row files of all batches of the plan, with a model or without."""
+        return sorted(path for path in (self.folder / "rows").glob("b*.arrow"))
 
     def write(self, rows: pl.DataFrame, n_shards: int = 3) -> None:
         """Whole groups in each shard, in row groups of 64 rows."""
@@ -132,55 +140,77 @@ class Run:
             part.write_parquet(self.folder / "data" / f"part-{number}.parquet", row_group_size=64)
 
     def analyze(self) -> None:
-        files = self.paths()
-        analysis.analyze_dataset(self.config["dataset"], None, files["profile"], files["genes"])
+        steps.dataset.analyze_dataset(
+            table=self.settings.table,
+            test_column=None,
+            threads=1,
+            **self.chosen("profile groups"),
+        )
 
     def plan(self) -> None:
         """Test groups, screen and batches."""
-        files, config = self.paths(), self.config
-        facts = (files["profile"], files["genes"], files["test_groups"])
-        planning.choose_test_groups(files["genes"], config["test"], None, files["test_groups"])
-        screen.screen_features(
-            *facts, config["dataset"], config["screen"], files["features"], files["screen"]
+        settings = self.settings
+        known = self.chosen("profile groups test_groups")
+        steps.dataset.choose_test_groups(
+            test=settings.test, keep=None, **self.chosen("groups test_groups")
         )
-        described = None
-        if config["batching"]["strategy"] == "similarity":
-            described, similarity = files["group_features"], files["similarity"]
-            similar_by = config["batching"]["similar_by"]
-            group_features.describe_groups(
-                *facts, files["features"], similar_by, described, similarity
+        steps.dataset.screen_features(
+            labels=settings.table.labels,
+            screening=settings.screen,
+            **known,
+            **self.chosen("features screened"),
+        )
+        if settings.batching.strategy == "similarity":
+            steps.dataset.describe_groups(
+                similar_by=settings.batching.similar_by,
+                **known,
+                **self.chosen("features group_features similarity"),
             )
-        outputs = files | {"genes": files["plan"], "memory": self.folder / "memory.json"}
-        planning.plan_batches(*facts, files["features"], config, 8000, outputs, described)
-        self.split()
+        self.plan_batches()
 
-    def split(self) -> None:
-        files = self.paths()
-        split.split_batches(files, self.folder / "rows")
+    def plan_batches(self) -> None:
+        """The plan with its row files."""
+        settings = self.settings
+        described = settings.batching.strategy == "similarity"
+        steps.dataset.plan_batches(
+            batching=settings.batching,
+            planning=settings.planning,
+            budget_mb=8000,
+            batch_threads=1,
+            rows=self.folder / "rows",
+            group_features=self.paths()["group_features"] if described else None,
+            **self.chosen("profile groups test_groups features manifest planned dataset memory"),
+            **self.chosen("coverage times_held"),
+        )
 
     def cross_validate(self, batch: str) -> None:
-        files, config = self.paths(batch), self.config
-        parts = (config["dataset"], config["cv"], config["learner"])
-        training.cross_validate_batch(files, batch, *parts, files)
+        steps.batches.cross_validate_batch(
+            cv=self.settings.cv,
+            learner=self.settings.learner,
+            threads=1,
+            **self.chosen("rows out_of_fold folds metrics curves models", batch),
+        )
 
     def train(self, batch: str, out: Path | None = None) -> Path:
-        files, config = self.paths(batch), self.config
-        out = out or self.folder / batch / "raw.gbm"
-        training.train_batch(files, batch, config["dataset"], config["learner"], out)
-        return out
+        paths = self.chosen("rows folds uncalibrated", batch)
+        paths["uncalibrated"] = out or paths["uncalibrated"]
+        steps.batches.train_batch(learner=self.settings.learner, threads=1, **paths)
+        return paths["uncalibrated"]
 
     def calibrate(self, batch: str) -> None:
-        files, config = self.paths(batch), self.config
-        inputs = files | {"model": self.folder / batch / "raw.gbm"}
-        weights = config["learner"]["use_weights"]
-        parts = (config["dataset"], config["calibration"], weights)
-        training.calibrate_batch(inputs, *parts, files)
+        steps.batches.calibrate_batch(
+            method=self.settings.calibration.method,
+            use_weights=self.settings.learner.use_weights,
+            **self.chosen("out_of_fold uncalibrated calibration model", batch),
+        )
 
     def explain(self, batch: str) -> None:
-        files, config = self.paths(batch), self.config
-        weights = config["learner"]["use_weights"]
-        parts = (config["dataset"], config["explain"], weights, 1)
-        explain.explain_batch(files, batch, *parts, files)
+        steps.batches.explain_batch(
+            explaining=self.settings.explain,
+            use_weights=self.settings.learner.use_weights,
+            threads=1,
+            **self.chosen("rows uncalibrated models shap sample importance families", batch),
+        )
 
     def finish_batch(self, batch: str) -> None:
         self.cross_validate(batch)
@@ -198,71 +228,104 @@ class Run:
             "ensemble": folder / "model.gbm",
         }
 
-    def plan_files(self) -> dict[str, Path]:
-        """Files before the batches; those of similar groups only where batches are of such."""
-        similar = self.config["batching"]["strategy"] == "similarity"
-        left_out = () if similar else ("similarity", "group_features")
-        return {key: path for key, path in self.paths().items() if key not in left_out}
+    def of_batches(self, name: str) -> list[Path]:
+        """A file of every batch that has a model."""
+        return [self.paths(batch)[name] for batch in self.batches]
 
-    def batch_lists(self) -> dict[str, list[Path]]:
-        batches = [self.paths(batch) for batch in self.batches]
-        return {key: [paths[key] for paths in batches] for key in ("models", "out_of_fold")} | {
-            "models": [paths["model"] for paths in batches]
-        }
+    def routed(self) -> dict[str, Path]:
+        """What rows are routed by, where batches are of similar groups."""
+        similar = self.settings.batching.strategy == "similarity"
+        return self.chosen("similarity group_features") if similar else {}
 
     def cross_batch(self) -> Path:
-        config, out = self.config, self.ensemble_files["scores"]
-        inputs = self.plan_files() | self.batch_lists()
-        parts = (config["dataset"], config["learner"]["use_weights"])
-        cross_batch.cross_batch_scores(inputs, *parts, threads=1, output=out, missing=self.missing)
-        return out
+        scores = self.ensemble_files["scores"]
+        steps.ensemble.cross_batch_scores(
+            rows=self.row_files(),
+            models=self.of_batches("model"),
+            out_of_fold=self.of_batches("out_of_fold"),
+            use_weights=self.settings.learner.use_weights,
+            missing=list(self.missing),
+            threads=1,
+            scores=scores,
+            **self.chosen("manifest planned"),
+            **self.routed(),
+        )
+        return scores
 
     def combine(self) -> None:
-        config, files = self.config, self.ensemble_files
-        inputs = self.plan_files() | self.batch_lists() | {"scores": files["scores"]}
-        parts = (config["ensemble"], config["learner"]["use_weights"])
-        outputs = files | {"model": files["ensemble"]}
-        combining.combine_batches(inputs, *parts, outputs=outputs, missing=self.missing)
+        files = self.ensemble_files
+        steps.ensemble.combine_batches(
+            models=self.of_batches("model"),
+            combining=self.settings.ensemble,
+            use_weights=self.settings.learner.use_weights,
+            missing=list(self.missing),
+            model=files["ensemble"],
+            **{name: files[name] for name in ("scores", "combiners", "combined")},
+            **self.chosen("manifest planned"),
+            **self.routed(),
+        )
 
-    def rival_files(self, name: str) -> dict[str, Path]:
-        names = ("model.gbm", "honest.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")
-        names += ("calibration.json", "mixes.tsv")
-        return {file.split(".")[0]: self.folder / name / file for file in names}
+    def alone_files(self, name: str) -> dict[str, Path]:
+        """The files of a model that is no ensemble."""
+        names = ("model.gbm", "held_out.parquet", "calibration.json")
+        if name == "single":
+            names += ("folds.tsv", "metrics.tsv", "curves.parquet")
+        else:
+            names += ("mixes.tsv",)
+        return self.files(*names, folder=name)
 
     def train_single(self) -> dict[str, Path]:
-        config, outputs = self.config, self.rival_files("single")
-        parts = [config[key] for key in ("dataset", "cv", "learner", "calibration")]
-        single.train_single(self.paths(), *parts, outputs=outputs)
+        settings, outputs = self.settings, self.alone_files("single")
+        steps.ensemble.train_single(
+            rows=self.row_files(),
+            cv=settings.cv,
+            learner=settings.learner,
+            method=settings.calibration.method,
+            threads=1,
+            **self.chosen("manifest"),
+            **outputs,
+        )
         return outputs
 
     def distil(self) -> dict[str, Path]:
-        config, outputs = self.config, self.rival_files("distilled")
-        parts = [config[key] for key in ("dataset", "cv", "learner", "calibration", "ensemble")]
-        distillation.distil(self.paths() | self.ensemble_files, *parts, outputs=outputs)
+        settings, outputs, files = self.settings, self.alone_files("distilled"), self.ensemble_files
+        steps.ensemble.distil(
+            rows=self.row_files(),
+            cv=settings.cv,
+            learner=settings.learner,
+            method=settings.calibration.method,
+            combining=settings.ensemble,
+            threads=1,
+            **self.chosen("manifest"),
+            **{name: files[name] for name in ("ensemble", "scores", "combined")},
+            **outputs,
+        )
         return outputs
 
-    def rivals(self) -> dict[str, Path]:
-        """Models and honest probabilities of the rivals that were trained."""
-        found = {}
-        for name in ("single", "distilled"):
-            files = self.rival_files(name)
-            if files["model"].exists():
-                found |= {name: files["model"], f"{name}_honest": files["honest"]}
-        return found
+    def alone(self) -> dict[str, Path]:
+        """Model files of the models that are no ensemble and were trained."""
+        models = {name: self.alone_files(name)["model"] for name in ("single", "distilled")}
+        return {name: path for name, path in models.items() if path.exists()}
+
+    def held_out_alone(self) -> dict[str, Path]:
+        """Their held-out scores."""
+        return {f"{name}_held_out": self.alone_files(name)["held_out"] for name in self.alone()}
 
     def consolidate(self) -> None:
-        files, config = self.paths(), self.config
-        outputs = {
-            "model": files["model"],
-            "pickle": files["model"].with_suffix(".pkl"),
-            "thresholds": self.folder / "thresholds.tsv",
-            "candidates": self.folder / "candidates.tsv",
-        }
-        consolidation.consolidate(
-            files | self.ensemble_files | self.rivals(),
-            config["final"],
-            config["calibration"]["prevalence"],
-            outputs,
+        files, model = self.ensemble_files, self.paths()["model"]
+        steps.ensemble.consolidate(
+            ensemble=files["ensemble"],
+            combined=files["combined"],
+            final=self.settings.final,
+            prevalence=self.settings.calibration.prevalence,
+            document_model=self.folder / "model_multiclass_all_genes.gbm",
+            pickle=self.folder / "model_multiclass_all_genes.pkl",
+            thresholds=self.folder / "thresholds.tsv",
+            candidates=self.folder / "candidates.tsv",
+            model=model,
+            **self.chosen("manifest planned dataset"),
+            **self.alone(),
+            **self.held_out_alone(),
         )
 
     def make_model(self) -> None:
@@ -277,15 +340,16 @@ class Run:
 
     def evaluate(self) -> dict[str, Path]:
         names = ("metrics.tsv", "systems.tsv", "comparison.tsv", "corrections.tsv")
-        names += ("predictions.parquet",)
-        outputs = {name.split(".")[0]: self.folder / "evaluation" / name for name in names}
-        config = self.config
-        evaluation.evaluate(
-            self.paths() | self.ensemble_files | self.rivals(),
-            config["dataset"],
-            config["evaluation"],
-            1,
-            outputs,
+        outputs = self.files(*names, "predictions.parquet", folder="evaluation")
+        files = self.ensemble_files
+        steps.evaluation.evaluate(
+            rows=self.folder / "rows" / "test.arrow",
+            evaluation=self.settings.evaluation,
+            threads=1,
+            **self.chosen("model"),
+            **{name: files[name] for name in ("ensemble", "combiners")},
+            **self.alone(),
+            **outputs,
         )
         return outputs
 
@@ -325,14 +389,14 @@ def lent(tmp_path_factory, toy_rows) -> Run:
 
 
 @pytest.fixture
-def figures(monkeypatch) -> list[look.Figure]:
+def figures(monkeypatch) -> list[style.Figure]:
     """The matplotlib figures that were drawn."""
     drawn = []
 
-    class Recorded(look.Figure):
+    class Recorded(style.Figure):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
             drawn.append(self)
 
-    monkeypatch.setattr(look, "Figure", Recorded)
+    monkeypatch.setattr(style, "Figure", Recorded)
     return drawn

@@ -14,7 +14,7 @@ import pytest
 from test_pipeline import BATCHES, after_the_batches, everything_of
 
 from genebatch.io.files import read_json
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 from tests.workflow.running import REPOSITORY, Run, jobs
 
 pytestmark = pytest.mark.workflow

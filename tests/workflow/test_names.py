@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from genebatch.io.files import read_json
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 from tests.workflow.running import SMALL, Run
 
 pytestmark = pytest.mark.workflow

@@ -1,14 +1,10 @@
-# The manifest and the files behind it are ancient: a batch runs again when its key changes, that
-# is when its rows, folds or features do, and not when a file of the whole data set is rewritten.
-# The file with a batch's rows is no input for that reason: the checkpoint sees to it.
+# One batch, from its row file to a calibrated and explained model. Row files are ancient: a batch
+# runs again if its key changes, and not if a file is rewritten or touched.
 
 
 rule cross_validate_batch:
     input:
-        profile=ancient("results/dataset/profile.json"),
-        features=ancient("results/features/features.json"),
-        plan=ancient("results/batches/genes.parquet"),
-        manifest=ancient("results/batches/manifest.tsv"),
+        rows=row_file,
     output:
         out_of_fold=f"{BATCH_FILES}/out_of_fold.parquet",
         folds=f"{BATCH_FILES}/folds.tsv",
@@ -24,25 +20,20 @@ rule cross_validate_batch:
     resources:
         **needs("cross_validate_batch"),
     params:
-        rows="results/rows/{batch}.arrow",
         key=batch_key,
         algorithm=ALGORITHM,
-        dataset=row_config,
-        cv=config["cv"],
-        learner=learner_config,
+        cv=settings.cv.plain(),
+        learner=settings.learner.plain(),
     script:
         "../scripts/cross_validate_batch.py"
 
 
 rule train_batch:
     input:
-        profile=ancient("results/dataset/profile.json"),
-        features=ancient("results/features/features.json"),
-        plan=ancient("results/batches/genes.parquet"),
-        manifest=ancient("results/batches/manifest.tsv"),
+        rows=row_file,
         folds=f"{BATCH_FILES}/folds.tsv",
     output:
-        model=f"{BATCH_FILES}/uncalibrated.gbm",
+        uncalibrated=f"{BATCH_FILES}/uncalibrated.gbm",
         usage="results/usage/train_batch/{batch}.json",
     log:
         "logs/train_batch/{batch}.log",
@@ -52,11 +43,9 @@ rule train_batch:
     resources:
         **needs("train_batch"),
     params:
-        rows="results/rows/{batch}.arrow",
         key=batch_key,
         algorithm=ALGORITHM,
-        dataset=row_config,
-        learner=learner_config,
+        learner=settings.learner.plain(),
     script:
         "../scripts/train_batch.py"
 
@@ -64,7 +53,7 @@ rule train_batch:
 rule calibrate_batch:
     input:
         out_of_fold=f"{BATCH_FILES}/out_of_fold.parquet",
-        model=f"{BATCH_FILES}/uncalibrated.gbm",
+        uncalibrated=f"{BATCH_FILES}/uncalibrated.gbm",
     output:
         calibration=f"{BATCH_FILES}/calibration.json",
         model=f"{BATCH_FILES}/model.gbm",
@@ -78,20 +67,16 @@ rule calibrate_batch:
         **needs("calibrate_batch"),
     params:
         algorithm=ALGORITHM,
-        dataset=row_config,
-        calibration={"method": config["calibration"]["method"]},
-        use_weights=config["learner"]["use_weights"],
+        method=settings.calibration.method,
+        use_weights=settings.learner.use_weights,
     script:
         "../scripts/calibrate_batch.py"
 
 
 rule explain_batch:
     input:
-        profile=ancient("results/dataset/profile.json"),
-        features=ancient("results/features/features.json"),
-        plan=ancient("results/batches/genes.parquet"),
-        manifest=ancient("results/batches/manifest.tsv"),
-        model=f"{BATCH_FILES}/uncalibrated.gbm",
+        rows=row_file,
+        uncalibrated=f"{BATCH_FILES}/uncalibrated.gbm",
         models=f"{BATCH_FILES}/folds.gbm",
     output:
         shap=f"{BATCH_FILES}/shap.parquet",
@@ -107,44 +92,8 @@ rule explain_batch:
     resources:
         **needs("explain_batch"),
     params:
-        rows="results/rows/{batch}.arrow",
         algorithm=ALGORITHM,
-        dataset=row_config,
-        explain=config["explain"],
-        use_weights=config["learner"]["use_weights"],
+        explaining=settings.explain.plain(),
+        use_weights=settings.learner.use_weights,
     script:
         "../scripts/explain_batch.py"
-
-
-rule diagnose_batch:
-    input:
-        out_of_fold=f"{BATCH_FILES}/out_of_fold.parquet",
-        folds=f"{BATCH_FILES}/folds.tsv",
-        metrics=f"{BATCH_FILES}/metrics.tsv",
-        curves=f"{BATCH_FILES}/learning_curves.parquet",
-        calibration=f"{BATCH_FILES}/calibration.json",
-        shap=f"{BATCH_FILES}/shap.parquet",
-        sample=f"{BATCH_FILES}/sample.parquet",
-        importance=f"{BATCH_FILES}/importance.tsv",
-        families=f"{BATCH_FILES}/families.tsv",
-        manifest=ancient("results/batches/manifest.tsv"),
-    output:
-        roc=batch_figure("roc"),
-        pr=batch_figure("pr"),
-        calibration=batch_figure("calibration"),
-        learning_curves=batch_figure("learning_curves"),
-        shap=batch_figure("shap"),
-        importance=batch_figure("importance"),
-        summary=f"{BATCH_FILES}/summary.json",
-        usage="results/usage/diagnose_batch/{batch}.json",
-    log:
-        "logs/diagnose_batch/{batch}.log",
-    conda:
-        "../../envs/genebatch.yaml"
-    threads: 1
-    resources:
-        **needs("diagnose_batch"),
-    params:
-        dataset=row_config,
-    script:
-        "../scripts/diagnose_batch.py"

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 try:
     from genebatch import ALGORITHM
     from genebatch.config.schema import resolve
+    from genebatch.config.settings import Settings
     from genebatch.io.files import InputError
     from genebatch.io.tables import find_shards, fingerprint
 except ModuleNotFoundError as error:
@@ -40,6 +41,7 @@ except InputError as error:
     raise WorkflowError(str(error))
 config.clear()
 config.update(resolved)
+settings = Settings.build(config)
 
 
 # Snakemake removes a job's old outputs before it runs, and the plan is one of them.
@@ -61,7 +63,13 @@ wildcard_constraints:
 
 BATCH_FILES = "results/batches/{batch}"
 SIMILARITY = config["batching"]["strategy"] == "similarity"
-GENES = "results/dataset/genes.parquet"
+GROUPS = "results/dataset/groups.parquet"
+TEST_GROUPS = "results/dataset/test_groups.tsv"
+MANIFEST = "results/batches/manifest.tsv"
+PLANNED_GROUPS = "results/batches/groups.parquet"
+PLANNED_DATASET = "results/batches/dataset.json"
+ROW_FOLDER = "results/rows"
+MODEL = "results/model/model.gbm"
 GROUP_FEATURES = "results/dataset/group_features.parquet"
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
@@ -75,12 +83,9 @@ BIGWIG_NAMES = [
     for strand in ("plus", "minus")
     if config["call"]["bigwig"]
 ]
-RIVAL_RULES = {"single": "train_single", "distilled": "distil"}
+ALONE_RULES = {"single": "train_single", "distilled": "distil"}
 MADE_SCORES = "results/scores/scores.parquet"
 SCORER_ENVIRONMENT = "spliceai" if SEQUENCE["scorer"] == "spliceai" else "genebatch"
-# What reading and labelling rows depends on; the feature columns are in the batch key.
-ROW_KEYS = ("group", "label", "classes", "null_label", "rest_class", "scores", "weight")
-ROW_KEYS += ("position",)
 
 
 def files_of(path, key):
@@ -147,28 +152,31 @@ def call_config(wildcards):
     return without("call", "sets")
 
 
-def trained_rivals():
+def trained_alone():
     """The models beside the ensemble that this run trains."""
     wanted = {config["final"]} - {"ensemble", "best"}
     return sorted(wanted.union(config["ensemble"]["rivals"]))
 
 
-def rival_models(wildcards):
-    return {name: f"results/{name}/model.gbm" for name in trained_rivals()}
+def alone(wildcards):
+    """Every trained model that is no ensemble."""
+    return {name: f"results/{name}/model.gbm" for name in trained_alone()}
 
 
-def rivals_of_the_final_model(wildcards):
-    """Every trained rival with its honest probabilities."""
-    honest = {
-        f"{name}_honest": f"results/{name}/honest.parquet" for name in trained_rivals()
+def held_out_alone(wildcards):
+    """Their held-out scores."""
+    return {
+        f"{name}_held_out": f"results/{name}/held_out.parquet"
+        for name in trained_alone()
     }
-    return rival_models(wildcards) | honest
 
 
 def similar_groups(wildcards):
     """What rows are routed by, where batches are of similar groups."""
-    described = {"similarity": "results/dataset/similarity.json"} if SIMILARITY else {}
-    return described | group_features(wildcards)
+    if not SIMILARITY:
+        return {}
+    described = {"similarity": "results/dataset/similarity.json"}
+    return described | {"planned": ancient(PLANNED_GROUPS)} | group_features(wildcards)
 
 
 def predictions():
@@ -210,24 +218,23 @@ sequence_config = without("sequence", "scorer", "n_shards") | {
     "features": config["features"],
     "sampling": config["sampling"],
 }
-row_config = {key: config["dataset"][key] for key in ROW_KEYS}
-learner_config = without("learner", "threads")
-plan_config = {
-    "dataset": {"classes": config["dataset"]["classes"]},
-    "batching": config["batching"],
-    "cv": {key: config["cv"][key] for key in ("n_splits", "seed")},
-    "learner": {
-        key: config["learner"][key] for key in ("max_bin", "max_depth", "n_estimators")
-    },
-    "explain": {"rows": config["explain"]["rows"]},
+combiner_config = settings.ensemble.plain() | {
+    "rivals": [],
+    "distil_mix": [],
+    "allow_missing": False,
 }
-combiner_config = without("ensemble", "rivals", "distil_mix", "allow_missing")
-# The report prints settings; those that it does not print would redo it for nothing.
+# What the report prints of the settings; a change of any other key does not remake it.
 report_config = {
-    key: value
-    for key, value in config.items()
-    if key not in ("predict", "resources", "call")
-} | {"learner": learner_config, "ensemble": without("ensemble", "allow_missing")}
+    "dataset": config["dataset"],
+    "test": config["test"],
+    "batching": {"strategy": config["batching"]["strategy"]},
+    "cv": config["cv"],
+    "learner": settings.learner.plain(),
+    "calibration": {"method": config["calibration"]["method"]},
+    "ensemble": {"combiner": config["ensemble"]["combiner"]},
+    "final": config["final"],
+    "evaluation": config["evaluation"],
+}
 
 
 def built_genes(wildcards):

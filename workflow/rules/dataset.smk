@@ -1,9 +1,12 @@
+# From the input table to the plan and the row files of its batches.
+
+
 rule analyze_dataset:
     input:
         shards=watched(shards),
     output:
         profile="results/dataset/profile.json",
-        genes="results/dataset/genes.parquet",
+        groups=GROUPS,
         usage="results/usage/analyze_dataset/all.json",
     log:
         "logs/analyze_dataset.log",
@@ -14,17 +17,17 @@ rule analyze_dataset:
         **needs("analyze_dataset"),
     params:
         fingerprint=data_fingerprint,
-        dataset=config["dataset"],
-        test_column=config["test"]["column"],
+        table=settings.table.plain(),
+        test_column=settings.test.column,
     script:
         "../scripts/analyze_dataset.py"
 
 
 rule choose_test_groups:
     input:
-        genes="results/dataset/genes.parquet",
+        groups=GROUPS,
     output:
-        groups="results/dataset/test_groups.tsv",
+        test_groups=TEST_GROUPS,
     log:
         "logs/choose_test_groups.log",
     conda:
@@ -33,8 +36,8 @@ rule choose_test_groups:
     resources:
         **needs("choose_test_groups"),
     params:
-        test=config["test"],
-        keep=config["batching"]["keep"],
+        test=settings.test.plain(),
+        keep=settings.batching.keep,
         kept_plan=kept_plan,
     script:
         "../scripts/choose_test_groups.py"
@@ -43,12 +46,12 @@ rule choose_test_groups:
 rule screen_features:
     input:
         profile="results/dataset/profile.json",
-        genes="results/dataset/genes.parquet",
-        test_groups="results/dataset/test_groups.tsv",
+        groups=GROUPS,
+        test_groups=TEST_GROUPS,
         shards=watched(shards),
     output:
         features="results/features/features.json",
-        table=report(
+        screened=report(
             "results/features/screen.tsv",
             caption="../report/screen.rst",
             category="Data set",
@@ -64,8 +67,8 @@ rule screen_features:
         **needs("screen_features"),
     params:
         algorithm=ALGORITHM,
-        dataset=row_config,
-        screen=config["screen"],
+        labels=settings.table.labels.plain(),
+        screening=settings.screen.plain(),
     script:
         "../scripts/screen_features.py"
 
@@ -75,12 +78,12 @@ if SIMILARITY:
     rule describe_groups:
         input:
             profile="results/dataset/profile.json",
-            genes="results/dataset/genes.parquet",
-            test_groups="results/dataset/test_groups.tsv",
+            groups=GROUPS,
+            test_groups=TEST_GROUPS,
             features="results/features/features.json",
             shards=watched(shards),
         output:
-            groups=GROUP_FEATURES,
+            group_features=GROUP_FEATURES,
             similarity="results/dataset/similarity.json",
             usage="results/usage/describe_groups/all.json",
         log:
@@ -97,25 +100,26 @@ if SIMILARITY:
             "../scripts/describe_groups.py"
 
 
-# The plan writes the rows of each batch as well: a rule of its own would stand between a batch and
-# its key, and Snakemake looks at no parameter of a job behind one that has to run. They are no
-# output: with one of the checkpoint's outputs deleted, Snakemake sees no batch that has to run.
+# The plan writes the row files as well. They are no output: Snakemake compares no params of jobs
+# behind a job that has to run, so a rule of their own would hide changed keys, and with one of a
+# checkpoint's outputs deleted no batch would run. If one is missing, the plan is made again.
 checkpoint plan_batches:
     input:
         unpack(group_features),
         profile="results/dataset/profile.json",
-        genes="results/dataset/genes.parquet",
-        test_groups="results/dataset/test_groups.tsv",
+        groups=GROUPS,
+        test_groups=TEST_GROUPS,
         features="results/features/features.json",
         shards=watched(shards),
     output:
         manifest=report(
-            "results/batches/manifest.tsv",
+            MANIFEST,
             caption="../report/manifest.rst",
             category="Data set",
             labels={"table": "batches"},
         ),
-        genes="results/batches/genes.parquet",
+        planned=PLANNED_GROUPS,
+        dataset=PLANNED_DATASET,
         memory="results/batches/memory.json",
         coverage=report(
             "results/batches/coverage.tsv",
@@ -135,8 +139,9 @@ checkpoint plan_batches:
         budget_mb=planning_budget,
         batch_threads=config["learner"]["threads"],
     params:
-        config=plan_config,
-        rows="results/rows",
+        batching=settings.batching.plain(),
+        planning=settings.planning.plain(),
+        rows=ROW_FOLDER,
         kept_plan=kept_plan,
     script:
         "../scripts/plan_batches.py"

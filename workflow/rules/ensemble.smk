@@ -1,11 +1,13 @@
+# From the models of the batches to the final model.
+
+
 rule cross_batch_scores:
     input:
         unpack(similar_groups),
+        rows=row_files,
         models=per_member(f"{BATCH_FILES}/model.gbm"),
         out_of_fold=per_member(f"{BATCH_FILES}/out_of_fold.parquet"),
-        manifest=ancient("results/batches/manifest.tsv"),
-        plan=ancient("results/batches/genes.parquet"),
-        profile=ancient("results/dataset/profile.json"),
+        manifest=ancient(MANIFEST),
     output:
         scores="results/ensemble/cross_batch.parquet",
         usage="results/usage/cross_batch_scores/all.json",
@@ -17,10 +19,9 @@ rule cross_batch_scores:
     resources:
         **needs("cross_batch_scores"),
     params:
-        plan=plan_keys,
+        keys=plan_keys,
         algorithm=ALGORITHM,
-        dataset=row_config,
-        use_weights=config["learner"]["use_weights"],
+        use_weights=settings.learner.use_weights,
         missing=missing_batches,
     script:
         "../scripts/cross_batch_scores.py"
@@ -30,8 +31,8 @@ rule combine_batches:
     input:
         unpack(similar_groups),
         models=per_member(f"{BATCH_FILES}/model.gbm"),
-        manifest=ancient("results/batches/manifest.tsv"),
-        plan=ancient("results/batches/genes.parquet"),
+        manifest=ancient(MANIFEST),
+        planned=ancient(PLANNED_GROUPS),
         scores="results/ensemble/cross_batch.parquet",
     output:
         model="results/ensemble/model.gbm",
@@ -46,10 +47,10 @@ rule combine_batches:
     resources:
         **needs("combine_batches"),
     params:
-        plan=plan_keys,
+        keys=plan_keys,
         algorithm=ALGORITHM,
-        ensemble=combiner_config,
-        use_weights=config["learner"]["use_weights"],
+        combining=combiner_config,
+        use_weights=settings.learner.use_weights,
         missing=missing_batches,
     script:
         "../scripts/combine_batches.py"
@@ -57,12 +58,11 @@ rule combine_batches:
 
 rule train_single:
     input:
-        profile=ancient("results/dataset/profile.json"),
-        features=ancient("results/features/features.json"),
-        plan=ancient(planned("results/batches/genes.parquet")),
+        rows=row_files,
+        manifest=ancient(MANIFEST),
     output:
         model="results/single/model.gbm",
-        honest="results/single/honest.parquet",
+        held_out="results/single/held_out.parquet",
         folds="results/single/folds.tsv",
         metrics="results/single/metrics.tsv",
         curves="results/single/learning_curves.parquet",
@@ -76,27 +76,25 @@ rule train_single:
     resources:
         **needs("train_single"),
     params:
-        plan=plan_keys,
+        keys=plan_keys,
         algorithm=ALGORITHM,
-        dataset=row_config,
-        cv=config["cv"],
-        learner=learner_config,
-        calibration={"method": config["calibration"]["method"]},
+        cv=settings.cv.plain(),
+        learner=settings.learner.plain(),
+        method=settings.calibration.method,
     script:
         "../scripts/train_single.py"
 
 
 rule distil:
     input:
-        profile=ancient("results/dataset/profile.json"),
-        features=ancient("results/features/features.json"),
-        plan=ancient(planned("results/batches/genes.parquet")),
+        rows=row_files,
+        manifest=ancient(MANIFEST),
         ensemble="results/ensemble/model.gbm",
         scores="results/ensemble/cross_batch.parquet",
         combined="results/ensemble/combined.parquet",
     output:
         model="results/distilled/model.gbm",
-        honest="results/distilled/honest.parquet",
+        held_out="results/distilled/held_out.parquet",
         mixes="results/distilled/mixes.tsv",
         calibration="results/distilled/calibration.json",
         usage="results/usage/distil/all.json",
@@ -108,13 +106,12 @@ rule distil:
     resources:
         **needs("distil"),
     params:
-        plan=plan_keys,
+        keys=plan_keys,
         algorithm=ALGORITHM,
-        dataset=row_config,
-        cv=config["cv"],
-        learner=learner_config,
-        calibration={"method": config["calibration"]["method"]},
-        ensemble=combiner_config | {"distil_mix": config["ensemble"]["distil_mix"]},
+        cv=settings.cv.plain(),
+        learner=settings.learner.plain(),
+        method=settings.calibration.method,
+        combining=settings.ensemble.plain() | {"rivals": [], "allow_missing": False},
     script:
         "../scripts/distil.py"
 
@@ -122,15 +119,16 @@ rule distil:
 rule consolidate:
     input:
         unpack(built_genes),
-        unpack(rivals_of_the_final_model),
+        unpack(alone),
+        unpack(held_out_alone),
         ensemble="results/ensemble/model.gbm",
         combined="results/ensemble/combined.parquet",
-        # Known to follow the plan: params are then compared when the plan is known.
-        manifest=ancient(planned("results/batches/manifest.tsv")),
-        plan=ancient(planned("results/batches/genes.parquet")),
-        profile=watched("results/dataset/profile.json"),
+        manifest=after_the_plan(MANIFEST),
+        planned=after_the_plan(PLANNED_GROUPS),
+        dataset=after_the_plan(PLANNED_DATASET),
     output:
-        model="results/model/model_multiclass_all_genes.gbm",
+        model=MODEL,
+        document_model="results/model/model_multiclass_all_genes.gbm",
         pickle="results/model/model_multiclass_all_genes.pkl",
         thresholds="results/model/thresholds.tsv",
         candidates=report(
@@ -149,79 +147,9 @@ rule consolidate:
         **needs("consolidate"),
     params:
         algorithm=ALGORITHM,
-        plan=plan_keys,
-        fingerprint=data_fingerprint,
-        final=config["final"],
-        prevalence=config["calibration"]["prevalence"],
+        keys=plan_keys,
+        key=data_key,
+        final=settings.final,
+        prevalence=settings.calibration.prevalence,
     script:
         "../scripts/consolidate.py"
-
-
-rule estimate:
-    input:
-        unpack(rivals_of_the_final_model),
-        ensemble="results/ensemble/model.gbm",
-        combiners="results/ensemble/combiners.json",
-        combined="results/ensemble/combined.parquet",
-    output:
-        table=report(
-            "results/ensemble/estimate.tsv",
-            caption="../report/estimate.rst",
-            category="Evaluation",
-            labels={"table": "every system on all training groups"},
-        ),
-        usage="results/usage/estimate/all.json",
-    log:
-        "logs/estimate.log",
-    conda:
-        "../../envs/genebatch.yaml"
-    threads: 1
-    resources:
-        **needs("estimate"),
-    params:
-        algorithm=ALGORITHM,
-        evaluation=config["evaluation"],
-    script:
-        "../scripts/estimate.py"
-
-
-rule evaluate:
-    input:
-        unpack(rival_models),
-        model="results/model/model_multiclass_all_genes.gbm",
-        ensemble="results/ensemble/model.gbm",
-        combiners="results/ensemble/combiners.json",
-        profile="results/dataset/profile.json",
-        genes="results/dataset/genes.parquet",
-        test_groups="results/dataset/test_groups.tsv",
-        shards=watched(shards),
-    output:
-        metrics="results/evaluation/metrics.tsv",
-        systems=report(
-            "results/evaluation/systems.tsv",
-            caption="../report/systems.rst",
-            category="Evaluation",
-            labels={"table": "every system"},
-        ),
-        comparison=report(
-            "results/evaluation/comparison.tsv",
-            caption="../report/comparison.rst",
-            category="Evaluation",
-            labels={"table": "model beside base scores"},
-        ),
-        corrections="results/evaluation/corrections.tsv",
-        predictions="results/evaluation/predictions.parquet",
-        usage="results/usage/evaluate/all.json",
-    log:
-        "logs/evaluate.log",
-    conda:
-        "../../envs/genebatch.yaml"
-    threads: config["learner"]["threads"]
-    resources:
-        **needs("evaluate"),
-    params:
-        algorithm=ALGORITHM,
-        dataset=row_config,
-        evaluation=config["evaluation"],
-    script:
-        "../scripts/evaluate.py"

@@ -124,7 +124,7 @@ def data_memory(rule_name):
 
     def inner(wildcards, threads, attempt):
         paths = shards(wildcards)
-        counted = [] if rule_name == "analyze_dataset" else [GENES]
+        counted = [] if rule_name == "analyze_dataset" else [GROUPS]
         if not all(os.path.exists(path) for path in [*paths, *counted]):
             return TBDString()
         found = [(path, os.stat(path)) for path in paths]

@@ -1,13 +1,48 @@
 # The plan: its batches, their keys, and which of them make the ensemble.
 
 import csv
+import json
 import os
 from functools import lru_cache
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from genebatch.dataset.row_file import read_metadata
 from genebatch.io.files import InputError, check_whole
+
+
+def lost_row_files():
+    """Row files of the last plan that are missing, damaged or of another version."""
+    if not os.path.exists(MANIFEST):
+        return []
+    with open(MANIFEST, newline="") as stream:
+        keys = {r["batch"]: r["key"] for r in csv.DictReader(stream, delimiter="\t")}
+    lost = []
+    for name in sorted(keys | {"test": None}):
+        described = read_metadata(f"{ROW_FOLDER}/{name}.arrow")
+        if described is None or described["key"] != keys.get(name, described["key"]):
+            lost.append(f"{name}.arrow")
+    return lost
+
+
+# The plan writes row files that are no output of it, so it runs again if one is lost. It writes
+# only the lost ones, and no batch runs again, since the keys stay.
+if workflow.is_main_process and workflow.dag_settings is not None:
+    lost = lost_row_files()
+    if lost:
+        shown = ", ".join(lost[:4]) + (", ..." if len(lost) > 4 else "")
+        logger.warning(
+            f"{len(lost)} files in {ROW_FOLDER} are missing, damaged or of another version "
+            f"({shown}): the plan is made again and writes them"
+        )
+        workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, MANIFEST}
+if os.path.exists("results/batches/genes.parquet"):
+    if workflow.is_main_process and not os.path.exists(PLANNED_GROUPS):
+        logger.warning(
+            "the results in this folder are of genebatch 0.1: everything from the analysis of the "
+            "data set on is made again, since files and keys of the plan have changed"
+        )
 
 
 def refuse_cut(path):
@@ -18,22 +53,11 @@ def refuse_cut(path):
         raise WorkflowError(str(error))
 
 
-def check_plan(path, whole):
-    """Refuse a file of the plan that an earlier version wrote."""
-    if not whole:
-        raise WorkflowError(
-            f"{path} lacks what this version of genebatch plans; run again with --forcerun "
-            "plan_batches (finished batches stay)"
-        )
-
-
 @lru_cache(maxsize=4)
 def read_manifest(path, mtime_ns):
     refuse_cut(path)
     with open(path, newline="") as stream:
-        reader = csv.DictReader(stream, delimiter="\t")
-        check_plan(path, "minutes_diagnose_batch" in (reader.fieldnames or ()))
-        return {row["batch"]: row for row in reader}
+        return {row["batch"]: row for row in csv.DictReader(stream, delimiter="\t")}
 
 
 def manifest():
@@ -90,14 +114,46 @@ def per_member(pattern):
     return inner
 
 
-def planned(path):
-    """Input function: a file of the plan, once the checkpoint is through."""
+def after_the_plan(path):
+    """Input function: a file of the plan, once the checkpoint is through; its time counts nothing.
+
+    A job with such an input is judged anew when the plan is known. Otherwise it would run after
+    every new plan, whatever the plan says.
+    """
 
     def inner(wildcards):
         checkpoints.plan_batches.get()
-        return path
+        return ancient(path)
 
     return inner
+
+
+def row_file(wildcards):
+    """Input function: the row file of a batch."""
+    return after_the_plan(f"{ROW_FOLDER}/{wildcards.batch}.arrow")(wildcards)
+
+
+def row_files(wildcards):
+    """Input function: the row files of all batches, with a model or without."""
+    return [ancient(f"{ROW_FOLDER}/{batch}.arrow") for batch in sorted(manifest())]
+
+
+def test_rows(wildcards):
+    """Input function: the row file of the test groups."""
+    return after_the_plan(f"{ROW_FOLDER}/test.arrow")(wildcards)
+
+
+def test_key(wildcards):
+    """Digest of the rows of the test groups, from their row file."""
+    return read_metadata(test_rows(wildcards))["key"]
+
+
+def data_key(wildcards):
+    """Digest of the data set, from the plan."""
+    checkpoints.plan_batches.get()
+    refuse_cut(PLANNED_DATASET)
+    with open(PLANNED_DATASET) as stream:
+        return json.load(stream)["digest"]
 
 
 def batch_key(wildcards):

@@ -1,6 +1,6 @@
 rule predict:
     input:
-        model="results/model/model_multiclass_all_genes.gbm",
+        model="results/model/model.gbm",
         shards=ancient(table_shards),
     output:
         predictions="results/predictions/{table}.parquet",

@@ -1,13 +1,52 @@
+# What a run tells about itself: figures and summary of every batch, the page, the model card.
+
+
+rule diagnose_batch:
+    input:
+        out_of_fold=f"{BATCH_FILES}/out_of_fold.parquet",
+        folds=f"{BATCH_FILES}/folds.tsv",
+        metrics=f"{BATCH_FILES}/metrics.tsv",
+        curves=f"{BATCH_FILES}/learning_curves.parquet",
+        calibration=f"{BATCH_FILES}/calibration.json",
+        shap=f"{BATCH_FILES}/shap.parquet",
+        sample=f"{BATCH_FILES}/sample.parquet",
+        importance=f"{BATCH_FILES}/importance.tsv",
+        families=f"{BATCH_FILES}/families.tsv",
+    output:
+        roc_figure=batch_figure("roc"),
+        pr_figure=batch_figure("pr"),
+        calibration_figure=batch_figure("calibration"),
+        learning_curves_figure=batch_figure("learning_curves"),
+        shap_figure=batch_figure("shap"),
+        importance_figure=batch_figure("importance"),
+        summary=f"{BATCH_FILES}/summary.json",
+        usage="results/usage/diagnose_batch/{batch}.json",
+    log:
+        "logs/diagnose_batch/{batch}.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: 1
+    resources:
+        mem_mb=batch_memory("diagnose_batch"),
+        needs_mb=batch_memory("diagnose_batch"),
+        runtime=batch_runtime("diagnose_batch"),
+    params:
+        batch="{batch}",
+        classes=config["dataset"]["classes"],
+    script:
+        "../scripts/diagnose_batch.py"
+
+
 rule write_report:
     input:
         unpack(track_results),
-        profile="results/dataset/profile.json",
+        dataset=ancient("results/batches/dataset.json"),
         screen="results/features/screen.tsv",
         manifest=ancient("results/batches/manifest.tsv"),
         coverage=ancient("results/batches/coverage.tsv"),
         times_held=ancient("results/batches/times_held.tsv"),
         summaries=per_member(f"{BATCH_FILES}/summary.json"),
-        usage=usage_records,
+        usage_records=usage_records,
         metrics="results/evaluation/metrics.tsv",
         systems="results/evaluation/systems.tsv",
         comparison="results/evaluation/comparison.tsv",
@@ -26,11 +65,11 @@ rule write_report:
             labels={"page": "report"},
         ),
         card="results/report/MODEL_CARD.md",
-        roc=evaluation_figure("roc"),
-        pr=evaluation_figure("pr"),
-        calibration=evaluation_figure("calibration"),
-        members=evaluation_figure("members"),
-        weights=evaluation_figure("weights"),
+        roc_figure=evaluation_figure("roc"),
+        pr_figure=evaluation_figure("pr"),
+        calibration_figure=evaluation_figure("calibration"),
+        members_figure=evaluation_figure("members"),
+        weights_figure=evaluation_figure("weights"),
     log:
         "logs/write_report.log",
     conda:
@@ -40,6 +79,6 @@ rule write_report:
         **needs("write_report"),
     params:
         plan=plan_keys,
-        config=report_config,
+        settings=report_config,
     script:
         "../scripts/write_report.py"

@@ -6,7 +6,7 @@ import os
 from genebatch.jobs.needs import NEEDS, rules_of
 
 # Results of these rules are made when another rule or `predict.tables` asks for them.
-ON_REQUEST = ("score_genes", "predict", *RIVAL_RULES.values())
+ON_REQUEST = ("score_genes", "predict", *ALONE_RULES.values())
 
 
 def rules_of_the_whole():
@@ -53,8 +53,8 @@ def results_of_the_whole():
 
 def usage_records(wildcards):
     """Records of memory and time of every job before the report."""
-    trained = [RIVAL_RULES[name] for name in trained_rivals()]
-    left_out = {"predict", *RIVAL_RULES.values()}.difference(trained)
+    trained = [ALONE_RULES[name] for name in trained_alone()]
+    left_out = {"predict", *ALONE_RULES.values()}.difference(trained)
     names = {*rules_of("batch"), *rules_of_the_whole()}.difference(left_out)
     usage = [getattr(rules, name).output.get("usage") for name in names]
     records = expand(
@@ -92,15 +92,22 @@ def print_closing_words():
     predictions = rules.evaluate.output.predictions
     model = rules.consolidate.output.model
     candidates = rules.consolidate.output.candidates
-    older = (model, candidates, rules.choose_test_groups.output.groups)
+    older = (model, candidates, rules.choose_test_groups.output.test_groups)
     if all(os.path.exists(path) for path in (comparison, predictions, *older)):
         if os.path.getmtime(comparison) >= max(
             os.path.getmtime(path) for path in older
         ):
-            from genebatch.report.closing_words import closing_words
+            from genebatch.steps.results import read_closing_words
 
-            tracks = rules.evaluate_tracks.output.comparison if BUILT else None
-            print(closing_words(comparison, candidates, model, tracks, predictions))
+            print(
+                read_closing_words(
+                    comparison=comparison,
+                    candidates=candidates,
+                    model=model,
+                    predictions=predictions,
+                    tracks=rules.evaluate_tracks.output.comparison if BUILT else None,
+                )
+            )
 
 
 def print_unfinished_batches():

@@ -1,13 +1,9 @@
-"""Adapter: rule choose_test_groups calls genebatch.plan.planning.choose_test_groups."""
+"""Rule choose_test_groups."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.plan.planning import choose_test_groups
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.dataset import choose_test_groups
 
-    choose_test_groups(
-        snakemake.input.genes,
-        snakemake.params.test,
-        snakemake.params.keep,
-        out=snakemake.output.groups,
-    )
+    call_step(choose_test_groups, snakemake)

@@ -1,13 +1,9 @@
-"""Adapter: rule consolidate calls genebatch.ensemble.final.consolidate."""
+"""Rule consolidate."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.ensemble.final import consolidate
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.ensemble import consolidate
 
-    consolidate(
-        snakemake.input,
-        snakemake.params.final,
-        snakemake.params.prevalence,
-        outputs=snakemake.output,
-    )
+    call_step(consolidate, snakemake)

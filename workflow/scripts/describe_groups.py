@@ -1,16 +1,9 @@
-"""Adapter: rule describe_groups calls genebatch.dataset.similarity.describe_groups."""
+"""Rule describe_groups."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.dataset.similarity import describe_groups
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.dataset import describe_groups
 
-    describe_groups(
-        snakemake.input.profile,
-        snakemake.input.genes,
-        snakemake.input.test_groups,
-        snakemake.input.features,
-        snakemake.params.similar_by,
-        groups=snakemake.output.groups,
-        similarity=snakemake.output.similarity,
-    )
+    call_step(describe_groups, snakemake)

@@ -1,13 +1,9 @@
-"""Adapter: rule diagnose_batch calls genebatch.report.batch.diagnose_batch."""
+"""Rule diagnose_batch."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.report.batch import diagnose_batch
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.report import diagnose_batch
 
-    diagnose_batch(
-        snakemake.input,
-        snakemake.wildcards.batch,
-        snakemake.params.dataset,
-        outputs=snakemake.output,
-    )
+    call_step(diagnose_batch, snakemake)

@@ -1,8 +1,9 @@
-"""Adapter: rule estimate calls genebatch.evaluation.training_groups.estimate."""
+"""Rule estimate."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.evaluation.training_groups import estimate
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.evaluation import estimate
 
-    estimate(snakemake.input, snakemake.params.evaluation, snakemake.output.table)
+    call_step(estimate, snakemake)

@@ -1,14 +1,9 @@
-"""Adapter: rule evaluate calls genebatch.evaluation.test_groups.evaluate."""
+"""Rule evaluate."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.evaluation.test_groups import evaluate
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.evaluation import evaluate
 
-    evaluate(
-        snakemake.input,
-        snakemake.params.dataset,
-        snakemake.params.evaluation,
-        threads=snakemake.threads,
-        outputs=snakemake.output,
-    )
+    call_step(evaluate, snakemake)

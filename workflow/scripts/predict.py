@@ -1,13 +1,9 @@
-"""Adapter: rule predict calls genebatch.model.prediction.predict_file."""
+"""Rule predict."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.model.prediction import predict_file
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.predict import predict
 
-    predict_file(
-        snakemake.input.model,
-        snakemake.params.table,
-        snakemake.output.predictions,
-        threads=snakemake.threads,
-    )
+    call_step(predict, snakemake)

@@ -1,8 +1,9 @@
-"""Adapter: rule rank_groups calls genebatch.evaluation.group_ranks.rank_groups."""
+"""Rule rank_groups."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.evaluation.group_ranks import rank_groups
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.evaluation import rank_groups
 
-    rank_groups(snakemake.input, snakemake.output, snakemake.params.combiner)
+    call_step(rank_groups, snakemake)

@@ -1,14 +1,9 @@
-"""Adapter: rule train_batch calls genebatch.training.recipe.train_batch."""
+"""Rule train_batch."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.training.recipe import train_batch
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.batches import train_batch
 
-    train_batch(
-        {**snakemake.input, "rows": snakemake.params.rows},
-        snakemake.wildcards.batch,
-        snakemake.params.dataset,
-        snakemake.params.learner | {"threads": snakemake.threads},
-        output=snakemake.output.model,
-    )
+    call_step(train_batch, snakemake)

@@ -1,8 +1,9 @@
-"""Adapter: rule write_report calls genebatch.report.page.write_report."""
+"""Rule write_report."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.report.page import write_report
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.report import write_report
 
-    write_report(snakemake.input, snakemake.params.config, snakemake.output)
+    call_step(write_report, snakemake)

@@ -27,7 +27,7 @@ from genebatch.metrics.bootstrap import (
     positive_groups,
     why_no_interval,
 )
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 from genebatch.plan.planning import read_groups_list
 from genebatch.report.figures.tracks import precision_recall
 

@@ -1,8 +1,7 @@
-"""Figures of how a batch's boosters came about and of what they use; each writes one PNG."""
+"""Draws the boosters of a batch: learning curves, SHAP values, importances."""
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,29 +9,28 @@ import polars as pl
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from genebatch.report.figures import style as look
+from genebatch.report.figures import style
 
-LOW, HIGH = "#0072B2", "#D55E00"  # small and large values of a feature
+LOW, HIGH = "#0072B2", "#D55E00"  # colours of small and large feature values
 
 
 class Swarm(NamedTuple):
-    """SHAP values of one class, and the feature values of the same rows and columns."""
+    """SHAP values of one class, and the feature values in the same rows and columns."""
 
     shap: pl.DataFrame
     values: pl.DataFrame
 
 
 def learning_curves(
-    path: str | Path, curves: pl.DataFrame, folds: pl.DataFrame, classes: Sequence[str], title: str
-) -> None:
-    """Draw the log loss by trees of every fold, with a mark at the chosen number of trees.
+    curves: pl.DataFrame, folds: pl.DataFrame, classes: Sequence[str], title: str
+) -> Figure:
+    """Draw each fold's log loss over the number of trees; a dot marks the chosen number.
 
     Parameters
     ----------
-    path
-        The PNG.
     curves
         Columns `n_trees, train_log_loss, stop_log_loss, fold, class`.
     folds
@@ -40,83 +38,79 @@ def learning_curves(
     classes, title
         Names of the classes; title of the figure.
     """
-    with look.panels(path, len(classes), title) as panels:
+    with style.panels(len(classes), title) as (figure, panels):
         for number, (name, axes) in enumerate(zip(classes, panels, strict=True)):
-            look.head(axes, name)
+            style.head(axes, name)
             chosen = folds.filter(pl.col("class") == name)
             if (chosen["verdict"] == "constant class").all():
-                look.say(
+                style.say(
                     axes, "nothing to learn: in every fold the\ntraining rows hold one side only"
                 )
                 continue
             for fold, n_trees in chosen.select("fold", "n_trees").iter_rows():
                 curve = curves.filter((pl.col("class") == name) & (pl.col("fold") == fold))
-                _learning_curve(axes, curve.sort("n_trees"), n_trees, look.colour(number))
+                _learning_curve(axes, curve.sort("n_trees"), n_trees, style.colour(number))
             axes.set(xlabel="trees", ylabel="log loss")
-            _name_learning_curves(axes, chosen["n_trees"], look.colour(number))
+            _name_learning_curves(axes, chosen["n_trees"], style.colour(number))
+    return figure
 
 
-def shap_values(
-    path: str | Path, swarms: Mapping[str, Swarm], heads: Sequence[str], title: str
-) -> None:
+def shap_values(swarms: Mapping[str, Swarm], heads: Sequence[str], title: str) -> Figure:
     """Draw SHAP values as the beeswarm of the shap package, coloured by the feature's value.
 
     Parameters
     ----------
-    path
-        The PNG.
     swarms
         Class to the values of its features, the most important first.
     heads, title
         Title of each panel and of the figure.
     """
     longest = max(max((len(n) for n in s.shap.columns), default=0) for s in swarms.values())
-    width = 4.0 + 0.045 * min(longest, look.LONGEST_NAME)
+    width = 4.0 + 0.045 * min(longest, style.LONGEST_NAME)
     tallest = max(swarm.shap.width for swarm in swarms.values())
     size = (width, 1.3 + 0.24 * tallest)
-    with look.panels(path, len(swarms), title, size=size) as panels:
+    with style.panels(len(swarms), title, size=size) as (figure, panels):
         for axes, head, swarm in zip(panels, heads, swarms.values(), strict=True):
             _beeswarm(axes, swarm)
-            look.head(axes, head)
+            style.head(axes, head)
+    return figure
 
 
 def importance(
-    path: str | Path,
     features: pl.DataFrame,
     families: pl.DataFrame,
     classes: Sequence[str],
     title: str,
     n_shown: int = 12,
-) -> None:
+) -> Figure:
     """Draw the most important features beside the rise of the log loss by permuted family.
 
     Parameters
     ----------
-    path
-        The PNG.
     features
-        Columns `class, feature, mean_abs_shap`, without the start.
+        Columns `class, feature, mean_abs_shap`, without the line of the start.
     families
         Columns `class, family, features, log_loss_rise, standard_error`.
     classes, title
         Names of the classes; title of the figure.
     n_shown
-        Most bars of a panel.
+        Largest number of bars in a panel.
     """
-    most = max(max(table["class"].value_counts()["count"]) for table in (features, families))
-    n_shown = min(n_shown, most)
+    longest = max(max(table["class"].value_counts()["count"]) for table in (features, families))
+    n_shown = min(n_shown, longest)
     size = (5.4, 0.9 + 0.21 * n_shown)
-    with look.panels(path, 2 * len(classes), title, size=size, columns=2) as panels:
+    with style.panels(2 * len(classes), title, size=size, columns=2) as (figure, panels):
         for number, name in enumerate(classes):
             left, right = panels[2 * number : 2 * number + 2]
-            look.head(left, f"{name}: features")
-            look.head(right, f"{name}: families permuted")
+            style.head(left, f"{name}: features")
+            style.head(right, f"{name}: families permuted")
             own = features.filter(pl.col("class") == name).sort("mean_abs_shap", descending=True)
-            _feature_bars(left, own.head(n_shown), look.colour(number))
+            _feature_bars(left, own.head(n_shown), style.colour(number))
             own = families.filter(pl.col("class") == name).sort("log_loss_rise", descending=True)
-            _family_bars(right, own.head(n_shown), look.colour(number))
+            _family_bars(right, own.head(n_shown), style.colour(number))
             for axes in (left, right):
                 axes.set_ylim(n_shown - 0.4, -0.6)
+    return figure
 
 
 def _learning_curve(axes: Axes, curve: pl.DataFrame, n_trees: int, colour: str) -> None:
@@ -133,7 +127,7 @@ def _name_learning_curves(axes: Axes, n_trees: pl.Series, colour: str) -> None:
     text = f"chosen: {n_trees.median():g} trees ({n_trees.min()} to {n_trees.max()})"
     axes.plot([], [], "o", color="black", markersize=5, label=text)
     axes.set_ylim(0, None)
-    look.legend(axes)
+    style.legend(axes)
 
 
 def _beeswarm(axes: Axes, swarm: Swarm) -> None:
@@ -142,31 +136,31 @@ def _beeswarm(axes: Axes, swarm: Swarm) -> None:
 
     values = swarm.shap.to_numpy()
     if not swarm.shap.width or not np.any(values):
-        look.say(axes, "no feature has an effect")
+        style.say(axes, "no feature has an effect")
         return
-    names = [look.short(name) for name in swarm.shap.columns]
+    names = [style.short(name) for name in swarm.shap.columns]
     explanation = Explanation(values, data=swarm.values.to_numpy(), feature_names=names)
     colours = LinearSegmentedColormap.from_list("value", [LOW, HIGH])
-    style = {"color": colours, "color_bar": False, "s": 9}
+    drawn = {"color": colours, "color_bar": False, "s": 9}
     order = np.arange(len(names))
     with rc_context({"lines.linewidth": 0.8}):
-        beeswarm(explanation, len(names), order, ax=axes, show=False, plot_size=None, **style)
+        beeswarm(explanation, len(names), order, ax=axes, show=False, plot_size=None, **drawn)
     axes.tick_params("y", labelsize=8, length=0)
     axes.tick_params("x", labelsize=8)
     axes.set_xlabel("SHAP value of the log-odds", fontsize=9)
     for name, dot in (("low feature value", LOW), ("high", HIGH)):
         axes.scatter([], [], s=16, color=dot, label=name)
     axes.grid(False)
-    look.legend(axes)
+    style.legend(axes)
 
 
 def _feature_bars(axes: Axes, table: pl.DataFrame, colour: str) -> None:
     if not table["mean_abs_shap"].sum():
-        look.say(axes, "no feature has an effect")
+        style.say(axes, "no feature has an effect")
         return
     heights = np.arange(table.height)
     axes.barh(heights, table["mean_abs_shap"], color=colour, height=0.7)
-    _name_bars(axes, [look.short(name) for name in table["feature"]])
+    _name_bars(axes, [style.short(name) for name in table["feature"]])
     axes.set_xlabel("mean |SHAP value| of the log-odds")
 
 
@@ -174,16 +168,21 @@ def _family_bars(axes: Axes, table: pl.DataFrame, colour: str) -> None:
     rises = table["log_loss_rise"].cast(pl.Float64).to_numpy()
     errors = table["standard_error"].cast(pl.Float64).to_numpy()
     if not len(rises) or not np.isfinite(rises).any() or not np.any(rises):
-        look.say(axes, "permuting changes nothing")
+        style.say(axes, "permuting changes nothing")
         return
     heights = np.arange(len(rises))
-    known = np.isfinite(errors)
+    measured = np.isfinite(errors)
     axes.barh(heights, rises, color=colour, height=0.7, alpha=0.75)
     axes.errorbar(
-        rises[known], heights[known], xerr=errors[known], fmt="none", color="black", linewidth=1
+        rises[measured],
+        heights[measured],
+        xerr=errors[measured],
+        fmt="none",
+        color="black",
+        linewidth=1,
     )
     names = table.select("family", "features").iter_rows()
-    _name_bars(axes, [f"{look.short(name)} ({n})" for name, n in names])
+    _name_bars(axes, [f"{style.short(name)} ({n})" for name, n in names])
     for height, rise, error in zip(heights, rises, errors, strict=True):
         text = f"{rise:.2g}" + (f" ± {error:.1g}" if np.isfinite(error) else "")
         place = axes.get_yaxis_transform()
@@ -193,7 +192,7 @@ def _family_bars(axes: Axes, table: pl.DataFrame, colour: str) -> None:
 
 
 def _symmetric_log(axes: Axes, values: np.ndarray, least: float) -> None:
-    """A logarithmic axis on either side of zero where the values span more than two decades."""
+    """Use a logarithmic axis on both sides of zero if the values span more than two decades."""
     size = np.abs(values[np.isfinite(values) & (values != 0)])
     if size.max() < 100 * size.min():
         axes.locator_params(axis="x", nbins=5)

@@ -1,38 +1,35 @@
-"""The figure of ranked groups: their losses, what of them is ambiguity, errors against the base."""
+"""Draws ranked groups: their losses, the ambiguity in them, errors of the base scores."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from genebatch.evaluation.group_sums import WEIGHTED
-from genebatch.report.figures import style as look
+from genebatch.report.figures import style
 
-MAX_POINTS = 20_000  # beyond them a panel shows the first and an even share of the others
+MAX_POINTS = 20_000  # of more groups a panel shows the first and an even share of the others
 SIZE = (4.9, 5.6)  # inches of a panel
 
 
-def draw_ranks(
-    path: str | Path, table: pl.DataFrame, classes: Sequence[str], by: str, top: int
-) -> None:
+def draw_ranks(table: pl.DataFrame, classes: Sequence[str], by: str, top: int) -> Figure:
     """Draw ranked groups in three panels.
 
-    The ambiguity of every group over its loss, both logarithmic; for the first groups the loss of
-    the members, split into what all share and the ambiguity of the rows of each class; and the
-    errors of the base scores that the model corrected and those it made.
+    The first panel shows the ambiguity of every group over its loss, both logarithmic. The second
+    shows the members' loss on the first groups, split into the part that all members share and
+    the ambiguity of each class. The third shows the errors of the base scores that the model
+    corrected, and those that it made.
 
     Parameters
     ----------
-    path
-        The PNG.
     table
-        As `gene_ranks.rank` makes it.
+        As `evaluation.group_ranks.rank` makes it.
     classes
         Names of the classes.
     by
-        Column of the ranks. Weighted rows are drawn where it is of weighted rows.
+        Column that the groups are ranked by. A column of weighted rows draws weighted rows.
     top
         Number of groups that are named.
     """
@@ -46,16 +43,17 @@ def draw_ranks(
     first = lines.head(top)
     rows = "weighted rows" if prefix else "rows"
     title = f"{table.height:,} groups by {by.replace('_', ' ')}; sums over held-out {rows}"
-    with look.panels(path, 3, title, SIZE) as (scatter, parts, errors):
+    with style.panels(3, title, SIZE) as (figure, (scatter, parts, errors)):
         _scatter(scatter, lines, first, classes)
         _parts(parts, first, classes)
         _errors(errors, first)
+    return figure
 
 
 def _scatter(axes: Axes, lines: pl.DataFrame, first: pl.DataFrame, classes: Sequence[str]) -> None:
-    look.head(axes, "Ambiguity and loss of every group")
+    style.head(axes, "Ambiguity and loss of every group")
     if lines["ambiguity"].null_count() == lines.height:
-        look.say(axes, "no ambiguity: a single member")
+        style.say(axes, "no ambiguity: a single member")
         return
     step = -(-lines.height // MAX_POINTS)
     shown = pl.concat([first, lines[first.height :].gather_every(step)])
@@ -63,18 +61,18 @@ def _scatter(axes: Axes, lines: pl.DataFrame, first: pl.DataFrame, classes: Sequ
     most = shown.select(f"ambiguity_{name}" for name in classes).to_numpy().argmax(axis=1)
     for number, name in enumerate(classes):
         own = most == number
-        style = {"s": 14, "alpha": 0.6, "linewidths": 0, "color": look.colour(number)}
-        axes.scatter(x[own], y[own], label=look.short(name), **style)
+        drawn = {"s": 14, "alpha": 0.6, "linewidths": 0, "color": style.colour(number)}
+        axes.scatter(x[own], y[own], label=style.short(name), **drawn)
     axes.set(xscale="log", yscale="log", xlabel="log loss (nats)", ylabel="ambiguity (nats)")
-    whole = [max(x.min(), y.min()), min(x.max(), y.max())]
-    style = {"color": look.PALE, "linewidth": 1.2, "linestyle": ":", "zorder": 0}
-    axes.plot(whole, whole, label="loss = ambiguity", **style)
+    ends = [max(x.min(), y.min()), min(x.max(), y.max())]
+    drawn = {"color": style.PALE, "linewidth": 1.2, "linestyle": ":", "zorder": 0}
+    axes.plot(ends, ends, label="loss = ambiguity", **drawn)
     _point_out(axes, x[: first.height], y[: first.height])
-    look.legend(axes, "class of most ambiguity")
+    style.legend(axes, "class of most ambiguity")
 
 
 def _point_out(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """The rank of each of the first groups, in a column beside the panel that a line leads to."""
+    """Write the ranks of the first groups in a column beside the panel; a line leads to each."""
     low, high = np.log(axes.get_ylim())
     order = np.argsort(y, kind="stable")
     height = _apart((np.log(y[order]) - low) / (high - low), min(0.034, 1 / len(y)))
@@ -86,54 +84,56 @@ def _point_out(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _apart(places: np.ndarray, gap: float) -> np.ndarray:
-    """Rising places, moved up until they are `gap` apart, and down where that leads above 1."""
+    """Move rising places up until they are `gap` apart, and down if that ends above 1."""
     moved = np.maximum.accumulate(places - gap * np.arange(len(places)))
     last = 1 - gap * (len(places) - 1)
     return np.minimum(moved, last) + gap * np.arange(len(places))
 
 
 def _parts(axes: Axes, first: pl.DataFrame, classes: Sequence[str]) -> None:
-    """Bars of the members' loss, the ambiguity of each class after what all members share."""
-    look.head(axes, f"Loss of the members, first {first.height}")
+    """Draw bars of the members' loss: first what all members share, then each class's ambiguity."""
+    style.head(axes, f"Loss of the members, first {first.height}")
     place = np.arange(first.height)
     ambiguity = first["ambiguity"].fill_null(0).to_numpy()
     left = first["member_log_loss"].to_numpy() - ambiguity
-    axes.barh(place, left, color=look.PALE, label="shared by all")
+    axes.barh(place, left, color=style.PALE, label="shared by all")
     for number, name in enumerate(classes):
         width = first[f"ambiguity_{name}"].fill_null(0).to_numpy()
-        label = f"ambiguity, {look.short(name)}"
-        axes.barh(place, width, left=left, color=look.colour(number), label=label)
+        label = f"ambiguity, {style.short(name)}"
+        axes.barh(place, width, left=left, color=style.colour(number), label=label)
         left = left + width
-    names = [f"{look.short(group)}  {rank}" for rank, group in first.select("rank", "group").rows()]
+    names = [
+        f"{style.short(group)}  {rank}" for rank, group in first.select("rank", "group").rows()
+    ]
     _by_rank(axes, names)
     axes.set(xlabel="log loss (nats)")
-    look.legend(axes)
+    style.legend(axes)
 
 
 def _errors(axes: Axes, first: pl.DataFrame) -> None:
-    """Bars of corrected errors to the right, of made ones to the left."""
-    look.head(axes, "Errors of the base scores")
+    """Draw bars of corrected errors to the right, of new errors to the left."""
+    style.head(axes, "Errors of the base scores")
     if first["corrected"].null_count() == first.height:
-        look.say(axes, "no base scores")
+        style.say(axes, "no base scores")
         return
     place = np.arange(first.height)
-    axes.barh(place, first["corrected"], color=look.colour(2), label="corrected")
-    axes.barh(place, -first["made"].cast(pl.Float64), color=look.colour(1), label="made")
+    axes.barh(place, first["corrected"], color=style.colour(2), label="corrected")
+    axes.barh(place, -first["made"].cast(pl.Float64), color=style.colour(1), label="made")
     axes.axvline(0, color="#555555", linewidth=0.8)
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     _by_rank(axes, [str(rank) for rank in first["rank"]])
     axes.set(xlabel="errors made | errors corrected")
-    look.legend(axes)
+    style.legend(axes)
 
 
 def _by_rank(axes: Axes, names: Sequence[str]) -> None:
-    """Bars from top to bottom."""
+    """Order bars from top to bottom."""
     axes.set_yticks(np.arange(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(False, axis="y")
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
-    """Values for a logarithmic axis; what is 0, or nearly by rounding, stands at its lower end."""
+    """Make values fit for a logarithmic axis: those of about 0 move to its lower end."""
     above = values[values > 1e-9 * values.max()]
     return np.maximum(values, above.min() / 2 if above.size else 1.0)

@@ -1,7 +1,8 @@
-"""What all figures share: panels, colours, titles, legends."""
+"""Gives figures their panels, colours, titles and legends, and saves them as PNGs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -17,7 +18,7 @@ DPI = 100
 # more classes than colours confuse nobody.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 GREY = "#767676"  # the base scores
-PALE = "#c9c9c9"  # what is there for comparison only
+PALE = "#c9c9c9"  # lines to compare with
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -41,16 +42,15 @@ LONGEST_NAME = 34  # characters of a feature or class name that fit beside an ax
 
 @contextmanager
 def panels(
-    path: str | Path,
     count: int,
     title: str,
     size: tuple[float, float] = (3.7, 4.3),
     columns: int = 3,
-) -> Iterator[list[Axes]]:
-    """Give `count` axes of `size` inches each; the figure is written when the block ends."""
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure and its `count` axes of `size` inches each; the style holds in the block."""
     columns = min(columns, count)
     rows = -(-count // columns)
-    with rc_context(STYLE), whole(path) as temporary:
+    with rc_context(STYLE):
         shape = (size[0] * columns, size[1] * rows + 0.4)
         figure = Figure(figsize=shape, dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
@@ -58,34 +58,48 @@ def panels(
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid[count:]:
             axes.remove()
-        yield list(grid[:count])
-        figure.savefig(temporary)
+        yield figure, list(grid[:count])
+
+
+def png(figure: Figure) -> bytes:
+    """Give a figure as the content of a PNG file."""
+    content = BytesIO()
+    with rc_context(STYLE):  # ticks are made while the figure is drawn
+        figure.savefig(content, format="png")
+    return content.getvalue()
+
+
+def save_figure(path: str | Path, figure: Figure) -> None:
+    """Write a figure as a PNG file, whole."""
+    content = png(figure)
+    with whole(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def colour(number: int) -> str:
-    """Colour of a class."""
+    """Give the colour of a class."""
     return COLOURS[number % len(COLOURS)]
 
 
 def plain(text: str) -> str:
-    """Text in which a dollar sign begins no formula."""
+    """Escape dollar signs, so that none begins a formula."""
     return str(text).replace("$", r"\$")
 
 
 def short(name: str) -> str:
-    """A name that fits beside an axis, its end kept as names of a family differ there."""
+    """Shorten a name to fit beside an axis; its end stays, as names of a family differ there."""
     if len(name) > LONGEST_NAME:
         name = f"{name[: LONGEST_NAME - 13]}…{name[-12:]}"
     return plain(name)
 
 
 def head(axes: Axes, text: str) -> None:
-    """Title of a panel."""
+    """Give a panel its title."""
     axes.set_title(plain(text), loc="left")
 
 
 def legend(axes: Axes, title: str | None = None) -> None:
-    """A legend below the panel and its axis label, where it hides nothing."""
+    """Put a legend below the panel and its axis label, where it hides nothing."""
     _, labels = axes.get_legend_handles_labels()
     inches = 0.28 + 0.17 * (1 + axes.get_xlabel().count("\n"))
     below = axes.transAxes + ScaledTranslation(0, -inches, axes.figure.dpi_scale_trans)
@@ -95,7 +109,7 @@ def legend(axes: Axes, title: str | None = None) -> None:
 
 
 def say(axes: Axes, text: str) -> None:
-    """Text instead of a drawing."""
+    """Write a text instead of a drawing."""
     middle = {"horizontalalignment": "center", "verticalalignment": "center", "color": "#555555"}
     axes.text(0.5, 0.5, plain(text), transform=axes.transAxes, wrap=True, **middle)
     axes.set(xticks=[], yticks=[])

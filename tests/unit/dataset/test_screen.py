@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.dataset.screen import aucs_by_value, sample_groups, screen_features
 from genebatch.io.files import InputError, read_json
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genebatch.dataset import similarity as group_features
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.dataset.similarity import (
     Moments,
     centroids,

@@ -8,8 +8,9 @@ from genebatch.ensemble import combining
 from genebatch.io import tables
 from genebatch.io.files import InputError, read_json, write_json
 from genebatch.model import held_out as honest_rows
+from genebatch.model.archive import load_model
 from genebatch.model.combiners import COMBINERS, combine
-from genebatch.model.ensemble import EQUAL, load_model
+from genebatch.model.ensemble import EQUAL
 from genebatch.model.held_out import read_honest, read_scores
 
 CLASSES = ["neither", "donor", "acceptor"]

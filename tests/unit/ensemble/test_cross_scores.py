@@ -13,9 +13,10 @@ from genebatch.ensemble.cross_scores import cross_batch_scores
 from genebatch.io import tables
 from genebatch.io.files import InputError, read_json, write_json
 from genebatch.model import boosting
+from genebatch.model.archive import load_model
 from genebatch.model.calibration import CALIBRATORS, Calibrator
 from genebatch.model.combiners import to_probabilities
-from genebatch.model.ensemble import EnsembleModel, load_model
+from genebatch.model.ensemble import EnsembleModel
 from genebatch.training.batch import load_batch
 
 CLASSES = ["neither", "donor", "acceptor"]

@@ -12,8 +12,8 @@ from genebatch.ensemble.candidates import Candidate, compare_candidates
 from genebatch.ensemble.distillation import distil
 from genebatch.io.files import InputError, read_json
 from genebatch.io.tables import read_tsv
+from genebatch.model.archive import load_model
 from genebatch.model.combiners import mean_log_loss
-from genebatch.model.ensemble import load_model
 
 CLASSES = ["neither", "donor", "acceptor"]
 MEMBERS = ["b000", "b001"]

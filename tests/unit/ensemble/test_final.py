@@ -14,7 +14,8 @@ from genebatch.ensemble.thresholds import by_class, choose
 from genebatch.io.files import InputError
 from genebatch.io.tables import read_tsv
 from genebatch.metrics.binary import reliability
-from genebatch.model.ensemble import EQUAL, load_model
+from genebatch.model.archive import load_model
+from genebatch.model.ensemble import EQUAL
 
 CLASSES = ["neither", "donor", "acceptor"]
 

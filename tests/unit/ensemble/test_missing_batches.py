@@ -8,7 +8,7 @@ import pytest
 
 from genebatch.ensemble.final import consolidate
 from genebatch.io.files import InputError
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 from genebatch.model.prediction import predict_table
 from genebatch.report.page import write_report
 from tests.builders.finished_run import ABOVE, Data

@@ -21,7 +21,7 @@ from genebatch.ensemble.thresholds import (
 )
 from genebatch.io import tables
 from genebatch.io.files import InputError
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 from tests.builders.called_genome import THRESHOLDS
 
 CLASSES = ["neither", "donor", "acceptor"]

@@ -11,7 +11,7 @@ from genebatch.evaluation.group_ranks import ONE_MEMBER, neighbours, rank, rank_
 from genebatch.evaluation.group_sums import sum_groups
 from genebatch.io.files import InputError
 from genebatch.io.tables import read_tsv
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 from tests.builders.held_out_scores import BASE, MEMBERS, ROWS, WEIGHT, held_out, write
 from tests.builders.tables_and_figures import is_picture
 

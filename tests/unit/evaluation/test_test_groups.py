@@ -12,8 +12,8 @@ from genebatch.dataset.rows import group_codes
 from genebatch.evaluation import test_groups as evaluation
 from genebatch.io.files import InputError, read_json, write_json
 from genebatch.metrics.multiclass import score_table
+from genebatch.model.archive import load_model
 from genebatch.model.combiners import COMBINERS
-from genebatch.model.ensemble import load_model
 
 CLASSES = ["neither", "donor", "acceptor"]
 COMBINED = [name for name in COMBINERS if name != "routed"]

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from genebatch.training.split import SPLIT_BYTES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,6 @@ from genebatch.jobs.needs import estimate_mb, rules_of
 from genebatch.jobs.sizes import DataSet, Genome, Shape, Whole
 from genebatch.model.held_out import MOST_SCORES
 from genebatch.training.all_rows import PAGE_ROWS
-from genebatch.training.split import SPLIT_BYTES
 
 SHAPE = Shape(
     rows=100_000,

@@ -37,7 +37,7 @@ PROBABILITY = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.3, 0.6, 0.1], [0.1,
 
 
 def test_score_table_has_every_metric_of_every_class_once():
-    table = score_table(CODES, PROBABILITY, CLASSES, groups=np.zeros(4, int), system="base")
+    table = score_table(CODES, PROBABILITY, CLASSES, groups=np.zeros(4, int), candidate="base")
     overall = {"accuracy", "macro_f1", "log_loss", "macro_average_precision"}
     wanted = {(name, metric) for name in CLASSES for metric in METRICS}
     wanted |= {("all", metric) for metric in overall}

@@ -1,6 +1,7 @@
-"""What genebatch.learner promises: honest stopping, exact margins, one rule for absent cells."""
+"""Boosters stop by held-out groups, give exact margins, and treat absent cells alike everywhere."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +11,21 @@ from scipy import sparse
 from scipy.special import expit, logit
 
 from genebatch.config import schema as config
-from genebatch.dataset.columns import Features
+from genebatch.config.settings import Learner
+from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
-from genebatch.model import boosting as learner
+from genebatch.model import boosting
 
 N_ROWS = 400
 PLAIN = {"subsample": 1.0, "colsample_bytree": 1.0}
 
 
-def settings(**changed):
-    """The `learner` part of a config with few trees."""
+def settings(threads=1, **changed):
+    """Settings of boosters with few trees, some of them changed."""
     small = {"n_estimators": 25, "learning_rate": 0.3, "early_stopping_rounds": 6}
     needed = {"path": "data", "group": "gene", "label": "label", "classes": ["a", "b"]}
     given = {"dataset": needed, "learner": small | {"start_from": "none"} | changed}
-    return config.resolve(given)["learner"]
+    return replace(Learner.build(config.resolve(given)["learner"]), threads=threads)
 
 
 class Sample:
@@ -48,8 +50,8 @@ class Sample:
         self.stop = np.arange(N_ROWS) % 4 == 2
 
     def fit(self, block, margin, chosen):
-        matrix = learner.build_matrix([block], block.shape[1], 256, chosen["threads"])
-        return learner.fit_until_stopped(
+        matrix = boosting.build_matrix([block], block.shape[1], 256, chosen.threads)
+        return boosting.fit_until_stopped(
             matrix, self.y, self.weight, self.train, self.stop, margin, chosen
         )
 
@@ -60,7 +62,7 @@ def sample():
 
 
 def margins_of(booster, block, margin=None):
-    return learner.predict_margin(booster, learner.to_matrix(block, 1), margin)
+    return boosting.predict_margin(booster, boosting.to_matrix(block, 1), margin)
 
 
 # Matrix
@@ -68,31 +70,33 @@ def margins_of(booster, block, margin=None):
 
 def test_blocks_of_rows_make_the_matrix_of_all_rows(sample):
     blocks = [sample.sparse[:150], sample.sparse[150:151], sample.sparse[151:]]
-    parts = [learner.build_matrix(given, 7, 256, 1) for given in (blocks, [sample.sparse])]
+    parts = [boosting.build_matrix(given, 7, 256, 1) for given in (blocks, [sample.sparse])]
     chosen = settings()
-    boosters = [learner.fit_trees(part, sample.y, sample.weight, None, 5, chosen) for part in parts]
+    boosters = [
+        boosting.fit_trees(part, sample.y, sample.weight, None, 5, chosen) for part in parts
+    ]
     assert parts[0].num_row() == N_ROWS
-    assert learner.to_bytes(boosters[0]) == learner.to_bytes(boosters[1])
+    assert boosting.to_bytes(boosters[0]) == boosting.to_bytes(boosters[1])
 
 
 def test_no_rows_to_train_on_is_said():
     with pytest.raises(InputError, match="no rows"):
-        learner.build_matrix([], 3, 256, 1)
+        boosting.build_matrix([], 3, 256, 1)
 
 
 def test_block_of_another_width_is_refused():
     blocks = [np.zeros((2, 3), np.float32), np.zeros((2, 4), np.float32)]
     with pytest.raises(ValueError, match="4 features, not of 3"):
-        learner.build_matrix(blocks, 3, 256, 1)
+        boosting.build_matrix(blocks, 3, 256, 1)
 
 
 @pytest.mark.filterwarnings("ignore:.*No visible GPU|.*Device is changed")
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_an_error(sample):
-    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    matrix = boosting.build_matrix([sample.dense], 4, 256, 1)
     chosen = settings(device="cuda")
     with pytest.raises(InputError, match=r"learner.device is cuda.*set learner.device: cpu"):
-        learner.fit_trees(matrix, sample.y, sample.weight, None, 2, chosen)
+        boosting.fit_trees(matrix, sample.y, sample.weight, None, 2, chosen)
 
 
 # Base scores
@@ -100,14 +104,14 @@ def test_a_gpu_that_is_not_there_is_an_error(sample):
 
 def test_base_margins_are_log_odds():
     frame = pl.DataFrame({"s": [0.5, 0.75, 0.1]})
-    found = learner.base_margins(frame, {"donor": "s"})["donor"]
+    found = boosting.base_margins(frame, {"donor": "s"})["donor"]
     assert found.dtype == np.float32
     assert found.tolist() == pytest.approx([0, np.log(3), np.log(1 / 9)])
 
 
 def test_certain_scores_have_finite_log_odds_in_their_order():
     frame = pl.DataFrame({"s": [0.0, 1e-6, 0.999, 1.0]})
-    found = learner.base_margins(frame, {"donor": "s"})["donor"]
+    found = boosting.base_margins(frame, {"donor": "s"})["donor"]
     assert np.isfinite(found).all()
     assert (np.diff(found) > 0).all()
 
@@ -116,14 +120,14 @@ def test_certain_scores_have_finite_log_odds_in_their_order():
 def test_score_that_is_no_probability_is_an_error_with_its_column(bad):
     frame = pl.DataFrame({"s": [0.5, bad, 0.5]})
     with pytest.raises(InputError, match=r"'s' has 1 values .* dataset\.scores\.donor"):
-        learner.base_margins(frame, {"donor": "s"})
+        boosting.base_margins(frame, {"donor": "s"})
 
 
 def test_without_trees_the_base_scores_come_back(sample):
     score = expit(sample.margin.astype(float))
-    start = learner.base_margins(pl.DataFrame({"s": score}), {"a": "s"})["a"]
-    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
-    booster = learner.fit_trees(matrix, sample.y, sample.weight, start, 0, settings())
+    start = boosting.base_margins(pl.DataFrame({"s": score}), {"a": "s"})["a"]
+    matrix = boosting.build_matrix([sample.dense], 4, 256, 1)
+    booster = boosting.fit_trees(matrix, sample.y, sample.weight, start, 0, settings())
     np.testing.assert_array_equal(margins_of(booster, sample.dense, start), start)
     np.testing.assert_allclose(expit(start), score, atol=1e-6)
 
@@ -137,10 +141,10 @@ def test_weight_zero_is_leaving_the_rows_out(sample, start):
     kept = sample.train | sample.stop
     weight = np.where(kept, sample.weight, 0)
     margin = sample.margin if start else None
-    whole = learner.build_matrix([sample.dense], 4, 256, 1)
-    part = learner.build_matrix([sample.dense[kept]], 4, 256, 1)
-    with_zeros = learner.fit_trees(whole, sample.y, weight, margin, 10, chosen)
-    without = learner.fit_trees(
+    whole = boosting.build_matrix([sample.dense], 4, 256, 1)
+    part = boosting.build_matrix([sample.dense[kept]], 4, 256, 1)
+    with_zeros = boosting.fit_trees(whole, sample.y, weight, margin, 10, chosen)
+    without = boosting.fit_trees(
         part, sample.y[kept], sample.weight[kept], margin[kept] if start else None, 10, chosen
     )
     np.testing.assert_array_equal(
@@ -196,9 +200,9 @@ def test_labels_at_the_odds_of_the_base_take_no_tree():
     train = np.arange(200) < 100
     y = np.where(train, (x[:, 0] == 1) ^ (np.arange(200) % 10 > 7), np.arange(200) % 4 < 2)
     margin = np.zeros(200, np.float32)
-    matrix = learner.build_matrix([x], 1, 256, 1)
+    matrix = boosting.build_matrix([x], 1, 256, 1)
     chosen = settings(**PLAIN)
-    fit = learner.fit_until_stopped(matrix, y, np.ones(200), train, ~train, margin, chosen)
+    fit = boosting.fit_until_stopped(matrix, y, np.ones(200), train, ~train, margin, chosen)
     assert fit.curve["train_log_loss"][1] < fit.curve["train_log_loss"][0]
     assert fit.n_trees == 0
     assert fit.stopped
@@ -209,9 +213,11 @@ def test_labels_at_the_odds_of_the_base_take_no_tree():
 
 def test_class_without_positives_gets_a_finite_constant(sample):
     none = np.zeros(N_ROWS, bool)
-    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    matrix = boosting.build_matrix([sample.dense], 4, 256, 1)
     ones = np.ones(N_ROWS)
-    fit = learner.fit_until_stopped(matrix, none, ones, sample.train, sample.stop, None, settings())
+    fit = boosting.fit_until_stopped(
+        matrix, none, ones, sample.train, sample.stop, None, settings()
+    )
     # Half a row on either side of 200 training rows: odds of 0.5 to 200.5.
     assert (fit.n_trees, fit.curve.height) == (0, 1)
     np.testing.assert_allclose(fit.margin, np.log(0.5 / 200.5), rtol=1e-5)
@@ -219,18 +225,18 @@ def test_class_without_positives_gets_a_finite_constant(sample):
 
 
 def test_class_without_negatives_gets_a_finite_constant(sample):
-    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    matrix = boosting.build_matrix([sample.dense], 4, 256, 1)
     every = np.ones(N_ROWS, bool)
-    fit = learner.fit_until_stopped(
+    fit = boosting.fit_until_stopped(
         matrix, every, np.ones(N_ROWS), sample.train, sample.stop, None, settings()
     )
     np.testing.assert_allclose(fit.margin, np.log(200.5 / 0.5), rtol=1e-5)
 
 
 def test_without_start_the_intercept_is_the_weighted_prior(sample):
-    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    matrix = boosting.build_matrix([sample.dense], 4, 256, 1)
     weight = np.where(sample.y, 1.0, 50.0)
-    booster = learner.fit_trees(matrix, sample.y, weight, None, 0, settings())
+    booster = boosting.fit_trees(matrix, sample.y, weight, None, 0, settings())
     half = 0.5 * weight.mean()
     share = (weight[sample.y].sum() + half) / (weight.sum() + 2 * half)
     np.testing.assert_allclose(margins_of(booster, sample.dense), logit(share), rtol=1e-5)
@@ -239,9 +245,9 @@ def test_without_start_the_intercept_is_the_weighted_prior(sample):
 def test_fixed_number_of_trees_is_the_start_of_the_stopped_booster(sample):
     chosen = settings(**PLAIN)
     fit = sample.fit(sample.dense, None, chosen)
-    matrix = learner.build_matrix([sample.dense], 4, 256, 1)
+    matrix = boosting.build_matrix([sample.dense], 4, 256, 1)
     weight = np.where(sample.train, sample.weight, 0)
-    again = learner.fit_trees(matrix, sample.y, weight, None, fit.n_trees, chosen)
+    again = boosting.fit_trees(matrix, sample.y, weight, None, fit.n_trees, chosen)
     np.testing.assert_array_equal(
         margins_of(again, sample.dense), margins_of(fit.booster, sample.dense)
     )
@@ -256,8 +262,8 @@ def test_absent_counts_are_missing_cells_in_training_and_prediction(sample):
     dense = np.hstack([sample.dense, absent])
     boosters = []
     for block in (sample.sparse, dense):
-        matrix = learner.build_matrix([block], 7, 256, 1)
-        booster = learner.fit_trees(matrix, sample.y, sample.weight, None, 8, settings())
+        matrix = boosting.build_matrix([block], 7, 256, 1)
+        booster = boosting.fit_trees(matrix, sample.y, sample.weight, None, 8, settings())
         boosters.append(booster)
     expected = margins_of(boosters[0], sample.sparse)
     for booster in boosters:
@@ -271,8 +277,8 @@ def test_present_or_absent_is_learned_alike_from_either_storage(sample):
     chosen = settings(**PLAIN)
     found = []
     for block in (present, sparse.csr_matrix(present)):
-        matrix = learner.build_matrix([block], 3, 256, 1)
-        booster = learner.fit_trees(matrix, sample.y, sample.weight, None, 8, chosen)
+        matrix = boosting.build_matrix([block], 3, 256, 1)
+        booster = boosting.fit_trees(matrix, sample.y, sample.weight, None, 8, chosen)
         found.append(margins_of(booster, block))
     np.testing.assert_allclose(found[0], found[1], atol=1e-5)
     assert np.ptp(found[0]) > 0.5
@@ -281,9 +287,9 @@ def test_present_or_absent_is_learned_alike_from_either_storage(sample):
 def test_stored_zero_is_a_number_and_not_absent():
     stored = sparse.csr_matrix(([0.0] * 40 + [1.0] * 40, ([*range(80)], [0] * 80)), shape=(120, 1))
     y = np.arange(120) < 40
-    matrix = learner.build_matrix([stored.astype(np.float32)], 1, 256, 1)
+    matrix = boosting.build_matrix([stored.astype(np.float32)], 1, 256, 1)
     chosen = settings(**PLAIN, max_depth=2)
-    booster = learner.fit_trees(matrix, y, np.ones(120), None, 10, chosen)
+    booster = boosting.fit_trees(matrix, y, np.ones(120), None, 10, chosen)
     margin = margins_of(booster, stored.astype(np.float32))
     assert margin[:40].min() > margin[40:].max() + 1
     assert np.unique(margin[80:]).size == 1
@@ -296,8 +302,8 @@ def test_stored_zero_is_a_number_and_not_absent():
 def test_contributions_sum_to_the_margin_from_where_the_row_starts(sample, start):
     margin = sample.margin if start else None
     fit = sample.fit(sample.sparse, margin, settings())
-    matrix = learner.to_matrix(sample.sparse, 1)
-    values = learner.contributions(fit.booster, matrix, margin)
+    matrix = boosting.to_matrix(sample.sparse, 1)
+    values = boosting.contributions(fit.booster, matrix, margin)
     assert values.shape == (N_ROWS, 8)
     np.testing.assert_allclose(
         values.sum(axis=1), margins_of(fit.booster, sample.sparse, margin), atol=1e-4
@@ -313,11 +319,11 @@ def test_contributions_sum_to_the_margin_from_where_the_row_starts(sample, start
 def test_gains_belong_to_the_features_by_name():
     rng = np.random.default_rng(3)
     block = rng.normal(size=(200, 3)).astype(np.float32)
-    matrix = learner.build_matrix([block], 3, 256, 1)
-    booster = learner.fit_trees(
+    matrix = boosting.build_matrix([block], 3, 256, 1)
+    booster = boosting.fit_trees(
         matrix, block[:, 1] > 0, np.ones(200), None, 3, settings(max_depth=1)
     )
-    found = learner.gains(booster, Features(("x", "y", "z"), 3))
+    found = boosting.gains(booster, Features(("x", "y", "z"), 3))
     assert found[1] > 0
     assert found[[0, 2]].tolist() == [0, 0]
 
@@ -345,8 +351,8 @@ def test_the_config_arrives_at_xgboost(sample):
         "seed": 99,
     }
     given = settings(**chosen, params={"gamma": 0.25, "max_delta_step": 2})
-    matrix = learner.build_matrix([sample.dense], 4, 32, 1)
-    booster = learner.fit_trees(matrix, sample.y, sample.weight, None, 2, given)
+    matrix = boosting.build_matrix([sample.dense], 4, 32, 1)
+    booster = boosting.fit_trees(matrix, sample.y, sample.weight, None, 2, given)
     told = json.loads(booster.save_config())
     for name, value in (chosen | {"gamma": 0.25, "max_delta_step": 2, "nthread": 1}).items():
         assert [float(found) for found in values_of(told, name)], name
@@ -356,9 +362,10 @@ def test_the_config_arrives_at_xgboost(sample):
 
 
 def test_params_never_win_over_the_keys_of_our_own():
-    given = settings() | {"params": {"max_depth": 9, "nthread": 9, "gamma": 1, "verbosity": 0}}
-    found = learner.parameters(given)
-    assert (found["max_depth"], found["nthread"]) == (given["max_depth"], given["threads"])
+    ours = {"max_depth": 9, "nthread": 9, "gamma": 1, "verbosity": 0}
+    given = replace(settings(), params=ours)
+    found = boosting.parameters(given)
+    assert (found["max_depth"], found["nthread"]) == (given.max_depth, given.threads)
     assert (found["gamma"], found["verbosity"]) == (1, 0)
 
 
@@ -376,7 +383,7 @@ def test_a_part_without_weight_is_said(part):
 
 def test_same_seed_gives_the_same_bytes_and_another_does_not(sample):
     first, again, other = (
-        learner.to_bytes(sample.fit(sample.sparse, None, settings(seed=seed)).booster)
+        boosting.to_bytes(sample.fit(sample.sparse, None, settings(seed=seed)).booster)
         for seed in (7, 7, 8)
     )
     assert first == again
@@ -391,9 +398,9 @@ def test_one_and_two_threads_give_the_same_margins(sample):
 
 def test_bytes_hold_the_whole_booster(sample):
     booster = sample.fit(sample.sparse, None, settings()).booster
-    data = learner.to_bytes(booster)
-    back = learner.from_bytes(data)
-    assert learner.to_bytes(back) == data
+    data = boosting.to_bytes(booster)
+    back = boosting.from_bytes(data)
+    assert boosting.to_bytes(back) == data
     np.testing.assert_array_equal(
         margins_of(back, sample.sparse), margins_of(booster, sample.sparse)
     )

@@ -1,4 +1,4 @@
-"""What genebatch.combiners promises: honest weights, none below zero, nothing for the useless."""
+"""Combiners learn weights from held-out scores: none below zero, and 0 for useless members."""
 
 import math
 from dataclasses import replace
@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
+from genebatch.config.settings import Combining
 from genebatch.io.files import InputError
+from genebatch.model.archive import load_model
 from genebatch.model.combiners import (
     COMBINERS,
-    Honest,
+    HeldOut,
     check,
     combine,
     log_losses,
@@ -21,10 +23,9 @@ from genebatch.model.combiners import (
     to_probabilities,
     without_members,
 )
-from genebatch.model.ensemble import load_model
 
 SHARES = np.array([0.6, 0.2, 0.2])
-OPTIONS = {"top_k": None}
+SETTINGS = Combining(combiner="stacked", top_k=None, rivals=(), distil_mix=(), allow_missing=False)
 LEARNED = ("weighted", "selected", "stacked", "hierarchical")
 EVERY = tuple(COMBINERS)
 
@@ -45,19 +46,19 @@ def drawn(n_rows, spreads, seed=0):
     return codes, np.stack(parts, axis=1).astype(np.float32)
 
 
-def honest_of(codes, log_odds, weight=None, reference=None, distance=None, n_folds=4):
+def held_out_of(codes, log_odds, weight=None, reference=None, distance=None, n_folds=4):
     weight = np.ones(len(codes)) if weight is None else weight
     folds = np.arange(len(codes)) % n_folds
-    return Honest(log_odds, codes, weight, folds, reference, distance)
+    return HeldOut(log_odds, codes, weight, folds, reference, distance)
 
 
-def fitted(name, honest, **options):
-    return COMBINERS[name].fit(honest, OPTIONS | options)
+def fitted(name, held_out, **options):
+    return COMBINERS[name].fit(held_out, replace(SETTINGS, **options))
 
 
-def loss_of(name, parameters, honest):
-    probability = combine(name, parameters, honest.log_odds, honest.distance)
-    return mean_log_loss(probability, honest.codes, honest.weight)
+def loss_of(name, parameters, held_out):
+    probability = combine(name, parameters, held_out.log_odds, held_out.distance)
+    return mean_log_loss(probability, held_out.codes, held_out.weight)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def four():
     """Four members of uneven worth, with distances that say nothing."""
     codes, log_odds = drawn(3000, (0.5, 0.5, 1.0, 2.0))
     near = np.random.default_rng(1).random((3000, 4)).astype(np.float32)
-    return honest_of(codes, log_odds, distance=near)
+    return held_out_of(codes, log_odds, distance=near)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def with_noise():
     """Three members that know something, and as the second one that says what comes to mind."""
     codes, log_odds = drawn(6000, (0.5, 1.0, 0.5, 1.0))
     log_odds[:, 1] = logit(SHARES) + 2 * np.random.default_rng(1).normal(size=(6000, 3))
-    return honest_of(codes, log_odds)
+    return held_out_of(codes, log_odds)
 
 
 # What every combiner keeps to
@@ -145,7 +146,7 @@ def test_no_weight_is_negative(n_members, seed, name, kind):
         log_odds[:, 0] *= -1
     elif kind == "huge":
         log_odds[:, 0] *= 30
-    weights = np.asarray(fitted(name, honest_of(codes, log_odds))["weights"])
+    weights = np.asarray(fitted(name, held_out_of(codes, log_odds))["weights"])
     assert weights.shape == (3, n_members)
     assert np.isfinite(weights).all()
     assert (weights >= 0).all()
@@ -156,8 +157,8 @@ def test_no_weight_is_negative(n_members, seed, name, kind):
 def test_equal_members_get_equal_weights(name):
     codes, log_odds = drawn(1500, (0.7,))
     for n_members in (2, 3, 4, 5, 9):
-        honest = honest_of(codes, np.repeat(log_odds, n_members, axis=1))
-        weights = np.asarray(fitted(name, honest)["weights"])
+        held_out = held_out_of(codes, np.repeat(log_odds, n_members, axis=1))
+        weights = np.asarray(fitted(name, held_out)["weights"])
         np.testing.assert_allclose(weights, weights[:, [0]] * np.ones(n_members), rtol=1e-4)
 
 
@@ -165,7 +166,7 @@ def test_equal_members_get_equal_weights(name):
 def test_row_weights_count_as_so_many_rows(name):
     codes, log_odds = drawn(400, (0.5, 1.5, 1.0))
     times = np.random.default_rng(2).integers(1, 4, 400)
-    weighed = honest_of(codes, log_odds, weight=times.astype(float))
+    weighed = held_out_of(codes, log_odds, weight=times.astype(float))
     repeated = weighed.take(np.repeat(np.arange(400), times))._replace(weight=np.ones(times.sum()))
     np.testing.assert_allclose(
         fitted(name, weighed)["weights"], fitted(name, repeated)["weights"], atol=1e-3
@@ -210,7 +211,7 @@ def test_weights_are_shares_of_the_gain_in_log_loss():
     codes = np.array([0, 1] * 50)
     sign = np.where(codes[:, None] == [0, 1], 1, -1)
     log_odds = np.stack([sign * logit(p) for p in (0.8, 0.6)], axis=1).astype(np.float32)
-    found = fitted("weighted", honest_of(codes, log_odds))
+    found = fitted("weighted", held_out_of(codes, log_odds))
     gains = np.log([1.6, 1.2])
     np.testing.assert_allclose(found["weights"], [gains / gains.sum()] * 2, rtol=1e-5)
     assert found["intercept"] == [0.0, 0.0]
@@ -220,9 +221,9 @@ def test_weights_are_shares_of_the_gain_in_log_loss():
 def test_gain_is_counted_from_the_base_scores_where_boosters_start_from_them():
     codes, log_odds = drawn(2000, (0.5, 2.0, 1.0))
     base = log_odds[:, 1].astype(np.float64)
-    found = fitted("weighted", honest_of(codes, log_odds[:, [0, 1]], reference=base))
+    found = fitted("weighted", held_out_of(codes, log_odds[:, [0, 1]], reference=base))
     np.testing.assert_allclose(np.asarray(found["weights"])[:, 1], 0, atol=1e-6)
-    without = fitted("weighted", honest_of(codes, log_odds[:, [0, 1]]))
+    without = fitted("weighted", held_out_of(codes, log_odds[:, [0, 1]]))
     assert (np.asarray(without["weights"])[:, 1] > 0.05).all()
 
 
@@ -230,7 +231,7 @@ def test_where_no_member_gains_all_are_equal_and_the_class_is_named():
     codes, log_odds = drawn(1000, (0.5, 0.5))
     upside_down = log_odds.copy()
     upside_down[:, :, 1] *= -1
-    found = fitted("weighted", honest_of(codes, upside_down))
+    found = fitted("weighted", held_out_of(codes, upside_down))
     assert found["equal"] == [1]
     assert found["weights"][1] == [0.5, 0.5]
     assert found["weights"][0] != [0.5, 0.5]
@@ -250,7 +251,7 @@ def test_useless_member_has_no_weight_in_weighted_and_selected(with_noise):
 def test_member_that_says_the_share_of_the_class_has_no_weight(name):
     codes, log_odds = drawn(4000, (0.5, 1.0, 0.5))
     log_odds[:, 1] = logit(np.bincount(codes) / 4000)
-    weights = np.asarray(fitted(name, honest_of(codes, log_odds))["weights"])
+    weights = np.asarray(fitted(name, held_out_of(codes, log_odds))["weights"])
     np.testing.assert_allclose(weights[:, 1], 0, atol=1e-6)
 
 
@@ -267,7 +268,7 @@ def test_weights_are_learned_by_class():
     for member, column in ((0, 2), (1, 1)):
         log_odds[:, member, column] = logit(SHARES[column]) + 2 * rng.normal(size=4000)
     for name in ("weighted", "stacked", "hierarchical"):
-        weights = np.asarray(fitted(name, honest_of(codes, log_odds))["weights"])
+        weights = np.asarray(fitted(name, held_out_of(codes, log_odds))["weights"])
         assert weights[1, 0] > 10 * weights[1, 1], name
         assert weights[2, 1] > 10 * weights[2, 0], name
 
@@ -280,18 +281,18 @@ def test_weights_are_learned_by_class():
 def test_selected_is_never_worse_than_the_best_member_where_it_learned(seed, n_members):
     rng = np.random.default_rng(seed)
     codes, log_odds = drawn(80, rng.uniform(0.3, 3, n_members), seed)
-    honest = honest_of(codes, log_odds * rng.uniform(0.3, 4), weight=rng.uniform(0.1, 5, 80))
+    held_out = held_out_of(codes, log_odds * rng.uniform(0.3, 4), weight=rng.uniform(0.1, 5, 80))
     best = min(
-        mean_log_loss(to_probabilities(honest.log_odds[:, m]), codes, honest.weight)
+        mean_log_loss(to_probabilities(held_out.log_odds[:, m]), codes, held_out.weight)
         for m in range(n_members)
     )
-    assert loss_of("selected", fitted("selected", honest), honest) <= best + 1e-6
+    assert loss_of("selected", fitted("selected", held_out), held_out) <= best + 1e-6
 
 
 def test_selected_takes_a_good_member_more_often():
     # Calibrated members are best alone; over-confident ones gain by the mean of several.
     codes, log_odds = drawn(3000, (0.5, 0.8, 0.8))
-    weights = fitted("selected", honest_of(codes, log_odds * np.float32(1.5)))["weights"]
+    weights = fitted("selected", held_out_of(codes, log_odds * np.float32(1.5)))["weights"]
     assert weights[0] == weights[1] == weights[2]
     assert sum(weights[0]) == pytest.approx(1)
     assert weights[0][0] > max(weights[0][1:]) > 0
@@ -299,15 +300,15 @@ def test_selected_takes_a_good_member_more_often():
 
 def test_selected_ends_where_no_further_member_lowers_the_loss():
     codes, log_odds = drawn(3000, (0.5, 0.8, 0.8))
-    honest = honest_of(codes, log_odds * np.float32(1.5))
-    share = np.array(fitted("selected", honest)["weights"][0])
+    held_out = held_out_of(codes, log_odds * np.float32(1.5))
+    share = np.array(fitted("selected", held_out)["weights"][0])
     taken = round(1 / share[share > 0].min())
     np.testing.assert_allclose(share * taken, np.round(share * taken), atol=1e-9)
     losses = []
     for more in [np.zeros(3), *np.eye(3)]:
         weights = (share * taken + more) / (taken + more.sum())
         parameters = {"weights": [weights.tolist()] * 3, "intercept": [0.0] * 3}
-        losses.append(loss_of("selected", parameters, honest))
+        losses.append(loss_of("selected", parameters, held_out))
     assert min(losses[1:]) >= losses[0] - 1e-7
 
 
@@ -335,8 +336,8 @@ def test_top_two_are_the_two_best_with_half_each(four):
 def test_stacked_does_without_one_that_is_over_confident():
     codes, log_odds = drawn(6000, (1.0, 1.0, 1.0))
     log_odds[:, 0] *= 6
-    honest = honest_of(codes, log_odds)
-    learned, held = honest.take(np.arange(3000)), honest.take(np.arange(3000, 6000))
+    held_out = held_out_of(codes, log_odds)
+    learned, held = held_out.take(np.arange(3000)), held_out.take(np.arange(3000, 6000))
     equal = loss_of("log_odds", {}, held)
     for name in ("stacked", "hierarchical"):
         assert loss_of(name, fitted(name, learned), held) < equal - 0.05, name
@@ -345,18 +346,18 @@ def test_stacked_does_without_one_that_is_over_confident():
 @pytest.mark.parametrize("seed", range(5))
 def test_stacked_of_alike_members_loses_next_to_nothing_on_other_rows(seed):
     codes, log_odds = drawn(2000, (0.8,) * 6, seed)
-    honest = honest_of(codes, log_odds)
-    learned, held = honest.take(np.arange(500)), honest.take(np.arange(500, 2000))
+    held_out = held_out_of(codes, log_odds)
+    learned, held = held_out.take(np.arange(500)), held_out.take(np.arange(500, 2000))
     equal = loss_of("log_odds", {}, held)
     assert loss_of("stacked", fitted("stacked", learned), held) < equal + 0.01
 
 
 def test_stacked_calibrates_what_is_shifted():
     codes, log_odds = drawn(8000, (0.8, 0.8))
-    found = fitted("stacked", honest_of(codes, log_odds + np.float32(1.5)))
+    found = fitted("stacked", held_out_of(codes, log_odds + np.float32(1.5)))
     shift = np.asarray(found["intercept"]) + 1.5 * np.asarray(found["weights"]).sum(axis=1)
     np.testing.assert_allclose(
-        shift, fitted("stacked", honest_of(codes, log_odds))["intercept"], atol=0.05
+        shift, fitted("stacked", held_out_of(codes, log_odds))["intercept"], atol=0.05
     )
 
 
@@ -379,7 +380,7 @@ def test_alike_members_are_in_one_tier_and_share_its_weight():
     rng = np.random.default_rng(3)
     wobble = 0.05 * rng.normal(size=(4000, 4, 3)).astype(np.float32)
     twins = log_odds[:, [0, 1, 0, 1]] + wobble
-    found = fitted("hierarchical", honest_of(codes, twins))
+    found = fitted("hierarchical", held_out_of(codes, twins))
     assert found["tiers"] == [[0, 2], [1, 3]]
     weights = np.asarray(found["weights"])
     np.testing.assert_array_equal(weights[:, :2], weights[:, 2:])
@@ -387,7 +388,7 @@ def test_alike_members_are_in_one_tier_and_share_its_weight():
 
 def test_tiers_are_as_many_as_the_root_of_the_members():
     codes, log_odds = drawn(600, np.linspace(0.3, 2, 17))
-    tiers = fitted("hierarchical", honest_of(codes, log_odds))["tiers"]
+    tiers = fitted("hierarchical", held_out_of(codes, log_odds))["tiers"]
     assert sorted(member for tier in tiers for member in tier) == list(range(17))
     assert len(tiers) == 5
 
@@ -403,21 +404,21 @@ def two_places(n_rows=4000, seed=0):
     guess = logit(SHARES) + 2 * rng.normal(size=(n_rows, 3))
     log_odds[np.arange(n_rows), 1 - place] = guess
     distance = np.where(place[:, None] == [0, 1], 0.5, 2.0) * rng.uniform(0.9, 1.1, (n_rows, 2))
-    return honest_of(codes, log_odds, distance=distance), place
+    return held_out_of(codes, log_odds, distance=distance), place
 
 
 def test_routed_listens_to_the_near_member_where_far_ones_guess():
-    honest, place = two_places()
-    found = fitted("routed", honest)
+    held_out, place = two_places()
+    found = fitted("routed", held_out)
     assert found["reach"] is not None
-    near = to_probabilities(honest.log_odds[np.arange(4000), place])
-    routed = combine("routed", found, honest.log_odds, honest.distance)
-    assert mean_log_loss(routed, honest.codes, honest.weight) < 1.05 * mean_log_loss(
-        near, honest.codes, honest.weight
+    near = to_probabilities(held_out.log_odds[np.arange(4000), place])
+    routed = combine("routed", found, held_out.log_odds, held_out.distance)
+    assert mean_log_loss(routed, held_out.codes, held_out.weight) < 1.05 * mean_log_loss(
+        near, held_out.codes, held_out.weight
     )
     for name in ("log_odds", "stacked"):
-        other = loss_of(name, fitted(name, honest), honest)
-        assert loss_of("routed", found, honest) < other - 0.1
+        other = loss_of(name, fitted(name, held_out), held_out)
+        assert loss_of("routed", found, held_out) < other - 0.1
 
 
 def test_routed_weighs_by_distance_in_units_of_the_reach():

@@ -1,9 +1,6 @@
-"""What genebatch.model promises: one classifier, whole and unaltered from its file."""
+"""Combines batch models behind the interface of one classifier."""
 
-import hashlib
 import json
-import pickle
-import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +9,10 @@ import pytest
 from scipy.special import expit, logit
 
 from genebatch import EnsembleModel, load_model
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io import tables
 from genebatch.io.files import InputError
-from genebatch.model.ensemble import EQUAL, FORMAT, merge, prune, used_at
-from tests.builders import DATA
+from genebatch.model.ensemble import EQUAL, merge, prune, used_at
 
 CLASSES = ["neither", "donor", "acceptor"]
 VOTING = {"name": "voting", "parameters": {}}
@@ -30,33 +26,6 @@ def model(toy):
 @pytest.fixture(scope="module")
 def single(toy):
     return load_model(toy.paths("b000")["model"])
-
-
-@pytest.fixture(scope="module")
-def old():
-    """The model file of format 1 that is kept, with rows and what it said of them."""
-    return DATA / "model_format_1.gbm", json.loads((DATA / "model_format_1.json").read_text())
-
-
-@pytest.fixture
-def edited(old, tmp_path):
-    """Write the kept model file anew with another model.json or other members."""
-
-    def write(change=None, members=None, drop=()):
-        with zipfile.ZipFile(old[0]) as archive:
-            content = {name: archive.read(name) for name in archive.namelist()}
-        described = json.loads(content["model.json"])
-        if change is not None:
-            change(described)
-        content |= {"model.json": json.dumps(described).encode()} | (members or {})
-        path = tmp_path / "edited.gbm"
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in content.items():
-                if name not in drop:
-                    archive.writestr(name, data)
-        return path
-
-    return write
 
 
 # Predictions
@@ -212,251 +181,6 @@ def test_rarer_classes_get_less_and_keep_their_order(model, toy_rows):
     assert np.ptp(odds[1] - odds[0]) < 1e-9
 
 
-# The file
-
-
-def test_old_model_file_still_says_what_it_said(old):
-    path, said = old
-    model, rows = load_model(path), pl.DataFrame(said["rows"], infer_schema_length=None)
-    np.testing.assert_allclose(model.predict_proba(rows), said["probabilities"], rtol=1e-5)
-    np.testing.assert_allclose(model.member_proba(rows), said["members"], rtol=1e-5)
-    assert model.combiner == VOTING
-    methods = {c.method for member in model.members for c in member.calibrators}
-    assert methods == {"identity", "sigmoid", "isotonic", "beta"}
-
-
-def test_saving_again_gives_the_same_bytes(model, toy, tmp_path):
-    model.save(tmp_path / "again.gbm")
-    data = (tmp_path / "again.gbm").read_bytes()
-    assert data == (toy.folder / "model.gbm").read_bytes()
-    load_model(tmp_path / "again.gbm", threads=2).save(tmp_path / "third.gbm")
-    assert (tmp_path / "third.gbm").read_bytes() == data
-
-
-def test_file_keeps_all_facts(model, toy, tmp_path):
-    shifted = replace(model, prevalence={"neither": 0.9, "donor": 0.05, "acceptor": 0.05})
-    shifted.save(tmp_path / "model.gbm")
-    back = load_model(tmp_path / "model.gbm")
-    assert isinstance(back.features, Features)
-    for name in ("features", "classes", "scores", "combiner", "prevalence", "columns", "facts"):
-        assert getattr(back, name) == getattr(shifted, name), name
-    for member, found in zip(shifted.members, back.members, strict=True):
-        assert member._replace(boosters=()) == found._replace(boosters=())
-
-
-def test_results_folder_stands_for_its_model(model, toy_rows, tmp_path):
-    expected = model.predict_proba(toy_rows)
-    for place in ("", "model"):
-        folder = tmp_path / f"results{place}"
-        model.save(folder / place / "model_multiclass_all_genes.gbm")
-        np.testing.assert_array_equal(load_model(folder).predict_proba(toy_rows), expected)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no model_multiclass_all_genes"):
-        load_model(tmp_path / "empty")
-
-
-def test_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"absent\.gbm does not exist"):
-        load_model(tmp_path / "absent.gbm")
-
-
-def test_flipped_byte_is_refused_or_harmless(old, tmp_path):
-    path, said = old
-    rows = pl.DataFrame(said["rows"], infer_schema_length=None)
-    expected = load_model(path).predict_proba(rows)
-    data = path.read_bytes()
-    # The end, with the zip's own directory, is where a flip can do something else than harm.
-    places = {*np.linspace(0, len(data) - 1, 120).astype(int).tolist()}
-    places |= set(range(len(data) - 560, len(data), 5))
-    refused = 0
-    for place in sorted(places):
-        for mask in (1, 6, 255):
-            damaged = bytearray(data)
-            damaged[place] ^= mask
-            (tmp_path / "damaged.gbm").write_bytes(damaged)
-            try:
-                found = load_model(tmp_path / "damaged.gbm").predict_proba(rows)
-            except InputError:
-                refused += 1
-            else:
-                np.testing.assert_array_equal(found, expected, err_msg=f"byte {place} ^ {mask}")
-    assert refused > 1.5 * len(places)
-
-
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
-def test_truncated_file_is_refused(old, tmp_path, share):
-    data = old[0].read_bytes()
-    (tmp_path / "cut.gbm").write_bytes(data[: int(share * len(data))])
-    with pytest.raises(InputError, match="damaged or no model file"):
-        load_model(tmp_path / "cut.gbm")
-
-
-def test_file_that_is_no_zip_is_refused(tmp_path):
-    (tmp_path / "text.gbm").write_text("not a model")
-    with pytest.raises(InputError, match=r"text\.gbm is damaged or no model file"):
-        load_model(tmp_path / "text.gbm")
-
-
-def test_file_written_anew_without_a_change_is_the_same_model(edited, old):
-    rows = pl.DataFrame(old[1]["rows"], infer_schema_length=None)
-    np.testing.assert_array_equal(
-        load_model(edited()).predict_proba(rows), load_model(old[0]).predict_proba(rows)
-    )
-
-
-def set_in(*keys, value):
-    """A change of one nested value of model.json."""
-
-    def change(described):
-        for key in keys[:-1]:
-            described = described[key]
-        described[keys[-1]] = value
-
-    return change
-
-
-FIRST = "members/000.ubj"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (set_in("format", value=FORMAT + 1), f"format {FORMAT + 1} is newer than"),
-        (set_in("format", value="one"), "damaged"),
-        (set_in("combiner", "name", value="oracle"), "unknown combiner 'oracle'"),
-        (set_in("members", 0, "calibrators", 0, "method", value="spline"), "unknown calibrator"),
-        (set_in("members", 0, "calibrators", 0, "parameters", value={}), "calibrator sigmoid"),
-        (set_in("members", 0, "calibrators", value=[]), "one calibrator for each class"),
-        (set_in("members", 0, "class_weight", value=[1.0]), "for each class"),
-        (set_in("members", 0, "groups", value=["g1"]), "groups of member b000"),
-        (set_in("files", FIRST, "sha256", value="0" * 64), "digest"),
-        (set_in("files", FIRST, "bytes", value=10), "larger than it may be"),
-        (set_in("files", FIRST, "bytes", value=10**15), "would unpack to 1,000,000,000,"),
-        (set_in("files", FIRST, "bytes", value=-1), "less than the minimum"),
-        (set_in("files", FIRST, "bytes", value="many"), "damaged"),
-        (set_in("files", "members/999.ubj", value={"sha256": "", "bytes": 0}), "list of members"),
-        (set_in("classes", value=["donor", "acceptor"]), "damaged"),
-        (set_in("classes", value=[*CLASSES, "branch"]), "damaged"),
-        (set_in("files", value=[]), "damaged"),
-        (set_in("features", value=None), "damaged"),
-    ],
-)
-def test_description_that_does_not_fit_is_refused(edited, change, message):
-    with pytest.raises(InputError, match=message):
-        load_model(edited(change))
-
-
-@pytest.mark.parametrize("key", ["format", "files", "classes", "features", "members", "combiner"])
-def test_description_that_lacks_a_key_is_refused(edited, key):
-    with pytest.raises(InputError, match=f"damaged or no model file.*{key}"):
-        load_model(edited(lambda described: described.pop(key)))
-
-
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"[" * 100_000, b"\xff\xfe"])
-def test_description_that_is_no_object_is_refused(edited, text):
-    with pytest.raises(InputError, match="damaged or no model file"):
-        load_model(edited(members={"model.json": text}))
-
-
-def test_further_member_is_refused(edited):
-    with pytest.raises(InputError, match="list of members"):
-        load_model(edited(members={"members/777.ubj": b"x"}))
-
-
-@pytest.mark.parametrize("name", [FIRST, "model.json"])
-def test_absent_member_is_refused(edited, name):
-    with pytest.raises(InputError, match=r"damaged|list of members"):
-        load_model(edited(drop=[name]))
-
-
-def test_member_given_twice_is_refused(edited, old):
-    path = edited()
-    with zipfile.ZipFile(old[0]) as archive:
-        data = archive.read(FIRST)
-    archive = zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED)
-    with archive, pytest.warns(UserWarning, match="Duplicate name"):
-        archive.writestr(FIRST, data)
-    with pytest.raises(InputError, match="list of members"):
-        load_model(path)
-
-
-def test_member_larger_than_declared_is_not_unpacked(edited):
-    with pytest.raises(InputError, match="larger than it may be"):
-        load_model(edited(members={FIRST: bytes(30_000_000)}))
-
-
-def test_bytes_that_are_no_booster_are_refused_even_with_their_digest(edited):
-    junk = b"no booster"
-    facts = {"sha256": hashlib.sha256(junk).hexdigest(), "bytes": len(junk)}
-    with pytest.raises(InputError, match="damaged or no model file"):
-        load_model(edited(set_in("files", FIRST, value=facts), members={FIRST: junk}))
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_LZMA])
-def test_other_compression_is_refused(old, tmp_path, method):
-    with zipfile.ZipFile(old[0]) as source, zipfile.ZipFile(tmp_path / "m.gbm", "w", method) as out:
-        for name in source.namelist():
-            out.writestr(name, source.read(name))
-    with pytest.raises(InputError, match="not compressed as model files are"):
-        load_model(tmp_path / "m.gbm")
-
-
-# The pickle
-
-
-@pytest.fixture(scope="module")
-def pickled(model, tmp_path_factory):
-    path = tmp_path_factory.mktemp("pickle") / "model.pkl"
-    model.save_pickle(path)
-    return path
-
-
-def test_pickle_needs_trust(pickled):
-    with pytest.raises(InputError, match="trust=True"):
-        load_model(pickled)
-
-
-def test_trusted_pickle_is_the_same_model(pickled, model, toy_rows):
-    np.testing.assert_array_equal(
-        load_model(pickled, trust=True).predict_proba(toy_rows), model.predict_proba(toy_rows)
-    )
-
-
-def test_pickle_has_the_documented_keys(pickled, model, toy, toy_rows):
-    content = pickle.loads(pickled.read_bytes())
-    assert content["type"] == "AllGenesBatchEnsemble"
-    assert content["batch_count"] == len(content["batch_models"]) == 2
-    assert content["combination_method"] == "log_odds"
-    assert content["feature_names"] == list(model.features.names)
-    plan = pl.read_parquet(toy.folder / "plan.parquet").filter(~pl.col("test"))
-    assert content["unique_genes"] == content["total_genes"] == plan.height
-    assert content["total_positions"] == plan["rows"].sum()
-    for number, batch in enumerate(content["batch_models"]):
-        assert set(batch) == {"model", "batch_id", "genes", "metrics"}
-        assert batch["batch_id"] == toy.batches[number]
-        assert batch["genes"] == plan.filter(batch=batch["batch_id"])["group"].sort().to_list()
-        assert batch["metrics"] == model.members[number].facts["metrics"]
-        np.testing.assert_array_equal(
-            batch["model"].predict_proba(toy_rows), model.member_proba(toy_rows)[:, number]
-        )
-
-
-def test_groups_lent_to_two_batches_count_once(model, tmp_path):
-    lent = model.members[0].groups[:3]
-    second = model.members[1]._replace(groups=(*model.members[1].groups, *lent))
-    replace(model, members=(model.members[0], second)).save_pickle(tmp_path / "model.pkl")
-    content = pickle.loads((tmp_path / "model.pkl").read_bytes())
-    apart = sum(len(member.groups) for member in model.members)
-    assert content["total_genes"] == content["unique_genes"] == apart
-    assert content["total_positions"] is None
-
-
-def test_pickle_of_something_else_is_refused(tmp_path):
-    (tmp_path / "other.pkl").write_bytes(pickle.dumps({"type": "RandomForest"}))
-    with pytest.raises(InputError, match="no AllGenesBatchEnsemble"):
-        load_model(tmp_path / "other.pkl", trust=True)
-
-
 # Merging
 
 
@@ -527,40 +251,3 @@ def test_equal_weights_prune_nothing(model, combiner):
 def test_trees_of_a_member_are_those_of_all_its_boosters(model):
     for member in model.members:
         assert member.n_trees == sum(member.facts["n_trees"].values()) > 0
-
-
-def test_bomb_is_not_unpacked(edited, tmp_path):
-    path = edited(members={FIRST: bytes(20 << 20)})
-    assert path.stat().st_size < 100_000
-    with pytest.raises(InputError, match="larger than it may be"):
-        load_model(path)
-    path = edited(set_in("files", FIRST, "bytes", value=20 << 20), {FIRST: bytes(20 << 20)})
-    with pytest.raises(InputError, match="would unpack to 20,9"):
-        load_model(path)
-    huge = edited(set_in("facts", value={"text": "x" * (17 << 20)}))
-    with pytest.raises(InputError, match=r"model\.json is larger than it may be"):
-        load_model(huge)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda d: d["features"].update(n_dense=99), "more dense features than features"),
-        (lambda d: d["scores"].pop("donor"), "scores names other classes"),
-        (lambda d: d["prevalence"].update(donor=0.5), "does not add up to 1"),
-        (lambda d: d["members"][0]["class_weight"].__setitem__(1, -1.0), "less than the minimum"),
-        (lambda d: d["classes"].__setitem__(0, "donor"), "non-unique"),
-        (lambda d: d.update(rest_class="branch"), "rest_class is none of the classes"),
-        (lambda d: d["facts"].update(value=float("nan")), "NaN where a number belongs"),
-    ],
-)
-def test_description_that_contradicts_itself_is_refused(edited, change, message):
-    with pytest.raises(InputError, match=message):
-        load_model(edited(change))
-
-
-def test_names_of_members_are_never_paths(edited, tmp_path):
-    path = edited(members={"../../escaped.ubj": b"x"})
-    with pytest.raises(InputError, match="list of members"):
-        load_model(path)
-    assert not list(tmp_path.parent.glob("**/escaped.ubj"))

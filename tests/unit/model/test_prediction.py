@@ -5,10 +5,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io import tables
 from genebatch.io.files import InputError
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 from genebatch.model.prediction import predict_table
 
 CLASSES = ["neither", "donor", "acceptor"]

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError, read_json, write_json
 from genebatch.jobs.needs import estimate_mb, rules_of
 from genebatch.jobs.sizes import Shape

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io import tables
 from genebatch.io.files import InputError, read_json
 from genebatch.model.boosting import build_matrix

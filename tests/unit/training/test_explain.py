@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from genebatch.io.files import InputError
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 from genebatch.training import explain
 
 CLASSES = ["neither", "donor", "acceptor"]

@@ -10,11 +10,11 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import log_loss
 
-from genebatch.dataset.columns import Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
 from genebatch.model import boosting
+from genebatch.model.archive import load_model
 from genebatch.model.calibration import Calibrator
-from genebatch.model.ensemble import load_model
 from genebatch.training import recipe as training
 from genebatch.training.batch import load_batch
 

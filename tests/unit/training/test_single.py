@@ -8,7 +8,7 @@ import pytest
 
 from genebatch.io.files import read_json
 from genebatch.io.tables import read_tsv
-from genebatch.model.ensemble import load_model
+from genebatch.model.archive import load_model
 
 CLASSES = ["neither", "donor", "acceptor"]
 PLAIN = {"calibration": {"method": "identity"}}  # so that scores are those of the boosters alone

@@ -1,19 +1,19 @@
-"""Figures of everything that was compared: what it reaches, and what combiners learned."""
+"""Draws the candidates: their average precision, and the weights that combiners learned."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from genebatch.evaluation.systems import MEMBER
 from genebatch.evaluation.test_groups import RANKS
-from genebatch.report.figures import style as look
+from genebatch.report.figures import style
 
 MOST_LINES = 20  # members with a line of their own; more share one
-MOST_CELLS = 30  # members whose weights are written as numbers; of more the sorted profile is drawn
+MOST_CELLS = 30  # members whose weights are written as numbers; more are drawn as a curve
 METRIC = "average_precision"
 
 
@@ -23,11 +23,12 @@ class _Drawn(NamedTuple):
     Attributes
     ----------
     values
-        System to average precision.
+        Candidate to average precision.
     ends
-        System to the 95 % interval of its difference to the reference, put where the system is.
+        Candidate to its bar: the 95 % interval of its difference to the reference, added to the
+        reference.
     reference
-        Average precision of what is compared with, or None.
+        Average precision of the reference, or None where there is none.
     """
 
     values: dict[str, float]
@@ -36,66 +37,57 @@ class _Drawn(NamedTuple):
 
 
 def members(
-    path: str | Path,
-    metrics: pl.DataFrame,
-    systems: pl.DataFrame,
-    classes: Sequence[str],
-    title: str,
-) -> None:
-    """Draw the average precision of every system and member.
+    metrics: pl.DataFrame, compared: pl.DataFrame, classes: Sequence[str], title: str
+) -> Figure:
+    """Draw the average precision of every candidate and member.
 
     A bar is the 95 % interval of the difference to the base scores, or without base scores to the
-    single model: a system whose bar crosses the dotted line is not distinguishable from them.
-    Where there are more than 20 members they share a line. Weighted where there are weights.
+    single model. A candidate whose bar crosses the dotted line is not distinguishable from them.
+    More than 20 members share a line. Rows count by their weights where they have any.
 
     Parameters
     ----------
-    path
-        The PNG.
-    metrics, systems
-        What `genebatch.evaluation.test_groups.evaluate` writes.
+    metrics, compared
+        `metrics.tsv` and `systems.tsv` of the evaluation.
     classes, title
         Names of the classes; title of the figure.
     """
     scores = metrics.filter(pl.col("metric") == METRIC)
-    gains = systems.filter((pl.col("metric") == METRIC) & ~pl.col("system").is_in(list(RANKS)))
+    gains = compared.filter((pl.col("metric") == METRIC) & ~pl.col("system").is_in(list(RANKS)))
     names = gains["system"].unique(maintain_order=True).to_list()
     in_use = set(gains.filter("in_use")["system"])
-    single = scores.filter(pl.col("system").str.starts_with(MEMBER))
-    own = single["system"].unique(maintain_order=True).to_list()
+    of_members = scores.filter(pl.col("system").str.starts_with(MEMBER))
+    own = of_members["system"].unique(maintain_order=True).to_list()
     together = len(own) > MOST_LINES
     lines = [*names, *([f"{len(own)} members"] if together else own)]
     place = {name: number for number, name in enumerate(lines)}
     place |= dict.fromkeys(own, len(names)) if together else {}
-    labels = [f"{look.short(name)}{' (in use)' * (name in in_use)}" for name in lines]
+    labels = [f"{style.short(name)}{' (in use)' * (name in in_use)}" for name in lines]
     size = (4.1, 1.7 + 0.24 * len(lines))
-    with look.panels(path, len(classes), title, size=size) as panels:
+    with style.panels(len(classes), title, size=size) as (figure, panels):
         for number, (name, axes) in enumerate(zip(classes, panels, strict=True)):
-            look.head(axes, name)
+            style.head(axes, name)
             reached = scores.filter(pl.col("class") == name)
             if reached["value"].is_null().all():
-                look.say(axes, reached["reason"][0])
+                style.say(axes, reached["reason"][0])
                 continue
             drawn = _drawn(reached, gains.filter(pl.col("class") == name))
-            _marks(axes, drawn, place, look.colour(number))
+            _marks(axes, drawn, place, style.colour(number))
             axes.set(yticks=range(len(lines)), yticklabels=labels, xlabel="average precision")
             axes.set(ylim=(len(lines) - 0.4, -0.6))
             axes.locator_params(axis="x", nbins=5)
-            for label, system in zip(axes.get_yticklabels(), lines, strict=True):
-                label.set_fontweight("bold" if system in in_use else "normal")
+            for label, candidate in zip(axes.get_yticklabels(), lines, strict=True):
+                label.set_fontweight("bold" if candidate in in_use else "normal")
+    return figure
 
 
-def weights(
-    path: str | Path, combiners: Mapping[str, Any], classes: Sequence[str], title: str
-) -> None:
+def weights(combiners: Mapping[str, Any], classes: Sequence[str], title: str) -> Figure:
     """Draw the weight of every member in every combiner that learns weights.
 
-    As numbers in a grid; of more than 30 members as weights by falling size.
+    Up to 30 members stand in a grid of numbers; more are drawn as a curve of falling weights.
 
     Parameters
     ----------
-    path
-        The PNG.
     combiners
         Content of `combiners.json`.
     classes, title
@@ -109,14 +101,15 @@ def weights(
     }
     many = len(names) > MOST_CELLS
     size = (4.1, 3.6) if many else (1.1 + 0.8 * len(learned), 1.3 + 0.24 * len(names))
-    with look.panels(path, len(classes), title, size=size) as panels:
+    with style.panels(len(classes), title, size=size) as (figure, panels):
         for column, (name, axes) in enumerate(zip(classes, panels, strict=True)):
-            look.head(axes, name)
+            style.head(axes, name)
             own = {combiner: values[column] for combiner, values in learned.items()}
             if many:
                 _profile(axes, own, len(names))
             else:
                 _grid(axes, own, names)
+    return figure
 
 
 def _drawn(reached: pl.DataFrame, gains: pl.DataFrame) -> _Drawn:
@@ -128,22 +121,22 @@ def _drawn(reached: pl.DataFrame, gains: pl.DataFrame) -> _Drawn:
         return _Drawn(values, {}, None)
     start = values[reference]
     columns = (f"over_{reference}_low", f"over_{reference}_high")
-    known = gains.filter(pl.col("weighted") == main).select("system", *columns).drop_nulls()
-    ends = {system: (start + low, start + high) for system, low, high in known.iter_rows()}
+    intervals = gains.filter(pl.col("weighted") == main).select("system", *columns).drop_nulls()
+    ends = {name: (start + low, start + high) for name, low, high in intervals.iter_rows()}
     return _Drawn(values, ends, start)
 
 
 def _marks(axes: Axes, drawn: _Drawn, place: Mapping[str, int], colour: str) -> None:
     if drawn.reference is not None:
-        axes.axvline(drawn.reference, color=look.GREY, linewidth=1, linestyle=":")
-    for system, value in drawn.values.items():
-        if system not in place:  # the finished model, which is one of the others
+        axes.axvline(drawn.reference, color=style.GREY, linewidth=1, linestyle=":")
+    for name, value in drawn.values.items():
+        if name not in place:  # the finished model, which is one of the others
             continue
-        edge = look.GREY if system == "base" else colour
-        shape = {"s": 14, "marker": "D", "alpha": 0.6} if system.startswith(MEMBER) else {"s": 26}
-        axes.scatter(value, place[system], color=edge, zorder=3, **shape)
-        if system in drawn.ends:
-            axes.hlines(place[system], *drawn.ends[system], color=edge, linewidth=1.6)
+        edge = style.GREY if name == "base" else colour
+        shape = {"s": 14, "marker": "D", "alpha": 0.6} if name.startswith(MEMBER) else {"s": 26}
+        axes.scatter(value, place[name], color=edge, zorder=3, **shape)
+        if name in drawn.ends:
+            axes.hlines(place[name], *drawn.ends[name], color=edge, linewidth=1.6)
 
 
 def _grid(axes: Axes, own: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
@@ -151,10 +144,10 @@ def _grid(axes: Axes, own: Mapping[str, np.ndarray], names: Sequence[str]) -> No
     top = max(float(values.max()), 1 / len(names))
     axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
-        ink = "white" if value > 0.6 * top else look.PALE if value == 0 else "black"
+        ink = "white" if value > 0.6 * top else style.PALE if value == 0 else "black"
         text = "0" if value == 0 else f"{value:.2f}"
         axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
-    axes.set(yticks=range(len(names)), yticklabels=[look.short(name) for name in names])
+    axes.set(yticks=range(len(names)), yticklabels=[style.short(name) for name in names])
     heads = [f"{name}\nsum {weight.sum():.2f}" for name, weight in own.items()]
     axes.set(xticks=range(len(own)), xticklabels=heads)
     axes.tick_params(axis="x", labelsize=7)
@@ -164,8 +157,8 @@ def _grid(axes: Axes, own: Mapping[str, np.ndarray], names: Sequence[str]) -> No
 def _profile(axes: Axes, own: Mapping[str, np.ndarray], n_members: int) -> None:
     for number, (name, weight) in enumerate(own.items()):
         used = f"{name}: {np.count_nonzero(weight)} used, sum {weight.sum():.2f}"
-        style = {"color": look.colour(number), "linewidth": 1.4, "label": used}
-        axes.plot(range(1, n_members + 1), np.sort(weight)[::-1], drawstyle="steps-mid", **style)
-    axes.axhline(1 / n_members, color=look.GREY, linewidth=1, linestyle=":")
+        drawn = {"color": style.colour(number), "linewidth": 1.4, "label": used}
+        axes.plot(range(1, n_members + 1), np.sort(weight)[::-1], drawstyle="steps-mid", **drawn)
+    axes.axhline(1 / n_members, color=style.GREY, linewidth=1, linestyle=":")
     axes.set(xlabel="members by falling weight", ylabel="weight", xlim=(0, n_members + 1))
-    look.legend(axes)
+    style.legend(axes)

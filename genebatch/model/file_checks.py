@@ -1,22 +1,70 @@
-"""Whether bytes are a booster that XGBoost can be given: it trusts what it reads.
+"""Checks a model file's description and its boosters before they are used.
 
-A child beyond the nodes of its tree ends the process, and one that is its own ancestor never ends
-a prediction, so a file of unknown origin is looked through before XGBoost sees it.
+XGBoost trusts what it reads: a child beyond the nodes of its tree ends the process, and a node that
+is its own ancestor makes a prediction run for ever. So a file of unknown origin is checked before
+XGBoost sees it.
 """
 
+import json
+import math
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+from jsonschema import Draft202012Validator
 
 from genebatch.io.files import InputError
 
+TEXT: dict[str, Any] = {"type": "string"}
+NUMBER: dict[str, Any] = {"type": "number"}
+NAMES = {"type": "array", "items": TEXT, "minItems": 1, "uniqueItems": True}
+NONE_OR_TEXT = {"type": ["string", "null"]}
+
+
+def _object(required: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": required, "required": list(required), **more}
+
+
+MEMBER = _object(
+    {
+        "name": TEXT,
+        "calibrators": {"type": "array", "items": {"type": "object"}},
+        "groups": {"type": "array", "items": TEXT},
+        "groups_digest": TEXT,
+        "class_weight": {"type": "array", "items": {"type": "number", "minimum": 0}},
+        "facts": {"type": "object"},
+    }
+)
+DESCRIPTION = _object(
+    {
+        "genebatch": TEXT,
+        "classes": NAMES | {"minItems": 2},
+        "features": _object({"names": NAMES, "n_dense": {"type": "integer", "minimum": 0}}),
+        "scores": {"type": ["object", "null"], "additionalProperties": TEXT},
+        "combiner": _object({"name": TEXT, "parameters": {"type": "object"}}),
+        "prevalence": {
+            "type": ["object", "null"],
+            "additionalProperties": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        },
+        "columns": _object({"group": TEXT}, additionalProperties=NONE_OR_TEXT),
+        "facts": {"type": "object"},
+        "members": {"type": "array", "items": MEMBER, "minItems": 1},
+        "files": {
+            "type": "object",
+            "additionalProperties": _object(
+                {"sha256": TEXT, "bytes": {"type": "integer", "minimum": 0}}
+            ),
+        },
+    }
+)
+VALIDATOR = Draft202012Validator(DESCRIPTION)
+
 DEEPEST = 16  # levels of nested values; a booster has 7
-# Markers of UBJSON that XGBoost writes: of a number, and of the cells of a typed array.
+# Markers of UBJSON that XGBoost writes for numbers and for the cells of typed arrays.
 NUMBERS = {b"i": ">b", b"U": ">B", b"I": ">h", b"l": ">i", b"L": ">q", b"d": ">f", b"D": ">d"}
 CELLS = {ord(marker): np.dtype(kind) for marker, kind in NUMBERS.items()}
-# Arrays with a cell for every node of a tree.
+# Arrays with one cell for every node of a tree, and the kind of their cells.
 PER_NODE = {
     **dict.fromkeys(("left_children", "right_children", "parents", "split_indices"), "i"),
     **dict.fromkeys(("split_conditions", "base_weights", "sum_hessian", "loss_changes"), "f"),
@@ -26,22 +74,79 @@ NO_PARENT = 2**31 - 1  # of the root
 NO_CATEGORIES = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
 
 
+def read_description(data: bytes, newest: int) -> dict[str, Any]:
+    """Read and check `model.json`.
+
+    Parameters
+    ----------
+    data
+        Its bytes.
+    newest
+        The newest format that this version reads.
+
+    Raises
+    ------
+    InputError
+        If it is no description, has a later format, or contradicts itself.
+    """
+    description = json.loads(data, parse_constant=_no_number)
+    if not isinstance(description, dict) or type(description.get("format")) is not int:
+        raise InputError("model.json names no format")
+    if description["format"] > newest:
+        raise InputError(
+            f"format {description['format']} is newer than this version reads ({newest}); "
+            f"install genebatch {description.get('genebatch')} or later"
+        )
+    problem = next(VALIDATOR.iter_errors(description), None)
+    if problem is not None:
+        raise InputError(f"model.json: {problem.json_path[:100]}: {problem.message[:200]}")
+    _check_parts(description)
+    return description
+
+
+def _check_parts(description: Mapping[str, Any]) -> None:
+    """Raise unless the parts agree about classes and features."""
+    classes, features = description["classes"], description["features"]
+    if features["n_dense"] > len(features["names"]):
+        raise InputError("model.json: more dense features than features")
+    for key in ("scores", "prevalence"):
+        if description[key] is not None and set(description[key]) != set(classes):
+            raise InputError(f"model.json: {key} names other classes than {', '.join(classes)}")
+    if description.get("rest_class") not in (None, *classes):  # absent from older files
+        raise InputError("model.json: rest_class is none of the classes")
+    for member in description["members"]:
+        weights = member["class_weight"]
+        if not all(map(math.isfinite, weights)) or not math.isfinite(sum(weights)):
+            raise InputError(f"model.json: class_weight of member {member['name']} is not finite")
+    if description["prevalence"] is not None:
+        # A member with another number of classes is refused where its boosters are read.
+        weights = zip(*(member["class_weight"] for member in description["members"]), strict=False)
+        if not math.isclose(sum(description["prevalence"].values()), 1, abs_tol=1e-6):
+            raise InputError("model.json: prevalence does not add up to 1")
+        if not all(sum(one) > 0 for one in weights):
+            raise InputError("model.json: prevalence of a class that no member was trained on")
+
+
+def _no_number(text: str) -> NoReturn:
+    raise InputError(f"model.json has {text} where a number belongs")
+
+
 def check_booster(data: bytes, n_features: int) -> None:
-    """Raise unless bytes are trees of one output that XGBoost wrote and can follow.
+    """Raise unless the bytes are trees of one output, as XGBoost writes them and can follow.
 
     Takes some 100 microseconds a tree.
 
     Parameters
     ----------
     data
-        What `learner.to_bytes` wrote, or somebody who says so.
+        Bytes that `boosting.to_bytes` wrote, or that claim to be so.
     n_features
         Features that the booster must have.
 
     Raises
     ------
     InputError
-        Saying what is wrong with it.
+        The message says what is wrong with it.
     """
     try:
         content = _Reader(data).whole()
@@ -93,7 +198,7 @@ def _check_tree(tree: Mapping[str, Any], number: int, n_features: int) -> None:
     left, right = tree["left_children"], tree["right_children"]
     splits = np.flatnonzero(left != -1)
     _require(np.array_equal(splits, np.flatnonzero(right != -1)), wrong + "a node of one child")
-    # Every node but the root is the child of one that stands before it: nothing goes in circles.
+    # Every node but the root is the child of a node before it, so there are no cycles.
     children = np.concatenate([left[splits], right[splits]])
     _require(
         np.array_equal(np.sort(children), np.arange(1, n_nodes))
@@ -113,7 +218,7 @@ def _require(holds: bool, message: str) -> None:
 
 
 class _Reader:
-    """Universal binary JSON as far as XGBoost writes it; arrays of numbers stay views."""
+    """Reads universal binary JSON as XGBoost writes it; arrays of numbers are views of the data."""
 
     def __init__(self, data: bytes):
         self.data, self.place = data, 0
@@ -127,11 +232,11 @@ class _Reader:
         }
 
     def whole(self) -> Mapping[str, Any]:
-        """The object that the bytes are, all of them."""
-        found = self._value(0)
+        """Read the one object that all the bytes hold."""
+        content = self._value(0)
         if self.place != len(self.data):
             raise InputError(f"{len(self.data) - self.place:,} bytes follow the booster")
-        return found
+        return content
 
     def _take(self, size: int) -> bytes:
         if not 0 <= size <= len(self.data) - self.place:
@@ -145,11 +250,11 @@ class _Reader:
         return value
 
     def _length(self) -> int:
-        """A length; never more than the bytes that are left."""
-        found = self._number(self._take(1))
-        if not isinstance(found, int) or not 0 <= found <= len(self.data) - self.place:
-            raise InputError(f"it claims {found} of something")
-        return found
+        """Read a length, which is never more than the bytes that are left."""
+        length = self._number(self._take(1))
+        if not isinstance(length, int) or not 0 <= length <= len(self.data) - self.place:
+            raise InputError(f"it claims {length} of something")
+        return length
 
     def _text(self) -> str:
         return self._take(self._length()).decode()
@@ -163,14 +268,14 @@ class _Reader:
         return self.readers[marker](depth)
 
     def _object(self, depth: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         while self.data[self.place : self.place + 1] != b"}":
             name = self._text()
-            if name in found:
+            if name in values:
                 raise InputError(f"it has '{name}' twice")
-            found[name] = self._value(depth + 1)
+            values[name] = self._value(depth + 1)
         self._take(1)
-        return found
+        return values
 
     def _array(self, depth: int) -> Any:
         marker = self.data[self.place : self.place + 1]

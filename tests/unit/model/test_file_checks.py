@@ -1,4 +1,4 @@
-"""Bytes that are a booster, and bytes that XGBoost must not see."""
+"""Bytes that are no booster are refused before XGBoost sees them."""
 
 import json
 import zipfile
@@ -8,7 +8,7 @@ import pytest
 import xgboost as xgb
 
 from genebatch.io.files import InputError
-from genebatch.model.booster_file import check_booster
+from genebatch.model.file_checks import check_booster
 from tests.builders import DATA
 
 KEPT = DATA / "model_format_1.gbm"

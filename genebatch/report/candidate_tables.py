@@ -1,4 +1,4 @@
-"""Every system that was compared, as the tables of the page show it."""
+"""Builds the page's tables of all candidates: the models that were compared."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -11,19 +11,20 @@ from genebatch.metrics.binary import COUNTS_ROWS
 from genebatch.report.numbers import DASH, Cell, cell
 from genebatch.report.verdicts import OVERALL, verdict_word
 
-# Metrics that have an interval over groups, and what they are compared with.
+# Metrics that have an interval over groups, and the candidates that others are compared with.
 COMPARED = ("average_precision", "log_loss", "brier")
 REFERENCES = {"base": "the base scores", "single": "the single model"}
-COUNTS = ("corrected", "made")  # errors of the base scores
+COUNTS = ("corrected", "made")  # errors of the base scores that are corrected, new errors
 SHOWN = (*COMPARED, "ece", "top_k", *COUNTS)
 NAMES = {"base": "base scores", "single": "single model", "distilled": "distilled model"}
-# Losses, and differences of average precision, below these are shown in a power of ten that their
-# column names.
+KINDS = ("base", "member", "combiner", "alone")  # of candidates, in the order of the page
+# Losses below the first limit, and differences of average precision below the second, are shown in
+# a power of ten that stands at the head of their column.
 SMALL_LOSS, SMALL_GAIN = 0.01, 0.001
 
 
 class Gain(NamedTuple):
-    """A difference to a reference, its 95 % interval, and what that says of the system."""
+    """A difference to a reference, its 95 % interval, and the verdict on the candidate."""
 
     difference: Cell
     low: Cell
@@ -32,18 +33,18 @@ class Gain(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A system in the table of a class.
+    """A candidate in the table of a class.
 
     Attributes
     ----------
     label
         Its name on the page.
     kind
-        `base`, `member`, `combiner` or `rival`.
+        One of `KINDS`.
     in_use
         Whether it is the model that was delivered.
     is_ensemble
-        Whether it is the combiner that the ensemble has.
+        Whether it is the combiner of the ensemble.
     cells
         Metric to value.
     gains
@@ -58,11 +59,11 @@ class Line(NamedTuple):
     gains: dict[tuple[str, str], Gain]
 
 
-class SystemTable(NamedTuple):
-    """Every system on one class, counted in one way.
+class ClassTable(NamedTuple):
+    """Every candidate on one class, with rows counted in one way.
 
-    `units` are powers of ten: of losses for values and differences, of average precision for
-    differences alone.
+    `units` are powers of ten: for values and differences of losses, and for differences of average
+    precision.
     """
 
     weighted: bool
@@ -70,8 +71,8 @@ class SystemTable(NamedTuple):
     lines: list[Line]
 
 
-class Systems(NamedTuple):
-    """What the evaluation says of every system.
+class ComparedModels(NamedTuple):
+    """All candidates, as the evaluation compared them.
 
     Attributes
     ----------
@@ -89,109 +90,104 @@ class Systems(NamedTuple):
 
     @property
     def references(self) -> dict[str, str]:
-        """The references that are there, with their names in a sentence."""
+        """The references of this run, with their names in a sentence."""
         return {key: text for key, text in REFERENCES.items() if f"over_{key}" in self.table}
 
     @property
     def in_use(self) -> str:
-        """The system that was delivered."""
+        """The candidate that was delivered."""
         return self.combiner if self.final == "ensemble" else self.final
 
 
-def system_table(
-    systems: Systems,
+def class_table(
+    compared: ComparedModels,
     own: pl.DataFrame,
     weighted: bool,
     n_members: int,
     notes: Mapping[str, str],
-) -> SystemTable:
-    """Every system on one class.
+) -> ClassTable:
+    """Put every candidate on one class into a table.
 
     Parameters
     ----------
-    systems
-        What was compared.
+    compared
+        All candidates.
     own
-        The lines of the class in `systems.table`.
+        The lines of the class in `compared.table`.
     weighted
         How rows are counted.
     n_members
-        Batches' models, of which the table has the best, the median and the worst.
+        Number of batches' models; the table shows the best, the median and the worst.
     notes
-        Metric to why it has no interval where it has none.
+        Metric to the reason why it has no interval, where it has none.
     """
     counted = own.filter(pl.col("weighted") == weighted)
     plain = own.filter(~pl.col("weighted"))
     units = {metric: _loss_unit(counted, metric) for metric in LOWER_IS_BETTER}
-    units["average_precision"] = _gain_unit(counted, "average_precision", systems.references)
+    units["average_precision"] = _gain_unit(counted, "average_precision", compared.references)
     lines = []
-    for system, label in _labels(counted["system"].unique(maintain_order=True), n_members):
-        known = _by_metric(counted, system)
-        # Weights do not change what counts rows, so that the table of rows is not needed for it.
-        known |= {m: row for m, row in _by_metric(plain, system).items() if m in COUNTS_ROWS}
-        losses = {metric: units[metric] for metric in LOWER_IS_BETTER}
-        cells = {metric: _value(known.get(metric), losses.get(metric, 0)) for metric in SHOWN}
+    for name, label in _labels(counted["system"].unique(maintain_order=True), n_members):
+        scores = _by_metric(counted, name)
+        # Weights do not change metrics that count rows; so the weighted table shows them as well.
+        scores |= {m: row for m, row in _by_metric(plain, name).items() if m in COUNTS_ROWS}
+        cells = {m: _value(scores.get(m), units[m] if m in LOWER_IS_BETTER else 0) for m in SHOWN}
         gains = {
-            (metric, reference): _gain(known.get(metric), reference, units.get(metric, 0), notes)
+            (metric, reference): _gain(scores.get(metric), reference, units.get(metric, 0), notes)
             for metric in COMPARED
-            for reference in systems.references
+            for reference in compared.references
         }
-        is_ensemble = system == systems.combiner
-        in_use = system == systems.in_use
-        lines.append(Line(label, _kind(system), in_use, is_ensemble, cells, gains))
-    return SystemTable(weighted, units, lines)
+        of_model = (name == compared.in_use, name == compared.combiner)
+        lines.append(Line(label, _kind(name), *of_model, cells, gains))
+    return ClassTable(weighted, units, lines)
 
 
 def overall_lines(
-    systems: Systems, weighted: bool, n_members: int
+    compared: ComparedModels, weighted: bool, n_members: int
 ) -> list[tuple[str, bool, dict[str, Cell]]]:
-    """Metrics of all classes together: name of the system, whether it is in use, its cells."""
-    own = systems.table.filter((pl.col("class") == "all") & (pl.col("weighted") == weighted))
-    metrics = [*OVERALL, *COUNTS]
+    """Give each candidate's label, whether it is in use, and its metrics of all classes."""
+    own = compared.table.filter((pl.col("class") == "all") & (pl.col("weighted") == weighted))
     lines = []
-    for system, label in _labels(own["system"].unique(maintain_order=True), n_members):
-        known = _by_metric(own, system)
-        cells = {metric: _value(known.get(metric)) for metric in metrics}
-        lines.append((label, system == systems.in_use, cells))
+    for name, label in _labels(own["system"].unique(maintain_order=True), n_members):
+        scores = _by_metric(own, name)
+        cells = {metric: _value(scores.get(metric)) for metric in (*OVERALL, *COUNTS)}
+        lines.append((label, name == compared.in_use, cells))
     return lines
 
 
 def _labels(names: Iterable[str], n_members: int) -> list[tuple[str, str]]:
-    """Systems in the order of the page with their names there; one member stands for all ranks."""
-    order = ("base", "member", "combiner", "rival")
-    ranked = sorted(names, key=lambda system: order.index(_kind(system)))
+    """Candidates and their labels in the order of the page; a lone member has one line."""
     labels = []
-    for system in ranked:
-        if system not in RANKS:
-            labels.append((system, NAMES.get(system, system)))
+    for name in sorted(names, key=lambda name: KINDS.index(_kind(name))):
+        if name not in RANKS:
+            labels.append((name, NAMES.get(name, name)))
         elif n_members > 1:
-            labels.append((system, f"{system.split()[1]} member"))
-        elif system == "member median":
-            labels.append((system, "the one member"))
+            labels.append((name, f"{name.split()[1]} member"))
+        elif name == "member median":
+            labels.append((name, "the one member"))
     return labels
 
 
-def _kind(system: str) -> str:
-    if system in RANKS:
+def _kind(name: str) -> str:
+    if name in RANKS:
         return "member"
-    return "base" if system == "base" else "rival" if system in NAMES else "combiner"
+    return "base" if name == "base" else "alone" if name in NAMES else "combiner"
 
 
-def _by_metric(table: pl.DataFrame, system: str) -> dict[str, dict[str, Any]]:
-    rows = table.filter(pl.col("system") == system).iter_rows(named=True)
+def _by_metric(table: pl.DataFrame, name: str) -> dict[str, dict[str, Any]]:
+    rows = table.filter(pl.col("system") == name).iter_rows(named=True)
     return {row["metric"]: row for row in rows}
 
 
 def _loss_unit(table: pl.DataFrame, metric: str) -> int:
-    """Power of ten that a small loss is shown in, 0 for none."""
+    """Power of ten of small losses, 0 if they are not small."""
     return _power(table.filter(pl.col("metric") == metric)["value"].abs().max(), SMALL_LOSS)
 
 
 def _gain_unit(table: pl.DataFrame, metric: str, references: Iterable[str]) -> int:
-    """Power of ten that small differences are shown in, 0 for none; members may be far off."""
+    """Power of ten of small differences, 0 if they are not small; members do not count."""
     own = table.filter((pl.col("metric") == metric) & ~pl.col("system").is_in(list(RANKS)))
-    found = [own[f"over_{reference}"].abs().max() or 0.0 for reference in references]
-    return _power(max(found, default=0.0), SMALL_GAIN)
+    largest = [own[f"over_{reference}"].abs().max() or 0.0 for reference in references]
+    return _power(max(largest, default=0.0), SMALL_GAIN)
 
 
 def _power(largest: float | None, small: float) -> int:
@@ -208,14 +204,14 @@ def _value(row: Mapping[str, Any] | None, unit: int = 0) -> Cell:
 
 
 def _scaled(value: float | None, reason: str | None, unit: int, signed: bool = False) -> Cell:
-    """A number in units of a power of ten; the note is its full value."""
+    """Show a number in units of a power of ten; the note is its full value."""
     if value is None or not unit:
         return cell(value, reason, signed)
     return Cell(f"{value / 10.0**unit:{'+' if signed else ''}.3f}", repr(value))
 
 
 def _difference(value: float | None, reason: str | None, unit: int) -> Cell:
-    """A signed number with as many decimals as its neighbours in the column."""
+    """Show a signed number with as many decimals as its neighbours in the column."""
     if value is None or unit:
         return _scaled(value, reason, unit, signed=True)
     return Cell(f"{value:+.4f}", repr(value))
@@ -231,7 +227,7 @@ def _gain(
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     why = row["reason"] or notes.get(row["metric"])
     if row["system"] in RANKS:
-        why = "another member for every metric, so no interval"
+        why = "no interval: every metric has another member here"
     gained = (low, high)
     if row["metric"] in LOWER_IS_BETTER and low is not None:
         gained = (-high, -low)

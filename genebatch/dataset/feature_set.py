@@ -1,0 +1,105 @@
+"""Orders the feature columns, and gives them as blocks of numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from genebatch.io.files import InputError, digest
+from genebatch.io.tables import check_lacking
+
+
+@dataclass(frozen=True)
+class Features:
+    """The ordered feature columns and how each is stored.
+
+    Attributes
+    ----------
+    names
+        Dense features first, then counts.
+    n_dense
+        How many are dense: kept as float32 with real zeros, null as missing. The others are
+        counts whose zero is stored as absent, in training and in prediction alike.
+    """
+
+    names: tuple[str, ...]
+    n_dense: int
+
+    @classmethod
+    def order(cls, kinds: Mapping[str, str]) -> "Features":
+        """Order columns given as name to kind, `dense` or `count`."""
+        dense = [name for name, kind in kinds.items() if kind == "dense"]
+        counts = [name for name, kind in kinds.items() if kind == "count"]
+        return cls((*dense, *counts), len(dense))
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Features":
+        """Read the form written by `to_json`."""
+        return cls(tuple(value["names"]), int(value["n_dense"]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON form."""
+        return {"names": list(self.names), "n_dense": self.n_dense}
+
+    @property
+    def digest(self) -> str:
+        """Identity of the names, their order and their kinds."""
+        return digest(self.names, self.n_dense)
+
+    def select(self, frame: pl.DataFrame) -> np.ndarray | sparse.csr_matrix:
+        """Check, order and cast the feature columns of `frame`, whatever its column order.
+
+        Returns
+        -------
+        numpy.ndarray or scipy.sparse.csr_matrix
+            float32, (rows, features). Sparse if there are counts; a cell that is absent is a
+            count of zero, a cell that is NaN is missing. Infinite values are missing.
+
+        Raises
+        ------
+        InputError
+            Naming the features that `frame` lacks or holds as text.
+        """
+        check_lacking(self.names, frame.columns)
+        schema = frame.schema  # made anew at each access
+        for name in self.names:
+            kind = schema[name]
+            if not kind.is_numeric() and kind not in (pl.Boolean, pl.Null):
+                raise InputError(f"column '{name}' holds {kind}, but this feature must be a number")
+        if self.n_dense:
+            dense_names = list(self.names[: self.n_dense])
+            dense = frame.select(pl.col(dense_names).cast(pl.Float32)).to_numpy(order="c")
+            if np.isinf(dense).any():
+                dense = np.where(np.isinf(dense), np.float32(np.nan), dense)
+        else:
+            dense = np.empty((frame.height, 0), np.float32)
+        if self.n_dense == len(self.names):
+            return np.ascontiguousarray(dense)
+        return sparse.hstack([_explicit(dense), self._counts(frame)], format="csr")
+
+    def _counts(self, frame: pl.DataFrame) -> sparse.csr_matrix:
+        """Counts column by column, so that no dense block of them is ever held."""
+        values, rows, lengths = [], [], []
+        for name in self.names[self.n_dense :]:
+            column = frame[name].cast(pl.Float32).to_numpy()
+            held = np.flatnonzero(column)  # NaN is non-zero, so a null stays missing
+            values.append(column[held])
+            rows.append(held.astype(np.int32))
+            lengths.append(len(held))
+        shape = (frame.height, len(lengths))
+        pointers = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        columns = sparse.csc_matrix(
+            (np.concatenate(values), np.concatenate(rows), pointers), shape=shape
+        )
+        return columns.tocsr()
+
+
+def _explicit(dense: np.ndarray) -> sparse.csr_matrix:
+    """Dense cells as CSR with every cell stored, so that a real zero is not taken for absent."""
+    rows, columns = dense.shape
+    indices = np.tile(np.arange(columns, dtype=np.int32), rows)
+    pointers = np.arange(rows + 1, dtype=np.int32) * columns
+    return sparse.csr_matrix((dense.ravel(), indices, pointers), shape=dense.shape)

@@ -1,0 +1,260 @@
+"""Reads row files: the rows of a batch, or of the test groups, with what later rules need of them.
+
+After the plan no rule opens a shard. A row file says everything: its metadata has the name, the
+key, the labels and the feature set; its columns are the identity of each row and the features in
+their final order, in the types of the input table. Files are Arrow IPC, written by `row_pass`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from scipy import sparse
+
+from genebatch.config.settings import Labels
+from genebatch.dataset.feature_set import Features
+from genebatch.io.files import InputError
+from genebatch.io.tables import BATCH_ROWS
+
+FORMAT = 1
+METADATA = b"genebatch.rows"  # key of the JSON in the schema metadata
+FEATURE = "feature:"  # begins the name of a feature's column, so that it is no other column's
+PLACE = "place"  # column with the place of a row in the data set; places rise
+AGAIN = "run the workflow again, which writes it anew"
+
+
+class Rows(NamedTuple):
+    """Some rows: identity columns with `fold`, and the features under their own names."""
+
+    identity: pl.DataFrame
+    features: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """The rows of a batch or of the test groups.
+
+    Attributes
+    ----------
+    path
+        The file.
+    name
+        Batch id, or `test`.
+    key
+        Digest of rows, their order, folds, labels and features, as in the manifest.
+    n_rows
+        Number of rows.
+    features
+        The feature set.
+    labels
+        What the rows are.
+    """
+
+    path: Path
+    name: str
+    key: str
+    n_rows: int
+    features: Features
+    labels: Labels
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Read what a row file is of; no rows.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged or of another version.
+        """
+        described = read_metadata(path)
+        if described is None:
+            raise InputError(f"{path} is missing or no whole file of rows; {AGAIN}")
+        return cls(
+            Path(path),
+            described["name"],
+            described["key"],
+            described["rows"],
+            Features.from_json(described["features"]),
+            Labels.build(described["labels"]),
+        )
+
+    @cached_property
+    def identity(self) -> pl.DataFrame:
+        """Everything about the rows but their features.
+
+        Columns: `group`, `label`, and where the table has them `position`, `weight` and
+        `score_{class}`; at last `fold`.
+        """
+        frames = [self._identity(frame) for frame in self._read(self._known())]
+        identity = pl.concat(frames)
+        if identity.height != self.n_rows:
+            raise InputError(
+                f"{self.path} has {identity.height:,} rows but {self.n_rows:,} were planned; "
+                f"delete it and {AGAIN}"
+            )
+        return identity
+
+    @property
+    def groups(self) -> pl.DataFrame:
+        """The groups of the file with their number of `rows`, sorted by name."""
+        groups = pl.concat(frame.select("group") for frame in self._read(["group"]))
+        return groups.group_by("group").agg(pl.len().alias("rows")).sort("group")
+
+    @property
+    def blocks(self) -> "Blocks":
+        """The features as blocks of numbers, read anew whenever they are iterated."""
+        return Blocks(self)
+
+    def frames(self) -> Iterator[Rows]:
+        """Stream the rows; one record batch is held."""
+        for frame in self._read([*self._known(), *self._feature_columns()]):
+            yield Rows(self._identity(frame), self._features(frame))
+
+    def placed_frames(self) -> Iterator[pl.DataFrame]:
+        """Stream the rows as they are stored, with the place of each."""
+        return self._read([*self._known(), *self._feature_columns(), PLACE])
+
+    def rows_of(self, stored: pl.DataFrame) -> Rows:
+        """Identity and features of rows that `placed_frames` gave."""
+        return Rows(self._identity(stored), self._features(stored))
+
+    def _known(self) -> list[str]:
+        """Stored columns that the identity of a row is made from."""
+        labels = self.labels
+        known = ["group", "label"]
+        known += ["position"] if labels.position else []
+        known += ["weight"] if labels.weight else []
+        known += [FEATURE + column for column in (labels.scores or {}).values()]
+        return [*known, "fold"]
+
+    def _feature_columns(self) -> list[str]:
+        return [FEATURE + name for name in self.features.names]
+
+    def _identity(self, frame: pl.DataFrame) -> pl.DataFrame:
+        labels = self.labels
+        names = pl.Series(labels.classes, dtype=pl.String)
+        label = names.gather(frame["label"].cast(pl.UInt32)).alias("label")
+        columns: list[Any] = ["group", label]
+        columns += [pl.col("position")] if labels.position else []
+        columns += [pl.col("weight")] if labels.weight else []
+        columns += [
+            pl.col(FEATURE + column).alias(f"score_{name}")
+            for name, column in (labels.scores or {}).items()
+        ]
+        return frame.select(*columns, "fold")
+
+    def _features(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.select(pl.col(FEATURE + name).alias(name) for name in self.features.names)
+
+    def _read(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Stream some stored columns; one record batch is held."""
+        try:
+            with pa.OSFile(str(self.path)) as source:
+                names = pa.ipc.open_file(source).schema.names
+                fields = sorted(names.index(name) for name in set(columns))
+                options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
+                reader = pa.ipc.open_file(source, options=options)
+                for number in range(reader.num_record_batches):
+                    yield pl.from_arrow(reader.get_batch(number))
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            raise InputError(
+                f"{self.path} cannot be read ({error}); delete it and {AGAIN}"
+            ) from error
+
+
+class Blocks:
+    """The feature blocks of a row file, read anew whenever they are iterated."""
+
+    def __init__(self, rows: RowFile):
+        self.rows = rows
+
+    def __iter__(self) -> Iterator[np.ndarray | sparse.csr_matrix]:
+        rows = self.rows
+        for frame in rows._read(rows._feature_columns()):
+            yield rows.features.select(rows._features(frame))
+
+
+def read_metadata(path: str | Path) -> dict[str, Any] | None:
+    """Read what a row file says of itself; None if it is missing, damaged or of another version."""
+    try:
+        with pa.OSFile(str(path)) as source:
+            stored = pa.ipc.open_file(source).schema.metadata or {}
+    except (pa.ArrowInvalid, OSError):
+        return None
+    described = json.loads(stored.get(METADATA, b"{}"))
+    return described if described.get("format") == FORMAT else None
+
+
+def merged(files: Iterable[RowFile]) -> Iterator[Rows]:
+    """Stream the rows of several batches in the order of the data set, each row once.
+
+    A row of a group that several batches hold is taken from the first of the files. Its identity
+    has a further column `batch`, the name of that file, before `fold`.
+
+    Yields
+    ------
+    Rows
+        Of `BATCH_ROWS` rows, the last one of fewer. Holds a record batch of every file.
+    """
+    files = list(files)
+    first = files[0]
+    for stored in _regrouped(_in_order(files), BATCH_ROWS):
+        identity, features = first.rows_of(stored)
+        identity.insert_column(identity.width - 1, stored["batch"])
+        yield Rows(identity, features)
+
+
+def merged_identity(files: Sequence[RowFile]) -> pl.DataFrame:
+    """The identity of the rows of `merged`, without reading their features."""
+    columns = [
+        pl.concat(file._read([*file._known(), PLACE])).with_columns(batch=pl.lit(file.name))
+        for file in files
+    ]
+    stored = pl.concat(columns).unique(PLACE, keep="first", maintain_order=True).sort(PLACE)
+    identity = files[0]._identity(stored)
+    return identity.insert_column(identity.width - 1, stored["batch"])
+
+
+def _in_order(files: Sequence[RowFile]) -> Iterator[pl.DataFrame]:
+    """Stored rows of all files by place; parts of any size."""
+    coming = [_named(file.placed_frames(), file.name) for file in files]
+    waiting = [next(frames, None) for frames in coming]
+    while any(frame is not None for frame in waiting):
+        # No file has further rows up to the lowest of the last places that are waiting.
+        end = min(frame[PLACE][-1] for frame in waiting if frame is not None)
+        parts = []
+        for number, frame in enumerate(waiting):
+            if frame is None:
+                continue
+            cut = int(frame[PLACE].search_sorted(end, side="right"))
+            parts.append(frame[:cut])
+            waiting[number] = frame[cut:] if cut < frame.height else next(coming[number], None)
+        yield pl.concat(parts).unique(PLACE, keep="first", maintain_order=True).sort(PLACE)
+
+
+def _named(frames: Iterable[pl.DataFrame], name: str) -> Iterator[pl.DataFrame]:
+    for frame in frames:
+        yield frame.with_columns(batch=pl.lit(name))
+
+
+def _regrouped(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of `size` rows, the last one of fewer."""
+    held: list[pl.DataFrame] = []
+    rows = 0
+    for frame in frames:
+        held.append(frame)
+        rows += frame.height
+        if rows < size:
+            continue
+        joined = pl.concat(held)
+        whole = rows - rows % size
+        yield from (joined[start : start + size] for start in range(0, whole, size))
+        held, rows = [joined[whole:]], rows - whole
+    if rows:
+        yield pl.concat(held)

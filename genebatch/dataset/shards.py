@@ -1,0 +1,113 @@
+"""Reads the rows of some groups from the shards of an analysed data set."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from genebatch.io.files import InputError
+from genebatch.io.tables import fingerprint, open_shard, record_batches
+
+
+class Shard(NamedTuple):
+    """One Parquet file as it was analysed."""
+
+    path: str
+    rows: int
+    row_groups: int
+    bytes: int
+    fingerprint: str
+
+
+def read_groups(
+    shards: Sequence[Shard],
+    groups: pl.DataFrame,
+    columns: Sequence[str],
+    group: str,
+    place: str | None = None,
+) -> Iterator[pl.DataFrame]:
+    """Stream the rows of some groups, in the order of the shards.
+
+    Parameters
+    ----------
+    shards
+        The shards of the profile.
+    groups
+        Rows of the table of groups to read; its `chunks` name the row groups that hold them, so
+        row groups without any of these groups are not touched.
+    columns
+        Columns to read; `group` is added if it is not among them.
+    group
+        Name of the group column.
+    place
+        Name of a further column, or None: the place of each row in the data set, UInt64, the
+        number of its row group times 2^32 plus its number inside. Places rise.
+
+    Yields
+    ------
+    polars.DataFrame
+        At most `tables.BATCH_ROWS` rows with the group as text. One record batch is held.
+
+    Raises
+    ------
+    InputError
+        If a shard is not the one that was analysed.
+    """
+    wanted = groups["group"]
+    for shard, first_chunk, row_groups in _with_row_groups(shards, groups):
+        check_shard(shard)
+        names = [*dict.fromkeys([group, *columns])]
+        for frame in _frames(shard.path, names, row_groups, first_chunk, place):
+            kept = frame.with_columns(pl.col(group).cast(pl.String)).filter(
+                pl.col(group).is_in(wanted.implode())
+            )
+            if kept.height:
+                yield kept
+
+
+def _with_row_groups(
+    shards: Sequence[Shard], groups: pl.DataFrame
+) -> Iterator[tuple[Shard, int, list[int]]]:
+    """Shards that hold some of the groups, the number of their first row group, and which ones."""
+    holding = set(groups["chunks"].explode().to_list())
+    first_chunk = 0
+    for shard in shards:
+        row_groups = [n for n in range(shard.row_groups) if first_chunk + n in holding]
+        if row_groups:
+            yield shard, first_chunk, row_groups
+        first_chunk += shard.row_groups
+
+
+def _frames(
+    path: str, columns: list[str], row_groups: list[int], first_chunk: int, place: str | None
+) -> Iterator[pl.DataFrame]:
+    if place is None:
+        yield from map(pl.from_arrow, record_batches(path, columns, row_groups))
+        return
+    with open_shard(path) as file:
+        metadata = file.metadata
+    for row_group in row_groups:
+        start = (first_chunk + row_group) << 32
+        for batch in record_batches(path, columns, [row_group], metadata=metadata):
+            end = start + batch.num_rows
+            places = pl.int_range(start, end, dtype=pl.UInt64, eager=True).alias(place)
+            yield pl.from_arrow(batch).with_columns(places)
+            start = end
+
+
+def check_shard(shard: Shard) -> None:
+    """Raise if the file is no longer the one that was analysed (by size and footer)."""
+    path = Path(shard.path)
+    found = path.stat().st_size if path.exists() else None
+    if found != shard.bytes:
+        state = "is gone" if found is None else f"has {found:,} bytes"
+        state += f" but had {shard.bytes:,} when the data set was analysed"
+    elif fingerprint([path]) != shard.fingerprint:
+        state = "has other values than when the data set was analysed"
+    else:
+        return
+    raise InputError(
+        f"{shard.path} {state}; "
+        "run the workflow again from analyze_dataset (--forcerun analyze_dataset)"
+    )

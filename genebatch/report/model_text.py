@@ -1,0 +1,56 @@
+"""Describes a model file in words."""
+
+from collections.abc import Iterator
+
+from genebatch.model.ensemble import EnsembleModel
+
+
+def model_lines(model: EnsembleModel) -> Iterator[str]:
+    """Describe a model line by line: its kind, combiner, classes, features and members."""
+    final = model.facts.get("final")  # the model of a single batch has none
+    yield f"final model: {final}" if final else "not a final model"
+    yield _members_text(model)
+    if model.missing_batches:
+        yield f"not trained, and missing in the ensemble: {', '.join(model.missing_batches)}"
+    yield f"combiner: {_combiner_text(model)}"
+    yield f"classes: {', '.join(model.classes)}"
+    counts = model.n_features_in_ - model.features.n_dense
+    yield f"features: {model.n_features_in_}, of which {counts} are counts (absent means zero)"
+    start = "zero" if model.scores is None else ", ".join(model.scores.values())
+    yield f"boosters start from: {start}"
+    for number in range(len(model.members)):
+        yield _member_text(model, number)
+
+
+def _members_text(model: EnsembleModel) -> str:
+    count, batches = len(model.members), len(model.members)
+    if model.facts.get("final") == "ensemble":
+        batches = len(model.facts["batches"]) - len(model.missing_batches)
+    others = f" of {batches} batches, the others without weight" * (batches > count)
+    return f"{count} member{'s' * (count > 1)}{others}, {model.n_trees:,} trees in all"
+
+
+def _combiner_text(model: EnsembleModel) -> str:
+    """Describe the combiner; the weights that it learned stand beside the members."""
+    name, parameters = model.combiner["name"], model.combiner["parameters"]
+    if len(model.members) == 1 and not parameters:
+        return "none, since there is one member"
+    if name == "routed":
+        reach = parameters["reach"]
+        near = "all equal" if reach is None else f"by nearness of a row, reach {reach:.3g}"
+        return f"routed, members weighted {near}"
+    if "weights" not in parameters:
+        return f"{name}, every member {1 / len(model.members):.3g}"
+    added = "/".join(f"{value:.3g}" for value in parameters["intercept"])
+    return f"{name}, intercepts {added}"
+
+
+def _member_text(model: EnsembleModel, number: int) -> str:
+    member, weights = model.members[number], model.combiner["parameters"].get("weights")
+    trees = "/".join(str(booster.num_boosted_rounds()) for booster in member.boosters)
+    methods = "/".join(calibrator.method for calibrator in member.calibrators)
+    shares = weights and "/".join(f"{of_class[number]:.3g}" for of_class in weights)
+    return (
+        f"  {member.name}: {len(member.groups):,} groups, {member.facts['rows']:,} rows, "
+        f"trees {trees}, calibrators {methods}{f', weights {shares}' if shares else ''}"
+    )

@@ -1,0 +1,127 @@
+"""Steps of one batch, from its row file to a calibrated and explained model."""
+
+import polars as pl
+
+from genebatch.config.settings import Explaining, Folds, Learner
+from genebatch.dataset.row_file import RowFile
+from genebatch.io.files import write_json, write_parquet, write_tsv
+from genebatch.io.tables import read_tsv
+from genebatch.model.archive import load_model
+from genebatch.training.batch import load_batch
+from genebatch.training.cross_validation import cross_validate, fold_metrics, median_trees
+from genebatch.training.explain import draw_sample, explain
+from genebatch.training.recipe import as_model, calibrate, train_member
+
+
+def cross_validate_batch(
+    *,
+    rows: str,
+    cv: Folds,
+    learner: Learner,
+    threads: int,
+    out_of_fold: str,
+    folds: str,
+    metrics: str,
+    curves: str,
+    models: str,
+) -> None:
+    """Score every row of a batch by boosters that never saw its group. Holds the batch's matrix.
+
+    Parameters
+    ----------
+    rows
+        The row file of the batch.
+    cv, learner, threads
+        Settings.
+    out_of_fold
+        Parquet, in the order of the row file: identity columns, fold and one log-odds
+        `margin_{class}` a row.
+    folds
+        TSV: trees, losses and verdict of every booster.
+    metrics
+        TSV: metrics of model and base scores by fold and class.
+    curves
+        Parquet: log loss by trees.
+    models
+        Model file with a member for each fold.
+    """
+    learner = learner.with_threads(threads)
+    data = load_batch(RowFile.open(rows), learner)
+    result = cross_validate(data, cv, learner)
+    write_parquet(out_of_fold, result.out_of_fold)
+    write_tsv(folds, result.folds)
+    write_tsv(metrics, fold_metrics(result.out_of_fold, data.labels))
+    write_parquet(curves, result.curves)
+    as_model(data, learner, result.members).save(models)
+
+
+def train_batch(
+    *, rows: str, folds: str, learner: Learner, threads: int, uncalibrated: str
+) -> None:
+    """Train a batch's boosters on all its rows, and write a model that is not calibrated yet.
+
+    The number of trees is the median over the folds of the cross-validation (`folds`). Holds the
+    batch's matrix.
+    """
+    learner = learner.with_threads(threads)
+    stored = RowFile.open(rows)
+    data = load_batch(stored, learner)
+    member = train_member(data, stored.name, median_trees(read_tsv(folds)), learner)
+    as_model(data, learner, [member]).save(uncalibrated)
+
+
+def calibrate_batch(
+    *,
+    out_of_fold: str,
+    uncalibrated: str,
+    method: str,
+    use_weights: bool,
+    calibration: str,
+    model: str,
+) -> None:
+    """Choose a calibrator per class on out-of-fold scores, and write the batch's finished model.
+
+    Parameters
+    ----------
+    out_of_fold, uncalibrated
+        What `cross_validate_batch` and `train_batch` wrote.
+    method, use_weights
+        `calibration.method` and `learner.use_weights`.
+    calibration
+        JSON. For each class: method and parameters, the losses of every method that it was chosen
+        by, and losses and reliability before and after. Probabilities are cross-fitted and
+        normalised over classes as the model's are.
+    model
+        The batch's model file.
+    """
+    rows = pl.read_parquet(out_of_fold)
+    result = calibrate(load_model(uncalibrated), rows, method, use_weights)
+    write_json(calibration, result.described)
+    result.model.save(model)
+
+
+def explain_batch(
+    *,
+    rows: str,
+    uncalibrated: str,
+    models: str,
+    explaining: Explaining,
+    use_weights: bool,
+    threads: int,
+    shap: str,
+    sample: str,
+    importance: str,
+    families: str,
+) -> None:
+    """Explain a batch's model on a sample of its rows; see `training.explain.Explanation`.
+
+    Holds the sample as float32 and the SHAP values of one class at a time.
+    """
+    model = load_model(uncalibrated, threads=threads)
+    folds = load_model(models, threads=threads)
+    drawn = draw_sample(RowFile.open(rows), explaining)
+    result = explain(model, folds, drawn, explaining, use_weights)
+    write_parquet(shap, result.shap)
+    write_parquet(sample, result.sample)
+    write_tsv(importance, result.importance)
+    write_tsv(families, result.families)

@@ -1,0 +1,338 @@
+"""Steps from the models of the batches to the final model."""
+
+import logging
+from pathlib import Path
+
+import polars as pl
+
+from genebatch.config.settings import Combining, Folds, Learner
+from genebatch.dataset.row_file import RowFile
+from genebatch.ensemble.batch_models import load_batches, refuse_other_plans
+from genebatch.ensemble.candidates import Candidate
+from genebatch.ensemble.combining import (
+    combined_scores,
+    join_members,
+    learn_combiners,
+    with_combiner,
+    with_routing,
+)
+from genebatch.ensemble.cross_scores import cross_scores
+from genebatch.ensemble.distillation import (
+    NAME as DISTILLED,
+)
+from genebatch.ensemble.distillation import (
+    Teacher,
+    distil_ensemble,
+    groups_by_batch,
+    refuse_one_batch,
+)
+from genebatch.ensemble.final import (
+    WEIGHTS,
+    choose_final,
+    refuse_other_groups,
+    run_facts,
+    trained_genes,
+    weighted_shares,
+)
+from genebatch.io.files import InputError, read_json, write_json, write_parquet, write_tsv
+from genebatch.io.tables import parquet_rows, read_tsv
+from genebatch.model.archive import load_model
+from genebatch.model.ensemble import prune
+from genebatch.model.held_out import read_held_out, read_scores
+from genebatch.model.routing import make_routing
+from genebatch.training.all_rows import load_all
+from genebatch.training.cross_validation import fold_metrics
+from genebatch.training.recipe import as_model, calibrate
+from genebatch.training.single import NAME as SINGLE
+from genebatch.training.single import held_out_table, train_alone
+
+log = logging.getLogger(__name__)
+
+
+def cross_batch_scores(
+    *,
+    rows: list[str],
+    models: list[str],
+    out_of_fold: list[str],
+    manifest: str,
+    use_weights: bool,
+    missing: list[str],
+    threads: int,
+    scores: str,
+    planned: str | None = None,
+    similarity: str | None = None,
+    group_features: str | None = None,
+) -> None:
+    """Score every training row by every batch's model; see `ensemble.cross_scores`.
+
+    Parameters
+    ----------
+    rows
+        The row files of all batches of the plan.
+    models, out_of_fold
+        Finished models and out-of-fold scores of the batches that have a model, in the same order.
+    manifest, planned
+        The batches of the plan, and the role of every group.
+    use_weights, threads
+        From the section `learner`.
+    missing
+        Batches of the plan without a model. Their rows are scored by the others.
+    scores
+        Parquet, what `cross_scores` yields.
+    similarity, group_features
+        What groups are like, where batches are of similar groups.
+    """
+    files = _open_all(rows, manifest)
+    loaded = load_batches(models, read_tsv(manifest), threads, missing)
+    paths = dict(zip(loaded, out_of_fold, strict=True))
+    routing = _read_routing(planned, similarity, group_features, sorted(loaded))
+    n_rows = 0
+    with parquet_rows(scores) as write:
+        for part in cross_scores(loaded, paths, files, use_weights, routing):
+            write(part)
+            n_rows += part.height
+    log.info("%s rows scored by %d members", f"{n_rows:,}", len(loaded))
+
+
+def combine_batches(
+    *,
+    models: list[str],
+    manifest: str,
+    planned: str,
+    scores: str,
+    combining: Combining,
+    use_weights: bool,
+    missing: list[str],
+    model: str,
+    combiners: str,
+    combined: str,
+    similarity: str | None = None,
+    group_features: str | None = None,
+) -> None:
+    """Learn every combiner, and put the batches' models together by the one of the config.
+
+    Parameters
+    ----------
+    models, manifest, planned, similarity, group_features, missing
+        As in `cross_batch_scores`.
+    scores
+        What `cross_batch_scores` wrote.
+    combining, use_weights
+        Settings; rows count by their weights in learning, or all alike.
+    model
+        The ensemble: all members with the combiner of the config.
+    combiners
+        JSON: parameters of every combiner.
+    combined
+        Parquet: see `ensemble.combining.combined_scores`.
+    """
+    loaded = load_batches(models, read_tsv(manifest), missing=missing)
+    everyone = join_members(loaded, missing)
+    routing = _read_routing(planned, similarity, group_features, sorted(loaded))
+    held_out = read_held_out(scores, _sizes(planned), everyone, use_weights)
+    learned = learn_combiners(held_out, combining, routing is not None)
+    with parquet_rows(combined) as write:
+        for part in combined_scores(read_scores(scores, everyone), everyone, learned):
+            write(part)
+    parameters = with_routing(learned.whole, routing)
+    write_json(combiners, {"members": sorted(loaded), "combiners": parameters})
+    with_combiner(everyone, combining.combiner, parameters).save(model)
+
+
+def train_single(
+    *,
+    rows: list[str],
+    manifest: str,
+    cv: Folds,
+    learner: Learner,
+    method: str,
+    threads: int,
+    model: str,
+    held_out: str,
+    folds: str,
+    metrics: str,
+    curves: str,
+    calibration: str,
+) -> None:
+    """Train one model of all training rows, as a batch's model is trained on its own.
+
+    Parameters
+    ----------
+    rows, manifest
+        The row files of all batches, and the batches.
+    cv, learner, method, threads
+        Settings; `method` is `calibration.method`.
+    model
+        Model file with one member.
+    held_out
+        Parquet: identity columns and `single:{class}`, the cross-fitted probabilities of every
+        training row, in the order of the data set.
+    folds, metrics, curves, calibration
+        As for a batch.
+    """
+    learner = learner.with_threads(threads)
+    data = load_all(_open_all(rows, manifest), learner)
+    result = train_alone(data, cv, learner, method)
+    out_of_fold = result.folds.out_of_fold
+    write_tsv(folds, result.folds.folds)
+    write_tsv(metrics, fold_metrics(out_of_fold, data.labels))
+    write_parquet(curves, result.folds.curves)
+    write_json(calibration, result.calibrated.described)
+    write_parquet(held_out, held_out_table(SINGLE, out_of_fold, result.calibrated))
+    result.calibrated.model.save(model)
+
+
+def distil(
+    *,
+    rows: list[str],
+    manifest: str,
+    ensemble: str,
+    scores: str,
+    combined: str,
+    cv: Folds,
+    learner: Learner,
+    method: str,
+    combining: Combining,
+    threads: int,
+    model: str,
+    held_out: str,
+    mixes: str,
+    calibration: str,
+) -> None:
+    """Distil the ensemble into one student; see `ensemble.distillation`.
+
+    Parameters
+    ----------
+    rows, manifest
+        The row files of all batches, and the batches.
+    ensemble, scores, combined
+        What `combine_batches` and `cross_batch_scores` wrote.
+    cv, learner, method, combining, threads
+        Settings.
+    model
+        Model file with one member.
+    held_out
+        Parquet: identity columns and `distilled:{class}`, cross-fitted, for every row that some
+        student never saw.
+    mixes
+        TSV: `mix, log_loss, chosen`.
+    calibration
+        JSON, as for a batch.
+    """
+    learner = learner.with_threads(threads)
+    files = _open_all(rows, manifest)
+    loaded = load_model(ensemble)
+    refuse_one_batch(loaded)
+    teacher = Teacher(loaded, scores, combined, groups_by_batch(files))
+    data = load_all(files, learner)
+    student = distil_ensemble(teacher, data, combining, cv, learner)
+    alone = as_model(data, learner, [student.member])
+    done = calibrate(alone, student.held_out, method, learner.use_weights)
+    write_tsv(mixes, student.mixes)
+    write_json(calibration, done.described)
+    write_parquet(held_out, held_out_table(DISTILLED, student.held_out, done))
+    done.model.save(model)
+
+
+def consolidate(
+    *,
+    ensemble: str,
+    combined: str,
+    manifest: str,
+    planned: str,
+    dataset: str,
+    final: str,
+    prevalence: dict[str, float] | str | None,
+    model: str,
+    document_model: str,
+    pickle: str,
+    thresholds: str,
+    candidates: str,
+    table: str | None = None,
+    single: str | None = None,
+    single_held_out: str | None = None,
+    distilled: str | None = None,
+    distilled_held_out: str | None = None,
+) -> None:
+    """Write the final model, as a model file and as the pickle of older workflows.
+
+    Members that its combiner gives no weight are left out.
+
+    Parameters
+    ----------
+    ensemble, combined
+        What `combine_batches` wrote.
+    manifest, planned, dataset
+        Files of the plan.
+    final, prevalence
+        From the config.
+    model, document_model, pickle
+        The model file, a copy of it under the document's name, and the pickle.
+    thresholds, candidates
+        TSV; see `ensemble.thresholds.choose` and `ensemble.candidates.compare_candidates`.
+    table
+        The genes of a built table, from which the model knows the genes it was trained on.
+    single, single_held_out, distilled, distilled_held_out
+        The other candidates, where they were trained.
+    """
+    whole = load_model(ensemble)
+    batches = read_tsv(manifest)
+    refuse_other_plans(whole.members, batches, whole.missing_batches)
+    groups = frozenset(_sizes(planned)["group"].cast(pl.String))
+    given = [Candidate("ensemble", prune(whole), combined, whole.combiner["name"])]
+    alone = {SINGLE: (single, single_held_out), DISTILLED: (distilled, distilled_held_out)}
+    for name, (path, held_out) in alone.items():
+        if path and held_out:
+            loaded = load_model(path)
+            refuse_other_groups(loaded, groups, path)
+            given.append(Candidate(name, loaded, held_out, name))
+    genes = trained_genes(groups, _group_of(table)) if table else None
+    shares = weighted_shares(whole) if prevalence == WEIGHTS else prevalence
+    facts = run_facts(read_json(dataset), batches, whole.missing_batches, genes)
+    result = choose_final(given, final, shares, facts)
+    write_tsv(thresholds, result.thresholds)
+    write_tsv(candidates, result.candidates)
+    result.model.save(model)
+    result.model.save(document_model)
+    result.model.save_pickle(pickle)
+    size = Path(model).stat().st_size / 1e6
+    log.info(
+        "%s: %d members, %.1f MB", result.model.facts["final"], len(result.model.members), size
+    )
+
+
+def _open_all(rows: list[str], manifest: str) -> list[RowFile]:
+    """Open the row files of all batches, sorted by name, and check that they are of the plan."""
+    files = sorted((RowFile.open(path) for path in rows), key=lambda file: file.name)
+    keys = dict(read_tsv(manifest).select("batch", "key").iter_rows())
+    if {file.name: file.key for file in files} != keys:
+        raise InputError(
+            f"the row files beside {files[0].path} are not of the plan in {manifest}; run again "
+            "with --forcerun plan_batches"
+        )
+    return files
+
+
+def _sizes(planned: str) -> pl.DataFrame:
+    """Columns `group` and `rows` of the training groups, each once."""
+    groups = pl.read_parquet(planned, columns=["group", "rows", "test"]).filter(~pl.col("test"))
+    return groups.unique("group").select("group", "rows")
+
+
+def _group_of(table: str) -> dict[str, str]:
+    """Group of every gene of a built table."""
+    return dict(read_tsv(table).select("gene_id", "group").cast(pl.String).iter_rows())
+
+
+def _read_routing(
+    planned: str | None,
+    similarity: str | None,
+    group_features: str | None,
+    members: list[str],
+) -> dict | None:
+    """What rows are routed by, or None where batches are not of similar groups."""
+    if similarity is None:
+        return None
+    plan = pl.read_parquet(planned, columns=["group", "batch"])
+    described = pl.read_parquet(group_features)
+    return make_routing(read_json(similarity), described, plan, members)

@@ -1,0 +1,167 @@
+"""Steps that judge models on groups that nobody trained on."""
+
+import logging
+
+import polars as pl
+
+from genebatch.config.settings import Evaluation
+from genebatch.dataset.row_file import RowFile
+from genebatch.evaluation.group_ranks import TOP, Ranks, rank
+from genebatch.evaluation.group_sums import existing, sum_groups
+from genebatch.evaluation.systems import Compared, predict_rows
+from genebatch.evaluation.test_groups import judge
+from genebatch.evaluation.training_groups import estimate as judge_on_training_groups
+from genebatch.io.files import InputError, read_json, write_parquet, write_tsv
+from genebatch.model.archive import load_model
+from genebatch.model.ensemble import used_at
+from genebatch.model.held_out import ALONE
+from genebatch.model.seen_groups import refuse_seen_groups
+from genebatch.report.figures.ranks import draw_ranks
+from genebatch.report.figures.style import save_figure
+
+log = logging.getLogger(__name__)
+
+
+def estimate(
+    *,
+    ensemble: str,
+    combiners: str,
+    combined: str,
+    evaluation: Evaluation,
+    table: str,
+    single_held_out: str | None = None,
+    distilled_held_out: str | None = None,
+) -> None:
+    """Judge every model on all training groups, by scores that never saw the group.
+
+    Parameters
+    ----------
+    ensemble, combiners, combined
+        What `combine_batches` wrote.
+    evaluation
+        Settings.
+    table
+        TSV; see `evaluation.training_groups.estimate`.
+    single_held_out, distilled_held_out
+        Held-out scores of the models that are no ensemble, where they were trained.
+    """
+    scores = dict.fromkeys(read_json(combiners)["combiners"], combined)
+    alone = dict(zip(ALONE, (single_held_out, distilled_held_out), strict=True))
+    scores |= {name: path for name, path in alone.items() if path}
+    write_tsv(
+        table, judge_on_training_groups(scores, list(load_model(ensemble).classes), evaluation)
+    )
+
+
+def evaluate(
+    *,
+    rows: str,
+    model: str,
+    ensemble: str,
+    combiners: str,
+    evaluation: Evaluation,
+    threads: int,
+    metrics: str,
+    systems: str,
+    comparison: str,
+    corrections: str,
+    predictions: str,
+    single: str | None = None,
+    distilled: str | None = None,
+) -> None:
+    """Judge the finished model on the test groups, beside all that it could have been.
+
+    Parameters
+    ----------
+    rows
+        The row file of the test groups.
+    model, ensemble, combiners, single, distilled
+        The finished model, all members, parameters of every combiner (JSON), and the models that
+        are no ensemble, where they were trained.
+    evaluation, threads
+        Settings.
+    metrics, systems, comparison, corrections, predictions
+        TSV, and Parquet for the last; see `evaluation.test_groups.Tables`.
+
+    Raises
+    ------
+    InputError
+        If a member of a model was trained on a test group.
+    """
+    stored = RowFile.open(rows)
+    alone = dict(zip(ALONE, (single, distilled), strict=True))
+    compared = _load(model, ensemble, combiners, alone, threads)
+    groups = stored.groups["group"].to_list()
+    refuse_seen_groups(compared.models, groups)
+    predicted = predict_rows(compared, stored.frames())
+    log.info("%s rows of %s test groups", f"{predicted.rows.height:,}", f"{len(groups):,}")
+    tables = judge(compared, predicted, evaluation)
+    write_tsv(metrics, tables.metrics)
+    write_tsv(systems, tables.systems)
+    write_tsv(comparison, tables.comparison)
+    write_tsv(corrections, tables.corrections)
+    write_parquet(predictions, tables.predictions, compared.final.origin)
+
+
+def rank_groups(
+    *,
+    scores: str,
+    combined: str,
+    combiner: str,
+    ranks: str | None = None,
+    figure: str | None = None,
+    group_features: str | None = None,
+    by: str | None = None,
+    top: int = TOP,
+) -> Ranks:
+    """Rank the groups by what more groups like them would gain, and draw the first of them.
+
+    See `evaluation.group_sums.sum_groups` for the memory held.
+
+    Parameters
+    ----------
+    scores, combined
+        Held-out scores of members and combiners.
+    combiner
+        Whose probabilities count.
+    ranks, figure
+        TSV (see `evaluation.group_ranks.rank`) and PNG; None writes none.
+    group_features
+        Parquet, `group` and standardised numbers, if there is a table of what groups are like.
+    by
+        Column of the table, largest first; by default the held-out log loss.
+    top
+        Number of groups that the figure names.
+    """
+    for path in (scores, combined):
+        existing(path)
+    sums = sum_groups(scores, combined, combiner)
+    features = None if group_features is None else pl.read_parquet(group_features)
+    result = rank(sums, by, features)
+    count = f"{sums.table.height:,}"
+    log.info("%s groups, %d members, combiner %s", count, result.n_members, combiner)
+    if ranks is not None:
+        write_tsv(ranks, result.table)
+    if figure is not None:
+        save_figure(figure, draw_ranks(result.table, sums.layout.classes, result.by, top))
+    return result
+
+
+def _load(
+    model: str, ensemble: str, combiners: str, alone: dict[str, str | None], threads: int
+) -> Compared:
+    """Read the finished model, the ensemble with all combiners, and the other models."""
+    final = load_model(model, threads=threads)
+    whole = used_at(load_model(ensemble, threads=threads), final.prevalence)
+    known = read_json(combiners)
+    if known["members"] != [member.name for member in whole.members]:
+        raise InputError(
+            f"{combiners} is not of the members of {ensemble}; delete results/ensemble and run "
+            "again"
+        )
+    others = {
+        name: used_at(load_model(path, threads=threads), final.prevalence)
+        for name, path in alone.items()
+        if path
+    }
+    return Compared(final, whole, known["combiners"], others)

@@ -1,0 +1,217 @@
+"""Steps of `rules/report.smk`: the figures and the summary of a batch, the page, the model card."""
+
+import hashlib
+import json
+import logging
+import zipfile
+from pathlib import Path
+
+import polars as pl
+
+from genebatch.io.files import read_json, write_json, write_text
+from genebatch.io.tables import read_tsv
+from genebatch.jobs.run import read_usage
+from genebatch.model.ensemble import MODEL_JSON, load_model
+from genebatch.report.batch import BatchResults, summarise
+from genebatch.report.candidate_tables import ComparedModels
+from genebatch.report.figures.batch import batch_figures
+from genebatch.report.figures.boosters import Swarm
+from genebatch.report.figures.evaluation import evaluation_figures
+from genebatch.report.figures.jobs import memory
+from genebatch.report.figures.style import png, save_figure
+from genebatch.report.page import FinishedRun, ModelFile, page_facts
+from genebatch.report.rendering import render_card, render_page
+from genebatch.report.settings import PrintedSettings
+from genebatch.report.tracks import TrackTables
+from genebatch.report.verdicts import EvaluationResults
+from genebatch.training.explain import START
+
+log = logging.getLogger(__name__)
+
+BEESWARM_FEATURES = 15
+
+
+def diagnose_batch(
+    *,
+    batch: str,
+    classes: list[str],
+    out_of_fold: str,
+    folds: str,
+    metrics: str,
+    curves: str,
+    calibration: str,
+    shap: str,
+    sample: str,
+    importance: str,
+    families: str,
+    roc_figure: str,
+    pr_figure: str,
+    calibration_figure: str,
+    learning_curves_figure: str,
+    shap_figure: str,
+    importance_figure: str,
+    summary: str,
+) -> None:
+    """Draw the figures of a batch and sum its results up.
+
+    Holds the out-of-fold table, and the SHAP values of the most important features.
+
+    Parameters
+    ----------
+    batch, classes
+        The batch, and the names of the classes.
+    out_of_fold, folds, metrics, curves, calibration, shap, sample, importance, families
+        Files that the other rules of the batch wrote.
+    roc_figure, pr_figure, calibration_figure, learning_curves_figure, shap_figure, importance_figure
+        PNG files to write.
+    summary
+        JSON file to write; see `genebatch.report.batch.summarise`.
+    """
+    results = BatchResults(
+        name=batch,
+        classes=list(classes),
+        rows=pl.read_parquet(out_of_fold),
+        folds=read_tsv(folds),
+        metrics=read_tsv(metrics),
+        curves=pl.read_parquet(curves),
+        calibration=read_json(calibration)["classes"],
+        importance=read_tsv(importance),
+        families=read_tsv(families),
+    )
+    paths = {
+        "roc": roc_figure,
+        "pr": pr_figure,
+        "calibration": calibration_figure,
+        "learning_curves": learning_curves_figure,
+        "shap": shap_figure,
+        "importance": importance_figure,
+    }
+    for name, figure in batch_figures(results, _read_swarms(shap, sample, results)):
+        save_figure(paths[name], figure)
+    write_json(summary, summarise(results))
+    log.info("batch %s: %d figures of %s rows", batch, len(paths), f"{results.rows.height:,}")
+
+
+def write_report(
+    *,
+    settings: PrintedSettings,
+    dataset: str,
+    screen: str,
+    manifest: str,
+    coverage: str,
+    times_held: str,
+    summaries: list[str],
+    usage_records: list[str],
+    metrics: str,
+    systems: str,
+    comparison: str,
+    corrections: str,
+    predictions: str,
+    model: str,
+    candidates: str,
+    estimate: str,
+    combiners: str,
+    thresholds: str,
+    page: str,
+    card: str,
+    roc_figure: str,
+    pr_figure: str,
+    calibration_figure: str,
+    members_figure: str,
+    weights_figure: str,
+    tracks_comparison: str | None = None,
+    tracks_corrections: str | None = None,
+    tracks_hybrid: str | None = None,
+    tracks_summary: str | None = None,
+    tracks_figure: str | None = None,
+) -> None:
+    """Write the page and the model card of a run.
+
+    Holds the test rows with their probabilities, and no features.
+
+    Parameters
+    ----------
+    settings
+        The settings that the page prints.
+    dataset, screen, manifest, coverage, times_held
+        What the plan and the screen tell of the data set and the batches.
+    summaries
+        The summary of every batch that has a model.
+    usage_records
+        Memory and time of jobs, as `{rule}/{batch}.json`; the batch of rules about the whole data
+        set is `all`.
+    metrics, systems, comparison, corrections, predictions
+        The evaluation on test groups.
+    model, candidates, estimate, combiners, thresholds
+        The delivered model, and the tables that led to it.
+    page, card
+        The files to write: HTML that needs no other file, and Markdown.
+    roc_figure, pr_figure, calibration_figure, members_figure, weights_figure
+        PNG files to write.
+    tracks_comparison, tracks_corrections, tracks_hybrid, tracks_summary, tracks_figure
+        The evaluation on complete tracks, where there is one.
+    """
+    loaded = load_model(model)
+    tables = (read_tsv(path) for path in (metrics, comparison, corrections))
+    tracks = (tracks_comparison, tracks_corrections, tracks_hybrid, tracks_summary)
+    run = FinishedRun(
+        settings=settings,
+        dataset=read_json(dataset),
+        model=loaded,
+        file=_model_file(model),
+        results=EvaluationResults(list(loaded.classes), pl.read_parquet(predictions), *tables),
+        compared=ComparedModels(read_tsv(systems), settings.combiner, loaded.facts["final"]),
+        combiners=read_json(combiners),
+        candidates=read_tsv(candidates),
+        estimate=read_tsv(estimate),
+        thresholds=read_tsv(thresholds),
+        screen=read_tsv(screen),
+        manifest=read_tsv(manifest),
+        coverage=read_tsv(coverage),
+        times_held=read_tsv(times_held),
+        summaries=[read_json(path) for path in summaries],
+        usage=read_usage(usage_records),
+        tracks=None if tracks_comparison is None else _read_tracks(*tracks),
+    )
+    paths = {
+        "roc": roc_figure,
+        "pr": pr_figure,
+        "calibration": calibration_figure,
+        "members": members_figure,
+        "weights": weights_figure,
+    }
+    for name, figure in evaluation_figures(run.results, run.compared, run.combiners):
+        save_figure(paths[name], figure)
+    images = {name: Path(path).read_bytes() for name, path in paths.items()}
+    if tracks_figure is not None:
+        images["tracks"] = Path(tracks_figure).read_bytes()
+    images["memory"] = png(memory(run.usage, "Memory: estimate and measured peak of every job"))
+    facts = page_facts(run)
+    write_text(page, render_page(facts, images))
+    write_text(card, render_card(facts))
+    log.info("page and model card of %d batches, %d jobs", len(summaries), len(run.usage))
+
+
+def _read_swarms(shap: str, sample: str, results: BatchResults) -> dict[str, Swarm]:
+    """SHAP and feature values of each class's most important features."""
+    lazy = pl.scan_parquet(shap)
+    swarms = {}
+    for name in results.classes:
+        ranked = results.features.filter(pl.col("class") == name)["feature"]
+        top = ranked.head(BEESWARM_FEATURES).to_list()
+        table = lazy.filter(pl.col("class") == name).select(START, *top).collect()
+        swarms[name] = Swarm(table, pl.read_parquet(sample, columns=top).select(top))
+    return swarms
+
+
+def _read_tracks(comparison: str, corrections: str, hybrid: str, summary: str) -> TrackTables:
+    tables = (read_tsv(path) for path in (comparison, corrections, hybrid))
+    return TrackTables(*tables, read_json(summary))
+
+
+def _model_file(path: str) -> ModelFile:
+    content = Path(path).read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        described = json.loads(archive.read(MODEL_JSON))
+    versions = {"genebatch": described["genebatch"]} | described["libraries"]
+    return ModelFile(str(path), len(content), hashlib.sha256(content).hexdigest(), versions)

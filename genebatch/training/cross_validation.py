@@ -1,0 +1,183 @@
+"""Cross-validates a model on whole groups."""
+
+import logging
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import xgboost as xgb
+
+from genebatch.config.settings import Folds, Labels, Learner
+from genebatch.dataset.rows import (
+    base_scores,
+    group_codes,
+    label_codes,
+    normalised,
+    plain_weights,
+)
+from genebatch.io.files import InputError
+from genebatch.metrics.multiclass import score_table
+from genebatch.model import boosting
+from genebatch.model.ensemble import Member
+from genebatch.training.batch import Batch, stopping_split
+from genebatch.training.recipe import IDENTITY, as_member, class_weight
+
+log = logging.getLogger(__name__)
+
+
+class CrossValidation(NamedTuple):
+    """Scores of rows by boosters that never saw their group.
+
+    Attributes
+    ----------
+    out_of_fold
+        Identity columns, fold and one log-odds `margin_{class}` a row.
+    folds
+        Trees, losses and verdict of every booster.
+    curves
+        Log loss by trees.
+    members
+        One for each fold.
+    """
+
+    out_of_fold: pl.DataFrame
+    folds: pl.DataFrame
+    curves: pl.DataFrame
+    members: list[Member]
+
+
+def cross_validate(data: Batch, cv: Folds, learner: Learner) -> CrossValidation:
+    """Score every row of a matrix by boosters that never saw its group.
+
+    Rows of one group are always in the same fold. In each fold boosting stops on whole groups
+    taken from the training part, so the fold's own groups decide nothing.
+    """
+    fold = data.rows["fold"].to_numpy()
+    margins = np.full((len(fold), len(data.classes)), np.nan, np.float32)
+    lines, curves, members = [], [], []
+    for number in range(cv.n_splits):
+        fits = _fit_fold(data, number, cv, learner)
+        held_out = fold == number
+        for column, (label, fit) in enumerate(zip(data.classes, fits, strict=True)):
+            margins[held_out, column] = fit.margin[held_out]
+            lines.append(_fold_line(data, number, column, held_out, fit, learner))
+            curves.append(
+                fit.curve.with_columns(pl.lit(number).alias("fold"), pl.lit(label).alias("class"))
+            )
+        rows, trees = f"{held_out.sum():,}", "/".join(str(fit.n_trees) for fit in fits)
+        log.info(
+            "%s: fold %d/%d, %s rows, trees %s", data.name, number + 1, cv.n_splits, rows, trees
+        )
+        members.append(_fold_member(data, number, [fit.booster for fit in fits]))
+    if np.isnan(margins).any():
+        raise RuntimeError("a row has no out-of-fold score")
+    out_of_fold = data.rows.with_columns(
+        pl.Series(f"margin_{name}", margins[:, column]) for column, name in enumerate(data.classes)
+    )
+    return CrossValidation(out_of_fold, pl.DataFrame(lines), pl.concat(curves), members)
+
+
+def _fit_fold(data: Batch, number: int, cv: Folds, learner: Learner) -> list[boosting.Fit]:
+    """Boost every class on the rows outside of a fold."""
+    train, stop = stopping_split(data, data.rows["fold"].to_numpy() != number, cv)
+    where = f"{data.name}, fold {number}"
+    return [
+        fit_class(data, column, train, stop, learner, f"{where}, class {label}")
+        for column, label in enumerate(data.classes)
+    ]
+
+
+def _fold_member(data: Batch, number: int, boosters: list[xgb.Booster]) -> Member:
+    seen = data.rows["fold"].to_numpy() != number
+    groups = data.rows.filter(seen)["group"].unique().sort().to_list()
+    facts = {"rows": int(seen.sum()), "fold": number}
+    return as_member(f"fold{number}", boosters, groups, class_weight(data, seen), facts)
+
+
+def median_trees(folds: pl.DataFrame) -> dict[str, int]:
+    """Median over folds of the number of trees of each class."""
+    medians = folds.group_by("class", maintain_order=True).agg(pl.col("n_trees").median())
+    return {name: round(median) for name, median in medians.iter_rows()}
+
+
+def fold_metrics(rows: pl.DataFrame, labels: Labels) -> pl.DataFrame:
+    """Metrics of the raw out-of-fold scores and of the base scores, by fold and class."""
+    classes = list(labels.classes)
+    tables = []
+    for number in sorted(rows["fold"].unique().to_list()):
+        part = rows.filter(pl.col("fold") == number)
+        codes = label_codes(part["label"], classes, None)
+        weight, groups = plain_weights(part), group_codes(part)
+        margins = part.select(f"margin_{name}" for name in classes).to_numpy().astype(np.float64)
+        raw = IDENTITY.apply(margins.ravel()).reshape(margins.shape)
+        systems = {"model": normalised(raw, labels.rest)}
+        systems |= base_scores(part, classes)
+        for system, probability in systems.items():
+            table = score_table(codes, probability, classes, weight, groups, system)
+            tables.append(table.with_columns(pl.lit(number).alias("fold")))
+    return pl.concat(tables)
+
+
+def fit_class(
+    data: Batch,
+    column: int,
+    train: np.ndarray,
+    stop: np.ndarray,
+    learner: Learner,
+    where: str,
+    target: np.ndarray | None = None,
+) -> boosting.Fit:
+    """Boost one class until the stopping rows no longer gain; an error says where."""
+    y, start = data.codes == column, data.starts[data.classes[column]]
+    try:
+        return boosting.fit_until_stopped(
+            data.matrix, y, data.weight, train, stop, start, learner, target
+        )
+    except InputError as error:
+        groups = data.groups
+        raise InputError(
+            f"{where} ({len(groups)} groups from '{groups[0]}' to '{groups[-1]}'): {error}"
+        ) from error
+
+
+def _fold_line(
+    data: Batch,
+    number: int,
+    column: int,
+    held_out: np.ndarray,
+    fit: boosting.Fit,
+    learner: Learner,
+) -> dict[str, Any]:
+    best = fit.curve.row(fit.n_trees, named=True)
+    start, last = fit.curve.row(0, named=True), fit.curve.row(-1, named=True)
+    return {
+        "fold": number,
+        "class": data.classes[column],
+        "test_groups": data.rows.filter(held_out)["group"].n_unique(),
+        "test_rows": int(held_out.sum()),
+        "test_positives": int((data.codes[held_out] == column).sum()),
+        "n_trees": fit.n_trees,
+        "start_log_loss": start["stop_log_loss"],
+        "train_log_loss": best["train_log_loss"],
+        "stop_log_loss": best["stop_log_loss"],
+        "last_stop_log_loss": last["stop_log_loss"],
+        "verdict": verdict(fit, learner.n_estimators),
+    }
+
+
+def verdict(fit: boosting.Fit, n_estimators: int) -> str:
+    """What the learning curve says about a booster.
+
+    `constant class`: training rows held one side only. `learned nothing`: no tree lowered the
+    loss of unseen groups. `tree limit`: the loss still fell when the trees ran out. `overfitting`:
+    the training loss is less than half of the stopping groups' at the chosen trees. `good`:
+    none of these.
+    """
+    if fit.curve.height == 1:
+        return "constant class"
+    if fit.n_trees == 0:
+        return "learned nothing"
+    if not fit.stopped and fit.n_trees > 0.95 * n_estimators:
+        return "tree limit"
+    best = fit.curve.row(fit.n_trees, named=True)
+    return "overfitting" if best["train_log_loss"] < best["stop_log_loss"] / 2 else "good"
