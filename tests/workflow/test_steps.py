@@ -15,8 +15,10 @@ from genebatch.jobs.needs import NEEDS
 from tests.builders import REPOSITORY
 from tests.workflow.loading import CONFIGS, load, names_of, wildcards_of
 
-# Params that only tell Snakemake when a rule has to run again.
-RERUN_ONLY = {"algorithm", "key", "batch_keys", "fingerprint", "kept_plan"}
+# Params that only tell Snakemake when a rule has to run again, and inputs that a step finds by a
+# param or by another file, or that only keep the order of rules.
+TRIGGERS = {"algorithm", "key", "batch_keys", "fingerprint", "kept_plan", "scorer"}
+TRIGGERS |= {"shards", "plan", "score_files"}
 SCORERS = {"score_genes_light": "light", "score_genes_spliceai": "spliceai"}
 
 
@@ -73,7 +75,7 @@ def faults_of_names(names: list[str | None], parameters: Mapping, job: Rule) -> 
     yield from (f"has {name!r} twice" for name, n in Counter(names).items() if n > 1 and name)
     if None in names:
         yield "has a file or a param without a name"
-    given = set(names) - RERUN_ONLY - {"usage", None}
+    given = set(names) - TRIGGERS - {"usage", None}
     yield from (f"gives {name!r}, which its step does not take" for name in given - {*parameters})
     needed = {p.name for p in parameters.values() if p.default is Parameter.empty}
     elsewhere = {"threads", *job.wildcard_names, *job.resources}
