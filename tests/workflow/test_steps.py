@@ -75,8 +75,9 @@ def faults_of_names(names: list[str | None], parameters: Mapping, job: Rule) -> 
     yield from (f"has {name!r} twice" for name, n in Counter(names).items() if n > 1 and name)
     if None in names:
         yield "has a file or a param without a name"
-    given = set(names) - TRIGGERS - {"usage", None}
-    yield from (f"gives {name!r}, which its step does not take" for name in given - {*parameters})
+    given = set(names) - {None}
+    extra = given - TRIGGERS - {"usage", *parameters}
+    yield from (f"gives {name!r}, which its step does not take" for name in extra)
     needed = {p.name for p in parameters.values() if p.default is Parameter.empty}
     elsewhere = {"threads", *job.wildcard_names, *job.resources}
     yield from (f"does not give {name!r} to its step" for name in needed - given - elsewhere)
