@@ -7,7 +7,7 @@ import polars as pl
 from genebatch.config.settings import Evaluation
 from genebatch.dataset.row_file import RowFile
 from genebatch.evaluation.group_ranks import TOP, Ranks, rank
-from genebatch.evaluation.group_sums import existing, sum_groups
+from genebatch.evaluation.group_sums import sum_groups
 from genebatch.evaluation.systems import Compared, predict_rows
 from genebatch.evaluation.test_groups import judge
 from genebatch.evaluation.training_groups import estimate as judge_on_training_groups
@@ -133,8 +133,6 @@ def rank_groups(
     top
         Number of groups that the figure names.
     """
-    for path in (scores, combined):
-        existing(path)
     sums = sum_groups(scores, combined, combiner)
     features = None if group_features is None else pl.read_parquet(group_features)
     result = rank(sums, by, features)

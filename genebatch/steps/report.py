@@ -11,7 +11,7 @@ import polars as pl
 from genebatch.io.files import read_json, write_json, write_text
 from genebatch.io.tables import read_tsv
 from genebatch.jobs.run import read_usage
-from genebatch.model.ensemble import MODEL_JSON, load_model
+from genebatch.model.archive import MODEL_JSON, load_model
 from genebatch.report.batch import BatchResults, summarise
 from genebatch.report.candidate_tables import ComparedModels
 from genebatch.report.figures.batch import batch_figures
