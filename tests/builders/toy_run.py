@@ -81,6 +81,16 @@ def make_rows(n_groups: int = 24, seed: int = 0) -> pl.DataFrame:
     return frame.with_columns(pl.col("^2mer_.*$").cast(pl.UInt8), pl.col("noise_b").fill_nan(None))
 
 
+def shuffled_labels(rows, groups, seed=1):
+    """Labels permuted inside each of some groups, so that no count changes."""
+    rng = np.random.default_rng(seed)
+    labels = rows["splice_type"].to_numpy().copy()
+    for group in groups:
+        own = np.flatnonzero(rows["gene_id"].to_numpy() == group)
+        labels[own] = labels[rng.permutation(own)]
+    return rows.with_columns(pl.Series("splice_type", labels.tolist(), dtype=pl.String))
+
+
 @dataclass(frozen=True)
 class Run:
     """The files of one run under `folder`; every method is one rule, done by its step.
