@@ -62,8 +62,10 @@ def diagnose_batch(
         The batch, and the names of the classes.
     out_of_fold, folds, metrics, curves, calibration, shap, sample, importance, families
         Files that the other rules of the batch wrote.
-    roc_figure, pr_figure, calibration_figure, learning_curves_figure, shap_figure, importance_figure
-        PNG files to write.
+    roc_figure, pr_figure, calibration_figure
+        PNG files of the out-of-fold scores to write.
+    learning_curves_figure, shap_figure, importance_figure
+        PNG files of the boosters to write.
     summary
         JSON file to write; see `genebatch.report.batch.summarise`.
     """
