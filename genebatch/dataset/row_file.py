@@ -216,8 +216,7 @@ def merged(files: Iterable[RowFile]) -> Iterator[Rows]:
 def merged_identity(files: Sequence[RowFile]) -> pl.DataFrame:
     """The identity of the rows of `merged`, without reading their features."""
     columns = [
-        file._whole([*file._known(), PLACE]).with_columns(batch=pl.lit(file.name))
-        for file in files
+        file._whole([*file._known(), PLACE]).with_columns(batch=pl.lit(file.name)) for file in files
     ]
     stored = pl.concat(columns).unique(PLACE, keep="first", maintain_order=True).sort(PLACE)
     identity = files[0]._identity(stored)
