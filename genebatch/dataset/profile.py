@@ -106,7 +106,7 @@ def described(profile: Mapping[str, Any]) -> tuple[Roles, list[Shard]]:
 
 
 def _stretches(shards: Sequence[Shard]) -> Iterator[RowGroups]:
-    """Cut the shards into runs of row groups of at least `STRETCH_ROWS` rows, or to the end of the shard.
+    """Cut each shard into runs of row groups of at least `STRETCH_ROWS` rows, the last one shorter.
 
     The footer of one shard is held: of some 1,000 columns it takes 1 MB for each row group.
     """

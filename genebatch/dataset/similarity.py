@@ -251,7 +251,7 @@ def intraclass_correlation(moments: Moments) -> np.ndarray:
 
 
 def _values(frame: pl.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Columns rounded to float32, as boosters see them, in float64; missing and infinite are NaN."""
+    """Columns rounded to float32, as boosters see them; missing and infinite values are NaN."""
     check_lacking(columns, frame.columns)
     values = frame.select(pl.col(list(columns)).cast(pl.Float32)).to_numpy().astype(np.float64)
     values[np.isinf(values)] = np.nan

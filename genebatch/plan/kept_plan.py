@@ -104,7 +104,7 @@ def extended_test_groups(table: pl.DataFrame, earlier: pl.DataFrame, test: HoldO
 def kept_folds(
     part: pl.DataFrame, batch: str, earlier: pl.DataFrame, planning: Planning
 ) -> np.ndarray:
-    """Fold of each group of a batch: its earlier fold, or for a new group the one with most room."""
+    """Give each group of a batch its earlier fold, or a new group the fold with most room."""
     known = dict(earlier.filter(pl.col("batch") == batch).select("group", "fold").iter_rows())
     if known and max(known.values()) + 1 != planning.n_splits:
         raise InputError(
