@@ -73,20 +73,28 @@ def call(options: argparse.Namespace) -> None:
 
 def rank_genes(options: argparse.Namespace) -> None:
     """Rank genes by what more genes like them may gain, on held-out rows of a finished run."""
-    from genebatch.evaluation.group_ranks import rank_groups
+    from genebatch.evaluation.group_sums import existing
+    from genebatch.model.archive import load_model
+    from genebatch.steps.evaluation import rank_groups
 
     folder = Path(options.results)
-    files = [folder / "ensemble" / f"{name}.parquet" for name in ("cross_batch", "combined")]
-    inputs = {"cross_batch": files[0], "combined": files[1]}
-    inputs["model"] = folder / "ensemble" / "model.gbm"
+    scores, combined = (
+        existing(folder / "ensemble" / f"{name}.parquet") for name in ("cross_batch", "combined")
+    )
     features = folder / "dataset" / "group_features.parquet"
-    inputs |= {"group_features": features} if features.is_file() else {}
-    outputs = {"ranks": options.output, "figure": options.figure}
-    outputs = {name: path for name, path in outputs.items() if path is not None}
-    ranks = rank_groups(inputs, outputs, options.combiner, options.by, options.top)
+    ranks = rank_groups(
+        scores=scores,
+        combined=combined,
+        combiner=options.combiner or load_model(folder / "ensemble/model.gbm").combiner["name"],
+        ranks=options.output,
+        figure=options.figure,
+        group_features=features if features.is_file() else None,
+        by=options.by,
+        top=options.top,
+    )
     _print_ranks(ranks.table, ranks.by, options.top)
     print(f"{ranks.table.height:,} genes by {ranks.by}, {ranks.n_members} members")
-    for path in outputs.values():
+    for path in filter(None, (options.output, options.figure)):
         print(path)
 
 

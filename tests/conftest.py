@@ -16,6 +16,8 @@ from genebatch.dataset.profile import analyze
 from tests.builders import REPOSITORY
 from tests.builders.small_table import Analysed, make_table, resolved
 
+pytest_plugins = ["tests.builders.toy_run"]  # fixtures of runs that steps made
+
 # A busy machine is no failure.
 hypothesis.settings.register_profile("genebatch", deadline=None)
 hypothesis.settings.load_profile("genebatch")

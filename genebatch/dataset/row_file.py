@@ -24,6 +24,7 @@ from genebatch.io.tables import BATCH_ROWS
 
 FORMAT = 1
 METADATA = b"genebatch.rows"  # key of the JSON in the schema metadata
+KEYS = {"format", "name", "key", "stamp", "rows", "labels", "features"}  # of that JSON
 FEATURE = "feature:"  # begins the name of a feature's column, so that it is no other column's
 PLACE = "place"  # column with the place of a row in the data set; places rise
 AGAIN = "run the workflow again, which writes it anew"
@@ -92,19 +93,12 @@ class RowFile:
         Columns: `group`, `label`, and where the table has them `position`, `weight` and
         `score_{class}`; at last `fold`.
         """
-        frames = [self._identity(frame) for frame in self._read(self._known())]
-        identity = pl.concat(frames)
-        if identity.height != self.n_rows:
-            raise InputError(
-                f"{self.path} has {identity.height:,} rows but {self.n_rows:,} were planned; "
-                f"delete it and {AGAIN}"
-            )
-        return identity
+        return self._identity(self._whole(self._known()))
 
     @property
     def groups(self) -> pl.DataFrame:
         """The groups of the file with their number of `rows`, sorted by name."""
-        groups = pl.concat(frame.select("group") for frame in self._read(["group"]))
+        groups = self._whole(["group"])
         return groups.group_by("group").agg(pl.len().alias("rows")).sort("group")
 
     @property
@@ -153,6 +147,16 @@ class RowFile:
     def _features(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.select(pl.col(FEATURE + name).alias(name) for name in self.features.names)
 
+    def _whole(self, columns: Sequence[str]) -> pl.DataFrame:
+        """All rows of some stored columns; raises if they are not as many as were planned."""
+        rows = pl.concat(self._read(columns))
+        if rows.height != self.n_rows:
+            raise InputError(
+                f"{self.path} has {rows.height:,} rows but {self.n_rows:,} were planned; "
+                f"delete it and {AGAIN}"
+            )
+        return rows
+
     def _read(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Stream some stored columns; one record batch is held."""
         try:
@@ -188,10 +192,10 @@ def read_metadata(path: str | Path) -> dict[str, Any] | None:
     try:
         with pa.OSFile(str(path)) as source:
             stored = pa.ipc.open_file(source).schema.metadata or {}
-        described = json.loads(stored.get(METADATA, b"{}"))
-    except (pa.ArrowException, OSError, ValueError):
+        described = json.loads(stored[METADATA])
+        return described if KEYS <= described.keys() and described["format"] == FORMAT else None
+    except (pa.ArrowException, OSError, ValueError, KeyError, AttributeError):
         return None
-    return described if described.get("format") == FORMAT else None
 
 
 def merged(files: Iterable[RowFile]) -> Iterator[Rows]:
@@ -216,8 +220,7 @@ def merged(files: Iterable[RowFile]) -> Iterator[Rows]:
 def merged_identity(files: Sequence[RowFile]) -> pl.DataFrame:
     """The identity of the rows of `merged`, without reading their features."""
     columns = [
-        pl.concat(file._read([*file._known(), PLACE])).with_columns(batch=pl.lit(file.name))
-        for file in files
+        file._whole([*file._known(), PLACE]).with_columns(batch=pl.lit(file.name)) for file in files
     ]
     stored = pl.concat(columns).unique(PLACE, keep="first", maintain_order=True).sort(PLACE)
     identity = files[0]._identity(stored)

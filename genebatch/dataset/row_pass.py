@@ -180,7 +180,8 @@ def _stamp(part: Part, shards: Sequence[Shard], labels: Labels) -> str:
 
 
 def _stamp_of(path: Path) -> str | None:
-    return (read_metadata(path) or {}).get("stamp")
+    described = read_metadata(path)
+    return None if described is None else described["stamp"]
 
 
 def _remove_others(folder: Path, wanted: set[Path]) -> None:

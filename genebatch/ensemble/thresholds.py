@@ -1,6 +1,5 @@
-"""The probability from which a row is called as a class, chosen on out-of-fold rows."""
+"""Chooses the probability from which a row is called as a class, on held-out rows."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,8 +7,6 @@ import numpy as np
 import polars as pl
 
 from genebatch.dataset.rows import base_scores, identity_names, label_codes, plain_weights
-from genebatch.genome.genes import SITES
-from genebatch.io.files import InputError
 from genebatch.io.tables import open_shard, record_batches, table_columns
 from genebatch.metrics.binary import last_of_ties, missing_rows
 from genebatch.model.ensemble import EnsembleModel
@@ -32,7 +29,7 @@ SCHEMA = {
 class Threshold(NamedTuple):
     """A threshold and what the rows at or above it are worth; null with a reason if there is none.
 
-    `called` counts the rows at or above it and `rows` all that were judged, whatever their weight.
+    `called` counts the rows at or above it, `rows` all rows; weights do not count here.
     """
 
     threshold: float | None
@@ -50,7 +47,7 @@ class _Rows(NamedTuple):
     weight: np.ndarray | None  # (n,) float64
 
 
-def choose(model: EnsembleModel, honest: str | Path, system: str) -> pl.DataFrame:
+def choose(model: EnsembleModel, held_out: str | Path, system: str) -> pl.DataFrame:
     """Choose the probability threshold of highest F1 of every class on training rows.
 
     For the model and, where the data set has base scores, by the same rule on the same rows for
@@ -64,8 +61,8 @@ def choose(model: EnsembleModel, honest: str | Path, system: str) -> pl.DataFram
     ----------
     model
         The final model.
-    honest
-        Parquet with `{system}:{class}`, honest probabilities of training rows, and what the rows
+    held_out
+        Parquet with `{system}:{class}`, held-out probabilities of training rows, and what the rows
         are.
     system
         Name of its columns.
@@ -83,7 +80,7 @@ def choose(model: EnsembleModel, honest: str | Path, system: str) -> pl.DataFram
     classes each, with 9 bytes a row of classes and weights; and while one class is sorted another
     60 bytes a row.
     """
-    rows = _read(model, honest, system)
+    rows = _read(model, held_out, system)
     lines = []
     for name_of_system, probability in rows.probability.items():
         for column, name in enumerate(model.classes):
@@ -95,7 +92,7 @@ def choose(model: EnsembleModel, honest: str | Path, system: str) -> pl.DataFram
 
 
 def threshold_facts(table: pl.DataFrame) -> dict[str, Any]:
-    """What the model file has of `choose`: `thresholds`, and `base_thresholds` if there are any."""
+    """Give what the model file records: `thresholds`, and `base_thresholds` if there are any."""
     facts = {"thresholds": by_class(table), "base_thresholds": by_class(table, "base")}
     return {name: found for name, found in facts.items() if found}
 
@@ -108,43 +105,6 @@ def by_class(table: pl.DataFrame, system: str = "model") -> dict[str, dict[str, 
         kinds = found.setdefault(name, {"rows": None, "weighted": None})
         kinds["weighted" if weighted else "rows"] = threshold
     return found
-
-
-def call_thresholds(
-    model: EnsembleModel, given: Mapping[str, float] | None = None
-) -> dict[str, float]:
-    """Give the probability from which a donor and an acceptor are called.
-
-    Raises
-    ------
-    InputError
-        If neither the model nor the caller names one, or if it is no probability.
-    """
-    known = model.facts.get("thresholds") or {}
-    found = {}
-    for name in SITES:
-        kinds = known.get(name) or {}
-        value = given.get(name) if given else _preferred(kinds)
-        if value is None:
-            raise InputError(
-                f"the model holds no threshold for '{name}'; give the probabilities from which "
-                "donors and acceptors are called: --threshold DONOR ACCEPTOR"
-            )
-        if not 0 <= value <= 1:
-            raise InputError(f"--threshold of {name} is {value}, wanted a probability")
-        found[name] = float(value)
-    return found
-
-
-def base_call_thresholds(model: EnsembleModel) -> dict[str, float] | None:
-    """Give the threshold of highest F1 of the base scores of a donor and an acceptor.
-
-    Chosen as that of the model is, and in use at the same prevalence. None where the model has
-    none for one of them, as those of earlier versions have not.
-    """
-    known = model.facts.get("base_thresholds") or {}
-    found = {name: _preferred(known.get(name) or {}) for name in SITES}
-    return None if None in found.values() else found
 
 
 def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = None) -> Threshold:
@@ -183,14 +143,8 @@ def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = 
     return Threshold(threshold, precision, recall, float(f1[best]), int(end) + 1, len(y), None)
 
 
-def _preferred(kinds: Mapping[str, float | None]) -> float | None:
-    """The threshold at the prevalence of the genome or else of the rows; None if there is none."""
-    options = (kinds.get("weighted"), kinds.get("rows"))
-    return next((option for option in options if option is not None), None)
-
-
 def _read(model: EnsembleModel, path: str | Path, system: str) -> _Rows:
-    """Class, probabilities, base scores and weight of the rows of a table of honest scores."""
+    """Class, probabilities, base scores and weight of the rows of a table of held-out scores."""
     with open_shard(path) as file:
         size = file.metadata.num_rows
     classes = list(model.classes)

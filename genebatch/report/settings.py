@@ -57,4 +57,5 @@ class PrintedSettings:
         if self.test.column is not None:
             values = ", ".join(str(value) for value in self.test.values or ())
             return f"the groups whose {self.test.column} is one of {values}"
-        return f"groups drawn with seed {self.test.seed} that hold {self.test.fraction:.0%} of the rows"
+        share = f"{self.test.fraction:.0%} of the rows"
+        return f"groups drawn with seed {self.test.seed} that hold {share}"

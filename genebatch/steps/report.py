@@ -11,7 +11,7 @@ import polars as pl
 from genebatch.io.files import read_json, write_json, write_text
 from genebatch.io.tables import read_tsv
 from genebatch.jobs.run import read_usage
-from genebatch.model.ensemble import MODEL_JSON, load_model
+from genebatch.model.archive import MODEL_JSON, load_model
 from genebatch.report.batch import BatchResults, summarise
 from genebatch.report.candidate_tables import ComparedModels
 from genebatch.report.figures.batch import batch_figures
@@ -62,8 +62,10 @@ def diagnose_batch(
         The batch, and the names of the classes.
     out_of_fold, folds, metrics, curves, calibration, shap, sample, importance, families
         Files that the other rules of the batch wrote.
-    roc_figure, pr_figure, calibration_figure, learning_curves_figure, shap_figure, importance_figure
-        PNG files to write.
+    roc_figure, pr_figure, calibration_figure
+        PNG files of the out-of-fold scores to write.
+    learning_curves_figure, shap_figure, importance_figure
+        PNG files of the boosters to write.
     summary
         JSON file to write; see `genebatch.report.batch.summarise`.
     """

@@ -31,6 +31,19 @@ ABOVE, AROUND, BELOW = (0.01, 0.05), (-0.01, 0.05), (-0.05, -0.01)
 FEW = "few"  # too few test groups for an interval
 PNG = b"\x89PNG"
 VOWELS = [f"vowel {number}" for number in range(4)]
+SITES = ("donor", "acceptor")
+
+
+def track_comparison():
+    """The comparison on complete tracks of two sites; top-k has too few groups for an interval."""
+    lines = [
+        ("donor", "average_precision", 0.9, 0.95, 0.05, 0.01, 0.08, None),
+        ("donor", "log_loss", 0.002, 0.001, -0.001, -0.0015, -0.0005, None),
+        ("acceptor", "top_k", 0.5, 0.5, 0.0, None, None, "only 3 test groups"),
+    ]
+    names = ("class", "metric", "base", "model", "difference")
+    names += ("difference_low", "difference_high", "reason")
+    return pl.DataFrame(lines, schema=names, orient="row")
 
 
 class Data:

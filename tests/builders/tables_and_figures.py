@@ -1,10 +1,13 @@
 """What several unit tests use: altered tables, tied scores, what a figure says."""
 
+from io import BytesIO
+
 import numpy as np
 import polars as pl
 from matplotlib import image
 
 from genebatch.metrics.binary import METRICS
+from genebatch.report.figures.style import png
 
 
 def set_cells(frame, column, rows, value):
@@ -46,3 +49,9 @@ def legend(axes):
 def is_picture(path):
     pixels = image.imread(path)
     return path.suffix == ".png" and min(pixels.shape[:2]) > 100 and pixels.std() > 0
+
+
+def is_drawn(figure):
+    """Whether a figure gives a picture."""
+    pixels = image.imread(BytesIO(png(figure)), format="png")
+    return min(pixels.shape[:2]) > 100 and pixels.std() > 0

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from genebatch.dataset.feature_set import Features
-from genebatch.dataset.profile import analyze
+from genebatch.dataset.profile import analyze, described
 from genebatch.dataset.row_file import RowFile
 from genebatch.dataset.screen import Analysed, screen
 from genebatch.dataset.similarity import describe
@@ -191,7 +191,7 @@ def test_the_files_hold_the_screen_of_training_groups(tmp_path):
     leak = pl.when(pl.col("gene_id") == "g07").then(1 - donor).otherwise(donor)
     files.prepare(make_table().with_columns(leak.alias("leak"), same=pl.lit(2)))
     profile, groups = analyze(files.settings.table, None)
-    data = Analysed(*steps.described(profile), profile["columns"])
+    data = Analysed(*described(profile), profile["columns"])
     training = groups.filter(~pl.col("group").is_in(["g02", "g07"]))
     settings = files.settings
     wanted = screen(data, training, settings.table.labels, settings.screen)
@@ -211,7 +211,7 @@ def test_the_files_hold_what_training_groups_are_like(files):
         files.folder, batching={"strategy": "similarity", "similar_by": ["noi*", "ties"]}
     ).settings
     files.describe()
-    _, shards = steps.described(read_json(files["profile"]))
+    _, shards = described(read_json(files["profile"]))
     names = read_json(files["features"])["names"]
     wanted = describe(shards, files.training, "gene_id", names, ["noi*", "ties"])
     groups = pl.read_parquet(files["group_features"])

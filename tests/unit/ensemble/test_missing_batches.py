@@ -10,7 +10,6 @@ from genebatch.ensemble.final import consolidate
 from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
 from genebatch.model.prediction import predict_table
-from genebatch.report.page import write_report
 from tests.builders.finished_run import ABOVE, Data
 
 CLASSES = ["neither", "donor", "acceptor"]
@@ -133,12 +132,9 @@ def test_page_and_card_name_it_with_its_size(tmp_path, final):
     inputs = data.run([ABOVE] * 3)
     model = load_model(data.model)
     replace(model, facts=model.facts | {"missing_batches": ["b007"]}).save(data.model)
-    manifest = pl.DataFrame({"batch": ["b000", "b007"], "genes": [7, 1234], "rows": [300, 56789]})
+    manifest = pl.DataFrame({"batch": ["b000", "b007"], "groups": [7, 1234], "rows": [300, 56789]})
     manifest.write_csv(inputs["manifest"], separator="\t")
-    outputs = {n: tmp_path / f"{n}.png" for n in ("roc", "pr", "calibration", "members", "weights")}
-    outputs |= {"page": tmp_path / "index.html", "card": tmp_path / "CARD.md"}
-    write_report(inputs, data.config, outputs)
-    page, card = (outputs[name].read_text() for name in ("page", "card"))
+    page, card = data.report(inputs)
     for text in (page, card):
         assert "b007 (1,234 groups, 56,789 rows). " in text
         assert ("and this model" in text) == (final == "single")

@@ -7,9 +7,8 @@ import polars as pl
 import pytest
 
 from genebatch import load_model
+from genebatch.report.candidate_tables import COMPARED, SHOWN
 from genebatch.report.numbers import format_value
-from genebatch.report.page import usage_by_rule, write_report
-from genebatch.report.system_tables import COMPARED, SHOWN
 from genebatch.report.verdicts import COLUMNS
 from tests.builders.finished_run import (
     ABOVE,
@@ -19,6 +18,7 @@ from tests.builders.finished_run import (
     FEATURES,
     FEW,
     PNG,
+    TEST_FIGURES,
     VOWELS,
     Data,
 )
@@ -51,24 +51,17 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """Write a run's report once per kind of data; gives data, page and card."""
-    known = {}
+    """Write a run's report once per kind of data; give data, page and card."""
+    reports = {}
 
     def write(key, intervals=(ABOVE, AROUND, {True: BELOW, False: AROUND}), usage=None, **options):
-        if key not in known:
+        if key not in reports:
             data = Data(tmp_path_factory.mktemp(key), **options)
             given = {} if usage is None else {"usage": usage}
-            inputs = data.run(intervals, **given)
-            outputs = {name: data.folder / f"e_{name}.png" for name in FIGURES}
-            outputs |= {"page": data.folder / "index.html", "card": data.folder / "CARD.md"}
-            write_report(inputs, data.config, outputs)
-            known[key] = data, outputs["page"].read_text(), outputs["card"].read_text()
-        return known[key]
+            reports[key] = data, *data.report(data.run(intervals, **given))
+        return reports[key]
 
     return write
-
-
-FIGURES = ("roc", "pr", "calibration", "members", "weights")
 
 
 def bare(written):
@@ -97,22 +90,22 @@ def test_the_page_says_where_weights_change_the_verdict(written):
 
 def test_the_verdict_stands_before_everything_else(written):
     _, page, _ = written("ordinary")
-    sections = ("verdict", "systems", "choice", "use", "model", "corrections", "figures")
+    sections = ("verdict", "candidates", "choice", "use", "model", "corrections", "figures")
     sections += ("batches", "screen", "data", "memory")
     places = [page.index(f'<h2 id="{name}">') for name in sections]
     assert places == sorted(places)
 
 
-def test_every_system_has_a_line_in_the_table_of_every_class(written):
+def test_every_candidate_has_a_line_in_the_table_of_every_class(written):
     data, page, _ = written("ordinary")
-    tables = page.split('<h2 id="systems">')[1].split("<h3>All classes")[0]
+    tables = page.split('<h2 id="candidates">')[1].split("<h3>All classes")[0]
     for label in ("base scores", "best member", "log_odds", "stacked", "single model"):
         # Once weighted and once in rows.
         assert tables.count(f"<th>{label}") == 2 * len(data.classes)
     assert tables.count("in use</span>") == 2 * len(data.classes)
 
 
-def test_the_tables_have_every_value_of_the_systems(written):
+def test_the_tables_have_every_value_of_the_candidates(written):
     data, page, _ = written("ordinary")
     titles = set(Page(page).titles)
     table = pl.read_csv(data.folder / "e_systems.tsv", separator="\t")
@@ -140,7 +133,7 @@ def test_the_page_says_which_model_was_delivered_and_why(written):
 def test_with_many_classes_the_tables_of_all_but_the_first_are_folded(written):
     classes = [f"c{number}" for number in range(6)]
     _, page, _ = written("many", (ABOVE,) * 6, classes=classes, weight=False, n_members=35)
-    tables = page.split('<h2 id="systems">')[1].split("<h3>All classes")[0]
+    tables = page.split('<h2 id="candidates">')[1].split("<h3>All classes")[0]
     assert tables.count("<details open>") == 1
     assert tables.count("<details>") == 5
 
@@ -176,7 +169,7 @@ def test_the_card_has_the_values_of_the_comparison_as_the_page_shows_them(writte
         & pl.col("weighted"),
         named=True,
     )
-    base, model = (format_value(line[system]) for system in ("base", "model"))
+    base, model = (format_value(line[side]) for side in ("base", "model"))
     n = int((data.codes == 2).sum())
     assert f"| plain | {n} | weighted | AUC | {base} | {model} |" in card
 
@@ -198,11 +191,11 @@ def test_classes_features_and_columns_are_escaped(written):
 def test_the_page_needs_no_other_file(written):
     data, page, _ = written("ordinary")
     read = Page(page)
-    assert len(read.loaded) == len(FIGURES) + 1
+    assert len(read.loaded) == len(TEST_FIGURES) + 1
     assert all(address.startswith("data:image/png;base64,") for address in read.loaded)
     assert not {"script", "link", "iframe"} & read.tags
     assert "http" not in page
-    assert all((data.folder / f"e_{name}.png").read_bytes()[:4] == PNG for name in FIGURES)
+    assert all((data.folder / f"e_{name}.png").read_bytes()[:4] == PNG for name in TEST_FIGURES)
 
 
 def test_the_code_on_the_page_loads_the_model(written):
@@ -279,16 +272,6 @@ def test_jobs_above_their_estimate_are_named(written):
     _, page, _ = written("ordinary")
     text = Page(page).text
     assert "1 of 2 jobs needed more than estimated: train_batch b000 (600 of 500 MB)." in text
-
-
-def test_usage_is_summed_up_by_rule():
-    records = [
-        {"rule": r, "batch": b, "declared_mb": d, "peak_mb": p, "seconds": 2.0, "threads": 1}
-        for r, b, d, p in (("a", "0", 100, 50.0), ("a", "1", 200, 150.0), ("b", "all", 400, 300.0))
-    ]
-    first, second = usage_by_rule(records)
-    assert first[:2] == ("b", 1)
-    assert second == ("a", 2, 200, 150.0, 0.5, 0.75, 4.0, 1)
 
 
 def test_model_card_tells_how_the_model_was_made(written):

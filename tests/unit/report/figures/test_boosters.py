@@ -4,9 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch.report.figures import boosters as booster_plots
-from genebatch.report.figures import style as look
-from tests.builders.tables_and_figures import is_picture, legend, said
+from genebatch.report.figures import boosters, style
+from tests.builders.tables_and_figures import is_drawn, legend, said
 
 CLASSES = ["neither", "donor", "acceptor"]
 AWKWARD = r"$\frac$ <b>"  # broken mathematics and markup, were it taken for either
@@ -51,14 +50,14 @@ def importances(classes=CLASSES, name="f"):
 def swarm(names, n=40, seed=2):
     rng = np.random.default_rng(seed)
     shap, values = ({name: rng.normal(size=n) for name in names} for _ in range(2))
-    return booster_plots.Swarm(pl.DataFrame(shap), pl.DataFrame(values))
+    return boosters.Swarm(pl.DataFrame(shap), pl.DataFrame(values))
 
 
-def test_learning_curves_are_marked_at_the_chosen_number_of_trees(figures, tmp_path):
+def test_learning_curves_are_marked_at_the_chosen_number_of_trees():
     table, folds = curves()
-    booster_plots.learning_curves(tmp_path / "f.png", table, folds, CLASSES, "t")
-    assert is_picture(tmp_path / "f.png")
-    for number, axes in enumerate(figures[0].axes):
+    figure = boosters.learning_curves(table, folds, CLASSES, "t")
+    assert is_drawn(figure)
+    for number, axes in enumerate(figure.axes):
         marks = [line for line in axes.get_lines() if line.get_marker() == "o"]
         points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in marks if len(line._x)]
         # The stopping loss after t trees is 0.41 + 0.01 t.
@@ -67,7 +66,7 @@ def test_learning_curves_are_marked_at_the_chosen_number_of_trees(figures, tmp_p
         assert legend(axes)[-1] == f"chosen: {number + 3.5} trees ({chosen[0]} to {chosen[1]})"
 
 
-def test_a_class_that_was_constant_in_every_fold_says_so(figures, tmp_path):
+def test_a_class_that_was_constant_in_every_fold_says_so():
     table, folds = curves()
     constant = folds.with_columns(
         pl.when(pl.col("class") == "donor")
@@ -75,40 +74,40 @@ def test_a_class_that_was_constant_in_every_fold_says_so(figures, tmp_path):
         .otherwise("verdict")
         .alias("verdict")
     )
-    booster_plots.learning_curves(tmp_path / "f.png", table, constant, CLASSES, "t")
-    assert "one side only" in said(figures[0].axes[1])[0]
-    assert not said(figures[0].axes[0])
+    figure = boosters.learning_curves(table, constant, CLASSES, "t")
+    assert "one side only" in said(figure.axes[1])[0]
+    assert not said(figure.axes[0])
 
 
-def test_beeswarm_shows_the_given_features_in_their_order(figures, tmp_path):
+def test_beeswarm_shows_the_given_features_in_their_order():
     names = [AWKWARD, "gc", "x" * 60]
     shown = swarm(names)
     swarms = {"a": shown, "b": shown._replace(shap=shown.shap.with_columns(pl.col(names) * 0))}
-    booster_plots.shap_values(tmp_path / "f.png", swarms, ["a; left out 1.0", "b"], "t")
-    assert is_picture(tmp_path / "f.png")
-    first, second = figures[0].axes
+    figure = boosters.shap_values(swarms, ["a; left out 1.0", "b"], "t")
+    assert is_drawn(figure)
+    first, second = figure.axes
     ticks = [label.get_text().replace(r"\$", "$") for label in first.get_yticklabels()]
     assert ticks[::-1][:2] == names[:2]
-    assert len(ticks[0]) == look.LONGEST_NAME
+    assert len(ticks[0]) == style.LONGEST_NAME
     assert said(second) == ["no feature has an effect"]
 
 
 @pytest.mark.parametrize("name", ["f", AWKWARD])
-def test_importance_shows_features_and_families_of_every_class(name, figures, tmp_path):
-    booster_plots.importance(tmp_path / "f.png", *importances(name=name), CLASSES, "t", n_shown=5)
-    assert is_picture(tmp_path / "f.png")
-    assert len(figures[0].axes) == 6
-    left, right = figures[0].axes[:2]
+def test_importance_shows_features_and_families_of_every_class(name):
+    figure = boosters.importance(*importances(name=name), CLASSES, "t", n_shown=5)
+    assert is_drawn(figure)
+    assert len(figure.axes) == 6
+    left, right = figure.axes[:2]
     assert [bar.get_width() for bar in left.patches] == [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
     assert said(right) == ["0.5 ± 0.1", "-1e-06"]
 
 
-def test_importance_without_any_effect_says_so(figures, tmp_path):
+def test_importance_without_any_effect_says_so():
     features, families = importances(["a"])
     features = features.with_columns(pl.lit(0.0).alias("mean_abs_shap"))
     families = families.with_columns(pl.lit(0.0).alias("log_loss_rise"))
-    booster_plots.importance(tmp_path / "f.png", features, families, ["a"], "t")
-    assert [said(axes)[0] for axes in figures[0].axes] == [
+    figure = boosters.importance(features, families, ["a"], "t")
+    assert [said(axes)[0] for axes in figure.axes] == [
         "no feature has an effect",
         "permuting changes nothing",
     ]

@@ -1,4 +1,4 @@
-"""What genebatch.rank_plots promises: every group, the first by name, and why a panel is empty."""
+"""Every group is a point, the first are named, and an empty panel says why."""
 
 import numpy as np
 import pytest
@@ -7,48 +7,48 @@ from genebatch.evaluation.group_ranks import rank
 from genebatch.evaluation.group_sums import sum_groups
 from genebatch.report.figures.ranks import draw_ranks
 from tests.builders.held_out_scores import BASE, CLASSES, MEMBERS, ROWS, WEIGHT, held_out, write
-from tests.builders.tables_and_figures import is_picture, legend, said
+from tests.builders.tables_and_figures import is_drawn, legend, said
 
 
-def draw(folder, figures, *args, top=2, **kwargs):
+def draw(folder, *args, top=2, **kwargs):
     paths = write(folder, held_out(ROWS, *args, **kwargs))
     by = "weighted_ambiguity" if "weight" in kwargs else "ambiguity"
     ranks = rank(sum_groups(paths["cross_batch"], paths["combined"], "log_odds"), by)
-    draw_ranks(folder / "ranks.png", ranks.table, CLASSES, ranks.by, top)
-    assert is_picture(folder / "ranks.png")
-    return figures[-1].axes
+    figure = draw_ranks(ranks.table, CLASSES, ranks.by, top)
+    assert is_drawn(figure)
+    return figure
 
 
 def names(axes):
     return [text.get_text() for text in axes.get_yticklabels()]
 
 
-def test_all_groups_are_points_and_the_first_are_named(tmp_path, figures):
-    scatter, parts, errors = draw(tmp_path, figures, MEMBERS, weight=WEIGHT, base=BASE)
-    points = np.concatenate([found.get_offsets() for found in scatter.collections])
+def test_all_groups_are_points_and_the_first_are_named(tmp_path):
+    figure = draw(tmp_path, MEMBERS, weight=WEIGHT, base=BASE)
+    scatter, parts, errors = figure.axes
+    points = np.concatenate([dots.get_offsets() for dots in scatter.collections])
     assert len(points) == 3
     assert (points > 0).all()
     assert sorted(said(scatter)) == ["1", "2"]
     assert names(parts) == ["split  1", "wrong  2"]
     assert legend(errors) == ["corrected", "made"]
-    assert figures[-1].get_suptitle().endswith("sums over held-out weighted rows")
+    assert figure.get_suptitle().endswith("sums over held-out weighted rows")
 
 
-def test_ranks_of_points_in_one_place_are_written_apart(tmp_path, figures):
+def test_ranks_of_points_in_one_place_are_written_apart(tmp_path):
     rows = [(f"g{number:02d}", "yes") for number in range(12)]
     members = {"b000": [0.9] * 12, "b001": [0.1] * 12}
     paths = write(tmp_path, held_out(rows, members))
     ranks = rank(sum_groups(paths["cross_batch"], paths["combined"], "log_odds"))
-    draw_ranks(tmp_path / "ranks.png", ranks.table, CLASSES, ranks.by, 12)
-    texts = figures[-1].axes[0].texts
+    texts = draw_ranks(ranks.table, CLASSES, ranks.by, 12).axes[0].texts
     heights = sorted(text.xyann[1] for text in texts)
     assert sorted(int(text.get_text()) for text in texts) == list(range(1, 13))
     assert np.diff(heights) == pytest.approx(0.034)
     assert 0 <= heights[0] < heights[-1] <= 1
 
 
-def test_bars_are_the_members_loss_and_the_errors(tmp_path, figures):
-    _, parts, errors = draw(tmp_path, figures, MEMBERS, base=BASE)
+def test_bars_are_the_members_loss_and_the_errors(tmp_path):
+    _, parts, errors = draw(tmp_path, MEMBERS, base=BASE).axes
     ends = [bar.get_x() + bar.get_width() for bar in parts.containers[-1]]
     loss = [-np.log(0.9 * 0.1) / 2 - np.log(0.9), -np.log(0.1)]
     assert ends == pytest.approx(loss, rel=1e-6)
@@ -56,8 +56,8 @@ def test_bars_are_the_members_loss_and_the_errors(tmp_path, figures):
     assert widths == [[1, 0], [-1, -1]]
 
 
-def test_empty_panels_say_why(tmp_path, figures):
-    scatter, parts, errors = draw(tmp_path, figures, {"b000": MEMBERS["b000"]})
+def test_empty_panels_say_why(tmp_path):
+    scatter, parts, errors = draw(tmp_path, {"b000": MEMBERS["b000"]}).axes
     assert said(scatter) == ["no ambiguity: a single member"]
     assert said(errors) == ["no base scores"]
     assert names(parts) == ["wrong  1", "easy  2"]

@@ -1,4 +1,4 @@
-"""What genebatch.track_plots promises: both systems on one panel a class, weighted as counted."""
+"""Base scores and model share a panel a class, and positions weigh as many as they stand for."""
 
 import numpy as np
 import polars as pl
@@ -6,11 +6,11 @@ import pytest
 
 from genebatch.calls.evaluation.ranking import Ranking
 from genebatch.report.figures.tracks import precision_recall
-from tests.builders.tables_and_figures import is_picture, legend, said
+from tests.builders.tables_and_figures import is_drawn, legend, said
 
 
 def errors(*lines, name="donor"):
-    """Lines of corrections as (base_at, base_threshold, n, missed and false of each system)."""
+    """Lines of corrections as (base_at, base_threshold, n, missed and false of each side)."""
     names = ("base_at", "base_threshold", "n", "base_missed", "base_false")
     names += ("model_missed", "model_false")
     table = pl.DataFrame(lines, schema=names, orient="row")
@@ -28,10 +28,10 @@ def ranking(y):
     return Ranking(np.array(y, bool), score, np.zeros(4, int), np.array([1.0, 1.0, 1.0, 97.0]))
 
 
-def test_curves_and_thresholds_of_both_systems_are_drawn(tmp_path, figures):
-    precision_recall(tmp_path / "pr.png", {"donor": ranking([1, 0, 1, 0])}, ERRORS, "t")
-    assert is_picture(tmp_path / "pr.png")
-    axes = figures[0].axes[0]
+def test_curves_and_thresholds_of_base_scores_and_model_are_drawn():
+    figure = precision_recall({"donor": ranking([1, 0, 1, 0])}, ERRORS, "t")
+    assert is_drawn(figure)
+    axes = figure.axes[0]
     assert axes.get_title(loc="left") == "donor (2 sites)"
     calls = ["base from 0.5 on", "base from 0.05 on (best F1)", "model from 0.2 on (best F1)"]
     assert legend(axes) == ["base 0.8333", "model 1", *calls]
@@ -42,26 +42,26 @@ def test_curves_and_thresholds_of_both_systems_are_drawn(tmp_path, figures):
     assert marks[0].get_color() == marks[1].get_color() != marks[2].get_color()
 
 
-def test_base_scores_are_marked_at_the_thresholds_they_have(tmp_path, figures):
-    precision_recall(tmp_path / "pr.png", {"donor": ranking([1, 0, 1, 0])}, ERRORS[:1], "t")
+def test_base_scores_are_marked_at_the_thresholds_they_have():
+    figure = precision_recall({"donor": ranking([1, 0, 1, 0])}, ERRORS[:1], "t")
     calls = ["base from 0.5 on", "model from 0.2 on (best F1)"]
-    assert legend(figures[0].axes[0])[2:] == calls
+    assert legend(figure.axes[0])[2:] == calls
 
 
-def test_system_that_calls_nothing_has_no_mark(tmp_path, figures):
+def test_base_scores_that_call_nothing_have_no_mark():
     silent = errors(("default", 0.5, 2, 2, 0, 0, 0))
-    precision_recall(tmp_path / "pr.png", {"donor": ranking([1, 0, 1, 0])}, silent, "t")
-    assert legend(figures[0].axes[0])[2:] == ["model from 0.2 on (best F1)"]
+    figure = precision_recall({"donor": ranking([1, 0, 1, 0])}, silent, "t")
+    assert legend(figure.axes[0])[2:] == ["model from 0.2 on (best F1)"]
 
 
-def test_positions_below_the_floor_weigh_as_many_as_they_are(tmp_path, figures):
+def test_positions_below_the_floor_weigh_as_many_as_they_are():
     last = ranking([1, 0, 0, 0])
     last = last._replace(y=np.array([0, 0, 0, 1], bool), weight=np.array([1.0, 1.0, 97.0, 1.0]))
-    precision_recall(tmp_path / "pr.png", {"donor": last}, ERRORS, "t")
-    assert legend(figures[0].axes[0])[0] == "base 0.0100"
+    figure = precision_recall({"donor": last}, ERRORS, "t")
+    assert legend(figure.axes[0])[0] == "base 0.0100"
 
 
-def test_class_without_sites_is_said_and_not_drawn(tmp_path, figures):
+def test_class_without_sites_is_said_and_not_drawn():
     rankings = {"donor": ranking([1, 0, 0, 0]), "acceptor": ranking([0, 0, 0, 0])}
-    precision_recall(tmp_path / "pr.png", rankings, ERRORS, "t")
-    assert said(figures[0].axes[1]) == ["no sites in the test genes"]
+    figure = precision_recall(rankings, ERRORS, "t")
+    assert said(figure.axes[1]) == ["no sites in the test genes"]

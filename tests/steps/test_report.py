@@ -1,0 +1,117 @@
+"""A batch gets figures and a summary, a run gets a page and a model card."""
+
+import polars as pl
+import pytest
+
+from genebatch.io.files import read_json, write_json, write_tsv
+from tests.builders.finished_run import (
+    ABOVE,
+    FEATURES,
+    PNG,
+    SITES,
+    VOWELS,
+    Data,
+    track_comparison,
+)
+
+ERRORS = ("corrected", "made", "missed_corrected", "missed_made", "false_corrected", "false_made")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"absent": 1},
+        {"classes": VOWELS, "base": False, "weight": False},
+    ],
+)
+def test_a_batch_gets_six_figures_and_a_summary(options, tmp_path):
+    data = Data(tmp_path, **options)
+    figures, path = data.diagnose("b007")
+    assert len(figures) == 6
+    assert all(figure.read_bytes()[:4] == PNG for figure in figures.values())
+    summary = read_json(path)
+    assert (summary["batch"], summary["rows"], summary["groups"]) == ("b007", 300, 10)
+    assert list(summary["classes"]) == data.classes
+    scored = {line["system"] for line in summary["metrics"]}
+    assert scored == ({"model", "base"} if data.base else {"model"})
+    assert {line["weighted"] for line in summary["metrics"]} == (
+        {False, True} if data.weight else {False}
+    )
+    for code, facts in enumerate(summary["classes"].values()):
+        assert facts["rows"] == int((data.codes == code).sum())
+        assert facts["trees"] == {"median": 15.0, "min": 10, "max": 20}
+        assert facts["verdicts"] == {"good": 2}
+        assert [line["feature"] for line in facts["top_features"]] == FEATURES
+        assert (
+            facts["calibration"]["after"]["log_loss"] <= facts["calibration"]["before"]["log_loss"]
+        )
+
+
+def errors(at, limits, counts):
+    """Lines of corrections: of both classes with these thresholds, and these counts of all."""
+    lines = [
+        {"class": name, "base_at": at, "base_threshold": limit, "model_threshold": 0.4}
+        for name, limit in zip((*SITES, "all"), (*limits, None), strict=True)
+    ]
+    lines[-1]["model_threshold"] = None
+    return [line | dict(zip(ERRORS, counts, strict=True)) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def run_of_sites(tmp_path_factory):
+    """A run on donors and acceptors, and what a report reads of it."""
+    data = Data(tmp_path_factory.mktemp("run"), classes=["neither", *SITES])
+    return data, data.run((ABOVE,) * 3)
+
+
+@pytest.fixture
+def page(run_of_sites, tmp_path):
+    """Write the page of a run with tracks whose corrections are these lines; give its text."""
+    data, run = run_of_sites
+
+    def write(*lines):
+        tracks = {f"tracks_{name}": tmp_path / name for name in ("comparison", "corrections")}
+        tracks |= {f"tracks_{name}": tmp_path / name for name in ("hybrid", "summary", "figure")}
+        write_tsv(tracks["tracks_comparison"], track_comparison())
+        table = pl.DataFrame(lines, infer_schema_length=None)
+        write_tsv(tracks["tracks_corrections"], table)
+        cost = {"low": [0.1], "share": [0.01], "change_donor": [-0.01], "change_acceptor": [None]}
+        write_tsv(tracks["tracks_hybrid"], pl.DataFrame(cost))
+        counts = {"positions": 7, "genes": 2, "left_out": {"foreign": 0, "ambiguous": 0}}
+        write_json(tracks["tracks_summary"], counts | {"classes": {name: {} for name in SITES}})
+        tracks["tracks_figure"].write_bytes(PNG)
+        text, _ = data.report(run | tracks)
+        return " ".join(text.split())
+
+    return write
+
+
+def test_page_compares_with_the_base_scores_at_both_of_their_thresholds(page):
+    default = errors("default", (0.5, 0.5), (1300, 26, 1127, 2, 173, 24))
+    text = page(*default, *errors("best_f1", (0.32, 0.425), (126, 30, 97, 11, 29, 19)))
+    assert (
+        "The model calls a site where its probability reaches the threshold "
+        "(donor 0.4, acceptor 0.4)."
+    ) in text
+    assert (
+        "Compared with the base scores at 0.5, their threshold without a model, it corrects 1,300 "
+        "errors and makes 26 new ones: it finds 1,127 missed sites and loses 2; it withdraws 173 "
+        "false calls and adds 24."
+    ) in text
+    assert (
+        "Compared with the base scores at their own best thresholds (donor 0.32, acceptor 0.425; "
+        "chosen like those of the model), it corrects 126 errors and makes 30 new ones: it finds 97"
+    ) in text
+
+
+def test_page_of_an_older_model_compares_at_one_threshold(page):
+    text = page(*errors("default", (0.5, 0.5), (130, 26, 127, 2, 3, 24)))
+    assert "corrects 130 errors" in text
+    assert "best thresholds" not in text
+
+
+def test_without_tracks_there_is_no_section(run_of_sites):
+    data, run = run_of_sites
+    page, card = data.report(run)
+    assert 'id="tracks"' not in page
+    assert "## Complete tracks" not in card
