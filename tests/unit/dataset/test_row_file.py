@@ -149,6 +149,22 @@ def test_a_file_with_other_rows_than_planned_is_refused(files):
         _ = RowFile.open(files[0].path).identity
 
 
+def test_damaged_text_is_refused_and_does_not_end_the_process(files):
+    with pa.OSFile(str(files[0].path)) as source:
+        table = pa.ipc.open_file(source).read_all().combine_chunks()
+    names = table["group"].chunk(0)
+    _, offsets, text = names.buffers()
+    far = np.frombuffer(offsets, np.int64).copy()
+    far[3] = 1 << 40
+    wrong = pa.Array.from_buffers(names.type, len(names), [None, pa.py_buffer(far), text])
+    place = table.schema.get_field_index("group")
+    table = table.set_column(place, table.schema.field("group"), wrong)
+    with pa.ipc.new_file(str(files[0].path), table.schema) as file:
+        file.write_table(table)
+    with pytest.raises(InputError, match=r"b000\.arrow cannot be read .*delete it and run"):
+        list(RowFile.open(files[0].path).frames())
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_a_damaged_file_is_refused_or_has_its_planned_shape(files, seed):
     """No bit that is flipped ends the process, or makes other rows and columns."""

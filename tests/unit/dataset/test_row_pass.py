@@ -9,6 +9,7 @@ import pytest
 
 from genebatch.config.settings import Labels
 from genebatch.dataset import row_pass
+from genebatch.dataset.profile import analyze
 from genebatch.dataset.row_file import RowFile
 from genebatch.dataset.row_pass import write_row_files
 from genebatch.io.files import InputError
@@ -19,6 +20,7 @@ from tests.builders.row_files import (
     rows_of,
     write_parts,
 )
+from tests.builders.small_table import Analysed
 from tests.builders.tables_and_figures import set_cells
 
 NAMES = [f"g{number:02d}" for number in range(12)]
@@ -192,12 +194,27 @@ def test_a_changed_shard_rewrites_the_files_that_hold_its_groups(table, analyse,
     assert features["noise"][-1] == 0.5
 
 
-def test_rows_at_other_places_rewrite_their_files_under_the_same_key(table, analyse, folder):
+def test_a_column_of_another_type_rewrites_the_files_under_the_same_key(table, analyse, folder):
+    before = analyse(table(), **MIXED)
+    parts = parts_of(before, DEALT)
+    write_parts(before, parts, folder)
+    wide = analyse(table().with_columns(pl.col("kmer").cast(pl.Int32)), folder="wide", **MIXED)
+    assert [part.key for part in parts_of(wide, DEALT)] == [part.key for part in parts]
+    again = changed(folder, lambda: write_parts(wide, parts_of(wide, DEALT), folder))
+    assert again == {*DEALT}
+    _, features = rows_of(RowFile.open(folder / "b001.arrow").frames())
+    assert features["kmer"].dtype == pl.Int32
+
+
+def test_rows_at_other_places_rewrite_their_files_under_the_same_key(
+    table, analyse, folder, tmp_path
+):
     before = analyse(table(), shards=3)
     first = parts_of(before, DEALT)
     places = stored(write_parts(before, first, folder))["place"]
     in_front = table()[:10].with_columns(pl.lit("another").alias("gene_id"))
-    after = analyse(pl.concat([in_front, table()]), folder="more", shards=4)
+    in_front.write_parquet(tmp_path / "data" / "a-first.parquet")
+    after = Analysed(before.table, *analyze(before.table, None))
     second = parts_of(after, DEALT)
     assert [part.key for part in second] == [part.key for part in first]
     assert changed(folder, lambda: write_parts(after, second, folder)) == {*DEALT}
