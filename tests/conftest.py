@@ -1,7 +1,9 @@
 """A small table, the first steps of the library on it, and where real data are."""
 
+import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +15,10 @@ from hypothesis import settings
 
 from genebatch.config import schema as config
 from genebatch.dataset import profile as analysis
-from tests.builders import REPOSITORY
+from tests.builders import REPOSITORY, THOROUGH
 
 # A busy machine is no failure.
-settings.register_profile("genebatch", deadline=None)
+settings.register_profile("genebatch", deadline=None, max_examples=1_000 if THOROUGH else 100)
 settings.load_profile("genebatch")
 
 CLASSES = ["neither", "donor", "acceptor"]
@@ -123,6 +125,27 @@ def analyse(tmp_path: Path, write: Callable) -> Callable[..., Analysed]:
         return Analysed(dataset, profile, genes, facts, pl.read_parquet(genes))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder by its name, which the first worker that asks for it fills for all workers."""
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+
+    def folder(name: str, fill: Callable[[Path], None]) -> Path:
+        path, finished = common / f"once-{name}", common / f"once-{name}.finished"
+        with (common / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not finished.exists():
+                shutil.rmtree(path, ignore_errors=True)  # what a failed attempt left
+                path.mkdir()
+                fill(path)
+                finished.touch()
+        return path
+
+    return folder
 
 
 @pytest.fixture(scope="session")

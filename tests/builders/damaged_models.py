@@ -1,6 +1,6 @@
-"""Load and use mutated model files, in a process of its own; see test_model_fuzz.py.
+"""Load and use mutated model files, in a process of its own; see test_fuzz.py.
 
-    python tests/unit/fuzz_model.py FIRST LAST [--boosters]
+    python tests/builders/damaged_models.py FIRST LAST [--boosters]
 
 Every number is the seed of one mutation. A file may be refused by an InputError, or predict rows as
 a model does; anything else ends the process with the seed.

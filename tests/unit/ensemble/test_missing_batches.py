@@ -13,6 +13,8 @@ from genebatch.model.prediction import predict_table
 from genebatch.report.page import write_report
 from tests.builders.finished_run import ABOVE, Data
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["neither", "donor", "acceptor"]
 MISSING = "b002"
 

@@ -7,12 +7,15 @@ import sys
 
 import pytest
 
-from tests.builders import REPOSITORY
+from tests.builders import REPOSITORY, THOROUGH
 
 SCRIPT = REPOSITORY / "tests/builders/damaged_models.py"
+SEEDS = 3_000 if THOROUGH else 600
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("kind", "seeds"), [((), 3_000), (("--boosters",), 2_000)])
+@pytest.mark.parametrize(("kind", "seeds"), [((), SEEDS), (("--boosters",), SEEDS * 2 // 3)])
 def test_mutated_file_is_refused_or_predicts(kind, seeds):
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "0", str(seeds), *kind],
