@@ -188,6 +188,7 @@ def learned(run, scores, folder):
     return read_json(outputs["combiners"])["combiners"]
 
 
+@pytest.mark.slow
 def test_leak_in_the_own_batch_moves_no_weight(toy, table, leaking, tmp_path):
     found = scored(toy, tmp_path / "scores.parquet")
     assert found.equals(table)
@@ -195,6 +196,7 @@ def test_leak_in_the_own_batch_moves_no_weight(toy, table, leaking, tmp_path):
     assert weights == read_json(toy.ensemble_files["combiners"])["combiners"]
 
 
+@pytest.mark.slow
 def test_leak_would_move_the_weights_if_batches_scored_their_own_rows(
     toy, leaking, monkeypatch, tmp_path
 ):

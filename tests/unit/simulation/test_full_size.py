@@ -13,6 +13,8 @@ from genebatch.simulation.block import FEATURES
 from genebatch.simulation.columns import KMERS, METADATA, PLANTED
 from genebatch.simulation.full_size import gene_sizes, simulate_document
 
+pytestmark = pytest.mark.slow
+
 SHARE = 0.008  # 74 genes, 29,834 rows
 
 
