@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 from genebatch.training.split import batch_rows
 
+from genebatch.config.settings import Learner
 from genebatch.io.files import InputError
 from genebatch.model import boosting
 from genebatch.training import split
@@ -150,7 +151,7 @@ def test_matrix_of_small_record_batches_is_that_of_all_rows_at_once(planned, mon
     block = data.features.select(stored(planned, "b000"))
     whole = boosting.build_matrix([block], block.shape[1], learner["max_bin"], 1)
     boosters = [
-        boosting.fit_trees(matrix, data.codes == 1, data.weight, None, 5, learner)
+        boosting.fit_trees(matrix, data.codes == 1, data.weight, None, 5, Learner.build(learner))
         for matrix in (data.matrix, whole)
     ]
     assert boosting.to_bytes(boosters[0]) == boosting.to_bytes(boosters[1])
