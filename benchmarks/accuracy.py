@@ -21,6 +21,7 @@ from accuracy_table import write_report
 from real_rows import BASES, CLASSES, LANDSCAPE, Rows, human_folder, read_rows, splits
 
 from genebatch.config.schema import load_schema
+from genebatch.config.settings import Learner
 from genebatch.features.landscape import CHANNELS
 from genebatch.groups import deal
 from genebatch.metrics.binary import log_loss_rows
@@ -356,7 +357,9 @@ def fit_member(
     stop = dealt(rows, member, [STOP_SHARE, 1 - STOP_SHARE], run.seed)[member] == 0
     start = rows.base[name][member] if variant.start else None
     y = rows.labels[member] == name
-    return boosting.fit_until_stopped(matrix, y, weight[member], ~stop, stop, start, chosen)
+    return boosting.fit_until_stopped(
+        matrix, y, weight[member], ~stop, stop, start, Learner.build(chosen)
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from scipy.special import expit
 from sklearn.model_selection import GroupKFold
 
 from genebatch.config import schema as configuration
+from genebatch.config.settings import Learner
 from genebatch.dataset import profile as analysis
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.similarity import centroids, describe_groups, standardise
@@ -240,7 +241,9 @@ def member(
     for name in CHANNELS:
         start = data.rows.base[name]
         y, weight = data.rows.labels[rows] == name, data.rows.weight[rows]
-        fit = boosting.fit_until_stopped(matrix, y, weight, ~stop, stop, start[rows], settings)
+        fit = boosting.fit_until_stopped(
+            matrix, y, weight, ~stop, stop, start[rows], Learner.build(settings)
+        )
         margins[name] = boosting.predict_margin(fit.booster, unseen, start[test])
     return margins
 

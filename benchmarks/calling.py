@@ -86,6 +86,7 @@ def load(folder: Path):
 def make_model(folder: Path, path: Path) -> None:
     """Train members on drawn positions whose label depends on scores and on words."""
     from genebatch.config.schema import load_schema
+    from genebatch.config.settings import Learner
     from genebatch.dataset.feature_set import Features
     from genebatch.features.positions import position_features
     from genebatch.model import boosting as learner
@@ -93,7 +94,7 @@ def make_model(folder: Path, path: Path) -> None:
     from genebatch.model.ensemble import EnsembleModel, Member
 
     settings = load_schema()["properties"]["learner"]["properties"]
-    settings = {name: child.get("default") for name, child in settings.items()}
+    settings = Learner.build({name: child.get("default") for name, child in settings.items()})
     codes, tracks, spec = load(folder)
     rng = np.random.default_rng(3)
     kinds = {n: "count" if n in spec.count_columns else "dense" for n in spec.columns}
@@ -116,7 +117,7 @@ def make_model(folder: Path, path: Path) -> None:
         name = f"b{number:03d}"
         members.append(Member(name, tuple(boosters), calibrators, (name,), (1.0,) * 3, facts))
     limits = {"rows": 0.5, "weighted": 0.5}
-    facts = {"sequence": {"features": spec.to_json()}}
+    facts = {"sequence": {"features": spec.plain()}}
     facts["thresholds"] = dict.fromkeys(("donor", "acceptor"), limits)
     roles = {"group": "group", "position": "row"}
     combiner = {"name": "voting", "parameters": {}}

@@ -26,6 +26,7 @@ from memory import prepare
 from real_rows import CLASSES, average_precision, human_folder
 
 from genebatch.config.schema import load_schema, resolve
+from genebatch.config.settings import Learner
 from genebatch.dataset.feature_set import Features
 from genebatch.jobs.run import peak_mb
 from genebatch.metrics.binary import log_loss_rows
@@ -163,7 +164,7 @@ def timed(density: float, kind: str) -> list[float]:
     matrix = stored(frame, kind, 1)
     build = time.process_time() - start
     start = time.process_time()
-    boosting.fit_trees(matrix, y, np.ones(ROWS), None, ROUNDS, defaults())
+    boosting.fit_trees(matrix, y, np.ones(ROWS), None, ROUNDS, Learner.build(defaults()))
     return [build, (time.process_time() - start) / ROUNDS]
 
 
@@ -233,7 +234,7 @@ def boost(ready: Barrier, n_batches: int, threads: int) -> tuple[float, float, f
     learner = defaults() | {"threads": threads}
 
     def rounds(matrix: xgb.QuantileDMatrix) -> None:
-        boosting.fit_trees(matrix, y, np.ones(ROWS), None, ROUNDS, learner)
+        boosting.fit_trees(matrix, y, np.ones(ROWS), None, ROUNDS, Learner.build(learner))
 
     ready.wait()
     begun = time.monotonic()
@@ -331,7 +332,7 @@ def fold_matrices(
         for column, name in enumerate(CLASSES):
             y, start = data.codes == column, data.starts[name]
             parts = (y[seen], data.weight[seen], train[seen], stop[seen], start[seen])
-            fit = boosting.fit_until_stopped(matrix, *parts, learner)
+            fit = boosting.fit_until_stopped(matrix, *parts, Learner.build(learner))
             margins[held, column] = boosting.predict_margin(fit.booster, other, start[held])
             grown += fit.curve.height - 1
             bests.append(fit.n_trees)
@@ -350,7 +351,10 @@ def one_booster(strategy: str) -> Callable:
         labels = (data.codes[:, None] == np.arange(len(CLASSES))).astype(np.float32)
         starts = np.column_stack([data.starts[name] for name in CLASSES])
         margins = np.empty(starts.shape, np.float32)
-        given = boosting.parameters(learner) | {"base_score": 0.5, "multi_strategy": strategy}
+        given = boosting.parameters(Learner.build(learner)) | {
+            "base_score": 0.5,
+            "multi_strategy": strategy,
+        }
         data.matrix.set_label(labels)
         data.matrix.set_base_margin(starts)
         per_round = len(CLASSES) if strategy == "one_output_per_tree" else 1

@@ -24,6 +24,7 @@ from real_rows import (
 )
 
 from genebatch.config.schema import load_schema
+from genebatch.config.settings import Learner
 from genebatch.features.landscape import CHANNELS
 from genebatch.metrics.bootstrap import bootstrap_average_precision, interval, positive_groups
 from genebatch.model import boosting
@@ -136,12 +137,13 @@ def out_of_fold(
 ) -> dict[str, np.ndarray]:
     """Log-odds of every row from boosters that saw nothing of its cluster."""
     block = np.column_stack(list(columns.values())).astype(np.float32)
-    matrix = boosting.build_matrix([block], block.shape[1], learner["max_bin"], 1)
+    given = Learner.build(learner)
+    matrix = boosting.build_matrix([block], block.shape[1], given.max_bin, 1)
     margins = {name: np.empty(rows.labels.size, np.float32) for name in CHANNELS}
     for train, stop, test in folds(rows.clusters):
         for name, margin in margins.items():
             fit = boosting.fit_until_stopped(
-                matrix, rows.labels == name, rows.weight, train, stop, rows.base[name], learner
+                matrix, rows.labels == name, rows.weight, train, stop, rows.base[name], given
             )
             margin[test] = fit.margin[test]
     return margins

@@ -27,7 +27,7 @@ from genebatch.features.landscape import (
     WINDOWS,
     Landscape,
 )
-from genebatch.features.positions import FAMILIES, MARGIN, Spec, Window, window_features
+from genebatch.features.positions import FAMILIES, MARGIN, GeneWindow, Spec, window_features
 
 LENGTH, BLOCK = 300_000, 32_768  # nt of the gene, positions at a time
 PLAIN = 400  # positions that plain Python is timed on
@@ -91,7 +91,7 @@ def made(gene: tuple[np.ndarray, np.ndarray], positions: np.ndarray, spec: Spec)
     for start in range(0, LENGTH, BLOCK):
         inside = positions[slice(*np.searchsorted(positions, (start, start + BLOCK)))]
         first, last = max(start - MARGIN, 0), min(start + BLOCK + MARGIN, LENGTH)
-        window = Window(first, scores[:, first:last], codes[first : last + 2 * spec.window])
+        window = GeneWindow(first, scores[:, first:last], codes[first : last + 2 * spec.window])
         # One block is held at a time, as in prediction.
         frames = [window_features(window, inside, landscape, spec, LENGTH)]
     return frames
@@ -113,7 +113,7 @@ def compare(
     """Stop unless both sides give the same values."""
     codes, scores = gene
     landscape = Landscape.collect([scores], LENGTH)
-    frame = window_features(Window(0, scores, codes), positions, landscape, spec, LENGTH)
+    frame = window_features(GeneWindow(0, scores, codes), positions, landscape, spec, LENGTH)
     plain = pl.DataFrame(plain_features(prepared, positions, spec)).select(frame.columns)
     np.testing.assert_allclose(frame.to_numpy(), plain.to_numpy(), rtol=1e-4, atol=1e-6)
 

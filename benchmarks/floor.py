@@ -60,13 +60,16 @@ def measure_floor(work: Path, settings: dict, phases: Phases) -> Floor:
 
 def timed_rounds(job: Job, parts: list, rows: int) -> Timed:
     """Boost the first rows, the same trees in every repeat; the fastest counts."""
+    from genebatch.config.settings import Learner
     from genebatch.model import boosting as learner
 
     kept = first_rows(parts, rows)
     matrix = learner.build_matrix(kept, len(job.features), job.learner["max_bin"], 1)
     y = job.codes[:rows] == COLUMN
     seconds = min(round_seconds(matrix, y, job.learner) for _ in range(REPEATS))
-    booster = learner.fit_trees(matrix, y, np.ones(rows), None, job.n_trees, job.learner)
+    booster = learner.fit_trees(
+        matrix, y, np.ones(rows), None, job.n_trees, Learner.build(job.learner)
+    )
     matrices = (learner.to_matrix(block, 1) for block in kept)
     leaves = np.concatenate([booster.predict(part, pred_leaf=True) for part in matrices])
     leaves = leaves.reshape(rows, job.n_trees).astype(np.int64)
@@ -90,11 +93,12 @@ def first_rows(blocks: list, rows: int) -> list:
 
 def round_seconds(matrix: Any, y: np.ndarray, given: dict) -> float:
     """CPU seconds of a round, without the first, which also sets things up."""
+    from genebatch.config.settings import Learner
     from genebatch.model import boosting as learner
 
     def boosted(n_trees: int) -> float:
         start = time.process_time()
-        learner.fit_trees(matrix, y, np.ones(len(y)), None, n_trees, given)
+        learner.fit_trees(matrix, y, np.ones(len(y)), None, n_trees, Learner.build(given))
         return time.process_time() - start
 
     return (boosted(given["n_estimators"]) - boosted(1)) / (given["n_estimators"] - 1)

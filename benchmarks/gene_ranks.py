@@ -18,6 +18,7 @@ from scipy.special import expit
 from scipy.stats import rankdata
 
 from genebatch.config.schema import load_schema
+from genebatch.config.settings import Learner
 from genebatch.evaluation.ambiguity import Decomposition, decompose, log_probabilities
 from genebatch.features.landscape import CHANNELS
 from genebatch.groups import deal
@@ -153,7 +154,9 @@ def members(
             y, weight = rows.labels[own] == name, weights(rows, learner)[own]
             start = base_log_odds(rows)[name] if learner["start_from"] == "scores" else None
             first, then = (None if start is None else start[part] for part in (own, test))
-            fit = boosting.fit_until_stopped(binned, y, weight, ~stop, stop, first, learner)
+            fit = boosting.fit_until_stopped(
+                binned, y, weight, ~stop, stop, first, Learner.build(learner)
+            )
             margins.append(boosting.predict_margin(fit.booster, matrix, then))
         found.append(np.column_stack(margins))
     return found

@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.metrics import average_precision_score
 
 from genebatch.config.schema import load_schema
+from genebatch.config.settings import Learner
 from genebatch.model import boosting
 
 ROWS, BLOCK, ROUNDS = 266_000, 8_192, 100
@@ -80,9 +81,11 @@ def timed(blocks, y: np.ndarray, fold: np.ndarray, learner: dict) -> str:
     weight = np.ones(len(y))
     train, stop, held = fold < 3, fold == 3, fold == 4
     brief = learner | {"n_estimators": 3}
-    boosting.fit_until_stopped(matrix, y, weight, train, stop, None, brief)  # moves the data
+    boosting.fit_until_stopped(
+        matrix, y, weight, train, stop, None, Learner.build(brief)
+    )  # moves the data
     start = time.monotonic()
-    fit = boosting.fit_until_stopped(matrix, y, weight, train, stop, None, learner)
+    fit = boosting.fit_until_stopped(matrix, y, weight, train, stop, None, Learner.build(learner))
     seconds = time.monotonic() - start
     score = average_precision_score(y[held], fit.margin[held])
     each = 1000 * seconds / (fit.curve.height - 1)

@@ -1,4 +1,4 @@
-"""Calls and probabilities along the genome: BED and bigWig files."""
+"""Writes calls and probabilities along the genome, as BED and bigWig files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -17,13 +17,13 @@ from genebatch.genome.scores.bigwig import bigwig_library
 BED = "calls.bed"
 BIGWIG = "{}.{}.bw"  # class, and plus or minus
 BIGWIG_KEY = "call.bigwig or --bigwig"
-# Positions of the genome that are read at once.
+# nt of the genome that are read at once.
 WINDOW = 262_144
-# Row groups kept while walking along the genome: as many overlapping genes are read once.
+# Row groups kept while walking along the genome. As many overlapping genes are read only once.
 KEPT_GROUPS = 16
 
 
-class Stretch(NamedTuple):
+class GeneStretch(NamedTuple):
     """Values of a gene in a window of the genome, (positions, columns), ascending from `start`."""
 
     gene: Gene
@@ -31,16 +31,18 @@ class Stretch(NamedTuple):
     values: np.ndarray
 
 
-class Window(NamedTuple):
-    """A window of a chromosome and the stretches of genes in it, in the order of the genes."""
+class GenomeWindow(NamedTuple):
+    """A window of a chromosome with the stretches of genes in it, in the order of the genes."""
 
     chrom: str
     start: int
     stop: int
-    stretches: list[Stretch]
+    stretches: list[GeneStretch]
 
 
-def windows(path: str | Path, genes: Sequence[Gene], columns: Sequence[str]) -> Iterator[Window]:
+def windows(
+    path: str | Path, genes: Sequence[Gene], columns: Sequence[str]
+) -> Iterator[GenomeWindow]:
     """Walk along the genome over some columns of a positions file.
 
     Parameters
@@ -54,9 +56,9 @@ def windows(path: str | Path, genes: Sequence[Gene], columns: Sequence[str]) -> 
 
     Yields
     ------
-    Window
+    GenomeWindow
         Windows of `WINDOW` nt that hold a position of a gene, ascending. Holds one window and
-        `KEPT_GROUPS` row groups, whatever the length of a gene.
+        `KEPT_GROUPS` row groups, for genes of any length.
     """
     starts = row_starts(genes)
     with pq.ParquetFile(path) as file:
@@ -72,7 +74,7 @@ def windows(path: str | Path, genes: Sequence[Gene], columns: Sequence[str]) -> 
                     active.append(waiting.pop())
                 active = [number for number in active if genes[number].end > start]
                 if active:
-                    yield Window(
+                    yield GenomeWindow(
                         chrom,
                         start,
                         stop,
@@ -92,8 +94,8 @@ def write_bed(
     """Write the calls as BED6, sorted by chromosome and start.
 
     A call is one nt wide; its name is `GENE:class`, its score 1000 times the probability. The
-    first lines begin with `#`, which the BED specification and its readers (bedtools, tabix, the
-    genome browsers) take for comments: they say the thresholds, what made the file, and `notes`.
+    first lines are comments that state the thresholds, `origin` and `notes`. They begin with `#`,
+    as the BED specification and its readers (bedtools, tabix, genome browsers) expect.
     """
     columns = [f"probability_{name}" for name in SITES]
     with open(path, "wb") as stream:
@@ -119,8 +121,8 @@ def write_bigwigs(
 ) -> None:
     """Write a bigWig file for each class and strand from a positions file.
 
-    Every position of a gene has a value; where genes of one strand overlap it is the largest of
-    theirs. Positions outside of genes have none. Walks along the genome once and holds a window.
+    Every position of a gene has a value: the largest one, if genes of a strand overlap. Positions
+    outside of genes have none. Walks along the genome once and holds a window.
 
     Parameters
     ----------
@@ -147,7 +149,7 @@ def write_bigwigs(
                     file.addEntries(window.chrom, start, values=values, span=1, step=1)
 
 
-def _calls(stretch: Stretch, column: int, name: str, threshold: float) -> pl.DataFrame:
+def _calls(stretch: GeneStretch, column: int, name: str, threshold: float) -> pl.DataFrame:
     gene, values = stretch.gene, stretch.values[:, column]
     places = np.flatnonzero(called(values, threshold))
     start = stretch.start + places
@@ -167,16 +169,16 @@ def _calls(stretch: Stretch, column: int, name: str, threshold: float) -> pl.Dat
     )
 
 
-def _runs(window: Window, strand: str, column: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Start and float32 values of each stretch without gaps on a strand."""
+def _runs(window: GenomeWindow, strand: str, column: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield start and float32 values of each stretch without gaps on a strand."""
     highest = np.full(window.stop - window.start, np.nan, np.float32)
     for stretch in window.stretches:
         if stretch.gene.strand == strand:
             first = stretch.start - window.start
             part = highest[first : first + len(stretch.values)]
             np.fmax(part, stretch.values[:, column], out=part)
-    known = np.concatenate([[False], ~np.isnan(highest), [False]])
-    edges = np.flatnonzero(known[1:] != known[:-1])
+    filled = np.concatenate([[False], ~np.isnan(highest), [False]])
+    edges = np.flatnonzero(filled[1:] != filled[:-1])
     for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         yield window.start + first, highest[first:stop]
 
@@ -189,7 +191,7 @@ def _by_chromosome(genes: Sequence[Gene]) -> dict[str, list[int]]:
 
 
 def _row_reader(file: pq.ParquetFile, columns: Sequence[str]) -> Callable[[int, int], np.ndarray]:
-    """A function that gives rows `first` to `stop` as (rows, columns) float32."""
+    """Make a function that reads rows `first` to `stop` as (rows, columns) float32."""
     sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
     starts = np.concatenate([[0], np.cumsum(sizes)])
 
@@ -210,8 +212,8 @@ def _row_reader(file: pq.ParquetFile, columns: Sequence[str]) -> Callable[[int, 
 
 def _stretch(
     gene: Gene, row: int, start: int, stop: int, read: Callable[[int, int], np.ndarray]
-) -> Stretch:
+) -> GeneStretch:
     low, high = max(gene.start, start), min(gene.end, stop)
     if gene.strand == "+":
-        return Stretch(gene, low, read(row + low - gene.start, row + high - gene.start))
-    return Stretch(gene, low, read(row + gene.end - high, row + gene.end - low)[::-1])
+        return GeneStretch(gene, low, read(row + low - gene.start, row + high - gene.start))
+    return GeneStretch(gene, low, read(row + gene.end - high, row + gene.end - low)[::-1])

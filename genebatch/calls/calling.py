@@ -1,4 +1,4 @@
-"""Complete coverage: a probability at every position of every requested gene, streamed."""
+"""Calls every position of some genes: streams the genome in, and a folder of calls out."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import polars as pl
 
@@ -14,19 +14,25 @@ from genebatch.calls.browser_files import BED, BIGWIG, BIGWIG_KEY, write_bed, wr
 from genebatch.calls.positions_file import (
     COVERAGE,
     POSITIONS,
-    Answer,
+    Positions,
     count_coverage,
     remove_unfinished,
     write_positions,
 )
-from genebatch.calls.rescoring import Band, answers, band_of_mode, band_of_share, warn_of_cut
-from genebatch.ensemble.thresholds import call_thresholds
+from genebatch.calls.rescoring import (
+    Band,
+    band_of_mode,
+    band_of_share,
+    score_positions,
+    warn_of_cut,
+)
+from genebatch.calls.thresholds import call_thresholds
 from genebatch.features.along_gene import Genome
 from genebatch.features.positions import FEATURE_VERSION, Spec
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import SITES, STRANDS, Gene, read_gene_models, select_genes
 from genebatch.genome.scores.bigwig import bigwig_library
-from genebatch.genome.scores.tracks import open_scores
+from genebatch.genome.scores.tracks import ScoreSource, open_scores
 from genebatch.io.files import InputError, whole
 from genebatch.io.tables import check_lacking
 from genebatch.model.archive import load_model
@@ -42,18 +48,18 @@ FASTA_KEY, GENES_KEY, SCORES_KEY = (
 
 @dataclass(frozen=True)
 class Coverage:
-    """What was written, counted by reading the finished file again.
+    """What a call wrote, counted by reading the finished file again.
 
     Attributes
     ----------
     folder
-        Where the files are.
+        The folder of the files.
     table
         A line per requested gene: `gene_id, chrom, strand, expected, written, rescored,
         rescored_share, donors, acceptors, trained_on`. `trained_on` says whether the gene, by its
-        id, was in the training data; null where the model does not know.
+        id, was in the training data; null if the model does not know.
     band
-        Which base scores were re-scored.
+        The base scores that were re-scored.
     thresholds
         The probability from which a position was called, by class.
     """
@@ -65,20 +71,44 @@ class Coverage:
 
     @property
     def positions(self) -> int:
-        """Positions written."""
+        """Number of positions written."""
         return int(self.table["written"].sum())
 
     @property
     def rescored(self) -> int:
-        """Positions that the model re-scored."""
+        """Number of positions that the model re-scored."""
         return int(self.table["rescored"].sum())
+
+
+class _Header(NamedTuple):
+    """What the files of a call say of themselves.
+
+    Attributes
+    ----------
+    classes
+        Classes of the model, in the order of its columns.
+    thresholds
+        Probability from which a position is called, by class.
+    trained_on
+        Whether each gene was in the training data.
+    origin
+        Metadata of the positions file.
+    notes
+        Warnings.
+    """
+
+    classes: Sequence[str]
+    thresholds: dict[str, float]
+    trained_on: pl.Series
+    origin: dict[str, str]
+    notes: list[str]
 
 
 def call(
     model_file: str | Path,
     fasta: str | Path,
     genes: str | Path,
-    scores: str | Path | Mapping[str, Any],
+    scores: ScoreSource,
     out: str | Path,
     *,
     wanted: Collection[str] | None = None,
@@ -92,36 +122,36 @@ def call(
 ) -> Coverage:
     """Call every position of some genes from sequence and base scores.
 
-    Features are those of the model's training table, whose settings the model file carries.
-    Streams over blocks of `rescoring.ROWS` positions, whatever the length of a gene; see
-    benchmarks/calling.md for the memory held. Warns, in the log, of genes that the model was
-    trained on, and of scores that end above those of its training.
+    Makes the features of the model's training table; the model file carries their settings.
+    Streams over blocks of `rescoring.ROWS` positions, for genes of any length; the memory is in
+    benchmarks/calling.md. Logs a warning if the model was trained on some of the genes, and if the
+    base scores end above those of the training.
 
     Parameters
     ----------
     model_file
-        A model that was trained on a table of `genebatch.training_table`.
+        A model that was trained on a table of the rule build_dataset.
     fasta, genes, scores
-        Genome, gene models and base scores, as in the config part `sequence`.
+        Genome, gene models and base scores, as in the config section `sequence`.
     out
-        Folder to write `positions.parquet`, `calls.bed` and `coverage.tsv` into, and with `bigwig`
-        one bigWig file for each of donor and acceptor on each strand. All of them or none. Without
-        `bigwig`, such files of an earlier call go, as they would be of other probabilities; so do
-        unfinished files of a call that was killed. One call at a time writes into a folder.
+        Folder for `positions.parquet`, `calls.bed` and `coverage.tsv`. With `bigwig` also one
+        bigWig file for each of donor and acceptor on each strand. Either all files are written or
+        none. Removes from the folder bigWig files of an earlier call, unless they are written
+        anew, and unfinished files of a killed call. Only one call at a time may write there.
     wanted
         Gene ids; all genes of the gene models by default.
     mode
         "meta" re-scores every position, "hybrid" those inside the band, "base" none. Positions
         that are not re-scored keep their base scores as probabilities.
     band
-        Lower and upper end of the hybrid band, 1 being no upper end; see `rescoring.Band`.
+        Lower and upper end of the hybrid band; an upper end of 1 is none. See `rescoring.Band`.
     target_share
-        At most this share of all positions of the genes is re-scored: the lower end of the band is
-        the least of `rescoring.EDGES` for which that holds, found in a pass over the scores.
+        At most this share of all positions is re-scored: a pass over the scores finds the least
+        of `rescoring.EDGES` that fits, which becomes the lower end of the band.
     thresholds
         Probability of donor and acceptor from which a position is called. By default the model's
-        own for the genome's prevalence (`weighted`), or where it has none, for that of its rows.
-        In mode "base" these are still those of the model's probabilities.
+        own: for the genome's prevalence (`weighted`), or else for that of its rows. The mode
+        "base" uses these thresholds too.
     unscored
         What a gene without any score is, "error" or "zero".
     bigwig
@@ -136,14 +166,14 @@ def call(
     Raises
     ------
     InputError
-        If the model cannot be applied to sequences, a gene is unknown or has no scores, or no
-        threshold is known. Nothing is written then.
+        If the model cannot be applied to sequences, a gene is unknown or has no scores, or there
+        is no threshold. Nothing is written then.
     RuntimeError
-        If the file, read again, lacks a position. Nothing is left then.
+        If the written file lacks a position. Nothing is left then.
     """
     chosen = band_of_mode(mode, band, target_share)
     if bigwig:
-        bigwig_library(BIGWIG_KEY)  # where it is missing, say so now and not after hours
+        bigwig_library(BIGWIG_KEY)  # if it is missing, say so now and not after hours
     if Path(out).is_file():
         raise InputError(f"{out} is a file; name a folder to write into (--output)")
     model = load_model(model_file, threads=threads)
@@ -159,16 +189,13 @@ def call(
             chosen = band_of_share(genome, selected, target_share, chosen.high)
         if mode == "hybrid":
             log.info("re-scored %s", chosen)
-        seen = _trained_on(model, selected)
-        notes = _fitted_values(seen) if mode != "base" else []
-        scored = answers(model, genome, selected, chosen)
+        header = _header(model, mode, chosen, limits, selected)
+        scored = score_positions(model, genome, selected, chosen)
         if mode != "base":
             source = "the bigWig files" if isinstance(scores, Mapping) else str(scores)
             scored = warn_of_cut(scored, model, source)
-        origin = _origin(model, mode, chosen, limits)
-        table = _write(
-            Path(out), scored, selected, seen, model.classes, reader, limits, origin, notes, bigwig
-        )
+        sizes = {gene.chrom: reader.contigs[reader.name_of(gene.chrom)] for gene in selected}
+        table = _write(Path(out), scored, selected, header, sizes if bigwig else None)
     log.info(
         "%s genes, %s positions, %s of them re-scored, %s donors and %s acceptors called",
         f"{table.height:,}",
@@ -178,13 +205,13 @@ def call(
 
 
 def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
-    """Give the features that the model was trained on, as its file describes them.
+    """Features that the model was trained on, as its file describes them.
 
     Raises
     ------
     InputError
-        If it does not, if this version makes those features differently, or if the model needs a
-        column that sequence and scores do not give.
+        If the file does not describe them, if this version computes them differently, or if the
+        model needs a column that sequence and scores do not give.
     """
     if not model.facts.get("sequence"):
         raise InputError(
@@ -201,7 +228,7 @@ def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
         )
     if set(model.classes) != set(CLASSES):
         raise InputError(f"{model_file} has the classes {list(model.classes)}, not {list(CLASSES)}")
-    spec = Spec.from_json(model.facts["sequence"]["features"])
+    spec = Spec.build(model.facts["sequence"]["features"])
     try:
         check_lacking(model.columns_in_, spec.columns)
     except InputError as error:
@@ -210,12 +237,12 @@ def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
 
 
 def read_ids(path: str | Path) -> list[str]:
-    """Read gene ids from a text file with one a line; empty lines and `#` lines are skipped.
+    """Read gene ids from a text file, one a line; skips empty lines and `#` lines.
 
     Raises
     ------
     InputError
-        If there is none.
+        If the file names no gene.
     """
     lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
     ids = [line for line in lines if line and not line.startswith("#")]
@@ -227,25 +254,47 @@ def read_ids(path: str | Path) -> list[str]:
 def _selected(
     model: EnsembleModel, genes: str | Path, wanted: Collection[str] | None
 ) -> list[Gene]:
-    """The wanted genes, spanning the transcripts that the genes of the training table spanned."""
+    """The wanted genes; they span the same kind of transcripts as in the training table."""
     transcripts = model.facts["sequence"].get("transcripts", "all")
-    known = read_gene_models(genes, transcripts, GENES_KEY)
-    chosen = known if wanted is None else select_genes(known, wanted, "genes to call")
+    annotated = read_gene_models(genes, transcripts, GENES_KEY)
+    chosen = annotated if wanted is None else select_genes(annotated, wanted, "genes to call")
     if not chosen:
         raise InputError(f"no gene of {genes} is to be called; name some by call.sets or --only")
     return chosen
 
 
+def _header(
+    model: EnsembleModel,
+    mode: str,
+    band: Band,
+    thresholds: dict[str, float],
+    genes: Sequence[Gene],
+) -> _Header:
+    """Collect what the files say of themselves; warns of genes that were trained on."""
+    facts = {
+        "mode": mode,
+        "band": list(band) if mode == "hybrid" else None,
+        "thresholds": dict(thresholds),
+        "members": [member.name for member in model.members],
+        "missing_batches": model.missing_batches,
+        "data_digest": model.facts.get("data_digest"),
+    }
+    trained_on = _trained_on(model, genes)
+    notes = _warn_of_fitted_values(trained_on) if mode != "base" else []
+    origin = {"genebatch.calls": json.dumps(facts)}
+    return _Header(model.classes, thresholds, trained_on, origin, notes)
+
+
 def _trained_on(model: EnsembleModel, genes: Sequence[Gene]) -> pl.Series:
-    """Whether each gene was in the training data; null where the model does not know."""
-    trained = model.facts.get("trained_genes")
-    known = None if trained is None else set(trained)
-    values = [None if known is None else gene.id in known for gene in genes]
+    """Whether each gene was in the training data; null if the model does not know."""
+    names = model.facts.get("trained_genes")
+    trained = None if names is None else set(names)
+    values = [None if trained is None else gene.id in trained for gene in genes]
     return pl.Series("trained_on", values, pl.Boolean)
 
 
-def _fitted_values(trained_on: pl.Series) -> list[str]:
-    """Warn of genes that were trained on; gives the warning for the files, if there is one."""
+def _warn_of_fitted_values(trained_on: pl.Series) -> list[str]:
+    """Warn if genes were trained on; return the warning for the files, if there is one."""
     if not trained_on.any():
         return []
     note = (
@@ -256,34 +305,17 @@ def _fitted_values(trained_on: pl.Series) -> list[str]:
     return [note]
 
 
-def _origin(
-    model: EnsembleModel, mode: str, band: Band, thresholds: Mapping[str, float]
-) -> dict[str, str]:
-    """What the file says about how it was made."""
-    facts = {
-        "mode": mode,
-        "band": list(band) if mode == "hybrid" else None,
-        "thresholds": dict(thresholds),
-        "members": [member.name for member in model.members],
-        "missing_batches": model.missing_batches,
-        "data_digest": model.facts.get("data_digest"),
-    }
-    return {"genebatch.calls": json.dumps(facts)}
-
-
 def _write(
     out: Path,
-    scored: Iterable[Answer],
+    scored: Iterable[Positions],
     genes: Sequence[Gene],
-    trained_on: pl.Series,
-    classes: Sequence[str],
-    fasta: Fasta,
-    thresholds: Mapping[str, float],
-    origin: Mapping[str, str],
-    notes: Sequence[str],
-    bigwig: bool,
+    header: _Header,
+    sizes: Mapping[str, int] | None,
 ) -> pl.DataFrame:
-    """Write all files under temporary names until the last is finished."""
+    """Write all files under temporary names until the last is finished.
+
+    `sizes` has the length of each chromosome; without it there are no bigWig files.
+    """
     remove_unfinished(out)
     tracks = {
         (name, strand): out / BIGWIG.format(name, word)
@@ -294,15 +326,15 @@ def _write(
         positions, bed, coverage = (
             files.enter_context(whole(out / name)) for name in (POSITIONS, BED, COVERAGE)
         )
-        write_positions(positions, scored, classes, origin)
-        table = count_coverage(positions, genes, thresholds).with_columns(trained_on)
-        write_bed(bed, positions, genes, thresholds, origin, notes)
-        if bigwig:
-            sizes = {gene.chrom: fasta.contigs[fasta.name_of(gene.chrom)] for gene in genes}
+        write_positions(positions, scored, header.classes, header.origin)
+        table = count_coverage(positions, genes, header.thresholds)
+        table = table.with_columns(header.trained_on)
+        write_bed(bed, positions, genes, header.thresholds, header.origin, header.notes)
+        if sizes is not None:
             parts = {key: files.enter_context(whole(path)) for key, path in tracks.items()}
             write_bigwigs(parts, positions, genes, sizes)
         table.write_csv(coverage, separator="\t")
-        if not bigwig:
+        if sizes is None:
             for path in tracks.values():
                 path.unlink(missing_ok=True)
     return table

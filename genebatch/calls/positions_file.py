@@ -1,4 +1,4 @@
-"""Every position of a set of genes as Parquet, and the count of what was written."""
+"""Writes every position of a set of genes as Parquet, and counts the positions in the file."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,30 +12,32 @@ import pyarrow.parquet as pq
 from genebatch.genome.genes import SITES, Gene, genomic_positions
 
 POSITIONS, COVERAGE = "positions.parquet", "coverage.tsv"
-# Rows of a row group at most: 1 MB of two columns, of which a reader along the genome holds some.
+# Most rows of a row group: 1 MB of two columns. A reader along the genome holds several of them.
 ROW_GROUP = 131_072
-# Against plain dictionaries: 17 bytes a position for 28, written and read in a third of the time.
+# 17 bytes a position, where dictionaries take 28. Writing and reading take a third of the time.
 ENCODINGS = {
     pa.int32(): "DELTA_BINARY_PACKED",
     pa.int64(): "DELTA_BINARY_PACKED",
     pa.float32(): "BYTE_STREAM_SPLIT",
 }
-# What `files.whole` calls the files of a call until they are finished.
+# The names that `files.whole` gives the files of a call until they are finished.
 UNFINISHED = [f".????????.part{suffix}" for suffix in (".parquet", ".bed", ".tsv", ".bw")]
 
 
-class Answer(NamedTuple):
-    """Successive positions of one gene or several.
+class Positions(NamedTuple):
+    """Scored successive positions of one gene or several.
 
     Attributes
     ----------
     stretches
         Gene, first gene position and number of positions.
-    base, probability, deviation
-        (n, classes) float32; the deviation counts where `rescored`. It is the standard deviation
-        of the members' probabilities, before a change of prevalence; `probability` is after it.
+    base, probability
+        (n, classes) float32; `probability` is after a change of prevalence.
+    deviation
+        (n, classes) float32: standard deviation of the members' probabilities, before a change of
+        prevalence. Only valid where `rescored`.
     rescored
-        (n,) bool.
+        (n,) bool, whether the model scored the position.
     """
 
     stretches: list[tuple[Gene, int, int]]
@@ -56,18 +58,21 @@ def positions_schema(classes: Sequence[str], origin: Mapping[str, str]) -> pa.Sc
 
 
 def write_positions(
-    path: str | Path, answers: Iterable[Answer], classes: Sequence[str], origin: Mapping[str, str]
+    path: str | Path,
+    scored: Iterable[Positions],
+    classes: Sequence[str],
+    origin: Mapping[str, str],
 ) -> None:
-    """Write every position in the order given; holds one answer.
+    """Write every position in the order given; holds one `Positions`.
 
     Parameters
     ----------
     path
         Parquet file to write.
-    answers
+    scored
         Genes one after the other, each in transcript orientation.
     classes
-        The columns of the answers' arrays.
+        The columns of the arrays in `scored`.
     origin
         Metadata of the file.
     """
@@ -77,16 +82,16 @@ def write_positions(
     with pq.ParquetWriter(
         path, schema, compression="zstd", use_dictionary=text, column_encoding=encodings
     ) as writer:
-        for answer in answers:
-            writer.write_table(_table(answer, classes, schema), row_group_size=ROW_GROUP)
+        for positions in scored:
+            writer.write_table(_table(positions, classes, schema), row_group_size=ROW_GROUP)
 
 
 def count_coverage(
     path: str | Path, genes: Sequence[Gene], thresholds: Mapping[str, float]
 ) -> pl.DataFrame:
-    """Count what stands in a positions file, and check that it is every position once.
+    """Count a positions file gene by gene, and check that it has every position once.
 
-    Reads gene, position and what is counted, a row group at a time.
+    Reads the columns that it needs, one row group at a time.
 
     Parameters
     ----------
@@ -106,7 +111,7 @@ def count_coverage(
     Raises
     ------
     RuntimeError
-        Naming the first row that is not the position that should stand there.
+        Naming the first row with another position than expected.
     """
     number = {gene.id: place for place, gene in enumerate(genes)}
     starts = row_starts(genes)
@@ -116,14 +121,14 @@ def count_coverage(
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             part = file.read_row_group(group, columns=columns)
-            found = _gene_numbers(part["gene_id"], number)
+            numbers = _gene_numbers(part["gene_id"], number)
             position = part["position"].to_numpy()
-            _check_rows(path, genes, starts, first, found, position)
-            flags = [np.ones(len(found), bool), part["rescored"].to_numpy()]
+            _check_rows(path, genes, starts, first, numbers, position)
+            flags = [np.ones(len(numbers), bool), part["rescored"].to_numpy()]
             flags += [called(part[f"probability_{n}"].to_numpy(), thresholds[n]) for n in SITES]
             for line, flag in zip(counts, flags, strict=True):
-                line += np.bincount(found[flag], minlength=len(genes))
-            first += len(found)
+                line += np.bincount(numbers[flag], minlength=len(genes))
+            first += len(numbers)
     if first != starts[-1]:
         gene = genes[int(np.searchsorted(starts, first, side="right")) - 1]
         raise RuntimeError(f"{path} ends after {first:,} of {starts[-1]:,} positions, in {gene.id}")
@@ -131,35 +136,36 @@ def count_coverage(
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed call left in a folder under temporary names."""
+    """Remove the temporary files that a killed call left in a folder."""
     for pattern in UNFINISHED:
         for path in folder.glob(pattern):
             path.unlink()
 
 
 def called(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Whether float32 probabilities reach the threshold, which is rounded as they were."""
+    """Whether float32 probabilities reach the threshold, rounded to float32 as well."""
     return probability >= np.float32(threshold)
 
 
-def _table(answer: Answer, classes: Sequence[str], schema: pa.Schema) -> pa.Table:
-    genes = [gene for gene, _, _ in answer.stretches]
-    sizes = [size for _, _, size in answer.stretches]
-    places = [np.arange(start, start + size) for _, start, size in answer.stretches]
+def _table(positions: Positions, classes: Sequence[str], schema: pa.Schema) -> pa.Table:
+    genes = [gene for gene, _, _ in positions.stretches]
+    sizes = [size for _, _, size in positions.stretches]
+    places = [np.arange(start, start + size) for _, start, size in positions.stretches]
     genomic = [genomic_positions(g, p) for g, p in zip(genes, places, strict=True)]
     columns = [_repeated([getattr(g, key) for g in genes], sizes) for key in ("id", "chrom")]
     columns += [_repeated([g.strand for g in genes], sizes)]
     columns += [np.concatenate(places).astype(np.int32), np.concatenate(genomic)]
     numbers = range(len(classes))
-    columns += [values[:, n] for values in (answer.base, answer.probability) for n in numbers]
-    columns += [pa.array(answer.deviation[:, n], mask=~answer.rescored) for n in numbers]
-    return pa.Table.from_arrays([pa.array(c) for c in (*columns, answer.rescored)], schema=schema)
+    columns += [values[:, n] for values in (positions.base, positions.probability) for n in numbers]
+    columns += [pa.array(positions.deviation[:, n], mask=~positions.rescored) for n in numbers]
+    columns.append(positions.rescored)
+    return pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema)
 
 
 def _repeated(names: Sequence[str], sizes: Sequence[int]) -> pa.DictionaryArray:
-    known = {name: code for code, name in enumerate(dict.fromkeys(names))}
-    codes = np.repeat(np.array([known[name] for name in names], np.int32), sizes)
-    return pa.DictionaryArray.from_arrays(codes, pa.array(list(known), pa.string()))
+    code_of = {name: code for code, name in enumerate(dict.fromkeys(names))}
+    codes = np.repeat(np.array([code_of[name] for name in names], np.int32), sizes)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(list(code_of), pa.string()))
 
 
 def row_starts(genes: Sequence[Gene]) -> np.ndarray:
@@ -169,11 +175,11 @@ def row_starts(genes: Sequence[Gene]) -> np.ndarray:
 
 def _gene_numbers(ids: pa.ChunkedArray, number: Mapping[str, int]) -> np.ndarray:
     """Place of each row's gene among the genes, -1 for a gene that is not one of them."""
-    found = [np.empty(0, np.int64)]
+    numbers = [np.empty(0, np.int64)]
     for chunk in ids.chunks:
-        known = np.array([number.get(name, -1) for name in chunk.dictionary.to_pylist()])
-        found.append(known[chunk.indices.to_numpy()])
-    return np.concatenate(found)
+        by_code = np.array([number.get(name, -1) for name in chunk.dictionary.to_pylist()])
+        numbers.append(by_code[chunk.indices.to_numpy()])
+    return np.concatenate(numbers)
 
 
 def _check_rows(
@@ -181,19 +187,20 @@ def _check_rows(
     genes: Sequence[Gene],
     starts: np.ndarray,
     first: int,
-    found: np.ndarray,
+    numbers: np.ndarray,
     position: np.ndarray,
 ) -> None:
-    rows = first + np.arange(len(found))
+    """Raise unless the rows from `first` on are the next positions of the next genes."""
+    rows = first + np.arange(len(numbers))
     wanted = np.searchsorted(starts, rows, side="right") - 1
     inside = wanted < len(genes)
     wanted = np.minimum(wanted, len(genes) - 1)
-    wrong = ~inside | (found != wanted) | (position != rows - starts[wanted])
+    wrong = ~inside | (numbers != wanted) | (position != rows - starts[wanted])
     if wrong.any():
         at = int(wrong.argmax())
         expected = f"{genes[wanted[at]].id}:{rows[at] - starts[wanted[at]]:,}"
         raise RuntimeError(
-            f"{path}, row {rows[at]:,}: position {position[at]:,} of gene number {found[at]}, "
+            f"{path}, row {rows[at]:,}: position {position[at]:,} of gene number {numbers[at]}, "
             f"wanted {expected if inside[at] else 'the end'}; the coverage is not complete"
         )
 

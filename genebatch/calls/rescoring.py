@@ -1,4 +1,4 @@
-"""Which positions of a gene the model re-scores, by one rule, and what it says of them."""
+"""Chooses the positions of genes that the model re-scores, and scores them."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from genebatch.calls.positions_file import Answer
+from genebatch.calls.positions_file import Positions
 from genebatch.features.along_gene import Genome, gene_blocks, score_blocks
 from genebatch.features.positions import Spec
 from genebatch.genome.genes import SITES, Gene
@@ -16,25 +16,23 @@ from genebatch.model.ensemble import EnsembleModel
 
 log = logging.getLogger(__name__)
 
-# Positions of a block, and rows that go through the model at once, where few cost as much as a
-# thousand: where few positions are re-scored, those of several blocks and genes gather. Fastest of
-# 2,048 to 32,768 rows.
+# Positions of a block, and rows that go through the model at once. A few rows cost as much as a
+# thousand, so rows of several blocks and genes are gathered. Fastest of 2,048 to 32,768 rows.
 ROWS = 16_384
-# Positions that wait for that at most: 20 MB as they are held.
+# Most positions that wait for the model; they take 20 MB.
 WAITING = 524_288
-# Scores between which the lower end of a band is looked for: 0, then 100 a decade from 1e-9 to 1.
+# Candidates for the lower end of a band: 0, then 100 per decade from 1e-9 to 1.
 EDGES = np.concatenate([[0], np.logspace(-9, 0, 901)]).astype(np.float32)
-# Scores may end this many times above those of the training before that is worth a word: the
-# smallest of few positions is larger than that of many.
+# Warn if the smallest score is more than so many times that of the training. The smallest score of
+# few positions is naturally larger than that of many.
 CUT_SLACK = 3
 
 
 class Band(NamedTuple):
-    """Which positions the model re-scores: those with `low` <= u < `high`.
+    """The positions that the model re-scores: those with `low <= u < high`.
 
-    u is the larger of the donor and the acceptor base score, and at least the floor of the
-    features, below which scores are not told apart. A `high` of 1 or more is no upper end, so that
-    a base score of exactly 1 is inside too. Compared in float32, the scores' own type.
+    u = max(donor, acceptor, floor of the features). A `high` of 1 or more means no upper end, so
+    that a base score of exactly 1 is inside too. Compared in float32, the type of the scores.
     """
 
     low: float
@@ -52,18 +50,18 @@ class Band(NamedTuple):
         return f"where the larger base score is at least {self.low:g}{end}"
 
 
-# The bands of the modes; that of `hybrid` is an argument. No score is above 1.
+# The bands of the modes `meta` and `base`; no score is above 1.
 EVERYWHERE, NOWHERE = Band(0, 1), Band(2, 2)
 MODES = ("meta", "hybrid", "base")
 
 
 def band_of_mode(mode: str, band: tuple[float, float], target_share: float | None = None) -> Band:
-    """Give the band of a mode; that of `hybrid` is `band`, whose upper end from 1 on is none.
+    """Band of a mode; the mode `hybrid` has the band given.
 
     Raises
     ------
     InputError
-        If the mode is unknown, the band no band, or a share is wanted where it means nothing.
+        If the mode is unknown, the band does not rise, or a share is given in another mode.
     """
     if mode not in MODES:
         raise InputError(f"call.mode or --mode is {mode!r}; known: {', '.join(MODES)}")
@@ -80,7 +78,7 @@ def band_of_mode(mode: str, band: tuple[float, float], target_share: float | Non
 
 
 def uncertainty(scores: np.ndarray, floor: float) -> np.ndarray:
-    """The larger of the donor and acceptor base score, at least the floor; (2, n) to (n,)."""
+    """`max(donor, acceptor, floor)` of each position of (2, n) scores, (n,)."""
     return np.maximum(scores.max(axis=0), np.float32(floor))
 
 
@@ -90,21 +88,21 @@ def below(uncertain: np.ndarray, high: float) -> np.ndarray:
 
 
 def band_of_share(genome: Genome, genes: Sequence[Gene], share: float, high: float) -> Band:
-    """The widest band below `high` that holds at most `share` of all positions.
+    """Find the widest band below `high` that holds at most `share` of all positions.
 
-    One pass over the scores fills a histogram between `EDGES`, so the result depends on nothing
-    but the scores. Where even the last bin holds too many, the band is `NOWHERE`.
+    Makes one pass over the scores and fills a histogram between `EDGES`, so only the scores decide
+    the result. If even the last bin holds too many, the band is `NOWHERE`.
 
     Parameters
     ----------
     genome
-        Whose scores and floor count.
+        Its scores and the floor of its features count.
     genes
         The genes whose positions are counted.
     share
         Above 0, at most 1.
     high
-        Upper end of the band; none from 1 on.
+        Upper end of the band; 1 or more means none.
     """
     counts = np.zeros(len(EDGES), np.int64)
     for gene in genes:
@@ -114,65 +112,66 @@ def band_of_share(genome: Genome, genes: Sequence[Gene], share: float, high: flo
             bins = np.searchsorted(EDGES, inside, side="right") - 1
             counts += np.bincount(bins, minlength=len(EDGES))
     above = counts[::-1].cumsum()[::-1]
-    # As quotients, not products: 123 / 300 is .41, and .41 * 300 is 122.99999999999999.
+    # Compare quotients, not products: 123 / 300 is .41, but .41 * 300 is 122.99999999999999.
     fits = above / sum(gene.length for gene in genes) <= share
     fits &= below(EDGES, high)
     return Band(float(EDGES[fits.argmax()]), high) if fits.any() else NOWHERE
 
 
-def answers(
+def score_positions(
     model: EnsembleModel, genome: Genome, genes: Iterable[Gene], band: Band
-) -> Iterator[Answer]:
-    """Score every position of some genes, by the model inside the band and by the base elsewhere.
+) -> Iterator[Positions]:
+    """Score every position of some genes: by the model inside the band, by the base elsewhere.
 
     Parameters
     ----------
     model
-        Of the genome's features.
+        A model of the genome's features.
     genome
         Sequence, base scores and features.
     genes
         The genes, one after the other.
     band
-        Which positions the model re-scores.
+        The positions that the model re-scores.
 
     Yields
     ------
-    Answer
-        Successive positions in transcript orientation, fewer than `ROWS` more than `WAITING` of
-        them; `deviation` is of the members' probabilities, before a change of prevalence, and
-        `probability` after it. No value depends on how many. Holds the features of at most twice
-        `ROWS` positions.
+    Positions
+        Successive positions in transcript orientation, fewer than `WAITING + ROWS` of them. No
+        value depends on their number. Holds the features of at most twice `ROWS` positions.
     """
-    for held in _gathered(_pieces(genome, genes, band)):
-        base = base_probabilities(np.hstack([piece.scores for piece in held]), model.classes)
-        rescored = np.concatenate([piece.chosen for piece in held])
+    for pieces in _gathered(_pieces(genome, genes, band)):
+        base = base_probabilities(np.hstack([piece.scores for piece in pieces]), model.classes)
+        rescored = np.concatenate([piece.chosen for piece in pieces])
         probability, deviation = base.copy(), np.zeros_like(base)
         if rescored.any():
-            rows = pl.concat([piece.rows for piece in held if piece.rows is not None])
-            found = model.frame_predictions(rows)
-            probability[rescored], deviation[rescored] = found.probability, found.deviation
-        stretches = [(piece.gene, piece.start, len(piece.chosen)) for piece in held]
-        yield Answer(stretches, base, probability, deviation, rescored)
+            rows = pl.concat([piece.rows for piece in pieces if piece.rows is not None])
+            predicted = model.frame_predictions(rows)
+            probability[rescored] = predicted.probability
+            deviation[rescored] = predicted.deviation
+        stretches = [(piece.gene, piece.start, len(piece.chosen)) for piece in pieces]
+        yield Positions(stretches, base, probability, deviation, rescored)
 
 
-def warn_of_cut(scored: Iterable[Answer], model: EnsembleModel, source: str) -> Iterator[Answer]:
-    """Pass answers on, then warn if the base scores end far above those of the training.
+def warn_of_cut(
+    scored: Iterable[Positions], model: EnsembleModel, source: str
+) -> Iterator[Positions]:
+    """Pass positions on, then warn if the base scores end far above those of the training.
 
-    Weak sites that `source` leaves out are missing from the features of their neighbours. Where
-    the model does not say how far down the scores of its training went, nothing is said.
+    Weak sites that `source` leaves out are missing from the features of their neighbours. Does not
+    warn if the model does not know where the scores of its training ended.
     """
     sites = [list(model.classes).index(name) for name in SITES]
     least = np.inf
-    for answer in scored:
-        larger = answer.base[:, sites].max(axis=1)
+    for positions in scored:
+        larger = positions.base[:, sites].max(axis=1)
         least = min(least, float(larger.min(where=larger > 0, initial=np.inf)))
-        yield answer
+        yield positions
     facts = model.facts["sequence"]
     trained = facts.get("least_score")
     if trained is None or not np.isfinite(least):
         return
-    limit = max(trained, Spec.from_json(facts["features"]).floor)
+    limit = max(trained, Spec.build(facts["features"]).floor)
     if least > CUT_SLACK * limit:
         log.warning(
             "the base scores of %s end at %.3g, those of the training at %.3g: features around "
@@ -182,7 +181,7 @@ def warn_of_cut(scored: Iterable[Answer], model: EnsembleModel, source: str) -> 
 
 
 def base_probabilities(scores: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Base scores of the classes from (2, n) tracks as given; neither is what they leave of 1.
+    """Base scores of the classes from (2, n) tracks: neither = 1 - donor - acceptor, at least 0.
 
     Returns
     -------
@@ -190,13 +189,13 @@ def base_probabilities(scores: np.ndarray, classes: Sequence[str]) -> np.ndarray
         (n, classes) float32.
     """
     donor, acceptor = scores
-    known = {"donor": donor, "acceptor": acceptor}
-    known["neither"] = np.maximum(1 - donor.astype(np.float64) - acceptor, 0)
-    return np.column_stack([known[name] for name in classes]).astype(np.float32)
+    by_class = {"donor": donor, "acceptor": acceptor}
+    by_class["neither"] = np.maximum(1 - donor.astype(np.float64) - acceptor, 0)
+    return np.column_stack([by_class[name] for name in classes]).astype(np.float32)
 
 
 class _Piece(NamedTuple):
-    """A block of a gene that waits for the model; `rows` are the features where `chosen`."""
+    """A block of a gene that waits for the model; `rows` has the features of `chosen` positions."""
 
     gene: Gene
     start: int
@@ -215,15 +214,15 @@ def _pieces(genome: Genome, genes: Iterable[Gene], band: Band) -> Iterator[_Piec
 
 
 def _gathered(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
-    """Pieces until they have `ROWS` rows for the model or `WAITING` positions."""
-    held: list[_Piece] = []
+    """Gather pieces until they have `ROWS` rows for the model or `WAITING` positions."""
+    waiting: list[_Piece] = []
     rows = positions = 0
     for piece in pieces:
-        held.append(piece)
+        waiting.append(piece)
         rows += 0 if piece.rows is None else piece.rows.height
         positions += len(piece.chosen)
         if rows >= ROWS or positions >= WAITING:
-            yield held
-            held, rows, positions = [], 0, 0
-    if held:
-        yield held
+            yield waiting
+            waiting, rows, positions = [], 0, 0
+    if waiting:
+        yield waiting

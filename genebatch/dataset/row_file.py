@@ -223,10 +223,7 @@ def merged_identity(files: Sequence[RowFile]) -> pl.DataFrame:
 
 def _in_order(files: Sequence[RowFile]) -> Iterator[pl.DataFrame]:
     """Stored rows of all files by place; parts of any size."""
-    coming = [
-        (frame.with_columns(batch=pl.lit(file.name)) for frame in file.placed_frames())
-        for file in files
-    ]
+    coming = [_named(file.placed_frames(), file.name) for file in files]
     waiting = [next(frames, None) for frames in coming]
     while any(frame is not None for frame in waiting):
         # No file has further rows up to the lowest of the last places that are waiting.
@@ -239,6 +236,11 @@ def _in_order(files: Sequence[RowFile]) -> Iterator[pl.DataFrame]:
             parts.append(frame[:cut])
             waiting[number] = frame[cut:] if cut < frame.height else next(coming[number], None)
         yield pl.concat(parts).unique(PLACE, keep="first", maintain_order=True).sort(PLACE)
+
+
+def _named(frames: Iterable[pl.DataFrame], name: str) -> Iterator[pl.DataFrame]:
+    for frame in frames:
+        yield frame.with_columns(batch=pl.lit(name))
 
 
 def _regrouped(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:

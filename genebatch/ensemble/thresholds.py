@@ -1,6 +1,5 @@
 """The probability from which a row is called as a class, chosen on out-of-fold rows."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,8 +7,6 @@ import numpy as np
 import polars as pl
 
 from genebatch.dataset.rows import base_scores, identity_names, label_codes, plain_weights
-from genebatch.genome.genes import SITES
-from genebatch.io.files import InputError
 from genebatch.io.tables import open_shard, record_batches, table_columns
 from genebatch.metrics.binary import last_of_ties, missing_rows
 from genebatch.model.ensemble import EnsembleModel
@@ -110,43 +107,6 @@ def by_class(table: pl.DataFrame, system: str = "model") -> dict[str, dict[str, 
     return found
 
 
-def call_thresholds(
-    model: EnsembleModel, given: Mapping[str, float] | None = None
-) -> dict[str, float]:
-    """Give the probability from which a donor and an acceptor are called.
-
-    Raises
-    ------
-    InputError
-        If neither the model nor the caller names one, or if it is no probability.
-    """
-    known = model.facts.get("thresholds") or {}
-    found = {}
-    for name in SITES:
-        kinds = known.get(name) or {}
-        value = given.get(name) if given else _preferred(kinds)
-        if value is None:
-            raise InputError(
-                f"the model holds no threshold for '{name}'; give the probabilities from which "
-                "donors and acceptors are called: --threshold DONOR ACCEPTOR"
-            )
-        if not 0 <= value <= 1:
-            raise InputError(f"--threshold of {name} is {value}, wanted a probability")
-        found[name] = float(value)
-    return found
-
-
-def base_call_thresholds(model: EnsembleModel) -> dict[str, float] | None:
-    """Give the threshold of highest F1 of the base scores of a donor and an acceptor.
-
-    Chosen as that of the model is, and in use at the same prevalence. None where the model has
-    none for one of them, as those of earlier versions have not.
-    """
-    known = model.facts.get("base_thresholds") or {}
-    found = {name: _preferred(known.get(name) or {}) for name in SITES}
-    return None if None in found.values() else found
-
-
 def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = None) -> Threshold:
     """Find the threshold of highest F1 by sorting the rows once.
 
@@ -181,12 +141,6 @@ def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = 
     threshold = (float(falling[end]) + below) / 2
     precision, recall = float(found[best] / called[best]), float(found[best] / found[-1])
     return Threshold(threshold, precision, recall, float(f1[best]), int(end) + 1, len(y), None)
-
-
-def _preferred(kinds: Mapping[str, float | None]) -> float | None:
-    """The threshold at the prevalence of the genome or else of the rows; None if there is none."""
-    options = (kinds.get("weighted"), kinds.get("rows"))
-    return next((option for option in options if option is not None), None)
 
 
 def _read(model: EnsembleModel, path: str | Path, system: str) -> _Rows:

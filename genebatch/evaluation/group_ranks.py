@@ -13,7 +13,6 @@ from genebatch.metrics.multiclass import SUM_TOLERANCE
 
 # Of the weighted rows where there are weights; see benchmarks/gene_ranks.md for the choice.
 BY = "log_loss"
-TOP = 15  # groups that are named
 NEIGHBOURS = 10  # groups of a kind, the group itself among them
 ONE_MEMBER = "a single member has no ambiguity and no disagreement"
 ERRORS = ("base_errors", "corrected", "made")

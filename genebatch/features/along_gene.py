@@ -1,4 +1,4 @@
-"""Features along a gene of any length, from its sequence and its score tracks."""
+"""Computes features along a gene of any length, from its sequence and its score tracks."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -8,27 +8,27 @@ import numpy as np
 import polars as pl
 
 from genebatch.features.base_scores import MARGIN
-from genebatch.features.composition import gc_count
 from genebatch.features.landscape import Landscape
-from genebatch.features.positions import Spec, Window, window_features
+from genebatch.features.positions import GeneWindow, Spec, window_features
+from genebatch.features.words import gc_count
 from genebatch.genome.fasta import Fasta, gene_codes
 from genebatch.genome.genes import Gene, stretches
 from genebatch.genome.scores.tracks import ScoreTracks
 
-# Positions of a block: scores, sequence and codes of a block take under 1 MB, so that memory is
-# set by the rows that are asked for (1.5 kB each with 3-mers and 5-mers).
+# Positions of a block. Scores and sequence of a block take under 1 MB, so the rows that are asked
+# for decide the memory (1.5 kB each with 3-mers and 5-mers).
 BLOCK = 32_768
 
 
 class Genome(NamedTuple):
-    """Where features come from; training and prediction use the same three."""
+    """The sources of features; training and prediction use the same three."""
 
     fasta: Fasta
     scores: ScoreTracks
     spec: Spec
 
 
-class Block(NamedTuple):
+class GeneBlock(NamedTuple):
     """A stretch of a gene.
 
     Attributes
@@ -38,8 +38,8 @@ class Block(NamedTuple):
     scores
         (2, stop - start) float32, donor and acceptor as the tracks give them.
     features
-        Gives the features of some gene positions of the block, ascending or not, one row each in
-        the order asked for; columns as in `Spec.columns`.
+        Takes gene positions of the block in any order; returns their features, one row each in
+        that order, with the columns of `Spec.columns`.
     """
 
     start: int
@@ -48,25 +48,25 @@ class Block(NamedTuple):
     features: Callable[[np.ndarray], pl.DataFrame]
 
 
-def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[Block]:
+def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[GeneBlock]:
     """Cut a gene into successive blocks that cover each of its positions once.
 
-    The scores are read twice: once for the landscape, which sees the whole gene, and once block by
-    block with the sequence. No result depends on `block`. Holds one block, and of the whole gene
-    only the positions whose scores the landscape keeps, see `Landscape`.
+    The scores are read twice: for the landscape, which sees the whole gene, and then block by
+    block with the sequence. No result depends on `block`. Holds one block, and the positions of
+    the gene whose scores the landscape keeps, see `Landscape`.
 
     Parameters
     ----------
     genome
         Sequence, scores and the features wanted.
     gene
-        The gene; its annotated transcripts are not looked at.
+        The gene; its annotated transcripts are not used.
     block
         Positions of a block.
 
     Yields
     ------
-    Block
+    GeneBlock
         In transcript orientation, from position 0 on.
     """
     tracks = score_blocks(genome.scores, gene, block)
@@ -82,7 +82,7 @@ def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[Bloc
             length=gene.length,
             gene_gc=gene_gc,
         )
-        yield Block(start, stop, window.scores[:, MARGIN : MARGIN + stop - start], features)
+        yield GeneBlock(start, stop, window.scores[:, MARGIN : MARGIN + stop - start], features)
 
 
 def score_blocks(scores: ScoreTracks, gene: Gene, block: int = BLOCK) -> Iterator[np.ndarray]:
@@ -91,18 +91,18 @@ def score_blocks(scores: ScoreTracks, gene: Gene, block: int = BLOCK) -> Iterato
         yield scores.fetch(gene, start, stop)
 
 
-def _window(genome: Genome, gene: Gene, start: int, stop: int) -> Window:
-    """Scores of gene positions `start` to `stop`, zero outside of the gene, and their sequence."""
+def _window(genome: Genome, gene: Gene, start: int, stop: int) -> GeneWindow:
+    """Scores of gene positions `start` to `stop`, 0 outside of the gene, with their sequence."""
     inside = max(start, 0), min(stop, gene.length)
     scores = np.zeros((2, stop - start), np.float32)
     scores[:, inside[0] - start : inside[1] - start] = genome.scores.fetch(gene, *inside)
     flank = genome.spec.window
     codes = gene_codes(genome.fasta, gene, start - flank, stop + flank)
-    return Window(start, scores, codes)
+    return GeneWindow(start, scores, codes)
 
 
 def _gene_gc(fasta: Fasta, gene: Gene, block: int) -> float:
-    """`composition.gc_share` of the whole gene, read block by block."""
+    """`words.gc_share` of the whole gene, read block by block."""
     strong = 0
     for start, stop in stretches(gene, block):
         strong += gc_count(gene_codes(fasta, gene, start, stop))

@@ -1,8 +1,8 @@
-"""Features of a position from its own base scores and those of the two positions on each side.
+"""Computes features of a position from its base scores and those of two positions on each side.
 
-The formulas are those of the public tables of splice-site meta-models: names and terms follow
-meta-spliceai's feature set, with the epsilons below, so that a table made elsewhere and one made
-here agree to float32 rounding. Labels and annotation are not arguments.
+The formulas are those of the public tables of splice-site meta-models. Names and terms follow
+meta-spliceai's feature set, with the epsilons below, so that tables made elsewhere and here agree
+to float32 rounding. Labels and annotation are not arguments.
 """
 
 from collections.abc import Callable, Collection
@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 MARGIN = 2  # positions on each side that the formulas look at
-EPS = 1e-6  # keeps quotients and log-odds of scores finite; also the least score of a local peak
+EPS = 1e-6  # keeps quotients and log-odds finite; a local peak has a higher score
 ENTROPY_EPS = 1e-9  # least probability inside the entropy
 NEIGHBOURS = {"m2": 0, "m1": 1, "p1": 3, "p2": 4}  # m: upstream, p: downstream, nt away
 CHANNELS = ("donor", "acceptor")
@@ -22,8 +22,8 @@ def score_features(near: np.ndarray, families: Collection[str]) -> dict[str, np.
     Parameters
     ----------
     near : (2, 5, n) float64
-        Donor and acceptor scores, each in [0, 1], of the positions 2 and 1 nt upstream, the
-        positions themselves, and 1 and 2 nt downstream.
+        Donor and acceptor scores, each in [0, 1]: 2 and 1 nt upstream, of the position itself, 1
+        and 2 nt downstream.
     families : collection of str
         Keys of `MAKERS`.
 
@@ -31,7 +31,7 @@ def score_features(near: np.ndarray, families: Collection[str]) -> dict[str, np.
     -------
     dict of (n,) float32
         Named and ordered as `COLUMNS` of each family, families in the order of `MAKERS`. Finite
-        wherever the scores are. Holds the columns of one family as float64 while computing.
+        if the scores are. Computing holds the columns of one family as float64.
     """
     columns = {}
     for family, make in MAKERS.items():
@@ -42,7 +42,7 @@ def score_features(near: np.ndarray, families: Collection[str]) -> dict[str, np.
 
 
 def _scores(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarray]:
-    """Base scores; neither is what the two sites leave of 1."""
+    """Base scores, where neither = 1 - donor - acceptor, at least 0."""
     d, a = donor[MARGIN], acceptor[MARGIN]
     return {"donor_score": d, "acceptor_score": a, "neither_score": _neither(d, a)}
 
@@ -50,8 +50,9 @@ def _scores(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarray]:
 def _probability(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarray]:
     """Contrasts of the three probabilities d, a, n of the position.
 
-    Quotients have `EPS` added to the denominator and log-odds to both sides; logits clip the score
-    to [EPS, 1 - EPS]; the entropy is in nats over probabilities of at least `ENTROPY_EPS`.
+    Quotients have `EPS` added to the denominator, log-odds have it added on both sides. Logits
+    clip the score to [EPS, 1 - EPS]. The entropy is in nats, over probabilities of at least
+    `ENTROPY_EPS`.
     """
     d, a = donor[MARGIN], acceptor[MARGIN]
     splice, n = d + a, _neither(d, a)
@@ -73,8 +74,8 @@ def _probability(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarra
 def _context(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarray]:
     """Scores of the four neighbours, per class and as the higher of the two classes.
 
-    `context_max` has the position itself among the five; the asymmetry is the share by which the
-    downstream pair exceeds the upstream pair, with `EPS` in the denominator.
+    `context_max` is the highest of all five positions. Asymmetry = (downstream pair - upstream
+    pair) / (sum of both pairs + `EPS`).
     """
     either = np.maximum(donor, acceptor)
     columns = {}
@@ -96,10 +97,11 @@ def _peak(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarray]:
 def _shape(scores: np.ndarray) -> dict[str, np.ndarray]:
     """Shape of one class's scores (5, n) around the middle one.
 
-    A local peak is above all four neighbours and above `EPS`; the surge is the quotient of the
-    score and the highest neighbour, the peak height that of the score and their mean, both with
-    `EPS` in the denominator; the second derivative is the curvature, below 0 at a peak; the
-    context difference is the contrast of the two adjacent neighbours.
+    - A local peak is higher than all four neighbours and than `EPS`.
+    - Surge = score / (highest neighbour + `EPS`).
+    - Peak height = score / (mean of the neighbours + `EPS`).
+    - The second derivative is the curvature, below 0 at a peak.
+    - The context difference is the contrast of the two adjacent neighbours.
     """
     m2, m1, own, p1, p2 = scores
     highest = np.maximum(np.maximum(m2, m1), np.maximum(p1, p2))

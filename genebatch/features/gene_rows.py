@@ -1,9 +1,9 @@
-"""The genes of a training table: their groups, labels, rows and shards, from the scores alone."""
+"""Plans the genes of a training table from the scores: their labels, rows and shards."""
 
 import itertools
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +12,11 @@ import polars as pl
 
 from genebatch.features.along_gene import Genome, score_blocks
 from genebatch.features.base_scores import MARGIN
-from genebatch.features.sampling import Sample, Strata, sample_gene
+from genebatch.features.sampling import GeneSample, Strata, sample_gene
 from genebatch.genome.alignment import SiteScores
 from genebatch.genome.genes import Gene, foreign_sites, read_groups, splice_sites
 from genebatch.groups import deal
 from genebatch.io.files import InputError, first_names
-from genebatch.plan.planning import read_groups_list
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +30,11 @@ class Sites(NamedTuple):
     Attributes
     ----------
     donors, acceptors
-        The gene's own; a position that is both, by different transcripts, is in neither.
+        The gene's own sites, without positions that are both kinds in different transcripts.
     ambiguous
-        The positions that are both: no label would be right.
+        The positions that are both kinds: no label would be right.
     foreign
-        Sites of other genes on this strand, which are sites but none of this gene.
+        Sites of other genes on this strand that are no site of this gene.
     """
 
     donors: np.ndarray
@@ -44,18 +43,18 @@ class Sites(NamedTuple):
     foreign: np.ndarray
 
 
-class Planned(NamedTuple):
-    """A gene, its place in the table and the rows it will have."""
+class PlannedGene(NamedTuple):
+    """A gene, its place in the table, and its rows to be."""
 
     gene: Gene
     group: str
     first_row: int  # `row` of position 0
     sites: Sites
-    sample: Sample
+    sample: GeneSample
 
 
 def check_lengths(genes: Sequence[Gene], source: str) -> None:
-    """Raise unless every gene is long enough for its features; `source` names the gene models."""
+    """Refuse genes that are too short for features; `source` names the gene models."""
     short = [gene.id for gene in genes if gene.length < MIN_LENGTH]
     if short:
         raise InputError(
@@ -65,9 +64,9 @@ def check_lengths(genes: Sequence[Gene], source: str) -> None:
 
 
 def label_sites(gene: Gene, foreign: np.ndarray) -> Sites:
-    """Sort the annotated sites of a gene by the label that their rows take.
+    """Sort the annotated sites of a gene by the label of their rows.
 
-    `foreign` are positions of other genes' sites in this gene, from `gene_models.foreign_sites`.
+    `foreign` are positions of other genes' sites in this gene, see `genes.foreign_sites`.
     """
     donors, acceptors = splice_sites(gene)
     both = np.intersect1d(donors, acceptors)
@@ -80,24 +79,24 @@ def plan_genes(
     groups: Mapping[str, str],
     strata: Strata,
     site_scores: SiteScores,
-) -> list[Planned]:
-    """Draw the rows of all genes, in the order of groups and, within a group, of gene ids.
+) -> list[PlannedGene]:
+    """Draw the rows of all genes, sorted by group and gene id.
 
-    One pass over the scores; neither sequence nor features are read. Holds five bytes a row, the
-    sites of all genes, and what `sampling.sample_gene` holds of one.
+    Makes one pass over the scores and reads no sequence. Holds five bytes per row, the sites of
+    all genes, and the memory of `sampling.sample_gene` for one gene.
 
     Parameters
     ----------
     genome
-        Whose scores decide which positions become rows.
+        Its scores decide which positions become rows.
     genes
         All genes of the gene models: a site of one is foreign to the others.
     groups
         Gene id to group.
     strata
-        What is drawn.
+        How many rows are drawn.
     site_scores
-        Sees the scores of every gene on the way.
+        Collects the scores at the sites of every gene in the same pass.
     """
     foreign, none = foreign_sites(genes), np.empty(0, np.int64)
     planned, started = [], time.monotonic()
@@ -115,14 +114,14 @@ def plan_genes(
                 strata,
                 gene.id,
             )
-            planned.append(Planned(gene, group, first_row, sites, sample))
+            planned.append(PlannedGene(gene, group, first_row, sites, sample))
             first_row += gene.length
     log_rate("rows drawn from the scores", planned, started)
     return planned
 
 
-def deal_genes(planned: Sequence[Planned], n_shards: int, seed: int) -> np.ndarray:
-    """Shard of each gene: whole groups, so that the shards have about the same rows.
+def deal_genes(planned: Sequence[PlannedGene], n_shards: int, seed: int) -> np.ndarray:
+    """Shard of each gene: groups stay whole, and shards have about equal numbers of rows.
 
     Raises
     ------
@@ -143,7 +142,7 @@ def deal_genes(planned: Sequence[Planned], n_shards: int, seed: int) -> np.ndarr
     return np.array([shard[gene.group] for gene in planned])
 
 
-def gene_table(planned: Sequence[Planned], dealt: np.ndarray, strata: Strata) -> pl.DataFrame:
+def gene_table(planned: Sequence[PlannedGene], dealt: np.ndarray, strata: Strata) -> pl.DataFrame:
     """One row per gene, in the order of `planned`."""
     drawn = np.array([gene.sample.drawn for gene in planned])
     return pl.DataFrame(
@@ -173,31 +172,34 @@ def read_gene_groups(table: str | Path) -> dict[str, str]:
     return read_groups(table, key="sequence")
 
 
-def genes_of_groups(table: str | Path, groups: str | Path) -> list[str]:
-    """Ids of the genes that belong to some groups.
+def genes_of_groups(
+    group_of: Mapping[str, str], groups: Collection[str], table: str | Path, source: str | Path
+) -> list[str]:
+    """Ids of the genes that belong to some groups, in the order of `group_of`.
 
     Parameters
     ----------
-    table
-        The file of a `gene_table`.
+    group_of
+        Gene id to group, as `read_gene_groups` gives it.
     groups
-        TSV with the column `group`, such as the test groups.
+        The wanted groups, such as the test groups.
+    table, source
+        The files of both, for the message.
 
     Raises
     ------
     InputError
         If a group has no gene.
     """
-    group_of = read_gene_groups(table)
-    wanted = set(read_groups_list(groups))
+    wanted = set(groups)
     unknown = sorted(wanted - set(group_of.values()))
     if unknown:
-        raise InputError(f"{groups}: group {unknown[0]!r} has no gene in {table}")
+        raise InputError(f"{source}: group {unknown[0]!r} has no gene in {table}")
     return [gene for gene, group in group_of.items() if group in wanted]
 
 
-def log_rate(what: str, genes: Sequence[Planned], started: float) -> None:
-    """Log what was done with some genes since `started`, by `time.monotonic`."""
+def log_rate(what: str, genes: Sequence[PlannedGene], started: float) -> None:
+    """Log what was done with some genes, and the time since `started` (`time.monotonic`)."""
     seconds = time.monotonic() - started
     positions = sum(gene.gene.length for gene in genes)
     log.info(

@@ -1,34 +1,41 @@
-"""Features of a position from the sequence and the base scores of its gene.
+"""Computes features of positions from the sequence and the base scores of their gene.
 
-One function makes them for training and for inference, and it cannot see labels or annotation.
+One function serves training and inference. It cannot see labels or annotation.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import polars as pl
 
-from genebatch.features import base_scores as score_features
-from genebatch.features import composition
+from genebatch.config.settings import Section
+from genebatch.features import base_scores
 from genebatch.features.base_scores import MARGIN
-from genebatch.features.composition import gc_share
 from genebatch.features.landscape import COLUMNS as LANDSCAPE
 from genebatch.features.landscape import Landscape
-from genebatch.features.words import count_type, kmer_counts, kmer_names
+from genebatch.features.words import (
+    COMPLEXITY_WORD,
+    COMPOSITION,
+    composition_features,
+    count_type,
+    gc_share,
+    kmer_counts,
+    kmer_names,
+)
 from genebatch.genome.nucleotides import UNKNOWN, encode
 from genebatch.io.files import InputError
 
-# Raised whenever a column of equal name gets another value, so that a model is not given other
-# numbers than it was trained on.
+# Raised whenever a column keeps its name but changes its values: a model must get the features that
+# it was trained on.
 FEATURE_VERSION = 1
 FAMILIES = (
     *("scores", "probability", "context", "peak", "cross"),
     *("composition", "landscape", "kmers", "span"),
 )
 LONGEST_WORD = 6  # nt: 4,096 columns
-WIDEST = 5_000  # nt on each side: what a base model with a long view takes in
+WIDEST = 5_000  # nt on each side, as far as base models with a long view see
 SPAN = (
     *("gene_length", "gene_gc_content"),
     *("distance_to_start", "distance_to_end", "relative_position"),
@@ -36,25 +43,28 @@ SPAN = (
 
 
 @dataclass(frozen=True)
-class Spec:
-    """Which features are made, and how: a table and a model with equal specs fit each other.
+class Spec(Section):
+    """The section `features`: which features are made, and how.
+
+    A table and a model with equal specs fit each other.
 
     Parameters
     ----------
     families : tuple of str
-        Of `FAMILIES`, kept in that order; "scores" is always among them, as boosters start there.
+        Some of `FAMILIES`, kept in that order. "scores" is always among them, because boosters
+        start from the scores.
     kmers : tuple of int
         Word lengths in nt, 1 to 6, of the family "kmers"; kept in ascending order.
     window : int
-        nt on each side of a position over which composition and words are counted, 3 to 5,000.
+        nt on each side of a position in which composition and words are counted, 3 to 5,000.
     floor : float
-        Scores below it count as it. Sparse score tables leave small scores out, so those must not
-        be told apart from each other and from absent ones.
+        Lower scores count as the floor. Sparse score tables leave small scores out, so small and
+        absent scores must look alike.
 
     Raises
     ------
     InputError
-        Where one of them is none of that; it names the config key.
+        If a value is impossible; the message names the config key.
     """
 
     families: tuple[str, ...] = tuple(name for name in FAMILIES if name != "span")
@@ -80,28 +90,24 @@ class Spec:
             _refuse("floor", "a score from 0 to below 1", self.floor)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Spec":
-        """Read what `to_json` wrote, which is also the config part `features`.
+    def build(cls, section: Mapping[str, Any]) -> Self:
+        """Build a spec from the keys of the section; absent keys have their defaults.
 
         Raises
         ------
         InputError
             Naming a key that is unknown or whose value is impossible.
         """
-        unknown = value.keys() - {field.name for field in fields(cls)}
+        unknown = section.keys() - {field.name for field in fields(cls)}
         if unknown:
             raise InputError(f"features has no key {sorted(unknown)[0]!r}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
-
-    def to_json(self) -> dict[str, Any]:
-        """The spec as a dictionary that JSON can hold."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return super().build(section)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the features in order: family by family, the word counts last."""
-        names = score_features.COLUMNS | {
-            "composition": composition.COLUMNS,
+        names = base_scores.COLUMNS | {
+            "composition": COMPOSITION,
             "landscape": LANDSCAPE,
             "kmers": (),
             "span": SPAN,
@@ -122,13 +128,13 @@ class Spec:
         return {name: count if name in counts else pl.Float32() for name in self.columns}
 
 
-class Window(NamedTuple):
+class GeneWindow(NamedTuple):
     """A stretch of a gene, in transcript orientation.
 
     Attributes
     ----------
     start : int
-        Gene position of `scores[:, 0]`; may be negative where the stretch begins before the gene.
+        Gene position of `scores[:, 0]`; negative if the stretch begins before the gene.
     scores : (2, n) float32
         Donor and acceptor scores from `start` on, 0 outside the gene.
     sequence : (n + 2 * spec.window,) uint8
@@ -147,31 +153,31 @@ def position_features(
     positions: np.ndarray | None = None,
     spec: Spec = Spec(),
 ) -> pl.DataFrame:
-    """Features of some positions of a gene, from its sequence and its base scores alone.
+    """Compute features of some positions of a gene from its sequence and its base scores alone.
 
     Parameters
     ----------
     sequence : (length + 2 * spec.window,) uint8 codes, str or bytes
-        The gene in transcript orientation with `spec.window` nt on each side, N (code 4) where
-        there is no base.
+        The gene in transcript orientation with `spec.window` nt on each side; N (code 4) for a
+        missing base.
     donor, acceptor : (length,) float
-        Base scores of every nt of the gene, in transcript orientation, 0 where absent.
+        Base scores of every nt of the gene, in transcript orientation; 0 for a missing score.
     positions : (n,) int, optional
         Gene positions, 0 to length - 1, in any order; all of them by default.
     spec : Spec
-        What to make.
+        Which features, and how.
 
     Returns
     -------
     polars.DataFrame
         n rows, columns `spec.columns`: word counts uint8 (uint16 from a window of 128 on),
-        everything else float32, always finite. With the default spec a row takes 1.5 kB;
-        `window_features` makes a long gene in pieces.
+        everything else float32 and finite. A row of the default spec takes 1.5 kB;
+        `window_features` computes a long gene in pieces.
 
     Raises
     ------
     InputError
-        Where lengths do not fit, scores are no probabilities, or a position is outside the gene.
+        If lengths do not fit, scores are no probabilities, or a position is outside the gene.
     """
     codes = encode(sequence) if isinstance(sequence, (str, bytes)) else np.asarray(sequence)
     scores = _check_scores(donor, acceptor)
@@ -192,48 +198,48 @@ def position_features(
     landscape = Landscape.collect([scores], length, spec.floor)
     inside = codes[spec.window : len(codes) - spec.window]
     return window_features(
-        Window(0, scores, codes), positions, landscape, spec, length, gc_share(inside)
+        GeneWindow(0, scores, codes), positions, landscape, spec, length, gc_share(inside)
     )
 
 
 def window_features(
-    window: Window,
+    window: GeneWindow,
     positions: np.ndarray,
     landscape: Landscape,
     spec: Spec,
     length: int,
     gene_gc: float | None = None,
 ) -> pl.DataFrame:
-    """Features of positions inside a stretch of a gene; equal bytes whatever the stretch.
+    """Compute features of positions inside a stretch of a gene; equal bytes for any stretch.
 
     Parameters
     ----------
-    window : Window
+    window : GeneWindow
         The stretch.
     positions : (n,) int
         Gene positions, at least `MARGIN` nt inside the stretch unless the gene ends there.
     landscape : Landscape
         Of the whole gene.
     spec : Spec
-        What to make.
+        Which features, and how.
     length : int
         Length of the gene in nt.
     gene_gc : float, optional
-        `gc_share` of the gene; needed by the family "span" alone.
+        `gc_share` of the gene; only the family "span" needs it.
 
     Returns
     -------
     polars.DataFrame
-        As `position_features`. Holds 250 bytes a position beside it while computing.
+        As `position_features`. Computing also holds 250 bytes per position.
     """
     positions = np.asarray(positions, dtype=np.int64)
     near = _near(window, positions, length, spec.floor)
-    columns = score_features.score_features(near.astype(np.float64), spec.families)
-    starts = positions - window.start  # a position's flank begins where the stretch's does
+    columns = base_scores.score_features(near.astype(np.float64), spec.families)
+    starts = positions - window.start  # of each position's flank in the sequence
     counts = _word_counts(window.sequence, starts, spec)
     if "composition" in spec.families:
-        columns |= composition.composition_features(
-            window.sequence, starts, 2 * spec.window + 1, counts[composition.WORD]
+        columns |= composition_features(
+            window.sequence, starts, 2 * spec.window + 1, counts[COMPLEXITY_WORD]
         )
     if "landscape" in spec.families:
         columns |= landscape.features(positions, near[:, MARGIN])
@@ -245,8 +251,8 @@ def window_features(
     return pl.DataFrame(series)
 
 
-def _near(window: Window, positions: np.ndarray, length: int, floor: float) -> np.ndarray:
-    """Floored scores at the positions and their neighbours: (2, 5, n) float32, 0 off the gene."""
+def _near(window: GeneWindow, positions: np.ndarray, length: int, floor: float) -> np.ndarray:
+    """Floored scores at the positions and their neighbours, (2, 5, n) float32."""
     first, stop = window.start, window.start + window.scores.shape[1]
     if len(positions):
         low, high = max(positions.min() - MARGIN, 0), min(positions.max() + MARGIN, length - 1)
@@ -258,23 +264,23 @@ def _near(window: Window, positions: np.ndarray, length: int, floor: float) -> n
 
 
 def _word_counts(sequence: np.ndarray, starts: np.ndarray, spec: Spec) -> dict[int, np.ndarray]:
-    """Word counts by word length: those of the spec, and the 3-mers that the complexity needs."""
+    """Word counts by word length: lengths of the spec, and 3-mers if the complexity is made."""
     lengths = set(spec.kmers) if "kmers" in spec.families else set()
     if "composition" in spec.families:
-        lengths.add(composition.WORD)
+        lengths.add(COMPLEXITY_WORD)
     return {k: kmer_counts(sequence, starts, 2 * spec.window + 1, k) for k in sorted(lengths)}
 
 
 def _by_word(counts: np.ndarray, k: int) -> Iterator[pl.Series]:
     """Columns of word counts, without a copy."""
-    # Slices of one series: a series made from an array takes 8 us, most of the time of few rows.
+    # Slices of one series: making a series from an array takes 8 us, too long where rows are few.
     n, flat = len(counts), pl.Series(counts.T.reshape(-1))
     for number, name in enumerate(kmer_names(k)):
         yield flat.slice(number * n, n).alias(name)
 
 
 def _span(positions: np.ndarray, length: int, gene_gc: float | None) -> dict[str, np.ndarray]:
-    """Place of a position in the annotated span of its gene, 0 at its start and 1 at its end."""
+    """Features of the gene's annotated span; relative positions run from 0 to 1."""
     if gene_gc is None:
         raise ValueError("the family 'span' needs the gene's GC share")
     values = (
@@ -285,12 +291,12 @@ def _span(positions: np.ndarray, length: int, gene_gc: float | None) -> dict[str
 
 
 def _check_scores(donor: np.ndarray, acceptor: np.ndarray) -> np.ndarray:
-    """Donor and acceptor scores (2, length) float32, once they are seen to be probabilities."""
+    """Refuse scores that are no probabilities; return them as (2, length) float32."""
     scores = [np.asarray(track, dtype=np.float32) for track in (donor, acceptor)]
     if scores[0].shape != scores[1].shape or scores[0].ndim != 1:
         shapes = " and ".join(str(track.shape) for track in scores)
         raise InputError(f"donor and acceptor scores have shapes {shapes}, wanted one length")
-    for name, track in zip(score_features.CHANNELS, scores, strict=True):
+    for name, track in zip(base_scores.CHANNELS, scores, strict=True):
         bad = np.flatnonzero(~((track >= 0) & (track <= 1)))
         if len(bad):
             raise InputError(

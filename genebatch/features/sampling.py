@@ -1,70 +1,81 @@
-"""Which positions of a gene become rows: every site and candidate, and a sample of the rest."""
+"""Draws the positions of a gene that become rows: sites, candidates, a sample of the rest."""
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
+from genebatch.config.settings import Section
 from genebatch.io.files import InputError, digest
 
 SITE = 0  # code of the source of annotated sites
 LEFT_OUT = 255
 
 
-class Strata(NamedTuple):
-    """The `sampling` part of the config, as arrays.
+@dataclass(frozen=True)
+class Strata(Section):
+    """The section `sampling`: which share of the positions of each stratum becomes rows.
 
-    Attributes
+    Parameters
     ----------
-    sources
-        Names of the row sources; the code of a source is its place here.
-    above
-        Score from which each source but the site holds, from high to low.
-    fractions
-        Wanted share of each source's positions.
+    candidates_above
+        Score from which every position is a row.
+    rest
+        The strata below: each has a score `above` and the wanted `fraction` of its positions.
     seed
         Of the draws.
+
+    Raises
+    ------
+    InputError
+        If a position could belong to no stratum or to two.
     """
 
-    sources: tuple[str, ...]
-    above: np.ndarray
-    fractions: tuple[float, ...]
+    candidates_above: float
+    rest: tuple[dict[str, float], ...]
     seed: int
 
-    @classmethod
-    def from_config(cls, sampling: Mapping[str, Any]) -> "Strata":
-        """Check the strata and put them in order.
-
-        Raises
-        ------
-        InputError
-            If a position could belong to no stratum or to two.
-        """
-        rest = sorted(sampling["rest"], key=lambda stratum: -stratum["above"])
-        above = [sampling["candidates_above"], *(stratum["above"] for stratum in rest)]
-        given = ", ".join(f"{value:g}" for value in above[1:])
-        if len(above) == 1 or above[-1] != 0:
+    def __post_init__(self):
+        scores = [self.candidates_above, *(stratum["above"] for stratum in self._falling)]
+        given = ", ".join(f"{value:g}" for value in scores[1:])
+        if len(scores) == 1 or scores[-1] != 0:
             raise InputError(
                 f"sampling.rest has the strata above [{given}], which leave positions "
                 "without any; add one with above: 0"
             )
-        if any(upper <= lower for upper, lower in itertools.pairwise(above)):
+        if any(upper <= lower for upper, lower in itertools.pairwise(scores)):
             raise InputError(
                 f"sampling.rest has the strata above [{given}]; they must differ and lie "
-                f"below candidates_above ({above[0]:g})"
+                f"below candidates_above ({scores[0]:g})"
             )
-        return cls(
-            ("site", "candidate", *(f"rest_{value:g}" for value in above[1:])),
-            np.array(above, np.float32),
-            (1.0, 1.0, *(float(stratum["fraction"]) for stratum in rest)),
-            int(sampling["seed"]),
-        )
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the row sources; the code of a source is its place here."""
+        return ("site", "candidate", *(f"rest_{stratum['above']:g}" for stratum in self._falling))
+
+    @cached_property
+    def above(self) -> np.ndarray:
+        """Least score of each source but the sites, from high to low."""
+        scores = [self.candidates_above, *(stratum["above"] for stratum in self._falling)]
+        return np.array(scores, np.float32)
+
+    @cached_property
+    def fractions(self) -> tuple[float, ...]:
+        """Wanted share of each source's positions."""
+        return (1.0, 1.0, *(float(stratum["fraction"]) for stratum in self._falling))
+
+    @property
+    def _falling(self) -> list[dict[str, float]]:
+        return sorted(self.rest, key=lambda stratum: -stratum["above"])
 
 
-class Sample(NamedTuple):
-    """The rows of a gene.
+class GeneSample(NamedTuple):
+    """The rows drawn from a gene.
 
     Attributes
     ----------
@@ -73,9 +84,10 @@ class Sample(NamedTuple):
     source
         (rows,) uint8, index into `Strata.sources`.
     sizes, drawn
-        (sources,) positions that the gene has of each source, and rows drawn of them.
+        (sources,) number of positions of each source, and number of rows drawn from them.
     least
-        The larger of its two scores where that is smallest above 0, infinite where there is none.
+        Smallest value above 0 of max(donor, acceptor) over all positions; infinite if there is
+        none.
     """
 
     positions: np.ndarray
@@ -86,7 +98,7 @@ class Sample(NamedTuple):
 
     @property
     def weights(self) -> np.ndarray:
-        """Positions that each row stands for, (rows,) float64."""
+        """Number of positions that each row stands for, (rows,) float64."""
         return (self.sizes / np.maximum(self.drawn, 1))[self.source]
 
 
@@ -97,32 +109,32 @@ def sample_gene(
     left_out: np.ndarray,
     strata: Strata,
     name: str,
-) -> Sample:
+) -> GeneSample:
     """Draw the rows of one gene.
 
-    Sites and candidates are all kept. Of another stratum with n positions, fraction x n rows,
-    rounded up, are drawn without replacement, so that none is lost, and each weighs n / drawn:
-    the weights of a gene sum to its length less what is left out.
+    All sites and candidates are kept. A stratum with n other positions gives `fraction * n` rows,
+    rounded up so that no stratum is lost. They are drawn without replacement, and each weighs
+    n / drawn. The weights of a gene sum to its length minus the positions that are left out.
 
     Parameters
     ----------
     blocks
-        Successive (2, n) score blocks that make up the gene.
+        Successive (2, n) score blocks that cover the gene.
     length
-        Of the gene, nt.
+        Length of the gene in nt.
     sites
         Gene positions of the annotated sites.
     left_out
-        Gene positions that become no row and count for nothing; they win over `sites`.
+        Gene positions that become no row and do not count, even if they are among `sites`.
     strata
-        What is drawn.
+        How many rows are drawn.
     name
-        Of the gene. With the seed it decides the draw, so that no other gene changes it.
+        Id of the gene. It decides the draw together with the seed, so no other gene changes it.
 
     Returns
     -------
-    Sample
-        Holds one byte a nucleotide while drawing, and eight for those of the largest stratum.
+    GeneSample
+        Drawing holds one byte per nt, and eight per position of the largest stratum.
     """
     code, least = _codes(blocks, length, strata)
     code[sites] = SITE
@@ -130,23 +142,23 @@ def sample_gene(
     rng = np.random.default_rng([strata.seed, int(digest(name), 16)])
     chosen, sizes, drawn = [], [], []
     for source, fraction in enumerate(strata.fractions):
-        held = np.flatnonzero(code == source)
-        n = math.ceil(fraction * len(held))
-        if n < len(held):
-            chosen.append(rng.choice(held, n, replace=False, shuffle=False))
+        places = np.flatnonzero(code == source)
+        n = math.ceil(fraction * len(places))
+        if n < len(places):
+            chosen.append(rng.choice(places, n, replace=False, shuffle=False))
         else:
-            chosen.append(held)
-        sizes.append(len(held))
+            chosen.append(places)
+        sizes.append(len(places))
         drawn.append(n)
     positions = np.sort(np.concatenate(chosen)).astype(np.int32)
-    return Sample(positions, code[positions], np.array(sizes), np.array(drawn), least)
+    return GeneSample(positions, code[positions], np.array(sizes), np.array(drawn), least)
 
 
 def _codes(blocks: Iterable[np.ndarray], length: int, strata: Strata) -> tuple[np.ndarray, float]:
-    """Source of each position by its score alone, (length,) uint8; and the least of these scores.
+    """Source of each position by its score alone, (length,) uint8, and the least score above 0.
 
-    Where a table is cut, a position that is kept still has its weaker class, so only the larger of
-    the two scores tells how far down the table goes; zeros are left out.
+    Each position counts with the larger of its two scores. A table that leaves low scores out
+    keeps the weaker score of the positions it has, so only the larger one tells where it ends.
     """
     code = np.empty(length, np.uint8)
     start, least = 0, np.inf

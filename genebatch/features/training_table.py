@@ -1,12 +1,9 @@
-"""Genome files in, training shards out."""
+"""Writes the rows of planned genes with their features and labels into Parquet shards."""
 
 import itertools
 import json
-import logging
 import math
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genebatch.features.along_gene import Genome, gene_blocks
-from genebatch.features.gene_rows import (
-    Planned,
-    Sites,
-    check_lengths,
-    deal_genes,
-    gene_table,
-    log_rate,
-    plan_genes,
-)
+from genebatch.features.gene_rows import PlannedGene, Sites
 from genebatch.features.positions import FEATURE_VERSION, Spec
 from genebatch.features.sampling import Strata
-from genebatch.genome.alignment import OFFSETS, SiteScores, check_motifs
-from genebatch.genome.fasta import Fasta
-from genebatch.genome.genes import (
-    genomic_positions,
-    overlap_groups,
-    read_gene_models,
-    read_groups,
-)
-from genebatch.genome.scores.tracks import open_scores
-from genebatch.io.files import whole
+from genebatch.genome.alignment import OFFSETS
+from genebatch.genome.genes import genomic_positions
 
-log = logging.getLogger(__name__)
-
-# Rows of a row group, and of the features made at a time: readers skip row groups without a wanted
-# group, and hold one.
+# Rows of a row group, and rows whose features are made at a time. Readers hold one row group, and
+# skip those without a wanted group.
 ROW_GROUP = 4_096
-# Positions read at a time, 3 MB. Few of them are rows, and a frame of 1,187 columns takes 10 ms to
-# make whatever its rows, so blocks are larger here than where every position is wanted.
+# Positions read at a time, 3 MB. Blocks are larger than for calling: few positions become rows, and
+# a frame of 1,187 columns takes 10 ms for any number of rows.
 BLOCK = 262_144
 METADATA_KEY = "genebatch.sequence"
 METADATA = {
@@ -63,69 +42,11 @@ METADATA = {
 }
 
 
-def build_dataset(
-    sequence: Mapping[str, Any], shards: Sequence[str | Path], genes_out: str | Path
-) -> None:
-    """Write the training table of a genome: Parquet shards, and a table of its genes.
+def alignment_facts(motifs: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
+    """How well sequence and scores fit the sites, by strand and kind.
 
-    Every annotated site, every candidate and a sample of the other positions become rows, with the
-    features of `sequence.features` and the labels of the gene models. Neither other genes nor the
-    number of shards changes a gene's rows, but for the sites that other genes have in it. Genes
-    that overlap or share a given group are one `group`, which is never in two shards. Rows are
-    sorted by group, gene and position; `row` is the length of the group's earlier genes plus the
-    position. All files are complete before the first takes its final name; then other shards
-    (`part-*.parquet`) and unfinished ones that earlier builds left in the shards' folder are
-    removed, as whatever lies there is read.
-
-    Holds the gene models, five bytes a row for the positions drawn, one block of one gene and one
-    row group of one shard.
-
-    Parameters
-    ----------
-    sequence
-        The `sequence` part of the config, resolved.
-    shards
-        Paths of the shards, in the order of their numbers.
-    genes_out
-        Path of the tab-separated table of genes: place, sites, rows of each source, shard.
-
-    Raises
-    ------
-    InputError
-        If an input is broken, genes do not lie on the sequence, sequence, genes and scores do not
-        line up (`alignment`), or there are more shards than groups.
+    `motifs` and `scores` come from `alignment.check_motifs` and `alignment.SiteScores.check`.
     """
-    spec, strata = Spec.from_json(sequence["features"]), Strata.from_config(sequence["sampling"])
-    genes = read_gene_models(sequence["genes"], sequence["transcripts"])
-    given = read_groups(sequence["groups"]) if sequence["groups"] else None
-    check_lengths(genes, sequence["genes"])
-    groups = overlap_groups(genes, given)
-    with ExitStack() as complete:
-        fasta = complete.enter_context(Fasta(sequence["fasta"]))
-        fasta.check_genes(genes, sequence["genes"])
-        motifs, site_scores = check_motifs(fasta, genes, sequence["genes"]), SiteScores()
-        tracks = open_scores(sequence["scores"], genes, sequence["unscored"])
-        genome = Genome(fasta, complete.enter_context(tracks), spec)
-        planned = plan_genes(genome, genes, groups, strata, site_scores)
-        alignment = _alignment(motifs, site_scores.check())
-        dealt = deal_genes(planned, len(shards), strata.seed)
-        table = gene_table(planned, dealt, strata)
-        facts = _facts(sequence, spec, table, strata) | {
-            "alignment": alignment,
-            "least_score": _least_score(planned),
-        }
-        for number, path in enumerate(shards):
-            temporary = complete.enter_context(whole(path))
-            members = [planned[place] for place in np.flatnonzero(dealt == number)]
-            started = time.monotonic()
-            _write_shard(temporary, genome, members, strata, facts)
-            log_rate(f"shard {number + 1}/{len(shards)}", members, started)
-        table.write_csv(complete.enter_context(whole(genes_out)), separator="\t")
-    _remove_stale(shards)
-
-
-def _alignment(motifs: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
-    """What the sites tell of sequence and scores, by strand and kind."""
     strands = {
         strand: {kind: facts | scores[strand][kind] for kind, facts in kinds.items()}
         for strand, kinds in motifs.items()
@@ -133,32 +54,33 @@ def _alignment(motifs: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str
     return {"offsets": OFFSETS.tolist()} | strands
 
 
-def _least_score(planned: Iterable[Planned]) -> float | None:
-    """Smallest base score above 0 of all genes; None where every score is 0."""
-    least = min(gene.sample.least for gene in planned)
-    return least if math.isfinite(least) else None
-
-
-def _remove_stale(shards: Iterable[str | Path]) -> None:
-    """Remove from the folders of the shards what earlier builds left there."""
-    kept = {Path(path).parent.resolve() / Path(path).name for path in shards}
-    for folder in {path.parent for path in kept}:
-        found = [*folder.glob("part-*.parquet"), *folder.glob(".*.part.parquet")]
-        for path in sorted(set(found) - kept):
-            path.unlink()
-            log.info("removed %s, left by an earlier build", path)
-
-
-def _facts(
-    sequence: Mapping[str, Any], spec: Spec, table: pl.DataFrame, strata: Strata
+def table_facts(
+    spec: Spec,
+    strata: Strata,
+    transcripts: str,
+    alignment: Mapping[str, Any],
+    planned: Sequence[PlannedGene],
+    table: pl.DataFrame,
 ) -> dict[str, Any]:
-    """What the shards say of themselves in their schema metadata."""
+    """How a table was made and what it holds; the shards carry this in their schema metadata.
+
+    Parameters
+    ----------
+    spec, strata, transcripts
+        The settings.
+    alignment
+        `alignment_facts` of the genes.
+    planned
+        The genes.
+    table
+        Their `gene_rows.gene_table`.
+    """
     sums = table.select(pl.sum("length", *Sites._fields, "^rows_.*$")).row(0, named=True)
     return {
         "feature_version": FEATURE_VERSION,
-        "features": spec.to_json(),
-        "sampling": dict(sequence["sampling"]),
-        "transcripts": sequence["transcripts"],
+        "features": spec.plain(),
+        "sampling": strata.plain(),
+        "transcripts": transcripts,
         "counts": {
             "genes": table.height,
             "groups": table["group"].n_unique(),
@@ -166,21 +88,46 @@ def _facts(
             **{name: sums[name] for name in Sites._fields},
             "rows": {source: sums[f"rows_{source}"] for source in strata.sources},
         },
+        "alignment": alignment,
+        "least_score": _least_score(planned),
     }
 
 
-def _write_shard(
+def write_shard(
     path: Path,
     genome: Genome,
-    members: Sequence[Planned],
+    members: Sequence[PlannedGene],
     strata: Strata,
     facts: Mapping[str, Any],
 ) -> None:
+    """Write the rows of some genes as a Parquet shard, sorted as the genes are.
+
+    Holds one block of one gene and one row group.
+
+    Parameters
+    ----------
+    path
+        The shard.
+    genome
+        Sequence, scores and the features to make.
+    members
+        The genes of the shard; the genes of a group follow each other.
+    strata
+        The sampling by which the rows were drawn.
+    facts
+        Metadata of the shard, see `table_facts`.
+    """
     schema = _schema(genome.spec, facts)
     pieces = ((gene.group, piece) for gene in members for piece in _rows(genome, gene, strata))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in _row_groups(pieces):
             writer.write_table(_arrow(rows).cast(schema), row_group_size=rows.height)
+
+
+def _least_score(planned: Iterable[PlannedGene]) -> float | None:
+    """Smallest base score above 0 of all genes; None if every score is 0."""
+    least = min(gene.sample.least for gene in planned)
+    return least if math.isfinite(least) else None
 
 
 def _schema(spec: Spec, facts: Mapping[str, Any]) -> pa.Schema:
@@ -189,12 +136,12 @@ def _schema(spec: Spec, facts: Mapping[str, Any]) -> pa.Schema:
 
 
 def _arrow(rows: pl.DataFrame) -> pa.Table:
-    # Arrow's newest text type, which polars gives otherwise, is not known to every reader.
+    # By default polars gives Arrow's newest text type, which not every reader knows.
     return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _rows(genome: Genome, planned: Planned, strata: Strata) -> Iterator[pl.DataFrame]:
-    """Rows of a gene, block by block, with metadata and features."""
+def _rows(genome: Genome, planned: PlannedGene, strata: Strata) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a gene block by block, with metadata and features."""
     metadata = _metadata(planned, strata)
     positions = planned.sample.positions
     for block in gene_blocks(genome, planned.gene, BLOCK):
@@ -205,8 +152,8 @@ def _rows(genome: Genome, planned: Planned, strata: Strata) -> Iterator[pl.DataF
             yield metadata[start:stop].hstack(features)
 
 
-def _metadata(planned: Planned, strata: Strata) -> pl.DataFrame:
-    """Everything about the rows of a gene but their features; columns of `METADATA`."""
+def _metadata(planned: PlannedGene, strata: Strata) -> pl.DataFrame:
+    """The columns of `METADATA` for the rows of a gene."""
     gene, sites, sample = planned.gene, planned.sites, planned.sample
     label = np.isin(sample.positions, sites.donors) + 2 * np.isin(sample.positions, sites.acceptors)
     rows = pl.DataFrame(
@@ -234,18 +181,18 @@ def _metadata(planned: Planned, strata: Strata) -> pl.DataFrame:
 def _row_groups(pieces: Iterable[tuple[str, pl.DataFrame]]) -> Iterator[pl.DataFrame]:
     """Join the pieces of successive groups into row groups of at most `ROW_GROUP` rows.
 
-    A row group holds whole groups, so that reading one group reads one row group; a group with
-    more rows than that has row groups of its own.
+    A row group holds whole groups, so that reading a group reads one row group. A larger group has
+    row groups of its own.
     """
-    held: list[pl.DataFrame] = []
+    waiting: list[pl.DataFrame] = []
     for _, members in itertools.groupby(pieces, key=lambda piece: piece[0]):
         group: list[pl.DataFrame] = []
         large = False
         for _, piece in members:
             group.append(piece)
-            if held and _height(held) + _height(group) > ROW_GROUP:
-                yield pl.concat(held)
-                held = []
+            if waiting and _height(waiting) + _height(group) > ROW_GROUP:
+                yield pl.concat(waiting)
+                waiting = []
             while _height(group) > ROW_GROUP:
                 rows, large = pl.concat(group), True
                 yield rows[:ROW_GROUP]
@@ -253,9 +200,9 @@ def _row_groups(pieces: Iterable[tuple[str, pl.DataFrame]]) -> Iterator[pl.DataF
         if large:
             yield pl.concat(group)
         else:
-            held += group
-    if held:
-        yield pl.concat(held)
+            waiting += group
+    if waiting:
+        yield pl.concat(waiting)
 
 
 def _height(frames: Iterable[pl.DataFrame]) -> int:

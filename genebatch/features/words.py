@@ -1,5 +1,6 @@
-"""Counts of the words of k nt around positions of a sequence."""
+"""Counts words of k nt around positions of a sequence, and computes its composition there."""
 
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from genebatch.genome.nucleotides import UNKNOWN
 from genebatch.io.files import InputError
 
-BLOCK_CELLS = 2**18  # counted at a time: 2 MB as int64, about what a core's cache holds
+BLOCK_CELLS = 2**18  # counted at a time: 2 MB as int64, about the size of a core's cache
+COMPOSITION = ("gc_content", "sequence_complexity")
+COMPLEXITY_WORD = 3  # nt; the complexity is the entropy of the words of this length
 
 
 def kmer_names(k: int) -> tuple[str, ...]:
@@ -17,15 +20,15 @@ def kmer_names(k: int) -> tuple[str, ...]:
 
 
 def count_type(width: int) -> np.dtype:
-    """Smallest unsigned type that counts a word that fills a window of `width` nt."""
+    """Smallest unsigned type for the count of a word that fills a window of `width` nt."""
     return np.min_scalar_type(width)
 
 
 def kmer_counts(sequence: np.ndarray, starts: np.ndarray, width: int, k: int) -> np.ndarray:
     """Count the words of k nt inside each window of a sequence.
 
-    A word counts where it lies wholly inside the window; overlapping words all count, so a window
-    without unknown bases holds `width - k + 1`. A word that touches an unknown base is not counted.
+    A word counts if it lies wholly inside the window. Overlapping words all count, so a window
+    without unknown bases holds `width - k + 1` words. A word with an unknown base does not count.
 
     Parameters
     ----------
@@ -41,15 +44,15 @@ def kmer_counts(sequence: np.ndarray, starts: np.ndarray, width: int, k: int) ->
     Returns
     -------
     (n, 4**k) of `count_type(width)`
-        Words in alphabetical order, as `kmer_names` has them; stored by column, so that a column is
-        contiguous. Holds some 8 MB and 5 bytes per nt of the sequence beside it while counting.
+        Words in alphabetical order, as `kmer_names` has them. Stored by column, so that a column
+        is contiguous. Counting also holds 8 MB, and 5 bytes per nt of the sequence.
 
     Raises
     ------
     InputError
-        Where a window holds no word.
+        If a window is too short for a word.
     IndexError
-        Where a window is not inside the sequence.
+        If a window is not inside the sequence.
     """
     starts = np.asarray(starts, dtype=np.int64)
     words_inside = width - k + 1
@@ -67,19 +70,82 @@ def kmer_counts(sequence: np.ndarray, starts: np.ndarray, width: int, k: int) ->
     if not len(starts):
         return counts
     windows = sliding_window_view(_words(sequence, k), words_inside)
-    bins = 4**k + 1  # the last one takes the words with an unknown base
+    bins = 4**k + 1  # the last bin is for words with an unknown base
     rows = max(1, BLOCK_CELLS // max(bins, words_inside))
     offsets = bins * np.arange(rows)[:, None]
     for first in range(0, len(starts), rows):
         part = windows[starts[first : first + rows]]
         cells = part + offsets[: len(part)]
-        found = np.bincount(cells.ravel(), minlength=bins * len(part)).astype(counts.dtype)
-        counts[first : first + rows] = found.reshape(len(part), bins)[:, :-1]
+        filled = np.bincount(cells.ravel(), minlength=bins * len(part)).astype(counts.dtype)
+        counts[first : first + rows] = filled.reshape(len(part), bins)[:, :-1]
     return counts
 
 
+def gc_count(sequence: np.ndarray) -> int:
+    """Number of G and C in a sequence of codes."""
+    return np.count_nonzero(_strong(sequence))
+
+
+def gc_share(sequence: np.ndarray) -> float:
+    """Share of G and C in a sequence of codes; unknown bases count in its length."""
+    return gc_count(sequence) / max(len(sequence), 1)
+
+
+def gc_content(sequence: np.ndarray, starts: np.ndarray, width: int) -> np.ndarray:
+    """`gc_share` of each window of `width` nt that begins at one of `starts`: (n,) float64."""
+    total = np.concatenate([[0], np.cumsum(_strong(sequence))])
+    return (total[starts + width] - total[starts]) / width
+
+
+def composition_features(
+    sequence: np.ndarray, starts: np.ndarray, width: int, triplets: np.ndarray
+) -> dict[str, np.ndarray]:
+    """GC content and sequence complexity of windows of a sequence.
+
+    GC content: the share of G and C in the window; an unknown base is neither. Complexity: the
+    Shannon entropy in bits, not normalised, of the window's 3-mers without unknown bases. It is 0
+    for a homopolymer and for a window of unknown bases, and 6 for 64 equally frequent words.
+
+    Parameters
+    ----------
+    sequence : (m,) uint8
+        Codes.
+    starts : (n,) int
+        First base of each window.
+    width : int
+        Length of a window in nt.
+    triplets : (n, 64) int
+        `kmer_counts` of the windows.
+
+    Returns
+    -------
+    dict of (n,) float32
+        Named and ordered as `COMPOSITION`.
+    """
+    words, bits = np.zeros(len(starts)), np.zeros(len(starts))
+    information = _count_bits(width)
+    for count in triplets.T:  # word by word, so that no sum depends on the other rows
+        words += count
+        bits += information[count]
+    words = np.maximum(words, 1)
+    values = gc_content(sequence, starts, width), np.log2(words) - bits / words
+    columns = zip(COMPOSITION, values, strict=True)
+    return {name: value.astype(np.float32) for name, value in columns}
+
+
+@lru_cache(maxsize=4)
+def _count_bits(most: int) -> np.ndarray:
+    """Information c log2 c of each count c from 0 to `most`."""
+    counts = np.arange(most + 1)
+    return counts * np.log2(np.maximum(counts, 1))
+
+
+def _strong(sequence: np.ndarray) -> np.ndarray:
+    return (sequence == 1) | (sequence == 2)
+
+
 def _words(sequence: np.ndarray, k: int) -> np.ndarray:
-    """Rank of the word that starts at each base, 4**k where it touches an unknown base."""
+    """Rank of the word that starts at each base; 4**k if it has an unknown base."""
     n = len(sequence) - k + 1
     ranks = np.zeros(n, dtype=np.int32)
     unknown = np.zeros(n, dtype=bool)

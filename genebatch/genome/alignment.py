@@ -1,8 +1,8 @@
-"""Whether genome, gene models and base scores speak of the same positions.
+"""Checks that genome, gene models and base scores use the same positions.
 
 Scores that lie one position beside the labels make every model look far better than its base
-scores. What the annotated sites are known for tells: introns begin with GT or GC and end with AG,
-and base scores are high at sites.
+scores. Annotated sites show such a shift: introns begin with GT or GC and end with AG, and base
+scores are high at sites.
 """
 
 import logging
@@ -19,10 +19,11 @@ log = logging.getLogger(__name__)
 
 OFFSETS = np.arange(-2, 3)  # nt from a site, in transcript orientation
 AT_SITE = int(np.flatnonzero(OFFSETS == 0)[0])
-FEWEST = 20  # sites of a kind and strand: with fewer nothing is refused
-# Introns of known genomes have over 98 % of these ends, chance gives 13 % and 6 %.
+FEWEST = 20  # sites of a kind and strand; with fewer, nothing is refused
+# Over 98 % of the introns of known genomes have these ends; chance gives 13 % and 6 %.
 LEAST_SHARE = 0.5
-# Other places than the sites are refused from this mean score and this multiple of the sites' on.
+# Scores are refused if another place than the sites has at least this mean score, and at least
+# this multiple of the mean at the sites.
 LEAST_MEAN, CLEARLY = 0.05, 2
 
 
@@ -38,9 +39,9 @@ MOTIFS = (Motif(1, (13, 11), "followed by GT or GC"), Motif(-2, (2,), "preceded 
 
 
 def check_motifs(fasta: Fasta, genes: Iterable[Gene], source: str) -> dict[str, Any]:
-    """Refuse gene models whose introns do not begin and end as introns do.
+    """Refuse gene models whose introns lack the usual first and last bases.
 
-    Reads six nt a site. Holds the counts.
+    Reads six nt per site. Holds the counts.
 
     Parameters
     ----------
@@ -49,31 +50,34 @@ def check_motifs(fasta: Fasta, genes: Iterable[Gene], source: str) -> dict[str, 
     genes
         The genes; a site of two genes counts twice.
     source
-        The file they come from, for the message.
+        The file of the genes, for the message.
 
     Returns
     -------
     dict
         By strand ("plus", "minus") and kind of site ("donor", "acceptor"): number of `sites` and
-        their `motif_share`, null without sites.
+        their `motif_share`, which is null without sites.
 
     Raises
     ------
     InputError
-        If fewer than half of the donors are followed by GT or GC, or of the acceptors preceded by
-        AG, on a strand with at least 20 of them; it says whether another offset would fit.
+        If fewer than half of the donors are followed by GT or GC, or fewer than half of the
+        acceptors are preceded by AG, on a strand with at least 20 of them. The message says
+        whether another offset would fit.
     """
-    found = {strand: np.zeros((len(SITES), len(OFFSETS)), np.int64) for strand in STRANDS.values()}
+    matches = {
+        strand: np.zeros((len(SITES), len(OFFSETS)), np.int64) for strand in STRANDS.values()
+    }
     sites = {strand: np.zeros(len(SITES), np.int64) for strand in STRANDS.values()}
     for gene in genes:
         for kind, positions in enumerate(splice_sites(gene)):
-            found[gene.strand][kind] += _motifs_near(fasta, gene, positions, MOTIFS[kind])
+            matches[gene.strand][kind] += _motifs_near(fasta, gene, positions, MOTIFS[kind])
             sites[gene.strand][kind] += len(positions)
     facts: dict[str, Any] = {}
     for name, strand in STRANDS.items():
         facts[name] = {}
         for kind, n in enumerate(sites[strand].tolist()):
-            shares = found[strand][kind] / max(n, 1)
+            shares = matches[strand][kind] / max(n, 1)
             _judge_motif(shares, n, kind, name, fasta, source)
             facts[name][SITES[kind]] = {
                 "sites": n,
@@ -119,9 +123,9 @@ def _judge_motif(
 
 
 class SiteScores:
-    """Mean base scores at and beside the annotated sites, noted while the scores are read.
+    """Mean base scores at and beside the annotated sites, summed up while the scores are read.
 
-    Holds the sums, and of one gene 80 scores a site.
+    Holds the sums, and 80 scores per site of one gene.
     """
 
     def __init__(self):
@@ -131,45 +135,46 @@ class SiteScores:
         self._sites = {strand: np.zeros(len(SITES), np.int64) for strand in STRANDS.values()}
 
     def watch(self, gene: Gene, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Pass on the score blocks of a gene; it is noted once the last one is taken.
+        """Pass on the score blocks of a gene, and add its sites after the last block.
 
         Parameters
         ----------
         gene
             The gene.
         blocks
-            Successive (2, n) blocks that make it up.
+            Successive (2, n) blocks that cover the gene.
         """
         sites = splice_sites(gene)
         along = np.concatenate(sites)
         places = np.stack([along, gene.length - 1 - along])[:, None] + OFFSETS[:, None]
-        held = np.zeros((len(SITES), *places.shape), np.float32)  # 0 outside of the gene
+        near = np.zeros((len(SITES), *places.shape), np.float32)  # 0 outside of the gene
         start = 0
         for scores in blocks:
             stop = start + scores.shape[1]
             inside = (places >= start) & (places < stop)
-            held[:, inside] = scores[:, places[inside] - start]
+            near[:, inside] = scores[:, places[inside] - start]
             start = stop
             yield scores
-        for kind, part in enumerate(np.split(held, [len(sites[0])], axis=-1)):
+        for kind, part in enumerate(np.split(near, [len(sites[0])], axis=-1)):
             self._sums[gene.strand][kind] += part.sum(axis=-1, dtype=np.float64)
             self._sites[gene.strand][kind] += part.shape[-1]
 
     def check(self) -> dict[str, Any]:
-        """Refuse scores that are clearly higher in another place, or of the other class.
+        """Refuse scores that are clearly higher in another place, or in the other class.
 
         Returns
         -------
         dict
             By strand and kind of site as `check_motifs`: mean scores of the own and the `other`
-            class at `OFFSETS`, and on the minus strand the same at the mirrored positions
-            (length - 1 - position); null without sites.
+            class at `OFFSETS`. The minus strand also has them at the mirrored positions
+            (length - 1 - position). Null without sites.
 
         Raises
         ------
         InputError
-            If, with at least 20 sites of a kind and strand, the mean is at least .05 and twice
-            that of the sites' own class at offset 0; it says what fits better.
+            If a place has a mean score of at least .05 and at least twice that of the sites' own
+            class at offset 0. This needs 20 sites of a kind and strand. The message says what
+            fits better.
         """
         facts: dict[str, Any] = {}
         for name, strand in STRANDS.items():
@@ -183,7 +188,7 @@ class SiteScores:
 
 
 def _judge_scores(means: np.ndarray, n: int, kind: int, strand: str) -> None:
-    """Judge means by class (own, other), along or against the gene, and offset."""
+    """Check means by class (own, other), along or against the gene, and offset."""
     what = f"{n:,} {SITES[kind]}s on the {strand} strand"
     if n < FEWEST:
         log.info("%s: fewer than %d, not checked against the scores", what, FEWEST)
@@ -203,27 +208,27 @@ def _judge_scores(means: np.ndarray, n: int, kind: int, strand: str) -> None:
         )
     if here < LEAST_MEAN:
         log.warning(
-            "base scores hardly find the %s (mean %.3g): if that is no property of the base "
-            "model, sequence.scores are of other gene models or of the other strand",
+            "base scores hardly find the %s (mean %.3g): unless the base model is that weak, "
+            "sequence.scores are of other gene models or of the other strand",
             *(what, here),
         )
 
 
 def _explain(other: int, mirrored: int, offset: int) -> str:
-    """Say what scores look like that fit best there."""
+    """Say what is wrong with scores that are highest at this class, direction and offset."""
     nt = int(OFFSETS[offset])
-    looks = []
+    faults = []
     if other:
-        looks.append("donor and acceptor look swapped")
+        faults.append("donor and acceptor look swapped")
     if mirrored:
-        looks.append("scores of the minus strand look like they are in genomic order")
+        faults.append("scores of the minus strand look like they are in genomic order")
     if nt:
-        looks.append(f"scores look shifted by {nt:+d}{' (counted from 1?)' * (nt == 1)}")
-    return " and ".join(looks)
+        faults.append(f"scores look shifted by {nt:+d}{' (counted from 1?)' * (nt == 1)}")
+    return " and ".join(faults)
 
 
 def _named(means: np.ndarray | None) -> dict[str, list[float] | None]:
-    """The means of a kind of site by the names that they have in the facts."""
+    """The means of a kind of site, by their names in the facts."""
     names = (("scores", "mirrored"), ("other", "other_mirrored"))
     if means is None:
         return {"scores": None, "other": None}

@@ -1,4 +1,4 @@
-"""GTF and GFF3 files as one table of exons, one of gene lines and one of names."""
+"""Reads GTF and GFF3 files as a table of exons, one of gene lines and one of names."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,12 +18,13 @@ COLUMNS = (
 )
 SEQUENCES = "^(##FASTA|>)"
 SKIPPED = pl.col("text").str.contains(r"^(#|track |browser |\s*$)")
-# Of each format: what cuts a block of lines into tables, and what joins the tables of all blocks.
+# Two functions per format: one cuts a block of lines into tables, one joins the tables of all
+# blocks.
 FORMATS = {
     "GTF": (gtf_lines.read_block, gtf_lines.join_blocks),
     "GFF3": (gff3_tree.read_block, gff3_tree.join_blocks),
 }
-# Lines of a file in another format, by the pattern of its first line that is no comment.
+# Other formats, by a pattern of the first line that is no comment.
 FOREIGN = {
     r"^>": "a FASTA file",
     r"^@(HD|SQ|PG|RG|CO)\t": "a SAM file",
@@ -37,19 +38,19 @@ FOREIGN = {
 
 
 class Annotation(NamedTuple):
-    """What a file says of genes; coordinates 0-based half-open, `line` counts from 1.
+    """The genes of a file. Coordinates are 0-based half-open; `line` counts from 1.
 
     Attributes
     ----------
     exons : pl.DataFrame
         gene, key, transcript, chrom, strand, start, end, line: one row per exon and transcript.
-        `key` tells the transcripts of a gene apart, `transcript` is what they are called.
+        `key` tells the transcripts of a gene apart; `transcript` is their name.
     genes : pl.DataFrame
-        gene, chrom, strand, start, end, line of the lines that describe whole genes, if any.
+        gene, chrom, strand, start, end, line: the lines that describe whole genes, if any.
     facts : pl.DataFrame
         gene, chrom, name, kind; name and kind may be null.
     childless : int
-        Genes of the file that have no exon.
+        Number of genes without an exon.
     """
 
     exons: pl.DataFrame
@@ -59,14 +60,15 @@ class Annotation(NamedTuple):
 
 
 def read_annotation(path: str | Path, key: str) -> Annotation:
-    """Read the exons of a GTF or GFF3 file, plain or gzip, told apart by its attributes.
+    """Read the exons of a GTF or GFF3 file, plain or gzip.
 
-    Streams the file: holds a block of lines and the few columns of gene, transcript and exon lines.
+    The attributes of the lines tell the two formats apart. Streams the file: holds a block of
+    lines, and a few columns of the gene, transcript and exon lines.
 
     Raises
     ------
     InputError
-        Naming the line that is no such line, and what was wanted.
+        Naming the line that does not fit, and what was wanted.
     """
     read_block = join_blocks = None
     parts, types = [], Counter()
@@ -87,7 +89,7 @@ def read_annotation(path: str | Path, key: str) -> Annotation:
 
 
 def _lines(path: str | Path, key: str) -> Iterator[pl.DataFrame]:
-    """Give the columns of the lines that are no comments; stop at the sequences of a GFF3 file."""
+    """Yield the columns of all lines but comments; stop at the sequences of a GFF3 file."""
     seen = False
     for block in line_blocks(path, WANTED, key):
         frame = pl.DataFrame({"text": block.lines}).with_row_index("line", offset=block.first)
@@ -113,9 +115,9 @@ def _refuse_foreign(path: str | Path, line: str, key: str) -> None:
 
 
 def _columns(path: str | Path, frame: pl.DataFrame) -> pl.DataFrame:
-    """Split lines at tabs; starts become 0-based.
+    """Split lines at tabs and make starts 0-based.
 
-    Only lines of more than 8 columns with whole numbers as coordinates pass.
+    Refuses lines of fewer than 9 columns, and coordinates that are no whole numbers.
     """
     parts = pl.col("text").str.splitn("\t", 9).struct.rename_fields(list(COLUMNS)).struct.unnest()
     table = frame.select("line", parts)

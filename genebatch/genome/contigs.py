@@ -1,4 +1,4 @@
-"""One chromosome under the names that different sources give it."""
+"""Finds a chromosome under the names that different sources give it."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ MITOCHONDRIA = ("chrM", "MT", "chrMT", "M")
 
 
 def other_names(chrom: str) -> tuple[str, ...]:
-    """Give the names of a chromosome, its own first: chr20 is 20, chrM is MT.
+    """Names of a chromosome, the given one first: chr20 is 20, chrM is MT.
 
     UCSC and GENCODE write chr20 and chrM, Ensembl writes 20 and MT.
     """
@@ -16,6 +16,6 @@ def other_names(chrom: str) -> tuple[str, ...]:
 
 
 def find_contig(chrom: str, contigs: Iterable[str]) -> str | None:
-    """Name that `chrom` has among `contigs`, or None if it is under no name there."""
-    known = contigs if isinstance(contigs, dict | set) else set(contigs)
-    return next((name for name in other_names(chrom) if name in known), None)
+    """Name of `chrom` among `contigs`; None if they have it under no name."""
+    names = contigs if isinstance(contigs, dict | set) else set(contigs)
+    return next((name for name in other_names(chrom) if name in names), None)

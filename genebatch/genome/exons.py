@@ -1,4 +1,4 @@
-"""What exons must be before they are transcripts: on one strand, apart, inside of their gene."""
+"""Checks that exons can be transcripts: on one strand, apart, inside of their gene."""
 
 import logging
 from pathlib import Path
@@ -14,13 +14,13 @@ log = logging.getLogger(__name__)
 def check_exons(path: str | Path, annotation: Annotation) -> Annotation:
     """Refuse broken transcripts; sort exons by gene, transcript, start; make gene ids unique.
 
-    A gene id on several chromosomes is several genes: the one that stands first in the file keeps
-    the id, the others become `ID@chromosome`. Exons of a transcript that abut are joined.
+    A gene id on several chromosomes is several genes: the first in the file keeps the id, the
+    others become `ID@chromosome`. Exons of a transcript that abut become one exon.
 
     Raises
     ------
     InputError
-        Naming file and line, as `genebatch.genome.genes.read_gene_models` says.
+        Naming file and line; `genebatch.genome.genes.read_gene_models` lists the cases.
     """
     _refuse_scattered(path, annotation.exons)
     annotation = _split_copies(path, annotation)
@@ -32,7 +32,7 @@ def check_exons(path: str | Path, annotation: Annotation) -> Annotation:
 
 
 def _split_copies(path: str | Path, annotation: Annotation) -> Annotation:
-    """Rename genes whose id stands on a further chromosome, so that ids are unique."""
+    """Make ids unique: rename genes whose id stands on another chromosome before."""
     homes = annotation.exons.group_by("gene", "chrom").agg(pl.col("line").min()).sort("line")
     copies = homes.filter(~pl.col("gene").is_first_distinct())
     if not copies.height:
@@ -107,7 +107,7 @@ def _refuse_overlaps(path: str | Path, exons: pl.DataFrame) -> None:
 
 
 def _joined(exons: pl.DataFrame) -> pl.DataFrame:
-    """Make one exon of those that abut; nothing is spliced out between them."""
+    """Join exons that abut, as nothing is spliced out between them."""
     before = exons.shift(1)
     abuts = _same_transcript(exons, before) & (exons["start"] == before["end"])
     opens = ~abuts.fill_null(False)
@@ -120,7 +120,7 @@ def _same_transcript(exons: pl.DataFrame, before: pl.DataFrame) -> pl.Series:
 
 
 def _refuse_outside(path: str | Path, exons: pl.DataFrame, genes: pl.DataFrame) -> None:
-    """Refuse an exon that its gene's line does not contain, or that is on another strand."""
+    """Refuse an exon that lies outside of its gene's line, or on another strand."""
     lines = genes.group_by("gene").agg(
         pl.col("start").min(), pl.col("end").max(), pl.col("strand", "line").first()
     )
@@ -135,8 +135,8 @@ def _refuse_outside(path: str | Path, exons: pl.DataFrame, genes: pl.DataFrame) 
     wrong = spans.join(lines, on="gene", suffix="_gene").filter(outside)
     if not wrong.height:
         return
-    found = exons.join(lines.join(wrong, on="gene", how="semi"), on="gene", suffix="_gene")
-    exon = found.filter(outside).sort("line").row(0, named=True)
+    suspects = exons.join(lines.join(wrong, on="gene", how="semi"), on="gene", suffix="_gene")
+    exon = suspects.filter(outside).sort("line").row(0, named=True)
     raise InputError(
         f"{path}, line {exon['line']:,}: exon {exon['start'] + 1}-{exon['end']} "
         f"({exon['strand']}) of gene {exon['gene']!r} is outside of its gene line "

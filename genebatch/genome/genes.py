@@ -1,4 +1,4 @@
-"""Genes, their transcripts and splice sites, from GTF or GFF3 files."""
+"""Reads genes with their transcripts from GTF or GFF3 files, and finds their splice sites."""
 
 import difflib
 import logging
@@ -18,7 +18,7 @@ from genebatch.io.text import read_columns
 
 log = logging.getLogger(__name__)
 
-SITES = ("donor", "acceptor")  # kinds of splice sites, and what scores and tracks are of
+SITES = ("donor", "acceptor")  # kinds of splice sites; scores and tracks have one row for each
 STRANDS = {"plus": "+", "minus": "-"}
 
 
@@ -52,32 +52,33 @@ def read_gene_models(
 ) -> list[Gene]:
     """Read the genes of a GTF or GFF3 file, plain or gzip, sorted by chromosome, start, end and id.
 
-    A gene spans the exons of the transcripts that are kept. Exons of a transcript that abut are
-    one exon, as nothing is spliced out between them. A gene id on several chromosomes (the
-    pseudoautosomal genes of chrX and chrY in UCSC files) is several genes: the one that stands
-    first in the file keeps the id, the others are called `ID@chromosome`. Genes without an exon
-    are left out. Both are said in the log.
+    - A gene spans the exons of the transcripts that are kept.
+    - Exons of a transcript that abut are one exon, as nothing is spliced out between them.
+    - A gene id on several chromosomes is several genes, such as the pseudoautosomal genes of chrX
+      and chrY in UCSC files. The first in the file keeps the id, the others are called
+      `ID@chromosome`; the log says so.
+    - Genes without an exon are left out; the log says so.
 
-    Streams the file; holds some columns of its exon lines and the genes, 500 to 700 bytes an exon:
-    0.8 GB (GFF3 1.2 GB) and half a minute for a file of the size of human GENCODE, 1.65 GB with
-    1.65 million exons.
+    Streams the file. Holds some columns of the exon lines and the genes, 500 to 700 bytes per
+    exon. A file of the size of human GENCODE (1.65 GB, 1.65 million exons) takes 0.8 GB (GFF3
+    1.2 GB) and half a minute.
 
     Parameters
     ----------
     path
-        The file; GTF needs no lines but exons, with gene_id and transcript_id.
+        The file; GTF needs only exon lines, with gene_id and transcript_id.
     transcripts
-        "all", or "longest": one per gene, the one with most exonic nt, of equal ones the first by
-        id.
+        "all", or "longest": per gene the transcript with most exonic nt, and the first by id among
+        equals.
     key
         The config key or flag that names the file.
 
     Raises
     ------
     InputError
-        Naming file and line: no annotation, a damaged line, exons of one transcript that overlap
-        or are on two strands or chromosomes, transcripts of one gene on both strands, a gene line
-        that does not contain its exons.
+        Naming file and line: the file is no annotation, a line is damaged, exons of a transcript
+        overlap or lie on two strands or chromosomes, transcripts of a gene lie on both strands,
+        or a gene line does not contain its exons.
     """
     if transcripts not in ("all", "longest"):
         raise InputError(f"transcripts is {transcripts!r}; known: all, longest")
@@ -105,8 +106,8 @@ def splice_sites(gene: Gene) -> tuple[np.ndarray, np.ndarray]:
     """Gene positions of donors and of acceptors: two sorted int64 arrays without repeats.
 
     A donor is the last nt of an exon before an intron, an acceptor the first nt of an exon after
-    an intron, in transcript orientation, of any transcript. A transcript of one exon has none. A
-    position can be both, in different transcripts or as an exon of one nt.
+    an intron, in transcript orientation, of any transcript. A transcript of one exon has neither.
+    A position can be both: in different transcripts, or as an exon of one nt.
     """
     lasts, firsts = _exon_ends(gene)
     donors, acceptors = (lasts, firsts) if gene.strand == "+" else (firsts, lasts)
@@ -120,13 +121,13 @@ def stretches(gene: Gene, size: int) -> Iterator[tuple[int, int]]:
 
 
 def genomic_positions(gene: Gene, positions: np.ndarray) -> np.ndarray:
-    """0-based genomic positions of gene positions, and the other way round on minus genes."""
+    """0-based genomic positions of gene positions; descending on the minus strand."""
     positions = np.asarray(positions)
     return gene.start + positions if gene.strand == "+" else gene.end - 1 - positions
 
 
 def genomic_span(gene: Gene, start: int, stop: int) -> tuple[int, int]:
-    """Genomic start and end of gene positions `start` to `stop`, which may lie outside of it."""
+    """Genomic start and end of gene positions `start` to `stop`; they may leave the gene."""
     if gene.strand == "+":
         return gene.start + start, gene.start + stop
     return gene.end - stop, gene.end - start
@@ -155,23 +156,27 @@ def foreign_sites(genes: Sequence[Gene]) -> dict[str, np.ndarray]:
 
 
 def overlap_groups(genes: Sequence[Gene], given: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Join genes that must not be separated into training and test.
+    """Group genes that must stay together in training or test.
 
-    Genes that overlap on the genome, on either strand, are one group, and so are genes that share
-    a given group and copies of one gene on several chromosomes (`ID`, `ID@chrY`, `ID_PAR_Y`).
-    Chains join: where a overlaps b and b shares a group with c, all three are one group.
+    These are one group:
+
+    - genes that overlap on the genome, on either strand;
+    - genes that share a given group;
+    - copies of a gene on several chromosomes (`ID`, `ID@chrY`, `ID_PAR_Y`).
+
+    Chains join: if a overlaps b and b shares a group with c, all three are one group.
 
     Parameters
     ----------
     genes
         The genes.
     given
-        Gene id to group, for example a cluster of paralogs; genes without one are allowed.
+        Gene id to group, for example a cluster of paralogs; a gene may have none.
 
     Returns
     -------
     dict
-        Gene id to group, which is called by the first of its gene ids.
+        Gene id to group; a group has the name of the first of its gene ids.
     """
     given = given or {}
     order = sorted(genes, key=_place)
@@ -230,7 +235,7 @@ def select_genes(genes: Sequence[Gene], wanted: Collection[str], source: str) ->
     Raises
     ------
     InputError
-        Naming ids that no gene has, and the nearest known ones.
+        Naming ids that no gene has, and the most similar ids of genes.
     """
     chosen = set(wanted)
     unknown = sorted(chosen - {gene.id for gene in genes})
@@ -258,7 +263,7 @@ def _root(gene: Gene) -> str:
 
 
 def _exon_ends(gene: Gene) -> tuple[np.ndarray, np.ndarray]:
-    """Genomic positions of the last and first nt of exons beside an intron, on the plus strand."""
+    """Genomic positions of the last and first nt of exons beside an intron."""
     exons = [transcript.exons for transcript in gene.transcripts]
     lasts = [end - 1 for spans in exons for _, end in spans[:-1]]
     firsts = [start for spans in exons for start, _ in spans[1:]]
@@ -271,7 +276,7 @@ def _gene_positions(gene: Gene, genomic: np.ndarray) -> np.ndarray:
 
 
 def _longest(exons: pl.DataFrame) -> pl.DataFrame:
-    """Exons of the transcript with most exonic nt of each gene."""
+    """Exons of each gene's transcript with most exonic nt."""
     lengths = exons.group_by("gene", "key").agg(
         (pl.col("end") - pl.col("start")).sum().alias("length"), pl.col("transcript").first()
     )
@@ -282,7 +287,7 @@ def _longest(exons: pl.DataFrame) -> pl.DataFrame:
 
 
 def _genes(exons: pl.DataFrame, facts: pl.DataFrame) -> Iterator[Gene]:
-    """Make genes of exons that are sorted by gene, transcript and start."""
+    """Make genes from exons that are sorted by gene, transcript and start."""
     transcripts = exons.group_by("gene", "key", maintain_order=True).agg(
         *(pl.col(name).first() for name in ("transcript", "chrom", "strand")),
         pl.len().alias("exons"),
@@ -296,9 +301,9 @@ def _genes(exons: pl.DataFrame, facts: pl.DataFrame) -> Iterator[Gene]:
             Transcript(name, tuple(spans[first:stop]))
         )
         first = stop
-    known = {(gene, chrom): (name, kind) for gene, chrom, name, kind in facts.iter_rows()}
+    named = {(gene, chrom): (name, kind) for gene, chrom, name, kind in facts.iter_rows()}
     for (gene, chrom, strand), group in made.items():
-        name, kind = known[gene, chrom]
+        name, kind = named[gene, chrom]
         start = min(transcript.exons[0][0] for transcript in group)
         end = max(transcript.exons[-1][1] for transcript in group)
         group.sort(key=lambda transcript: transcript.id)

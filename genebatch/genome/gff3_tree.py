@@ -1,4 +1,4 @@
-"""The tree of a GFF3 file: exons, the transcripts that are their parents, the genes of these."""
+"""Reads the tree of a GFF3 file: exons, their parent transcripts, the genes of these."""
 
 from pathlib import Path
 from urllib.parse import unquote
@@ -7,7 +7,7 @@ import polars as pl
 
 from genebatch.io.files import InputError
 
-# Types with an ID that no exon is a part of; all others may be genes or transcripts.
+# Types of lines that are never the parent of an exon. All others may be genes or transcripts.
 LEAVES = (
     *("exon", "CDS", "five_prime_UTR", "three_prime_UTR", "UTR", "start_codon", "stop_codon"),
     *("stop_codon_redefined_as_selenocysteine", "intron", "region", "chromosome", "scaffold"),
@@ -22,7 +22,7 @@ KINDS = ("gene_biotype", "gene_type", "biotype")
 
 
 def read_block(path: str | Path, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Cut a block of lines into exons, one row per parent, and lines that may be parents."""
+    """Split a block of lines into exons, one row per parent, and lines that may be parents."""
     exons = frame.filter(pl.col("type") == "exon").select(*PLACE, _value("Parent"))
     lacking = exons.filter(pl.col("Parent").is_null())
     if lacking.height:
@@ -44,7 +44,7 @@ def read_block(path: str | Path, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.
 def join_blocks(
     path: str | Path, exons: pl.DataFrame, nodes: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, int]:
-    """Give every exon its gene: the fields of `genebatch.genome.annotation.Annotation`."""
+    """Find the gene of every exon; return the fields of `annotation.Annotation`."""
     nodes = _decoded(nodes)
     unique = nodes.unique("ID", keep="first", maintain_order=True)
     owners = _owners(path, exons, unique)
@@ -87,7 +87,7 @@ def _bare(column: str) -> pl.Expr:
 
 
 def _decoded(nodes: pl.DataFrame) -> pl.DataFrame:
-    """Resolve the percent escapes of GFF3 in what is shown; IDs are compared as they stand."""
+    """Resolve the percent escapes of GFF3 in names; IDs are compared as they stand."""
     columns = ("gene_id", "transcript_id", "name", "kind")
     for column in columns:
         escaped = nodes[column].filter(nodes[column].str.contains("%").fill_null(False)).unique()
@@ -102,13 +102,13 @@ def _owners(path: str | Path, exons: pl.DataFrame, nodes: pl.DataFrame) -> pl.Da
 
     A gene is the first ancestor whose type says so, else the one without a parent.
     """
-    known = nodes.select("ID", "type", "Parent")
+    parents = nodes.select("ID", "type", "Parent")
     climb = exons.group_by("Parent", maintain_order=True).agg(pl.col("line").first())
     climb = climb.select(pl.col("Parent").alias("key"), pl.col("Parent").alias("node"), "line")
     owners = []
     for _ in range(DEEPEST):
-        found = climb.join(known, left_on="node", right_on="ID", how="left", maintain_order="left")
-        lacking = found.filter(pl.col("type").is_null())
+        step = climb.join(parents, left_on="node", right_on="ID", how="left", maintain_order="left")
+        lacking = step.filter(pl.col("type").is_null())
         if lacking.height:
             node, line = lacking.select("node", "line").row(0)
             raise InputError(
@@ -116,8 +116,8 @@ def _owners(path: str | Path, exons: pl.DataFrame, nodes: pl.DataFrame) -> pl.Da
                 "the ID of no line that can be a transcript or gene"
             )
         top = pl.col("type").str.contains(GENE) | pl.col("Parent").is_null()
-        owners.append(found.filter(top).select("key", pl.col("node").alias("owner")))
-        climb = _explode(found.filter(~top)).select("key", pl.col("Parent").alias("node"), "line")
+        owners.append(step.filter(top).select("key", pl.col("node").alias("owner")))
+        climb = _explode(step.filter(~top)).select("key", pl.col("Parent").alias("node"), "line")
         if not climb.height:
             return pl.concat(owners).unique(maintain_order=True)
     raise InputError(

@@ -1,4 +1,4 @@
-"""The attributes of GTF lines: exons with their genes and transcripts, names, kinds."""
+"""Reads GTF lines: exons with their genes and transcripts, names, kinds."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ KINDS = ("gene_biotype", "gene_type", "biotype")
 def read_block(
     path: str | Path, frame: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Cut a block of lines into exons, gene lines and facts of genes."""
+    """Split a block of lines into exons, gene lines and facts of genes."""
     frame = frame.filter(pl.col("type").is_in(["gene", "exon"]))
     frame = frame.with_columns(_value("gene_id").alias("gene"))
     is_exon = pl.col("type") == "exon"
@@ -33,14 +33,14 @@ def read_block(
 def join_blocks(
     path: str | Path, exons: pl.DataFrame, genes: pl.DataFrame, facts: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, int]:
-    """Give the fields of `genebatch.genome.annotation.Annotation`."""
+    """Return the fields of `annotation.Annotation`."""
     facts = _first_facts(facts.sort("of_exon", maintain_order=True))
     childless = genes.join(exons, on="gene", how="anti")["gene"].n_unique()
     return exons, genes, facts, childless
 
 
 def _first_facts(facts: pl.DataFrame, *further: str) -> pl.DataFrame:
-    """The first name and kind that is given for each gene."""
+    """First name and first kind of each gene."""
     groups = facts.group_by("gene", "chrom", *further, maintain_order=True)
     return groups.agg(pl.col("name", "kind").drop_nulls().first())
 

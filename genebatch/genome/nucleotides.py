@@ -1,4 +1,4 @@
-"""Nucleotides as codes: A 0, C 1, G 2, T 3, an unknown one 4."""
+"""Encodes nucleotides: A 0, C 1, G 2, T 3, an unknown one 4."""
 
 import numpy as np
 

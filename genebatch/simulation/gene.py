@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genebatch.features.composition import gc_content
-from genebatch.features.words import kmer_counts
+from genebatch.features.words import gc_content, kmer_counts
 from genebatch.genome.nucleotides import encode
 
 CLASSES = ("donor", "acceptor")

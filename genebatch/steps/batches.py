@@ -1,16 +1,13 @@
-"""Steps of one batch, from its row file to a calibrated and explained model."""
+"""Steps of one batch, from its row file to a calibrated and explained model.
+
+Functions import the libraries of their own rule: no job pays for those of another.
+"""
 
 import polars as pl
 
 from genebatch.config.settings import Explaining, Folds, Learner
-from genebatch.dataset.row_file import RowFile
 from genebatch.io.files import write_json, write_parquet, write_tsv
 from genebatch.io.tables import read_tsv
-from genebatch.model.archive import load_model
-from genebatch.training.batch import load_batch
-from genebatch.training.cross_validation import cross_validate, fold_metrics, median_trees
-from genebatch.training.explain import draw_sample, explain
-from genebatch.training.recipe import as_model, calibrate, train_member
 
 
 def cross_validate_batch(
@@ -45,6 +42,11 @@ def cross_validate_batch(
     models
         Model file with a member for each fold.
     """
+    from genebatch.dataset.row_file import RowFile
+    from genebatch.training.batch import load_batch
+    from genebatch.training.cross_validation import cross_validate, fold_metrics
+    from genebatch.training.recipe import as_model
+
     learner = learner.with_threads(threads)
     data = load_batch(RowFile.open(rows), learner)
     result = cross_validate(data, cv, learner)
@@ -63,6 +65,11 @@ def train_batch(
     The number of trees is the median over the folds of the cross-validation (`folds`). Holds the
     batch's matrix.
     """
+    from genebatch.dataset.row_file import RowFile
+    from genebatch.training.batch import load_batch
+    from genebatch.training.cross_validation import median_trees
+    from genebatch.training.recipe import as_model, train_member
+
     learner = learner.with_threads(threads)
     stored = RowFile.open(rows)
     data = load_batch(stored, learner)
@@ -94,6 +101,9 @@ def calibrate_batch(
     model
         The batch's model file.
     """
+    from genebatch.model.archive import load_model
+    from genebatch.training.recipe import calibrate
+
     rows = pl.read_parquet(out_of_fold)
     result = calibrate(load_model(uncalibrated), rows, method, use_weights)
     write_json(calibration, result.described)
@@ -117,6 +127,10 @@ def explain_batch(
 
     Holds the sample as float32 and the SHAP values of one class at a time.
     """
+    from genebatch.dataset.row_file import RowFile
+    from genebatch.model.archive import load_model
+    from genebatch.training.explain import draw_sample, explain
+
     model = load_model(uncalibrated, threads=threads)
     folds = load_model(models, threads=threads)
     drawn = draw_sample(RowFile.open(rows), explaining)

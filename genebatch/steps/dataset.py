@@ -1,4 +1,7 @@
-"""Steps from the input table to the plan and the row files of its batches."""
+"""Steps from the input table to the plan and the row files of its batches.
+
+Functions import the libraries of their own rule: no job pays for those of another.
+"""
 
 import logging
 from pathlib import Path
@@ -6,18 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from genebatch.config.settings import Batching, HoldOut, Labels, Planning, Screening, Table
-from genebatch.dataset.feature_set import Features
-from genebatch.dataset.profile import analyze, described
-from genebatch.dataset.row_pass import write_row_files
-from genebatch.dataset.screen import Analysed, screen
-from genebatch.dataset.similarity import describe
 from genebatch.groups import hold_out, read_groups_list
 from genebatch.io.files import read_json, write_json, write_parquet, write_tsv
-from genebatch.jobs.needs import rules_of
-from genebatch.plan.coverage import coverage as tell_coverage
-from genebatch.plan.coverage import times_held as count_times_held
-from genebatch.plan.kept_plan import extended_test_groups, read_plan
-from genebatch.plan.planning import Data, Limits, make_plan, row_parts, whole_needs
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +22,8 @@ def analyze_dataset(
 
     Nothing is written if the data set breaks the contract. See `dataset.profile.analyze`.
     """
+    from genebatch.dataset.profile import analyze
+
     analysis = analyze(table, test_column, threads)
     write_json(profile, analysis.profile)
     write_parquet(groups, analysis.groups)
@@ -39,6 +34,8 @@ def choose_test_groups(*, groups: str, test: HoldOut, keep: str | None, test_gro
 
     Groups of an earlier plan (`keep`) keep their role, unless `test` names the test groups.
     """
+    from genebatch.plan.kept_plan import extended_test_groups, read_plan
+
     known = pl.read_parquet(groups)
     earlier = read_plan(keep)
     if earlier is not None and test.groups is None and test.column is None:
@@ -65,6 +62,9 @@ def screen_features(
 
     Writes the ordered feature set (JSON) and a line for each column of the data set (TSV).
     """
+    from genebatch.dataset.profile import described
+    from genebatch.dataset.screen import Analysed, screen
+
     facts = read_json(profile)
     data = Analysed(*described(facts), facts["columns"])
     result = screen(data, _training(groups, test_groups), labels, screening)
@@ -86,6 +86,10 @@ def describe_groups(
 
     See `dataset.similarity.describe`.
     """
+    from genebatch.dataset.feature_set import Features
+    from genebatch.dataset.profile import described
+    from genebatch.dataset.similarity import describe
+
     roles, shards = described(read_json(profile))
     names = Features.from_json(read_json(features)).names
     result = describe(shards, _training(groups, test_groups), roles.group, names, similar_by)
@@ -139,6 +143,15 @@ def plan_batches(
     coverage, times_held
         TSV, what the plan covers.
     """
+    from genebatch.dataset.feature_set import Features
+    from genebatch.dataset.profile import described
+    from genebatch.dataset.row_pass import write_row_files
+    from genebatch.jobs.needs import rules_of
+    from genebatch.plan.coverage import coverage as tell_coverage
+    from genebatch.plan.coverage import times_held as count_times_held
+    from genebatch.plan.kept_plan import read_plan
+    from genebatch.plan.planning import Data, Limits, make_plan, row_parts, whole_needs
+
     facts, chosen = read_json(profile), read_json(features)
     described_groups = None if group_features is None else pl.read_parquet(group_features)
     data = Data(

@@ -1,4 +1,7 @@
-"""Steps from the models of the batches to the final model."""
+"""Steps from the models of the batches to the final model.
+
+Functions import the libraries of their own rule: no job pays for those of another.
+"""
 
 import logging
 from pathlib import Path
@@ -7,44 +10,8 @@ import polars as pl
 
 from genebatch.config.settings import Combining, Folds, Learner
 from genebatch.dataset.row_file import RowFile
-from genebatch.ensemble.batch_models import load_batches, refuse_other_plans
-from genebatch.ensemble.candidates import Candidate
-from genebatch.ensemble.combining import (
-    combined_scores,
-    join_members,
-    learn_combiners,
-    with_combiner,
-    with_routing,
-)
-from genebatch.ensemble.cross_scores import cross_scores
-from genebatch.ensemble.distillation import (
-    NAME as DISTILLED,
-)
-from genebatch.ensemble.distillation import (
-    Teacher,
-    distil_ensemble,
-    groups_by_batch,
-    refuse_one_batch,
-)
-from genebatch.ensemble.final import (
-    WEIGHTS,
-    choose_final,
-    refuse_other_groups,
-    run_facts,
-    trained_genes,
-    weighted_shares,
-)
 from genebatch.io.files import InputError, read_json, write_json, write_parquet, write_tsv
 from genebatch.io.tables import parquet_rows, read_tsv
-from genebatch.model.archive import load_model
-from genebatch.model.ensemble import prune
-from genebatch.model.held_out import read_held_out, read_scores
-from genebatch.model.routing import make_routing
-from genebatch.training.all_rows import load_all
-from genebatch.training.cross_validation import fold_metrics
-from genebatch.training.recipe import as_model, calibrate
-from genebatch.training.single import NAME as SINGLE
-from genebatch.training.single import held_out_table, train_alone
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +49,9 @@ def cross_batch_scores(
     similarity, group_features
         What groups are like, where batches are of similar groups.
     """
+    from genebatch.ensemble.batch_models import load_batches
+    from genebatch.ensemble.cross_scores import cross_scores
+
     files = _open_all(rows, manifest)
     loaded = load_batches(models, read_tsv(manifest), threads, missing)
     paths = dict(zip(loaded, out_of_fold, strict=True))
@@ -126,6 +96,16 @@ def combine_batches(
     combined
         Parquet: see `ensemble.combining.combined_scores`.
     """
+    from genebatch.ensemble.batch_models import load_batches
+    from genebatch.ensemble.combining import (
+        combined_scores,
+        join_members,
+        learn_combiners,
+        with_combiner,
+        with_routing,
+    )
+    from genebatch.model.held_out import read_held_out, read_scores
+
     loaded = load_batches(models, read_tsv(manifest), missing=missing)
     everyone = join_members(loaded, missing)
     routing = _read_routing(planned, similarity, group_features, sorted(loaded))
@@ -170,6 +150,11 @@ def train_single(
     folds, metrics, curves, calibration
         As for a batch.
     """
+    from genebatch.training.all_rows import load_all
+    from genebatch.training.cross_validation import fold_metrics
+    from genebatch.training.single import NAME as SINGLE
+    from genebatch.training.single import held_out_table, train_alone
+
     learner = learner.with_threads(threads)
     data = load_all(_open_all(rows, manifest), learner)
     result = train_alone(data, cv, learner, method)
@@ -219,6 +204,18 @@ def distil(
     calibration
         JSON, as for a batch.
     """
+    from genebatch.ensemble.distillation import NAME as DISTILLED
+    from genebatch.ensemble.distillation import (
+        Teacher,
+        distil_ensemble,
+        groups_by_batch,
+        refuse_one_batch,
+    )
+    from genebatch.model.archive import load_model
+    from genebatch.training.all_rows import load_all
+    from genebatch.training.recipe import as_model, calibrate
+    from genebatch.training.single import held_out_table
+
     learner = learner.with_threads(threads)
     files = _open_all(rows, manifest)
     loaded = load_model(ensemble)
@@ -275,6 +272,21 @@ def consolidate(
     single, single_held_out, distilled, distilled_held_out
         The other candidates, where they were trained.
     """
+    from genebatch.ensemble.batch_models import refuse_other_plans
+    from genebatch.ensemble.candidates import Candidate
+    from genebatch.ensemble.distillation import NAME as DISTILLED
+    from genebatch.ensemble.final import (
+        WEIGHTS,
+        choose_final,
+        refuse_other_groups,
+        run_facts,
+        trained_genes,
+        weighted_shares,
+    )
+    from genebatch.model.archive import load_model
+    from genebatch.model.ensemble import prune
+    from genebatch.training.single import NAME as SINGLE
+
     whole = load_model(ensemble)
     batches = read_tsv(manifest)
     refuse_other_plans(whole.members, batches, whole.missing_batches)
@@ -331,6 +343,8 @@ def _read_routing(
     members: list[str],
 ) -> dict | None:
     """What rows are routed by, or None where batches are not of similar groups."""
+    from genebatch.model.routing import make_routing
+
     if similarity is None:
         return None
     plan = pl.read_parquet(planned, columns=["group", "batch"])

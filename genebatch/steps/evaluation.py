@@ -1,25 +1,23 @@
-"""Steps that judge models on groups that nobody trained on."""
+"""Steps that judge models on groups that nobody trained on.
+
+Functions import the libraries of their own rule: no job pays for those of another.
+"""
 
 import logging
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from genebatch.config.settings import Evaluation
-from genebatch.dataset.row_file import RowFile
-from genebatch.evaluation.group_ranks import TOP, Ranks, rank
-from genebatch.evaluation.group_sums import existing, sum_groups
-from genebatch.evaluation.systems import Compared, predict_rows
-from genebatch.evaluation.test_groups import judge
-from genebatch.evaluation.training_groups import estimate as judge_on_training_groups
 from genebatch.io.files import InputError, read_json, write_parquet, write_tsv
-from genebatch.model.archive import load_model
-from genebatch.model.ensemble import used_at
-from genebatch.model.held_out import ALONE
-from genebatch.model.seen_groups import refuse_seen_groups
-from genebatch.report.figures.ranks import draw_ranks
-from genebatch.report.figures.style import save_figure
+
+if TYPE_CHECKING:
+    from genebatch.evaluation.group_ranks import Ranks
+    from genebatch.evaluation.systems import Compared
 
 log = logging.getLogger(__name__)
+
+TOP = 15  # groups that the figure of ranks names
 
 
 def estimate(
@@ -45,6 +43,10 @@ def estimate(
     single_held_out, distilled_held_out
         Held-out scores of the models that are no ensemble, where they were trained.
     """
+    from genebatch.evaluation.training_groups import estimate as judge_on_training_groups
+    from genebatch.model.archive import load_model
+    from genebatch.model.held_out import ALONE
+
     scores = dict.fromkeys(read_json(combiners)["combiners"], combined)
     alone = dict(zip(ALONE, (single_held_out, distilled_held_out), strict=True))
     scores |= {name: path for name, path in alone.items() if path}
@@ -88,6 +90,12 @@ def evaluate(
     InputError
         If a member of a model was trained on a test group.
     """
+    from genebatch.dataset.row_file import RowFile
+    from genebatch.evaluation.systems import predict_rows
+    from genebatch.evaluation.test_groups import judge
+    from genebatch.model.held_out import ALONE
+    from genebatch.model.seen_groups import refuse_seen_groups
+
     stored = RowFile.open(rows)
     alone = dict(zip(ALONE, (single, distilled), strict=True))
     compared = _load(model, ensemble, combiners, alone, threads)
@@ -113,7 +121,7 @@ def rank_groups(
     group_features: str | None = None,
     by: str | None = None,
     top: int = TOP,
-) -> Ranks:
+) -> "Ranks":
     """Rank the groups by what more groups like them would gain, and draw the first of them.
 
     See `evaluation.group_sums.sum_groups` for the memory held.
@@ -133,6 +141,11 @@ def rank_groups(
     top
         Number of groups that the figure names.
     """
+    from genebatch.evaluation.group_ranks import rank
+    from genebatch.evaluation.group_sums import existing, sum_groups
+    from genebatch.report.figures.ranks import draw_ranks
+    from genebatch.report.figures.style import save_figure
+
     for path in (scores, combined):
         existing(path)
     sums = sum_groups(scores, combined, combiner)
@@ -149,8 +162,12 @@ def rank_groups(
 
 def _load(
     model: str, ensemble: str, combiners: str, alone: dict[str, str | None], threads: int
-) -> Compared:
+) -> "Compared":
     """Read the finished model, the ensemble with all combiners, and the other models."""
+    from genebatch.evaluation.systems import Compared
+    from genebatch.model.archive import load_model
+    from genebatch.model.ensemble import used_at
+
     final = load_model(model, threads=threads)
     whole = used_at(load_model(ensemble, threads=threads), final.prevalence)
     known = read_json(combiners)

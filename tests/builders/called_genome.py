@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from genebatch.config.schema import resolve
+from genebatch.config.settings import Learner
 from genebatch.dataset.feature_set import Features
 from genebatch.features.positions import Spec, position_features
 from genebatch.genome.fasta import Fasta
@@ -104,7 +105,7 @@ def _trained(fasta: Path, genes: list[Gene], scores: dict[str, np.ndarray]) -> E
     kinds = {name: "count" if name in SPEC.count_columns else "dense" for name in columns}
     features, names = Features.order(kinds), {name: f"{name}_score" for name in CLASSES}
     dataset = {"path": "x", "group": "g", "label": "l", "classes": list(CLASSES), "scores": names}
-    settings = resolve({"dataset": dataset})["learner"]
+    settings = Learner.build(resolve({"dataset": dataset})["learner"])
     members = []
     for number, part in enumerate((genes[:3], genes[2:])):
         rows = pl.concat(gene_features(fasta, gene, scores[gene.id]) for gene in part)
@@ -121,7 +122,7 @@ def _trained(fasta: Path, genes: list[Gene], scores: dict[str, np.ndarray]) -> E
         calibrators = (identity(np.zeros(1)),) * 3
         facts = {"rows": len(codes)}
         members.append(Member(f"b{number:03d}", tuple(fit), calibrators, ids, (1.0,) * 3, facts))
-    facts = {"sequence": {"features": SPEC.to_json()}, "thresholds": THRESHOLDS}
+    facts = {"sequence": {"features": SPEC.plain()}, "thresholds": THRESHOLDS}
     combiner, roles = {"name": "voting", "parameters": {}}, {"group": "group", "position": "row"}
     return EnsembleModel(tuple(members), features, CLASSES, names, combiner, None, roles, facts)
 

@@ -13,8 +13,8 @@ from genebatch.jobs.needs import NEEDS
 from tests.builders import REPOSITORY
 from tests.workflow.loading import CONFIGS, load, names_of, wildcards_of
 
-# Params that only tell Snakemake when a rule has to run again.
-RERUN_ONLY = {"algorithm", "key", "keys", "fingerprint", "kept_plan"}
+# Names that only tell Snakemake when a rule has to run again.
+RERUN_ONLY = {"algorithm", "key", "keys", "fingerprint", "kept_plan", "scorer", "score_files"}
 SCORERS = {"score_genes_light": "light", "score_genes_spliceai": "spliceai"}
 
 

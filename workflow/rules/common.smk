@@ -85,6 +85,9 @@ BIGWIG_NAMES = [
 ]
 ALONE_RULES = {"single": "train_single", "distilled": "distil"}
 MADE_SCORES = "results/scores/scores.parquet"
+SCORES = MADE_SCORES if SEQUENCE["scorer"] else SEQUENCE["scores"]
+# The scorer has seen every gene: a gene without an entry scored too low everywhere.
+UNSCORED = "zero" if SEQUENCE["scorer"] else SEQUENCE["unscored"]
 SCORER_ENVIRONMENT = "spliceai" if SEQUENCE["scorer"] == "spliceai" else "genebatch"
 
 
@@ -114,20 +117,16 @@ def watched(file):
     return file if BUILT else ancient(file)
 
 
-def sequence_files(wildcards):
-    """What features are computed from: genome, gene models, groups and base scores."""
-    files = {"fasta": SEQUENCE["fasta"], "genes": SEQUENCE["genes"]}
-    if SEQUENCE["groups"] is not None:
-        files["groups"] = SEQUENCE["groups"]
-    if SEQUENCE["scorer"] is not None:
-        files["scores"] = MADE_SCORES
-    elif isinstance(SEQUENCE["scores"], str):
-        files["scores"] = files_of(SEQUENCE["scores"], "sequence.scores")
-    else:
-        files["scores"] = [
-            file for strand in SEQUENCE["scores"].values() for file in strand.values()
-        ]
-    return files
+def score_files(wildcards):
+    """The files of the base scores. Steps find them by the parameter `scores`."""
+    if isinstance(SCORES, dict):
+        return [file for strand in SCORES.values() for file in strand.values()]
+    return SCORES if SCORES == MADE_SCORES else files_of(SCORES, "sequence.scores")
+
+
+def given_groups(wildcards):
+    """Groups of genes that stay together, if the config names them."""
+    return {} if SEQUENCE["groups"] is None else {"groups": SEQUENCE["groups"]}
 
 
 def wanted_genes(wildcards):
@@ -146,10 +145,14 @@ def wanted_genes(wildcards):
 
 
 def call_config(wildcards):
-    """How a set is called; the test genes always completely, since they are evaluated."""
+    """How a set is called. The test genes are evaluated, so all of their positions are re-scored.
+
+    The sets are left out, as another set changes no calls of this one.
+    """
+    given = config["call"] | {"sets": {}}
     if wildcards.calls == "test":
-        return {"mode": "meta", "bigwig": config["call"]["bigwig"]}
-    return without("call", "sets")
+        return given | {"mode": "meta", "band": [0.0, 1.0], "target_share": None}
+    return given
 
 
 def trained_alone():
@@ -205,19 +208,6 @@ def kept_plan(wildcards):
     return None if keep is None or not os.path.isfile(keep) else fingerprint([keep])
 
 
-def without(block, *keys):
-    """A part of the config without the keys that change no result."""
-    return {key: value for key, value in config[block].items() if key not in keys}
-
-
-# The first stage with what it computes and draws; scores that a rule makes count as given, and it
-# has seen every gene: one without an entry scored too low everywhere.
-sequence_config = without("sequence", "scorer", "n_shards") | {
-    "scores": MADE_SCORES if SEQUENCE["scorer"] else SEQUENCE["scores"],
-    "unscored": "zero" if SEQUENCE["scorer"] else SEQUENCE["unscored"],
-    "features": config["features"],
-    "sampling": config["sampling"],
-}
 combiner_config = settings.ensemble.plain() | {
     "rivals": [],
     "distil_mix": [],

@@ -19,7 +19,7 @@ rule cross_batch_scores:
     resources:
         **needs("cross_batch_scores"),
     params:
-        keys=plan_keys,
+        batch_keys=plan_keys,
         algorithm=ALGORITHM,
         use_weights=settings.learner.use_weights,
         missing=missing_batches,
@@ -47,7 +47,7 @@ rule combine_batches:
     resources:
         **needs("combine_batches"),
     params:
-        keys=plan_keys,
+        batch_keys=plan_keys,
         algorithm=ALGORITHM,
         combining=combiner_config,
         use_weights=settings.learner.use_weights,
@@ -76,7 +76,7 @@ rule train_single:
     resources:
         **needs("train_single"),
     params:
-        keys=plan_keys,
+        batch_keys=plan_keys,
         algorithm=ALGORITHM,
         cv=settings.cv.plain(),
         learner=settings.learner.plain(),
@@ -106,7 +106,7 @@ rule distil:
     resources:
         **needs("distil"),
     params:
-        keys=plan_keys,
+        batch_keys=plan_keys,
         algorithm=ALGORITHM,
         cv=settings.cv.plain(),
         learner=settings.learner.plain(),
@@ -147,7 +147,7 @@ rule consolidate:
         **needs("consolidate"),
     params:
         algorithm=ALGORITHM,
-        keys=plan_keys,
+        batch_keys=plan_keys,
         key=data_key,
         final=settings.final,
         prevalence=settings.calibration.prevalence,

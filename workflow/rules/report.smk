@@ -27,11 +27,8 @@ rule diagnose_batch:
         "../../envs/genebatch.yaml"
     threads: 1
     resources:
-        mem_mb=batch_memory("diagnose_batch"),
-        needs_mb=batch_memory("diagnose_batch"),
-        runtime=batch_runtime("diagnose_batch"),
+        **needs("diagnose_batch"),
     params:
-        batch="{batch}",
         classes=config["dataset"]["classes"],
     script:
         "../scripts/diagnose_batch.py"
@@ -40,9 +37,9 @@ rule diagnose_batch:
 rule write_report:
     input:
         unpack(track_results),
-        dataset=ancient("results/batches/dataset.json"),
+        dataset=ancient(PLANNED_DATASET),
         screen="results/features/screen.tsv",
-        manifest=ancient("results/batches/manifest.tsv"),
+        manifest=ancient(MANIFEST),
         coverage=ancient("results/batches/coverage.tsv"),
         times_held=ancient("results/batches/times_held.tsv"),
         summaries=per_member(f"{BATCH_FILES}/summary.json"),
@@ -52,7 +49,7 @@ rule write_report:
         comparison="results/evaluation/comparison.tsv",
         corrections="results/evaluation/corrections.tsv",
         predictions="results/evaluation/predictions.parquet",
-        model="results/model/model_multiclass_all_genes.gbm",
+        model=MODEL,
         candidates="results/model/candidates.tsv",
         estimate="results/ensemble/estimate.tsv",
         combiners="results/ensemble/combiners.json",
@@ -78,7 +75,7 @@ rule write_report:
     resources:
         **needs("write_report"),
     params:
-        plan=plan_keys,
+        batch_keys=plan_keys,
         settings=report_config,
     script:
         "../scripts/write_report.py"

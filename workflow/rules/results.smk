@@ -42,7 +42,7 @@ def results_of_the_whole():
     files = []
     for name in rules_of_the_whole():
         if name == "build_dataset":
-            files.append(rules.build_dataset.output.genes)
+            files.append(rules.build_dataset.output.table)
         elif name == "call_genes":
             sets = ("test", *config["call"]["sets"])
             files += expand(results_of(name), calls=sets)

@@ -28,10 +28,13 @@ if SEQUENCE["scorer"] is not None:
 
 rule build_dataset:
     input:
-        unpack(sequence_files),
+        unpack(given_groups),
+        fasta=SEQUENCE["fasta"],
+        genes=SEQUENCE["genes"],
+        score_files=score_files,
     output:
         shards=BUILT_SHARDS,
-        genes="results/table/genes.tsv",
+        table="results/table/genes.tsv",
         usage="results/usage/build_dataset/all.json",
     log:
         "logs/build_dataset.log",
@@ -42,27 +45,36 @@ rule build_dataset:
         **needs("build_dataset", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
-        sequence=sequence_config,
+        transcripts=SEQUENCE["transcripts"],
+        scores=SCORES,
+        unscored=UNSCORED,
         n_shards=SEQUENCE["n_shards"],
+        features=config["features"],
+        sampling=config["sampling"],
     script:
         "../scripts/build_dataset.py"
 
 
 rule call_genes:
     input:
-        unpack(sequence_files),
         unpack(wanted_genes),
-        model="results/model/model_multiclass_all_genes.gbm",
+        fasta=SEQUENCE["fasta"],
+        genes=SEQUENCE["genes"],
+        score_files=score_files,
+        model=MODEL,
+        plan=after_the_plan(MANIFEST),
     output:
-        positions="results/calls/{calls}/positions.parquet",
-        bed=report(
-            "results/calls/{calls}/calls.bed",
-            caption="../report/calls.rst",
-            category="Calls",
-            labels={"calls": "{calls}", "file": "calls above the threshold"},
-        ),
-        coverage="results/calls/{calls}/coverage.tsv",
-        bigwig=[f"results/calls/{{calls}}/{name}" for name in BIGWIG_NAMES],
+        files=[
+            "results/calls/{calls}/positions.parquet",
+            report(
+                "results/calls/{calls}/calls.bed",
+                caption="../report/calls.rst",
+                category="Calls",
+                labels={"calls": "{calls}", "file": "calls above the threshold"},
+            ),
+            "results/calls/{calls}/coverage.tsv",
+            *(f"results/calls/{{calls}}/{name}" for name in BIGWIG_NAMES),
+        ],
         usage="results/usage/call_genes/{calls}.json",
     log:
         "logs/call_genes/{calls}.log",
@@ -73,7 +85,8 @@ rule call_genes:
         **needs("call_genes", SEQUENCE["genes"]),
     params:
         algorithm=ALGORITHM,
-        sequence=sequence_config,
+        scores=SCORES,
+        unscored=UNSCORED,
         call=call_config,
     script:
         "../scripts/call_genes.py"
@@ -84,7 +97,8 @@ rule evaluate_tracks:
         positions="results/calls/test/positions.parquet",
         genes=SEQUENCE["genes"],
         table="results/table/genes.tsv",
-        model="results/model/model_multiclass_all_genes.gbm",
+        model=MODEL,
+        plan=after_the_plan(MANIFEST),
         test_groups="results/dataset/test_groups.tsv",
     output:
         comparison=report(

@@ -1,12 +1,9 @@
-"""Adapter: rule build_dataset calls genebatch.features.training_table.build_dataset."""
+"""Rule build_dataset."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.features.training_table import build_dataset
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.sequence import build_dataset
 
-    build_dataset(
-        snakemake.params.sequence,
-        snakemake.output.shards,
-        genes_out=snakemake.output.genes,
-    )
+    call_step(build_dataset, snakemake)

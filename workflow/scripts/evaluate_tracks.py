@@ -1,13 +1,9 @@
-"""Adapter: rule evaluate_tracks calls genebatch.calls.evaluation.compare.evaluate_tracks."""
+"""Rule evaluate_tracks."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.calls.evaluation.compare import evaluate_tracks
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.sequence import evaluate_tracks
 
-    evaluate_tracks(
-        snakemake.input,
-        snakemake.params.transcripts,
-        snakemake.params.evaluation,
-        outputs=snakemake.output,
-    )
+    call_step(evaluate_tracks, snakemake)

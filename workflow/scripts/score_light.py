@@ -1,13 +1,9 @@
-"""Adapter: rule score_genes with scorer light calls genebatch.genome.scores.light.score_genes."""
+"""Rule score_genes, with the light scorer."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.genome.scores.light import score_genes
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.sequence import score_genes_light
 
-    score_genes(
-        snakemake.input.fasta,
-        snakemake.input.genes,
-        snakemake.output.scores,
-        snakemake.params.transcripts,
-    )
+    call_step(score_genes_light, snakemake)

@@ -1,14 +1,9 @@
-"""Adapter: rule score_genes calls genebatch.genome.scores.spliceai.score_genes."""
+"""Rule score_genes, with the SpliceAI models."""
 
 from genebatch.jobs.run import declared, job
 
 with job(**declared(snakemake)):
-    from genebatch.genome.scores.spliceai import score_genes
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.sequence import score_genes_spliceai
 
-    score_genes(
-        snakemake.input.fasta,
-        snakemake.input.genes,
-        snakemake.output.scores,
-        snakemake.params.transcripts,
-        snakemake.threads,
-    )
+    call_step(score_genes_spliceai, snakemake)

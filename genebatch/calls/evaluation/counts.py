@@ -1,11 +1,11 @@
-"""Complete tracks beside their truth, gene by gene: what their comparison is computed from."""
+"""Counts complete tracks beside their annotated sites, gene by gene, for their comparison."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from genebatch.calls.evaluation.reading import SYSTEMS
+from genebatch.calls.evaluation.reading import CANDIDATES
 from genebatch.calls.positions_file import called
 from genebatch.calls.rescoring import Band
 from genebatch.features.gene_rows import Sites
@@ -13,62 +13,62 @@ from genebatch.genome.genes import SITES
 from genebatch.metrics.binary import CLIP, THRESHOLD
 
 LOSSES = ("log_loss", "brier")
-# From where the base scores call: `THRESHOLD`, as their users do, or their own best threshold.
+# Thresholds of the base scores: `THRESHOLD`, as their users call, or their own best threshold.
 BASE_AT = ("default", "best_f1")
-# One position in some thousand is a donor, or an acceptor. Of those that a calibrated score puts
-# below this, not one in ten thousand is, so whatever their order it adds less than 1e-4 to an
-# average precision; above it every position is kept, of human genes one in 200.
+# Positions with a score from here on are kept one by one; in human genes one position in 200. One
+# position in some thousand is a donor (or an acceptor), but not one in ten thousand of those with a
+# lower calibrated score. So the order of the others changes an average precision by under 1e-4.
 FLOOR = 1e-4
-# Positions kept, sites aside: 22 bytes each, twice while they are joined, and then 140 bytes for
-# those of one class. Where a system scores more of them above the floor, the floor doubles until
-# these are enough, though never beyond what the base scores call.
+# Most positions that are kept, besides sites: 22 bytes each, twice while they are joined, and then
+# 140 bytes for those of one class. If more lie above the floor, the floor doubles until they fit,
+# up to `THRESHOLD`.
 MOST_KEPT = 2_000_000
-# Positions of a gene that are counted at once, 20 MB while they are. Sums of a gene are those of
-# its stretches, so they do not depend on how the file is cut.
+# Positions of a gene that are counted at once; takes 20 MB. The sums of a gene are added up stretch
+# by stretch, so the row groups of the file change nothing.
 STRETCH = 262_144
-# nt from an end of the gene model within which a position counts as near it. What a base model gets
-# wrong there can be put right by knowing where the gene ends, so the two places are judged apart.
+# nt from an end of the gene model within which a position is near the end. A model that knows where
+# the gene ends can correct base scores there, so these positions are compared apart.
 NEAR_END = 1_000
-# Lower ends of the hybrid band for which its costs are shown: half decades.
+# Lower ends of the hybrid band whose costs are computed: half decades.
 LOWS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """Positions of some genes, the few that ranking depends on one by one.
+    """Counted positions of some genes; those that matter for ranking are kept one by one.
 
-    Kept is every site, and every position to which a system gives one of the `SITES` at least
-    `floor`. Of the others only the counts are left.
+    Kept are all sites, and all positions with a score of at least `floor` for one of the `SITES`
+    by any candidate. The others are only counted.
 
     Attributes
     ----------
     floor
-        `FLOOR`, or higher where `MOST_KEPT` positions lie above that.
+        `FLOOR`, or higher if more than `MOST_KEPT` positions lie above it.
     gene
-        (n,) place of each kept position's gene among the genes, ascending.
+        (n,) gene of each kept position, as its place among the genes; ascending.
     code
-        (n,) its class: 0 neither, 1 donor, 2 acceptor.
+        (n,) class of each kept position: 0 neither, 1 donor, 2 acceptor.
     near_end
-        (n,) bool, whether it is within `NEAR_END` nt of an end of its gene.
+        (n,) bool, whether a kept position is within `NEAR_END` nt of an end of its gene.
     scores
-        (systems, sites, n) what each of `SYSTEMS` says.
+        (candidates, sites, n) scores of the kept positions, in the order of `CANDIDATES`.
     positions
-        (genes,) positions judged, kept or not.
+        (genes,) number of positions counted, kept or not.
     positions_near_end
-        (genes,) those of them that are within `NEAR_END` nt of an end of the gene.
+        (genes,) number of these within `NEAR_END` nt of an end of the gene.
     losses
-        (genes, `LOSSES`, systems, sites) sums over all of them.
+        (genes, `LOSSES`, candidates, sites) sums over all positions counted.
     calls
-        (base_thresholds, sites, 2, 2, 2) how many of them are a site (or not), called by the base
-        scores (or not) and by the model (or not).
+        (base_thresholds, sites, 2, 2, 2) number of positions by three yes-no questions: is a site,
+        called by the base scores, called by the model.
     rescored
-        (`LOWS`,) how many a hybrid band from there on holds.
+        (`LOWS`,) number of positions in a hybrid band with this lower end.
     left_out
-        Positions that were not judged, by the reason.
+        Number of positions that were not counted, by reason.
     thresholds
-        Probability by class from which the model calls.
+        Probability from which the model calls, by class.
     base_thresholds
-        The same of the base scores, by which of `BASE_AT` they are.
+        Thresholds of the base scores by class, for each of `BASE_AT`.
     """
 
     floor: float
@@ -87,26 +87,26 @@ class Tracks:
 
     @property
     def folded(self) -> np.ndarray:
-        """Positions of each gene that were not kept, (genes,)."""
+        """Number of positions of each gene that were counted but not kept, (genes,)."""
         return self.positions - np.bincount(self.gene, minlength=len(self.positions))
 
 
-class Counter:
-    """Takes in whole genes and keeps of them what `Tracks` has.
+class TrackCounter:
+    """Takes in genes one by one and collects their `Tracks`.
 
     Parameters
     ----------
     n_genes
-        How many genes there are.
+        Number of genes.
     thresholds
         Probability from which the model calls a site.
     score_floor
-        Scores below it are not told apart by the features (`sequence.Spec`), as sparse tracks
-        leave them out. In the log loss both systems count as at least that and at most one less
-        it, so that a site absent from a track costs as much as one that is just in it.
+        Floor of the features (`positions.Spec`): sparse tracks leave lower scores out. The log loss
+        clips the scores of both candidates to [score_floor, 1 - score_floor], so that a site absent
+        from a track costs as much as one that is just in it.
     base_thresholds
-        Best threshold of the base scores, where it is known; their calls are counted there as well
-        as from 0.5 on.
+        Best thresholds of the base scores, if known. Their calls are counted at these thresholds
+        and at 0.5.
     """
 
     def __init__(
@@ -126,28 +126,28 @@ class Counter:
         self._n_kept = 0
         self._positions = np.zeros(n_genes, np.int64)
         self._positions_near_end = np.zeros(n_genes, np.int64)
-        self._losses = np.zeros((n_genes, len(LOSSES), len(SYSTEMS), len(SITES)))
+        self._losses = np.zeros((n_genes, len(LOSSES), len(CANDIDATES), len(SITES)))
         self._calls = np.zeros((len(self._base_limits), len(SITES), 2, 2, 2), np.int64)
         self._rescored = np.zeros(len(LOWS), np.int64)
         self._left_out = {"foreign": 0, "ambiguous": 0}
 
     def add(self, place: int, sites: Sites, scores: np.ndarray) -> None:
-        """Take in the gene at `place`; scores are (systems, sites, length)."""
+        """Take in the gene at `place`; scores are (candidates, sites, length)."""
         code = np.zeros(scores.shape[2], np.int8)
         for number, positions in enumerate((sites.donors, sites.acceptors), start=1):
             code[positions] = number
-        judged, places = np.ones(len(code), bool), np.arange(len(code))
+        counted, places = np.ones(len(code), bool), np.arange(len(code))
         near_end = np.minimum(places, places[::-1]) < NEAR_END
         for reason in self._left_out:
             positions = getattr(sites, reason)
-            judged[positions] = False
+            counted[positions] = False
             self._left_out[reason] += len(positions)
         for start in range(0, len(code), STRETCH):
-            part = start + np.flatnonzero(judged[start : start + STRETCH])
+            part = start + np.flatnonzero(counted[start : start + STRETCH])
             self._add(place, code[part], near_end[part], scores[:, :, part])
 
     def finish(self) -> Tracks:
-        """Give what was counted."""
+        """Return what was counted."""
         kept = self._joined()
         if (np.diff(kept[0]) < 0).any():
             order = np.argsort(kept[0], kind="stable")
@@ -172,16 +172,16 @@ class Counter:
             losses = _loss_sums(y, score, max(self._score_floor, CLIP))
             self._losses[place, :, number, column] += losses
         base, model = scores
-        known = 4 * y.astype(np.int8) + called(model, self._limits[name])
+        own = 4 * y.astype(np.int8) + called(model, self._limits[name])
         for number, limits in enumerate(self._base_limits.values()):
-            cell = known + 2 * called(base, limits[name])
+            cell = own + 2 * called(base, limits[name])
             self._calls[number, column] += np.bincount(cell, minlength=8).reshape(2, 2, 2)
 
     def _keep(self, *columns: np.ndarray) -> None:
-        """Add positions: gene, class, nearness to an end, scores.
+        """Keep positions: gene, class, nearness to an end, scores.
 
-        Of too many the lowest are folded. The floor depends on how many positions lie above it in
-        all and not on when they came.
+        If there are too many, the floor rises and the lowest are dropped. The floor depends on the
+        number of positions above it, and not on the order of the genes.
         """
         self._kept.append(columns)
         self._n_kept += int((columns[1] == 0).sum())
@@ -201,7 +201,7 @@ def _worth_keeping(code: np.ndarray, scores: np.ndarray, floor: float) -> np.nda
 
 
 def _loss_sums(y: np.ndarray, score: np.ndarray, clip: float) -> tuple[float, float]:
-    """Sums of the `LOSSES`, natural logarithm, of float32 or float64 scores in float64."""
+    """Sums of the `LOSSES` in float64, with the natural logarithm."""
     p = score.astype(np.float64)
     bounded = np.clip(p, clip, 1 - clip)
     log_loss = -np.log1p(-bounded[~y]).sum() - np.log(bounded[y]).sum()

@@ -1,31 +1,31 @@
-"""Rankings of complete tracks: what is kept of them one by one, and what the rest can change."""
+"""Ranks the positions of complete tracks; positions below the floor count as one entry a group."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from genebatch.calls.evaluation.counts import Tracks
-from genebatch.calls.evaluation.reading import SYSTEMS
+from genebatch.calls.evaluation.reading import CANDIDATES
 from genebatch.genome.genes import SITES
 from genebatch.metrics.binary import THRESHOLD, last_of_ties, top_k
 
 
 class Ranking(NamedTuple):
-    """What the ranking of one class depends on.
+    """The ranking of one class.
 
-    One entry for each position that is a site of the class or that a system scores above the
-    floor, and one for all other positions of a group.
+    Has one entry for each position that is a site of the class or that a candidate scores above
+    the floor, and one entry for all other positions of a group.
 
     Attributes
     ----------
     y
         (n,) bool, whether a site of the class.
     score
-        System to (n,) scores in [0, 1]; see `bounded`.
+        Candidate to (n,) scores in [0, 1]; see `bounded`.
     group
         (n,) place of the group.
     weight
-        (n,) positions that the entry stands for.
+        (n,) number of positions that the entry stands for.
     """
 
     y: np.ndarray
@@ -35,9 +35,9 @@ class Ranking(NamedTuple):
 
 
 def bounded(score: np.ndarray, y: np.ndarray, floor: float) -> np.ndarray:
-    """Scores, float64, below the floor replaced by 0 where y and by half the floor elsewhere.
+    """Float64 scores; those below the floor become 0 for sites and half the floor for others.
 
-    How positions below the floor rank among each other is not known, so sites are put last.
+    The order of positions below the floor is not known, so sites rank last.
     """
     return np.where(score >= floor, score, np.where(y, 0.0, floor / 2)).astype(np.float64)
 
@@ -60,14 +60,14 @@ def rank(
     name
         The class.
     rescored : (n,) bool, optional
-        Where the model's scores count; elsewhere the base scores stand in for them.
+        Kept positions with the model's score; the others have the base score instead.
     near_end
-        True for the positions within `track_counts.NEAR_END` nt of an end of their gene alone,
-        False for the others alone; by default all.
+        True for only the positions within `counts.NEAR_END` nt of an end of their gene, False for
+        only the others; all by default.
     """
     column = SITES.index(name)
     y, floor = tracks.code == column + 1, tracks.floor
-    scores = dict(zip(SYSTEMS, tracks.scores[:, column], strict=True))
+    scores = dict(zip(CANDIDATES, tracks.scores[:, column], strict=True))
     if rescored is not None:
         scores["model"] = np.where(rescored, scores["model"], scores["base"])
     own = y | np.any([score >= floor for score in scores.values()], axis=0)
@@ -89,59 +89,59 @@ def rank(
 
 
 def top_k_by_gene(tracks: Tracks, name: str) -> dict[str, np.ndarray]:
-    """`metrics.top_k` of each gene by system, (genes,); 0 where the gene has no site.
+    """`metrics.top_k` of each gene by candidate, (genes,); 0 if the gene has no site.
 
-    As many positions below the floor join a gene's as could come among its k best.
+    Adds as many positions below the floor as could come among the k best of the gene.
     """
     column, floor = SITES.index(name), tracks.floor
     y = tracks.code == column + 1
     scores = [bounded(score, y, floor) for score in tracks.scores[:, column]]
     starts = np.searchsorted(tracks.gene, np.arange(len(tracks.positions) + 1))
-    found = {system: np.zeros(len(tracks.positions)) for system in SYSTEMS}
+    hits = {candidate: np.zeros(len(tracks.positions)) for candidate in CANDIDATES}
     for place in np.unique(tracks.gene[y]):
         own = slice(starts[place], starts[place + 1])
         joined = min(int(y[own].sum()), int(tracks.folded[place]))
         labels = np.append(y[own], np.zeros(joined, bool))
-        for system, score in zip(SYSTEMS, scores, strict=True):
+        for candidate, score in zip(CANDIDATES, scores, strict=True):
             padded = np.append(score[own], np.full(joined, floor / 2))
-            found[system][place] = top_k(labels, padded, groups=np.zeros(len(labels))).value
-    return found
+            hits[candidate][place] = top_k(labels, padded, groups=np.zeros(len(labels))).value
+    return hits
 
 
 class PrecisionAtRecall:
-    """The precision of each system where it finds as many sites as the base scores from 0.5 on.
+    """Precision of each candidate at the recall of the base scores from 0.5 on.
 
-    Each calls the fewest positions, tied ones together, among which are at least as many sites; the
-    base scores too, or the model alone would profit from ending its calls with a site.
+    Each candidate calls the fewest positions, tied ones together, that hold at least as many
+    sites. So do the base scores, or only the model would profit from ending its calls with a site.
 
     Parameters
     ----------
     ranking
-        Of one class. Holds 50 bytes an entry.
+        Of one class. Holds 50 bytes per entry.
     """
 
     def __init__(self, ranking: Ranking):
         called = ranking.y & (ranking.score["base"] >= THRESHOLD)
-        self._found = np.bincount(ranking.group, called, int(ranking.group.max()) + 1)
+        self._hits = np.bincount(ranking.group, called, int(ranking.group.max()) + 1)
         self._falling = {}
-        for system, score in ranking.score.items():
+        for candidate, score in ranking.score.items():
             order = np.argsort(-score, kind="stable")
             last = last_of_ties(score[order])
             columns = (values[order] for values in (ranking.y, ranking.group, ranking.weight))
-            self._falling[system] = (last, *columns)
+            self._falling[candidate] = (last, *columns)
 
     def __call__(self, times: np.ndarray) -> dict[str, float]:
-        """Precision by system with each group counted `times`, (groups,).
+        """Precision by candidate, with each group counted `times`, (groups,).
 
-        NaN where the base scores find no site.
+        NaN if the base scores find no site.
         """
-        target = times @ self._found
+        target = times @ self._hits
         if not target > 0:
             return dict.fromkeys(self._falling, np.nan)
         precision = {}
-        for system, (last, y, group, weight) in self._falling.items():
+        for candidate, (last, y, group, weight) in self._falling.items():
             mass = weight * times[group]
-            found = np.cumsum(mass * y)[last]
-            place = np.searchsorted(found, target)
-            precision[system] = float(found[place] / mass[: last[place] + 1].sum())
+            hits = np.cumsum(mass * y)[last]
+            place = np.searchsorted(hits, target)
+            precision[candidate] = float(hits[place] / mass[: last[place] + 1].sum())
         return precision

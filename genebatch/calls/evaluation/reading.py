@@ -1,4 +1,4 @@
-"""Complete tracks from the file that calling writes, gene by gene."""
+"""Reads complete tracks from a positions file, gene by gene."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,36 +10,36 @@ from genebatch.genome.genes import SITES, Gene
 from genebatch.io.files import InputError
 from genebatch.io.tables import record_batches
 
-SYSTEMS = {"base": "base", "model": "probability"}  # name to the prefix of its columns
+CANDIDATES = {"base": "base", "model": "probability"}  # candidate to the prefix of its columns
 
 
 def read_tracks(path: str | Path, genes: Sequence[Gene]) -> Iterator[tuple[int, np.ndarray]]:
-    """Stream complete tracks gene by gene, whatever the row groups of their file.
+    """Stream complete tracks gene by gene, for row groups of any size.
 
-    Holds one gene, 16 bytes a position.
+    Holds one gene, 16 bytes per position.
 
     Parameters
     ----------
     path
-        Positions as `genebatch.calling` writes them in mode "meta": genes one after the other,
-        each with every position in transcript orientation.
+        Positions file of a call in mode "meta": genes one after the other, each with every
+        position in transcript orientation.
     genes
         The genes that must be in it, in any order.
 
     Yields
     ------
     tuple of int and numpy.ndarray
-        Place of the gene among `genes`, and (systems, sites, length) scores.
+        Place of the gene among `genes`, and (candidates, sites, length) scores.
 
     Raises
     ------
     InputError
-        Naming a gene that is missing, there twice, not asked for or incomplete, or that has scores
-        which are no probabilities or not the model's.
+        Naming a gene that is missing, there twice, not asked for or incomplete; or a gene with
+        scores that are no probabilities or not the model's.
     """
     place = {gene.id: number for number, gene in enumerate(genes)}
     missing = dict(place)
-    open_gene: _Gene | None = None
+    open_gene: _GeneScores | None = None
     for name, piece in _pieces(path):
         if open_gene is None or open_gene.gene.id != name:
             if open_gene is not None:
@@ -47,7 +47,7 @@ def read_tracks(path: str | Path, genes: Sequence[Gene]) -> Iterator[tuple[int, 
             if missing.pop(name, None) is None:
                 fact = "twice" if name in place else "but is no test gene of the gene models"
                 raise InputError(f"{path} has gene '{name}' {fact}; call the test genes again")
-            open_gene = _Gene(path, genes[place[name]])
+            open_gene = _GeneScores(path, genes[place[name]])
         open_gene.add(piece)
     if open_gene is not None:
         yield place[open_gene.gene.id], open_gene.complete()
@@ -58,8 +58,8 @@ def read_tracks(path: str | Path, genes: Sequence[Gene]) -> Iterator[tuple[int, 
         )
 
 
-class _Gene:
-    """The scores of one gene as its rows come in; refuses rows that are not its next positions."""
+class _GeneScores:
+    """Collects the scores of one gene; refuses rows that are not its next positions."""
 
     def __init__(self, path: str | Path, gene: Gene):
         self.path, self.gene = path, gene
@@ -88,10 +88,10 @@ class _Gene:
         self._filled = end
 
     def complete(self) -> np.ndarray:
-        """The scores, (systems, sites, length)."""
+        """The scores, (candidates, sites, length)."""
         if self._filled != self.gene.length:
             raise self._incomplete()
-        return self._scores.reshape(len(SYSTEMS), len(SITES), -1)
+        return self._scores.reshape(len(CANDIDATES), len(SITES), -1)
 
     def _incomplete(self) -> InputError:
         return InputError(
@@ -102,7 +102,7 @@ class _Gene:
 
 
 def _pieces(path: str | Path) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Successive rows of one gene, with its name."""
+    """Yield successive rows of one gene, with its name."""
     columns = ["gene_id", "position", "rescored", *_columns()]
     for batch in record_batches(path, columns):
         frame = pl.from_arrow(batch).with_columns(pl.col("gene_id").cast(pl.String))
@@ -111,4 +111,4 @@ def _pieces(path: str | Path) -> Iterator[tuple[str, pl.DataFrame]]:
 
 
 def _columns() -> list[str]:
-    return [f"{prefix}_{name}" for prefix in SYSTEMS.values() for name in SITES]
+    return [f"{prefix}_{name}" for prefix in CANDIDATES.values() for name in SITES]

@@ -1,4 +1,4 @@
-"""Complete tracks in tables: errors corrected and made, the cost of hybrids, what was counted."""
+"""Tabulates complete tracks: errors corrected and made, the cost of hybrids, the counts."""
 
 from typing import Any
 
@@ -7,27 +7,26 @@ import polars as pl
 
 from genebatch.calls.evaluation.counts import LOWS, Tracks
 from genebatch.calls.evaluation.ranking import rank
-from genebatch.calls.evaluation.reading import SYSTEMS
+from genebatch.calls.evaluation.reading import CANDIDATES
 from genebatch.calls.rescoring import Band
 from genebatch.genome.genes import SITES
 from genebatch.metrics.binary import METRICS
 
 
 def corrections(tracks: Tracks) -> pl.DataFrame:
-    """Errors of the base scores that the model corrected, beside those it made itself.
+    """Count the errors of the base scores that the model corrected, and the errors it made.
 
-    The model calls from its own threshold of each class on. The base scores call from 0.5 on,
-    as their users do, and once more from a threshold on that was chosen as the model's was,
-    where the model has one.
+    The model calls from its own threshold of each class. The base scores call from 0.5, as their
+    users do, and once more from their best threshold, if the model has it.
 
     Returns
     -------
     polars.DataFrame
-        For each threshold of the base scores per class and for "all": `class, base_at` (one of
-        `track_counts.BASE_AT`), `base_threshold, model_threshold, n` (sites), `corrected` and
-        `made` (errors of both kinds), `missed_corrected, missed_made` (sites), `false_corrected,
-        false_made` (positions that are none), and what each system misses and calls falsely in
-        all: `base_missed, model_missed, base_false, model_false`.
+        A line for each threshold of the base scores, per class and for "all": `class`, `base_at`
+        (one of `counts.BASE_AT`), `base_threshold`, `model_threshold`, `n` (sites), `corrected`
+        and `made` (all errors), `missed_corrected` and `missed_made` (sites), `false_corrected`
+        and `false_made` (other positions), `base_missed` and `model_missed` (sites that a
+        candidate misses), `base_false` and `model_false` (other positions that it calls).
     """
     lines = []
     for (at, limits), calls in zip(tracks.base_thresholds.items(), tracks.calls, strict=True):
@@ -39,7 +38,7 @@ def corrections(tracks: Tracks) -> pl.DataFrame:
 
 
 def hybrid_costs(tracks: Tracks, groups: np.ndarray, score_floor: float) -> pl.DataFrame:
-    """What is lost where the model is asked only from some base score on.
+    """Compute what is lost if the model re-scores only positions above some base score.
 
     Parameters
     ----------
@@ -48,24 +47,26 @@ def hybrid_costs(tracks: Tracks, groups: np.ndarray, score_floor: float) -> pl.D
     groups : (genes,) int
         Place of each gene's group.
     score_floor
-        The floor of the features, as in `genebatch.calls.rescoring.Band`.
+        The floor of the features, as in `rescoring.Band`.
 
     Returns
     -------
     polars.DataFrame
-        A line for complete re-scoring (`low` 0) and for each of `track_counts.LOWS`: `low`,
-        `rescored` positions and their `share`, `average_precision_{class}` of the model's
-        probabilities there and the base scores elsewhere, its `change_{class}` against complete
-        re-scoring, and the `largest_change` by size; null for a class without sites.
+        A line for complete re-scoring (`low` 0) and for each of `counts.LOWS`: `low`, number of
+        `rescored` positions, their `share`, `average_precision_{class}` of this hybrid, its
+        `change_{class}` against complete re-scoring, and the `largest_change` by size. Null for a
+        class without sites.
     """
     total = int(tracks.positions.sum())
     complete = _precisions(tracks, groups, Band(0, np.inf), score_floor)
     lines = []
     for low, count in zip((0.0, *LOWS), (total, *tracks.rescored.tolist()), strict=True):
-        found = _precisions(tracks, groups, Band(low, np.inf), score_floor)
-        changes = {name: found[name] - complete[name] for name in SITES if found[name] is not None}
+        precisions = _precisions(tracks, groups, Band(low, np.inf), score_floor)
+        changes = {
+            name: value - complete[name] for name, value in precisions.items() if value is not None
+        }
         line = {"low": low, "rescored": count, "share": count / total}
-        line |= {f"average_precision_{name}": found[name] for name in SITES}
+        line |= {f"average_precision_{name}": precisions[name] for name in SITES}
         line |= {f"change_{name}": changes.get(name) for name in SITES}
         lines.append(line | {"largest_change": max(changes.values(), key=abs, default=None)})
     counts = {"rescored": pl.Int64}
@@ -73,10 +74,10 @@ def hybrid_costs(tracks: Tracks, groups: np.ndarray, score_floor: float) -> pl.D
 
 
 def summarise(tracks: Tracks, groups: np.ndarray) -> dict[str, Any]:
-    """What was counted, as plain JSON.
+    """Summarise the counts as plain JSON.
 
-    `positions` are those judged, `left_out` those that were not; `kept` are those whose rank is
-    known, and `sites_below_floor` the sites that rank last for a system.
+    `positions` were counted, `left_out` were not. `kept` is the number of positions kept one by
+    one, `sites_below_floor` the number of sites that rank last for a candidate.
     """
     sites, below = {}, {}
     for column, name in enumerate(SITES):
@@ -87,8 +88,8 @@ def summarise(tracks: Tracks, groups: np.ndarray) -> dict[str, Any]:
             "groups": len(np.unique(groups[tracks.gene[own]])),
         }
         below[name] = {
-            system: int((tracks.scores[number, column, own] < tracks.floor).sum())
-            for number, system in enumerate(SYSTEMS)
+            candidate: int((tracks.scores[number, column, own] < tracks.floor).sum())
+            for number, candidate in enumerate(CANDIDATES)
         }
     return {
         "genes": len(groups),
@@ -105,7 +106,7 @@ def summarise(tracks: Tracks, groups: np.ndarray) -> dict[str, Any]:
 
 
 def _errors(calls: np.ndarray) -> dict[str, int]:
-    """Errors by kind; calls are (site or not, called by base or not, by the model or not)."""
+    """Errors by kind; the axes of calls are: is a site, called by base, called by the model."""
     missed = {"missed_corrected": calls[1, 0, 1], "missed_made": calls[1, 1, 0]}
     false = {"false_corrected": calls[0, 1, 0], "false_made": calls[0, 0, 1]}
     totals = {"base_missed": calls[1, 0].sum(), "model_missed": calls[1, :, 0].sum()}
@@ -124,10 +125,10 @@ def _errors(calls: np.ndarray) -> dict[str, int]:
 def _precisions(
     tracks: Tracks, groups: np.ndarray, band: Band, score_floor: float
 ) -> dict[str, float | None]:
-    """Average precision by class of the model inside a band and the base scores outside."""
+    """Average precision by class, with the model's scores inside a band and the base outside."""
     rescored = band.holds(tracks.scores[0], score_floor)
-    found = {}
+    precisions = {}
     for name in SITES:
         y, score, _, weight = rank(tracks, groups, name, rescored)
-        found[name] = METRICS["average_precision"](y, score["model"], weight).value
-    return found
+        precisions[name] = METRICS["average_precision"](y, score["model"], weight).value
+    return precisions

@@ -1,4 +1,4 @@
-"""Score tracks from bigWig files: donor and acceptor scores of each strand along the genome."""
+"""Reads base scores from bigWig files: donor and acceptor scores of each strand."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from genebatch.io.files import InputError, first_names
 class BigWigTracks:
     """Scores of genes from four bigWig files, in genomic coordinates; a context manager.
 
-    Holds the scores of one stretch.
+    Holds the scores of one stretch of a gene.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class BigWigTracks:
     genes
         The genes that will be asked for.
     unscored
-        "error" or "zero": what to make of genes without a value.
+        "error" to refuse genes without a value, "zero" to give them scores of 0.
     key
         The config key or flag that names the files.
     """
@@ -62,7 +62,7 @@ class BigWigTracks:
         Raises
         ------
         InputError
-            If scores are outside of 0 to 1, or those of a position sum to more.
+            If a score is outside of 0 to 1, or the two of a position sum to more than 1.
         """
         track = np.zeros((2, end - start), dtype=np.float32)
         low, high = max(start, 0), min(end, gene.length)
@@ -85,17 +85,17 @@ class BigWigTracks:
         self.close()
 
     def _check_genome(self, track: tuple[str, str], genes: Sequence[Gene]) -> None:
-        """Refuse a file of another genome; one chromosome without a value may be left out."""
+        """Refuse a file of another genome; it may lack chromosomes that have no value."""
         path, lengths = self._paths[track], self._files[track].chroms()
         there = [gene for gene in genes if gene.strand == track[0]]
-        found = [gene for gene in there if find_contig(gene.chrom, lengths)]
-        if there and not found:
+        located = [gene for gene in there if find_contig(gene.chrom, lengths)]
+        if there and not located:
             raise InputError(
                 f"{path} has none of the chromosomes of the genes, such as "
                 f"{' or '.join(other_names(there[0].chrom))} (it has {first_names(lengths)}); "
                 f"wanted the genome of the gene models; set {self._key}"
             )
-        for gene in found:
+        for gene in located:
             chrom = find_contig(gene.chrom, lengths)
             if gene.end > lengths[chrom]:
                 raise InputError(
@@ -112,7 +112,7 @@ class BigWigTracks:
         return False
 
     def _values(self, gene: Gene, kind: str, low: int, high: int) -> np.ndarray | float:
-        """Scores of one kind of gene positions low to high - 1, 0 if the file has none at all."""
+        """Scores of one kind for gene positions low to high - 1; 0 if the file has none."""
         file = self._files[gene.strand, kind]
         chrom = find_contig(gene.chrom, file.chroms())
         if chrom is None:
@@ -123,7 +123,7 @@ class BigWigTracks:
             path = self._paths[gene.strand, kind]
             raise InputError(f"{path} is damaged: {error}; copy it again") from error
         values = np.nan_to_num(values, nan=0.0)
-        if not values.size:  # a file without a single value gives none
+        if not values.size:  # the file holds no value at all
             return 0.0
         return values if gene.strand == "+" else values[::-1]
 
@@ -147,7 +147,7 @@ class BigWigTracks:
 
 
 def bigwig_library(wanting: str) -> ModuleType:
-    """Import pyBigWig, or raise an `InputError` that says how to get it; `wanting` needs it."""
+    """Import pyBigWig; if it is missing, raise an `InputError` that says what needs it."""
     try:
         import pyBigWig
     except ImportError as error:
@@ -158,12 +158,12 @@ def bigwig_library(wanting: str) -> ModuleType:
 
 
 def _most(file: Any, chrom: str, gene: Gene) -> float | None:
-    # The zoom levels that it reads otherwise reach over the ends of the gene.
+    # Exact, because the zoom levels reach beyond the ends of the gene.
     return file.stats(chrom, gene.start, gene.end, type="max", exact=True)[0]
 
 
 def _paths(tracks: Mapping[str, Any], key: str) -> dict[tuple[str, str], Path]:
-    """Strand sign and kind to path, of all four."""
+    """Map strand sign and kind of site to the path, for all four files."""
     paths = {}
     for strand, sign in STRANDS.items():
         for kind in SITES:

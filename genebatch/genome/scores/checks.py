@@ -1,4 +1,4 @@
-"""What scores must be, and genes that have none."""
+"""Checks base scores of every source: how much may two sum to, which genes have none."""
 
 import logging
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from genebatch.io.files import InputError, first_names
 
 log = logging.getLogger(__name__)
 
-SUM_TOLERANCE = 1e-3  # of donor + acceptor above 1, from rounding to three digits
+SUM_TOLERANCE = 1e-3  # of donor + acceptor above 1; rounding to three digits causes it
 UNSCORED = ("error", "zero")
 
 
 def refuse_unscored(
     source: str, silent: Sequence[Gene], n_genes: int, unscored: str, key: str, hint: str = ""
 ) -> None:
-    """Refuse genes without any score, or name them in the log if `unscored` is "zero".
+    """Refuse genes without any score, or log them if `unscored` is "zero".
 
-    Scores that fit no gene at all are refused either way: they are of other genes.
+    Scores that fit no gene at all are always refused: they belong to other genes.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ def refuse_unscored(
     unscored
         "error" or "zero".
     key
-        The config key or flag of the scores; that of `unscored` is named alike.
+        The config key or flag of the scores; the key of `unscored` is derived from it.
     hint
-        What the scores have instead.
+        What the source has instead, for the message.
     """
     if not silent:
         return

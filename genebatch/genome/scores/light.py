@@ -1,42 +1,42 @@
-"""A small light scorer for the example: two position weight matrices and a logistic.
+"""Scores positions for the example, by two position weight matrices and a logistic.
 
-It is no model of biology. It knows the textbook consensus of the human splice sites and nothing
-of what lies further away, finds far too many sites on real sequence, and serves the examples and
-the tests only. Real work begins with the scores of a real splice model.
+This is no model of biology. It knows the textbook consensus of human splice sites and nothing of
+the sequence further away, so it finds far too many sites on real sequence. It serves the examples
+and the tests only. Real work needs the scores of a real splice model.
 """
 
-from collections.abc import Iterator, Sequence
-from os import PathLike
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from genebatch.genome.fasta import Fasta, gene_codes
-from genebatch.genome.genes import Gene, read_gene_models, stretches
-from genebatch.genome.scores.sparse_file import Stretch, log_scored, write_scores
+from genebatch.genome.genes import Gene, stretches
+from genebatch.genome.scores.sparse_file import ScoredStretch
 
-BLOCK = 262_144  # positions scored at a time; 10 MB while they are
-PRIOR = 1 / 1_800  # donors, and acceptors, per position of a simulated gene, about
-# Least share of a base in a column: without GT or AG a position scores very low in any company.
+BLOCK = 262_144  # positions scored at a time; takes 10 MB
+PRIOR = 1 / 1_800  # donors (or acceptors) per position of a simulated gene, about
+# Least share of a base in a column: without GT or AG a position scores very low whatever the other
+# bases are.
 RARE = 1e-5
 
 
 class Consensus(NamedTuple):
-    """What is known of the bases around a kind of site.
+    """The bases around a kind of site.
 
     Attributes
     ----------
     percent
         Percentages of A, C, G, T in each column.
     first
-        From the site to the base of the first column, in nt.
+        Distance from the site to the base of the first column, in nt.
     """
 
     percent: tuple[tuple[int, int, int, int], ...]
     first: int
 
 
-# MAG|GTRAGT: the last 3 bases of the exon, of which the last is the site, and 6 of the intron.
+# MAG|GTRAGT: the last 3 bases of the exon, the site being the last, and 6 of the intron.
 DONOR = Consensus(
     (
         *((33, 37, 18, 12), (60, 13, 12, 15), (8, 4, 81, 7)),
@@ -45,8 +45,8 @@ DONOR = Consensus(
     ),
     first=-2,
 )
-# Polypyrimidine tract, NCAG|G: the last 20 bases of the intron and 3 of the exon, of which the
-# first is the site.
+# Polypyrimidine tract, NCAG|G: the last 20 bases of the intron and 3 of the exon, the site being
+# the first.
 ACCEPTOR = Consensus(
     (
         *((18, 25, 15, 42),) * 6,
@@ -57,16 +57,16 @@ ACCEPTOR = Consensus(
     ),
     first=-20,
 )
-BEFORE, AFTER = 20, 6  # bases before and after a position that its scores depend on
+BEFORE, AFTER = 20, 6  # bases before and after a position that decide its scores
 
 
 def score_sequence(sequence: np.ndarray) -> np.ndarray:
     """Score the positions of a sequence as donor and acceptor.
 
-    The log-odds of the bases around a position against equal shares of the four, plus the
-    log-odds of `PRIOR`, are those of a class against neither; an unknown base counts as the
-    least likely one. Elementwise, so where a sequence is cut changes nothing. Holds 40 bytes per
-    position.
+    Log-odds of a class against neither = sum of the log-odds of the bases around the position
+    against equal shares of the four + log-odds of `PRIOR`. An unknown base counts as the least
+    likely one. Each position is scored by itself, so cutting a sequence changes nothing. Holds 40
+    bytes per position.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def score_sequence(sequence: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Donor and acceptor probability, (2, positions) float32, of which the sum is below 1.
+        Donor and acceptor probability, (2, positions) float32; their sum is below 1.
     """
     length = len(sequence) - BEFORE - AFTER
     odds = np.empty((2, length), np.float32)
@@ -91,47 +91,16 @@ def score_sequence(sequence: np.ndarray) -> np.ndarray:
 
 
 def score_genes(
-    fasta: str | PathLike,
-    genes: str | PathLike,
-    out: str | PathLike,
-    transcripts: str = "all",
-) -> int:
-    """Score every position of the genes and write `out` as `score_file.write_scores` does.
+    genome: Fasta, genes: Iterable[Gene], block: int = BLOCK
+) -> Iterator[ScoredStretch]:
+    """Score every position of the genes, in the order given.
 
-    Genes come in the order of their ids. Holds the gene models and `BLOCK` positions.
-
-    Parameters
-    ----------
-    fasta, genes
-        The genome and the gene models, as `Fasta` and `read_gene_models` take them.
-    out
-        Parquet file to write.
-    transcripts
-        "all" or "longest": the transcripts that a gene spans.
-
-    Returns
-    -------
-    int
-        Number of positions scored.
-
-    Raises
-    ------
-    InputError
-        As `Fasta` and `read_gene_models` do, or if a gene is not on the genome.
+    No result depends on `block`, the positions scored at a time. Holds one block.
     """
-    models = sorted(read_gene_models(genes, transcripts), key=lambda gene: gene.id)
-    with Fasta(fasta) as genome:
-        genome.check_genes(models, genes)
-        rows = write_scores(out, _stretches(genome, models))
-    log_scored(models, rows, out)
-    return sum(gene.length for gene in models)
-
-
-def _stretches(genome: Fasta, genes: Sequence[Gene]) -> Iterator[Stretch]:
     for gene in genes:
-        for start, stop in stretches(gene, BLOCK):
+        for start, stop in stretches(gene, block):
             codes = gene_codes(genome, gene, start - BEFORE, stop + AFTER)
-            yield Stretch(gene.id, start, score_sequence(codes))
+            yield ScoredStretch(gene.id, start, score_sequence(codes))
 
 
 def _log_odds(consensus: Consensus) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Rows of a score table, Parquet or text, as checked streams of the genes asked for."""
+"""Streams the rows of a score table, Parquet or text, and checks them against the genes."""
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -18,7 +18,7 @@ from genebatch.io.text import read_columns
 
 COLUMNS = ("gene_id", "position", *SITES)
 WANTED = "scores as Parquet, TSV or CSV with gene_id, position, donor, acceptor"
-BATCH_ROWS = 1 << 16  # 6 MB with what is made of them while they are checked
+BATCH_ROWS = 1 << 16  # 6 MB, including the intermediate columns of the checks
 
 
 class ParquetRows:
@@ -31,7 +31,7 @@ class ParquetRows:
     rows : int
         Rows of all shards.
     largest_group : int
-        Rows of the largest row group, which is the least that can be read of a shard.
+        Rows of the largest row group; no less than a row group can be read.
     """
 
     def __init__(self, paths: Sequence[Path], key: str):
@@ -43,7 +43,7 @@ class ParquetRows:
         self.largest_group = max((f.row_group(group).num_rows for f, group in groups), default=0)
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """Give row, gene_id (text), position (int64), donor and acceptor (float32)."""
+        """Yield row, gene_id (text), position (int64), donor and acceptor (float32)."""
         row = 0
         for path in self.paths:
             for batch in record_batches(path, COLUMNS, batch_rows=BATCH_ROWS):
@@ -57,7 +57,7 @@ class ParquetRows:
                 row += frame.height
 
     def where(self, row: int) -> str:
-        """Say where a row is."""
+        """File and number of a row, for messages."""
         shard = int(np.searchsorted(self._ends, row, side="right"))
         before = self._ends[shard - 1] if shard else 0
         return f"{self.paths[shard]}, row {row - before:,} (from 0)"
@@ -76,7 +76,7 @@ class TextRows:
         self.paths, self._key = [path], key
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """Give row, gene_id (text), position (int64), donor and acceptor (float32)."""
+        """Yield row, gene_id (text), position (int64), donor and acceptor (float32)."""
         kinds = {"position": pl.Int64} | dict.fromkeys(SITES, pl.Float32)
         for text in read_columns(self.paths[0], COLUMNS, WANTED, self._key):
             frame = text.select(
@@ -95,21 +95,21 @@ class TextRows:
             yield frame
 
     def where(self, row: int) -> str:
-        """Say where a row is."""
+        """File and line of a row, for messages."""
         return f"{self.paths[0]}, line {row:,}"
 
 
 class CheckedRows:
-    """The rows of a score table that belong to some genes, checked.
+    """The checked rows of the wanted genes in a score table.
 
     Attributes
     ----------
     source : ParquetRows or TextRows
         The table.
     genes : Sequence of Gene
-        The genes; their indices are the codes of their rows.
+        The genes; the index of a gene is the code of its rows.
     ignored : set of str
-        Ids of other genes that came up while streaming.
+        Ids of other genes, collected while streaming.
     """
 
     def __init__(self, source: ParquetRows | TextRows, genes: Sequence[Gene]):
@@ -117,15 +117,15 @@ class CheckedRows:
         self.ignored: set[str] = set()
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """Give row, code, position (int32), donor, acceptor; holds one piece of the table.
+        """Yield row, code, position (int32), donor, acceptor; holds one piece of the table.
 
         Raises
         ------
         InputError
             Naming the first row with an empty value, a position outside of its gene, a score
-            outside of 0 to 1, or two scores that sum to more.
+            outside of 0 to 1, or two scores that sum to more than 1.
         """
-        known = pl.DataFrame(
+        wanted = pl.DataFrame(
             {
                 "gene_id": [gene.id for gene in self.genes],
                 "code": np.arange(len(self.genes), dtype=np.int32),
@@ -135,12 +135,12 @@ class CheckedRows:
         )
         for frame in self.source.frames():
             self._refuse_empty(frame)
-            found = frame.join(known, on="gene_id", how="left", maintain_order="left")
-            unknown = found["code"].is_null()
-            self.ignored.update(found["gene_id"].filter(unknown).unique())
-            found = found.filter(~unknown)
-            self._refuse_wrong(found)
-            yield found.select("row", "code", pl.col("position").cast(pl.Int32), *SITES)
+            rows = frame.join(wanted, on="gene_id", how="left", maintain_order="left")
+            other = rows["code"].is_null()
+            self.ignored.update(rows["gene_id"].filter(other).unique())
+            rows = rows.filter(~other)
+            self._refuse_wrong(rows)
+            yield rows.select("row", "code", pl.col("position").cast(pl.Int32), *SITES)
 
     def _refuse_empty(self, frame: pl.DataFrame) -> None:
         empty = frame.filter(pl.any_horizontal(pl.all().is_null()) | (pl.col("gene_id") == ""))
@@ -149,20 +149,18 @@ class CheckedRows:
             names = ", ".join(name for name in COLUMNS if entry[name] in (None, ""))
             raise InputError(f"{self.source.where(entry['row'])}: {names} is empty; wanted a value")
 
-    def _refuse_wrong(self, found: pl.DataFrame) -> None:
+    def _refuse_wrong(self, rows: pl.DataFrame) -> None:
         inside = pl.col("position").is_between(0, pl.col("length") - 1)
-        # NaN is above every number, so it is no probability either.
+        # polars sorts NaN above every number, so NaN is refused too.
         probable = pl.all_horizontal(pl.col(*SITES).is_between(0, 1))
-        wrong = found.filter(
-            ~(inside & probable & (pl.sum_horizontal(*SITES) <= 1 + SUM_TOLERANCE))
-        )
+        wrong = rows.filter(~(inside & probable & (pl.sum_horizontal(*SITES) <= 1 + SUM_TOLERANCE)))
         if wrong.height:
             entry = wrong.row(0, named=True)
             raise InputError(f"{self.source.where(entry['row'])}: {_fault(entry)}")
 
 
 def open_rows(source: str | Path, key: str) -> ParquetRows | TextRows:
-    """Open a score table: Parquet (file, folder, glob) or text, told by content."""
+    """Open a score table: Parquet (file, folder, glob) or text, told apart by content."""
     paths = find_shards(source, key)
     with paths[0].open("rb") as stream:
         is_parquet = stream.read(4) == b"PAR1"
@@ -172,6 +170,7 @@ def open_rows(source: str | Path, key: str) -> ParquetRows | TextRows:
 
 
 def _fault(entry: dict[str, Any]) -> str:
+    """Say what is wrong with an entry."""
     gene, length = entry["gene_id"], entry["length"]
     if not 0 <= entry["position"] < length:
         return (
@@ -187,7 +186,7 @@ def _fault(entry: dict[str, Any]) -> str:
 
 
 def _footer(path: Path, key: str) -> pq.FileMetaData:
-    """Metadata of a shard with the right columns."""
+    """Metadata of a shard; refuses missing columns and columns of another type."""
     with open_shard(path) as file:
         schema, metadata = file.schema_arrow, file.metadata
     try:

@@ -1,4 +1,4 @@
-"""The sparse Parquet file of base scores that the built-in scorers write."""
+"""Writes base scores of the built-in scorers as a sparse Parquet file."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +14,8 @@ from genebatch.io.files import whole
 
 log = logging.getLogger(__name__)
 
-FLOOR = 1e-5  # probability; positions whose donor and acceptor score are both below are left out
-ROW_GROUP = 131_072  # rows; 1 MB as it lies in memory
+FLOOR = 1e-5  # probability; a position is left out if both of its scores are below
+ROW_GROUP = 131_072  # rows; 1 MB in memory
 SCHEMA = pa.schema(
     {
         "gene_id": pa.dictionary(pa.int32(), pa.string()),
@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
 )
 
 
-class Stretch(NamedTuple):
+class ScoredStretch(NamedTuple):
     """Scores of successive positions of a gene, in transcript orientation.
 
     Attributes
@@ -44,11 +44,11 @@ class Stretch(NamedTuple):
     scores: np.ndarray
 
 
-def write_scores(path: str | PathLike, stretches: Iterable[Stretch]) -> int:
+def write_scores(path: str | PathLike, stretches: Iterable[ScoredStretch]) -> int:
     """Write scores as a sparse table, whole: one row per position that reaches `FLOOR`.
 
-    Columns are those of `SCHEMA`. Rows keep the order of `stretches`, which has to be that of gene
-    ids and, within a gene, of positions. Holds one row group and one stretch.
+    Columns are those of `SCHEMA`. Rows keep the order of `stretches`, which must come sorted by
+    gene id and position. Holds one row group and one stretch.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def write_scores(path: str | PathLike, stretches: Iterable[Stretch]) -> int:
 
 
 def join_scores(parts: Sequence[str | PathLike], path: str | PathLike) -> int:
-    """Write the entries of some score files, which are in order, as one; give their number.
+    """Join score files, which are given in order, into one; return the number of rows.
 
     Holds one row group.
     """
@@ -67,14 +67,14 @@ def join_scores(parts: Sequence[str | PathLike], path: str | PathLike) -> int:
 
 
 def log_scored(genes: Sequence[Gene], rows: int, path: str | PathLike) -> None:
-    """Log that the scores of some genes are in `path`, in so many rows."""
+    """Log how many genes, positions and rows `path` has."""
     positions = sum(gene.length for gene in genes)
     counts = (f"{count:,}" for count in (len(genes), positions, rows))
     log.info("%s genes, %s positions scored, %s entries in %s", *counts, path)
 
 
 def _write(path: str | PathLike, groups: Iterable[pa.Table]) -> int:
-    """Write row groups, which come in the order of the rows, whole; give the number of rows."""
+    """Write row groups in the order given, whole; return the number of rows."""
     order = pq.SortingColumn.from_ordering(SCHEMA, ["gene_id", "position"])
     rows = 0
     with (
@@ -94,7 +94,7 @@ def _stored_groups(paths: Iterable[str | PathLike]) -> Iterator[pa.Table]:
                 yield file.read_row_group(number)
 
 
-def _rows(stretch: Stretch) -> pa.Table:
+def _rows(stretch: ScoredStretch) -> pa.Table:
     kept = np.flatnonzero(stretch.scores.max(axis=0) >= FLOOR)
     donor, acceptor = stretch.scores[:, kept]
     gene = pa.DictionaryArray.from_arrays(np.zeros(len(kept), np.int32), [stretch.gene_id])
@@ -103,7 +103,7 @@ def _rows(stretch: Stretch) -> pa.Table:
 
 
 def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Cut and join tables into ones of `ROW_GROUP` rows; only the last is shorter."""
+    """Cut and join tables into tables of `ROW_GROUP` rows; only the last is shorter."""
     waiting, rows = [SCHEMA.empty_table()], 0
     for table in tables:
         waiting.append(table)

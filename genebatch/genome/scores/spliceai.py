@@ -1,7 +1,7 @@
-"""Base scores of every position of genes by the published SpliceAI models.
+"""Scores every position of genes by the published SpliceAI models.
 
-The five networks are those that the PyPI package `spliceai` carries (Jaganathan et al., Cell 2019,
-SpliceAI-10k). Illumina provides them under CC BY-NC 4.0, for academic and non-commercial use.
+The PyPI package `spliceai` carries the five networks (Jaganathan et al., Cell 2019, SpliceAI-10k).
+Illumina provides them under CC BY-NC 4.0, for academic and non-commercial use.
 """
 
 import hashlib
@@ -19,35 +19,30 @@ from typing import NamedTuple
 import numpy as np
 
 from genebatch.genome.fasta import Fasta, gene_codes
-from genebatch.genome.genes import Gene, read_gene_models, stretches
-from genebatch.genome.scores.sparse_file import (
-    FLOOR,
-    Stretch,
-    join_scores,
-    log_scored,
-    write_scores,
-)
+from genebatch.genome.genes import Gene, stretches
+from genebatch.genome.scores.sparse_file import FLOOR, ScoredStretch, join_scores, write_scores
 from genebatch.io.files import InputError, digest
 
 log = logging.getLogger(__name__)
 
 FLANK = 5_000  # nt that the networks see on either side of a position
-BLOCK = 20_000  # positions of one pass: its flanks add half to the work, at 5,000 they treble it
-PART = 2_000_000  # positions between two savings, 4 minutes on a core
+# Positions of one pass. The flanks add half to the work; with blocks of 5,000 they treble it.
+BLOCK = 20_000
+PART = 2_000_000  # positions between two savings; 4 minutes on a core
 DONOR, ACCEPTOR = 2, 1  # columns of the networks' output; 0 is neither
 PACKAGES = ("tensorflow", "keras", "spliceai")
 
 
 class SpliceModel(NamedTuple):
-    """What scores a sequence.
+    """A model that scores a sequence.
 
     Attributes
     ----------
     identity
         Tells this model from others; scores saved under another identity are not used.
     predict
-        From one-hot bases (n + 2 * FLANK, 4) float32 in the order A, C, G, T, rows of zeros where
-        the base is unknown, to the probabilities of neither, acceptor and donor (n, 3).
+        Takes one-hot bases (n + 2 * FLANK, 4) float32 in the order A, C, G, T, with rows of zeros
+        for unknown bases. Returns the probabilities of neither, acceptor and donor (n, 3).
     """
 
     identity: str
@@ -58,13 +53,13 @@ def published_model(threads: int = 1) -> SpliceModel:
     """Load the mean of the five published networks; needs the extra `spliceai`.
 
     One and two threads, and blocks of 5,000 to 80,000 positions, gave the same scores bit by bit
-    (TensorFlow 2.21 on a CPU). Holds 0.8 GB at first and 1.1 GB once it has seen blocks of a few
-    hundred different lengths, for each of which TensorFlow keeps its plan.
+    (TensorFlow 2.21 on a CPU). Holds 0.8 GB at first. TensorFlow keeps a plan for each length of a
+    block: 1.1 GB after a few hundred lengths.
 
     Parameters
     ----------
     threads
-        Threads of one pass. TensorFlow takes it once in a process.
+        Threads of one pass. TensorFlow takes the number only once in a process.
 
     Raises
     ------
@@ -73,7 +68,7 @@ def published_model(threads: int = 1) -> SpliceModel:
     """
     files = _weight_files()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # A user's keras.json may name another backend, which the graph below is not for.
+    # A user's keras.json may name another backend, for which the graph below does not work.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras
     import tensorflow as tf
@@ -99,77 +94,65 @@ def published_model(threads: int = 1) -> SpliceModel:
 
 
 def score_genes(
-    fasta: str | PathLike,
-    genes: str | PathLike,
+    genome: Fasta,
+    genes: Sequence[Gene],
+    model: SpliceModel,
     out: str | PathLike,
-    transcripts: str = "all",
-    threads: int = 1,
-    model: SpliceModel | None = None,
+    part: int = PART,
 ) -> int:
-    """Score every position of the genes and write `out` as `score_file.write_scores` does.
+    """Score every position of the genes and write `out` as `sparse_file.write_scores` does.
 
-    A position is seen in transcript orientation with 5,000 nt on either side, beyond the gene's
-    ends too; bases beyond the contig are unknown. The program of the package blanks what lies
-    beyond the transcript, by which the networks learn where the annotation lets it end; scores
-    from sequence alone are lower, and honest for genes whose ends are not known (average
-    precision of donors and acceptors in 60 human genes of 3 to 14 kb: .948, .931; blanked: .980,
-    .961).
+    The networks see a position in transcript orientation with 5,000 nt on either side, also beyond
+    the gene's ends; bases beyond the contig are unknown. The program of the package blanks the
+    sequence beyond the transcript instead, which tells the networks where the annotation lets it
+    end. Scores from sequence alone are lower, but right for genes whose ends are not known.
+    Average precision of donors and acceptors in 60 human genes of 3 to 14 kb: .948, .931; blanked:
+    .980, .961.
 
-    Genes come in the order of their ids. Whenever `PART` positions are done their scores are saved
-    in the folder `{out}.parts`, from which a later call with the same model, genes and sequence
-    goes on; it is removed at the end. Holds the gene models, the networks, one block and a row
-    group of entries.
+    Scores are saved in the folder `{out}.parts` whenever `part` positions are done. A later call
+    with the same model, genes and sequence goes on from there. The folder is removed at the end.
+    Holds the networks, one block and a row group of entries.
 
     Parameters
     ----------
-    fasta, genes
-        The genome and the gene models, as `Fasta` and `read_gene_models` take them.
+    genome
+        The genome, on which all genes lie.
+    genes
+        The genes, sorted by id.
+    model
+        The networks, such as `published_model`.
     out
         Parquet file to write.
-    transcripts
-        "all" or "longest": the transcripts that a gene spans.
-    threads
-        Threads of the published model.
-    model
-        What scores; the published model by default.
+    part
+        Positions between two savings.
 
     Returns
     -------
     int
-        Number of positions of the genes.
-
-    Raises
-    ------
-    InputError
-        As `published_model`, `Fasta` and `read_gene_models` do, or if a gene is not on the genome.
+        Number of rows written.
     """
-    model = model or published_model(threads)
-    ordered = sorted(read_gene_models(genes, transcripts), key=lambda gene: gene.id)
     folder, saved = Path(f"{out}.parts"), []
-    with Fasta(fasta) as genome:
-        genome.check_genes(ordered, genes)
-        for number, part in enumerate(parts := list(_parts(ordered)), start=1):
-            path = folder / f"{_key(genome, part, model)}.parquet"
-            saved.append(path)
-            fact = "was saved before" if path.exists() else _score(path, genome, part, model)
-            log.info("part %d/%d: %s genes, %s", number, len(parts), f"{len(part):,}", fact)
+    for number, members in enumerate(parts := list(_parts(genes, part)), start=1):
+        path = folder / f"{_key(genome, members, model)}.parquet"
+        saved.append(path)
+        fact = "was saved before" if path.exists() else _score(path, genome, members, model)
+        log.info("part %d/%d: %s genes, %s", number, len(parts), f"{len(members):,}", fact)
     rows = join_scores(saved, out)
     shutil.rmtree(folder)
-    log_scored(ordered, rows, out)
-    return sum(gene.length for gene in ordered)
+    return rows
 
 
 def gene_scores(
     genome: Fasta, gene: Gene, model: SpliceModel, block: int = BLOCK
-) -> Iterator[Stretch]:
-    """Scores of successive stretches of at most `block` positions that cover a gene once.
+) -> Iterator[ScoredStretch]:
+    """Score successive stretches of at most `block` positions that cover a gene once.
 
-    A position's scores depend on the 10,001 bases around it alone, so no result depends on
+    The scores of a position depend only on the 10,001 bases around it, so no result depends on
     `block`. Holds one block.
     """
     for start, codes in _windows(genome, gene, block):
         probabilities = model.predict(one_hot(codes))
-        yield Stretch(gene.id, start, probabilities[:, [DONOR, ACCEPTOR]].T)
+        yield ScoredStretch(gene.id, start, probabilities[:, [DONOR, ACCEPTOR]].T)
 
 
 def one_hot(codes: np.ndarray) -> np.ndarray:
@@ -178,18 +161,18 @@ def one_hot(codes: np.ndarray) -> np.ndarray:
 
 
 def _windows(genome: Fasta, gene: Gene, block: int) -> Iterator[tuple[int, np.ndarray]]:
-    """First gene positions of the blocks, and their codes with `FLANK` more on either side."""
+    """First gene position and codes of each block, with `FLANK` more codes on either side."""
     for start, stop in stretches(gene, block):
         yield start, gene_codes(genome, gene, start - FLANK, stop + FLANK)
 
 
-def _parts(genes: Sequence[Gene]) -> Iterator[list[Gene]]:
-    """Cut the genes into runs of at least `PART` positions; the last may be shorter."""
+def _parts(genes: Sequence[Gene], least: int) -> Iterator[list[Gene]]:
+    """Cut the genes into runs of at least so many positions; the last may be shorter."""
     part, size = [], 0
     for gene in genes:
         part.append(gene)
         size += gene.length
-        if size >= PART:
+        if size >= least:
             yield part
             part, size = [], 0
     if part:
@@ -197,7 +180,7 @@ def _parts(genes: Sequence[Gene]) -> Iterator[list[Gene]]:
 
 
 def _key(genome: Fasta, genes: Sequence[Gene], model: SpliceModel) -> str:
-    """Digest of all that the entries of some genes depend on: the model, names and bases."""
+    """Digest of everything that decides the scores of some genes: model, names and bases."""
     bases = hashlib.sha256()
     for gene in genes:
         for _, codes in _windows(genome, gene, BLOCK):
@@ -207,7 +190,7 @@ def _key(genome: Fasta, genes: Sequence[Gene], model: SpliceModel) -> str:
 
 
 def _score(path: Path, genome: Fasta, genes: Sequence[Gene], model: SpliceModel) -> str:
-    """Score the genes into `path`; gives what the log says of it."""
+    """Score the genes into `path`; return the log's text about it."""
     started = time.monotonic()
     rows = write_scores(
         path, (stretch for gene in genes for stretch in gene_scores(genome, gene, model))
@@ -218,7 +201,7 @@ def _score(path: Path, genome: Fasta, genes: Sequence[Gene], model: SpliceModel)
 
 
 def _weight_files() -> list[Path]:
-    """Where the networks are. The package is not imported: it needs the retired pkg_resources."""
+    """Find the networks without importing their package, which needs the retired pkg_resources."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise InputError(

@@ -1,4 +1,7 @@
-"""Score tracks from a table: the entries of one gene at a time, in any order of rows."""
+"""Reads base scores from a table, one gene at a time.
+
+Rows may be in any order: a table that is not sorted by gene is sorted into a temporary copy first.
+"""
 
 import logging
 import tempfile
@@ -13,15 +16,23 @@ import pyarrow.parquet as pq
 from genebatch.genome.genes import SITES, Gene
 from genebatch.genome.scores.checks import refuse_unscored
 from genebatch.genome.scores.rows import CheckedRows, ParquetRows, open_rows
-from genebatch.genome.scores.sorting import Places, find_places, sorted_copy
 from genebatch.io.files import InputError, first_names
 from genebatch.io.tables import open_shard
 
 log = logging.getLogger(__name__)
 
-# A gene is read by decoding its row group, some ms for so many rows; a small table is decoded once.
+# A sorted table is read where it lies, if its row groups have at most so many rows: reading a gene
+# decodes its row group, which takes some ms. A table of at most HELD_ROWS is decoded only once.
 GROUP_ROWS = 1 << 18
 HELD_ROWS = 1 << 20
+STORED = pa.schema({"position": pa.int32(), "donor": pa.float32(), "acceptor": pa.float32()})
+STORED_ROWS = 1 << 15  # of a row group of the sorted copy: 0.4 MB, decoded to read a gene
+BUCKET_NT = 1 << 21  # total length of the genes that are sorted at once; 100 MB if all are scored
+ENTRY = np.dtype(
+    [("row", "i8"), ("code", "i4"), ("position", "i4"), ("donor", "f4"), ("acceptor", "f4")]
+)
+
+Places = dict[int, tuple[int, int]]  # gene code to its first row and number of rows
 
 
 class Entries(NamedTuple):
@@ -41,9 +52,9 @@ class TableTracks:
     paths
         Parquet files with position, donor, acceptor; rows are counted over all of them.
     spans
-        Gene id to first row and number of rows; positions ascend within.
+        Gene id to first row and number of rows; the positions of a gene ascend.
     folder
-        A temporary folder that goes with the tracks, if there is one.
+        A temporary folder to remove when the tracks are closed, if there is one.
     """
 
     def __init__(
@@ -56,7 +67,7 @@ class TableTracks:
         self._groups = [group for path in paths for group in _row_groups(path)]
         self._starts = np.cumsum([0, *(rows for *_, rows in self._groups)])
         self._file: tuple[Path, pq.ParquetFile] | None = None
-        self._held: tuple[int, pa.Table] | None = None
+        self._kept: tuple[int, pa.Table] | None = None
         self._gene: tuple[str, Entries] | None = None
 
     def fetch(self, gene: Gene, start: int, end: int) -> np.ndarray:
@@ -76,7 +87,7 @@ class TableTracks:
         return track
 
     def close(self) -> None:
-        """Close the file; a temporary one goes."""
+        """Close the file and remove a temporary one."""
         self._close_file()
         if self._folder is not None:
             self._folder.cleanup()
@@ -103,16 +114,16 @@ class TableTracks:
         return Entries(table["position"].to_numpy().astype(np.int64), np.stack(scores))
 
     def _group(self, group: int) -> pa.Table:
-        if self._held is None or self._held[0] != group:
-            self._held = None
+        if self._kept is None or self._kept[0] != group:
+            self._kept = None  # so that only one row group is held
             path, number, _ = self._groups[group]
             if self._file is None or self._file[0] != path:
                 self._close_file()
                 self._file = (path, open_shard(path))
             columns = ["position", *SITES]
             table = self._file[1].read_row_group(number, columns=columns, use_threads=False)
-            self._held = (group, table)
-        return self._held[1]
+            self._kept = (group, table)
+        return self._kept[1]
 
     def _close_file(self) -> None:
         if self._file is not None:
@@ -127,7 +138,7 @@ def _row_groups(path: Path) -> Iterator[tuple[Path, int, int]]:
 
 
 def open_table(source: str | Path, genes: Sequence[Gene], unscored: str, key: str) -> TableTracks:
-    """Open a score table as `genebatch.genome.scores.tracks.open_scores` says."""
+    """Open a score table, see `genebatch.genome.scores.tracks.open_scores`."""
     table = open_rows(source, key)
     rows = CheckedRows(table, genes)
     if isinstance(table, ParquetRows) and (
@@ -157,7 +168,7 @@ def _spans(genes: Sequence[Gene], places: Places) -> dict[str, tuple[int, int]]:
 def _check_scored(
     source: str | Path, rows: CheckedRows, places: Places, unscored: str, key: str
 ) -> None:
-    """Log what was found; refuse genes without a score unless those count as 0."""
+    """Log the numbers of entries and genes; refuse genes without a score, see `unscored`."""
     log.info(
         "%s: %s entries of %s genes; %s genes that are not asked for are ignored",
         source,
@@ -171,7 +182,7 @@ def _check_scored(
 
 
 def _hint(silent: Sequence[Gene], rows: CheckedRows) -> str:
-    """Say how the ids of genes without scores resemble those of scores without genes."""
+    """Say how the ids of genes without scores resemble ids in the table."""
     for gene in silent:
         if gene.name in rows.ignored:
             return f"; its ids look like gene names: {gene.name!r} is gene {gene.id!r}"
@@ -183,3 +194,94 @@ def _hint(silent: Sequence[Gene], rows: CheckedRows) -> str:
     if len(silent) < len(rows.genes):
         return ""
     return f"; it has scores of {first_names(sorted(rows.ignored)) or 'no gene at all'}"
+
+
+def find_places(rows: CheckedRows) -> Places | None:
+    """Find the entries of each gene in a sorted table; None if the table is not sorted.
+
+    Sorted means: the rows of a gene follow each other, and their positions ascend. Streams the
+    table up to the first row that is out of order.
+    """
+    places: Places = {}
+    last = (-1, -1, -1)
+    for frame in filter(len, rows.frames()):
+        row, code, position = (
+            np.concatenate([[before], frame[name]])
+            for before, name in zip(last, ("row", "code", "position"), strict=True)
+        )
+        last = (row[-1], code[-1], position[-1])
+        continues = (np.diff(code) == 0) & (np.diff(row) == 1)
+        starts = np.flatnonzero(~continues) + 1
+        began = code[starts]
+        if (
+            (continues & (np.diff(position) <= 0)).any()
+            or np.unique(began).size < began.size
+            or not places.keys().isdisjoint(began.tolist())
+        ):
+            return None
+        ends = np.append(starts, row.size)
+        if ends[0] > 1:
+            first, count = places[int(code[0])]
+            places[int(code[0])] = (first, count + int(ends[0]) - 1)
+        counts = np.diff(ends).tolist()
+        places |= dict(
+            zip(began.tolist(), zip(row[starts].tolist(), counts, strict=True), strict=True)
+        )
+    return places
+
+
+def sorted_copy(rows: CheckedRows, path: Path) -> Places:
+    """Write the entries of a table to a Parquet file, sorted by gene and position.
+
+    Streams the table into files beside `path`, each for some of the genes, and sorts them one by
+    one. Holds the entries of one such file.
+
+    Raises
+    ------
+    InputError
+        If a position of a gene has two entries.
+    """
+    places: Places = {}
+    written = 0
+    with pq.ParquetWriter(path, STORED, compression="zstd") as writer:
+        for part in _buckets(rows, path.parent):
+            entries = np.fromfile(part, dtype=ENTRY)
+            part.unlink()
+            entries = entries[np.lexsort((entries["row"], entries["position"], entries["code"]))]
+            _refuse_repeats(entries, rows)
+            codes, starts, counts = np.unique(
+                entries["code"], return_index=True, return_counts=True
+            )
+            spans = zip((starts + written).tolist(), counts.tolist(), strict=True)
+            places |= dict(zip(codes.tolist(), spans, strict=True))
+            written += entries.size
+            columns = {name: np.ascontiguousarray(entries[name]) for name in STORED.names}
+            writer.write_table(pa.table(columns, schema=STORED), row_group_size=STORED_ROWS)
+    return places
+
+
+def _buckets(rows: CheckedRows, folder: Path) -> Iterator[Path]:
+    """Write entries into one file per `BUCKET_NT` of genes; yield the files in order."""
+    lengths = np.array([gene.length for gene in rows.genes], dtype=np.int64)
+    bucket_of = (np.cumsum(lengths) - lengths) // BUCKET_NT
+    for frame in rows.frames():
+        entries = np.empty(frame.height, dtype=ENTRY)
+        for name in ENTRY.names:
+            entries[name] = frame[name]
+        buckets = bucket_of[entries["code"]]
+        for bucket in np.unique(buckets):
+            with (folder / f"{bucket}.entries").open("ab") as stream:
+                stream.write(entries[buckets == bucket].tobytes())
+    parts = (folder / f"{bucket}.entries" for bucket in np.unique(bucket_of))
+    yield from (part for part in parts if part.exists())
+
+
+def _refuse_repeats(entries: np.ndarray, rows: CheckedRows) -> None:
+    repeated = (np.diff(entries["code"]) == 0) & (np.diff(entries["position"]) == 0)
+    if repeated.any():
+        first, second = entries[np.flatnonzero(repeated)[0] :][:2]
+        raise InputError(
+            f"{rows.source.where(second['row'])}: position {second['position']:,} of gene "
+            f"{rows.genes[second['code']].id!r} is there before "
+            f"({rows.source.where(first['row'])}); wanted one entry a position"
+        )

@@ -1,4 +1,4 @@
-"""Base scores of genes, from a table or from bigWig files, in transcript orientation."""
+"""Opens base scores of genes, a table or bigWig files, in transcript orientation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +12,9 @@ from genebatch.genome.scores.checks import UNSCORED
 from genebatch.genome.scores.table import open_table
 from genebatch.io.files import InputError
 
+# A table, or strand ("plus", "minus") to site ("donor", "acceptor") to bigWig file.
+ScoreSource = str | Path | Mapping[str, Mapping[str, str | Path]]
+
 
 class ScoreTracks(Protocol):
     """Scores of genes; a context manager."""
@@ -19,11 +22,11 @@ class ScoreTracks(Protocol):
     def fetch(self, gene: Gene, start: int, end: int) -> np.ndarray:
         """Donor and acceptor scores of gene positions start to end - 1: (2, end - start) float32.
 
-        In transcript orientation; 0 where there is no score and outside of the gene.
+        In transcript orientation; 0 outside of the gene and for positions without a score.
         """
 
     def close(self) -> None:
-        """Close the files; temporary ones go."""
+        """Close the files and remove temporary ones."""
 
     def __enter__(self) -> Self: ...
 
@@ -31,7 +34,7 @@ class ScoreTracks(Protocol):
 
 
 def open_scores(
-    source: str | Path | Mapping,
+    source: ScoreSource,
     genes: Sequence[Gene],
     unscored: str = "error",
     key: str = "sequence.scores",
@@ -39,12 +42,14 @@ def open_scores(
     """Open the base scores of genes.
 
     A table is read through once and checked. Its rows may be in any order and may leave positions
-    out. Parquet in which the rows of each gene follow each other, positions ascending, is then
-    read where it lies, if it has at most 1,048,576 rows or row groups of at most 262,144. Of any
-    other table a sorted copy is made in the temporary folder ($TMPDIR): about 14 bytes an entry,
-    and for a time 24 more. Genes that are not asked for are ignored and counted in the log.
+    out. Genes that are not asked for are ignored and counted in the log.
 
-    Holds the place of every gene, one row group, and the entries of one gene; while sorting, the
+    A Parquet table is then read where it lies, if the rows of each gene follow each other with
+    ascending positions, and if it has at most 1,048,576 rows or row groups of at most 262,144.
+    Any other table is copied in sorted order to the temporary folder ($TMPDIR): about 14 bytes an
+    entry, and for a time 24 more.
+
+    Holds the place of every gene, one row group, and the entries of one gene. Sorting holds the
     entries of genes that add up to 2 million nt. A table of 20 million entries takes 0.3 GB.
 
     Parameters
@@ -57,15 +62,16 @@ def open_scores(
     genes
         The genes that will be asked for.
     unscored
-        What to make of genes without any score: "error", or "zero" for scores of 0.
+        "error" to refuse genes without any score, "zero" to give them scores of 0.
     key
         The config key or flag that names `source`.
 
     Raises
     ------
     InputError
-        Naming file and row or line: missing columns, values that are no probabilities, positions
-        outside of their gene, repeated positions, genes without scores, missing chromosomes.
+        Naming file and row or line, for missing columns, values that are no probabilities,
+        positions outside of their gene, repeated positions, genes without scores and missing
+        chromosomes.
     """
     if unscored not in UNSCORED:
         raise InputError(f"unscored is {unscored!r}; known: {', '.join(UNSCORED)}")

@@ -7,7 +7,7 @@ import pytest
 
 from genebatch.calls import browser_files as call_tracks
 from genebatch.calls.browser_files import windows, write_bed, write_bigwigs
-from genebatch.calls.positions_file import Answer, write_positions
+from genebatch.calls.positions_file import Positions, write_positions
 from tests.builders.held_genome import made_gene
 
 CLASSES = ("neither", "donor", "acceptor")
@@ -41,7 +41,7 @@ def positions(tmp_path):
         columns = [np.concatenate([track(g, s) for g in genes]) for s in (DONORS, ACCEPTORS)]
         values = np.column_stack([np.ones(len(columns[0])), *columns]).astype(np.float32)
         stretches = [(gene, 0, gene.length) for gene in genes]
-        answers.append(Answer(stretches, values, values, values, np.ones(len(values), bool)))
+        answers.append(Positions(stretches, values, values, values, np.ones(len(values), bool)))
     write_positions(tmp_path / "positions.parquet", answers, CLASSES, {})
     return tmp_path / "positions.parquet"
 
@@ -152,7 +152,7 @@ def test_stretch_between_genes_is_not_a_window(tmp_path, monkeypatch):
     monkeypatch.setattr(call_tracks, "WINDOW", 10)
     genes = [made_gene(3, 5, name="a"), made_gene(47, 48, "-", name="b")]
     values = np.zeros((3, 3), np.float32)
-    answer = Answer([(genes[0], 0, 2), (genes[1], 0, 1)], *[values] * 3, np.zeros(3, bool))
+    answer = Positions([(genes[0], 0, 2), (genes[1], 0, 1)], *[values] * 3, np.zeros(3, bool))
     write_positions(tmp_path / "p.parquet", [answer], CLASSES, {})
     found = [window.start for window in windows(tmp_path / "p.parquet", genes, ["base_donor"])]
     assert found == [0, 40]

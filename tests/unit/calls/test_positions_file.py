@@ -10,7 +10,7 @@ import pytest
 
 from genebatch.calls import positions_file as call_files
 from genebatch.calls.positions_file import (
-    Answer,
+    Positions,
     count_coverage,
     remove_unfinished,
     write_positions,
@@ -39,7 +39,7 @@ RESCORED = np.array([True, False, False, True, True, False, False, True])
 
 
 def answer(stretches, rows):
-    return Answer(stretches, VALUES[rows] / 2, VALUES[rows], VALUES[rows] / 4, RESCORED[rows])
+    return Positions(stretches, VALUES[rows] / 2, VALUES[rows], VALUES[rows] / 4, RESCORED[rows])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from genebatch.config.settings import Combining
 from genebatch.ensemble import combining
 from genebatch.io import tables
 from genebatch.io.files import InputError, read_json, write_json
@@ -14,6 +15,7 @@ from genebatch.model.ensemble import EQUAL
 from genebatch.model.held_out import read_honest, read_scores
 
 CLASSES = ["neither", "donor", "acceptor"]
+SETTINGS = Combining("stacked", None, (), (), False)
 MEMBERS = ["b000", "b001"]
 KNOWN = [name for name in COMBINERS if name != "routed"]
 
@@ -93,7 +95,7 @@ def test_rows_of_a_fold_are_combined_by_what_the_other_folds_taught(toy, honest,
     for number in range(3):
         own = honest["fold"].to_numpy() == number
         for name in ("weighted", "stacked"):
-            parameters = COMBINERS[name].fit(rows.take(rows.folds != number), {"top_k": None})
+            parameters = COMBINERS[name].fit(rows.take(rows.folds != number), SETTINGS)
             expected = combine(name, parameters, log_odds(honest)[own])
             found = table.select(columns(name)).to_numpy()[own]
             np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -141,7 +143,7 @@ def test_every_combiner_is_learned_whichever_is_in_use(toy, ensemble):
     assert list(written) == KNOWN
     rows = read_honest(toy.ensemble_files["scores"], toy.paths()["plan"], ensemble, True)
     for name in KNOWN:
-        assert written[name] == COMBINERS[name].fit(rows, {"top_k": None})
+        assert written[name] == COMBINERS[name].fit(rows, SETTINGS)
 
 
 @pytest.mark.usefixtures("quick")
@@ -220,7 +222,7 @@ def test_routed_probabilities_use_the_distances_of_the_table(toy, routed, tmp_pa
     honest = read_honest(routed["scores"], toy.paths()["plan"], ensemble, True)
     for number in range(3):
         own = rows["fold"].to_numpy() == number
-        learned = COMBINERS["routed"].fit(honest.take(honest.folds != number), {})
+        learned = COMBINERS["routed"].fit(honest.take(honest.folds != number), SETTINGS)
         expected = combine("routed", learned, log_odds(rows)[own], near[own])
         got = found.select(columns("routed")).to_numpy()[own]
         np.testing.assert_allclose(got, expected, atol=1e-6)

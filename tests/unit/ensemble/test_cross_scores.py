@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from scipy.special import logit
 
+from genebatch.config.settings import Learner
 from genebatch.ensemble import combining
 from genebatch.ensemble import cross_scores as cross_batch
 from genebatch.ensemble.cross_scores import cross_batch_scores
@@ -213,7 +214,12 @@ def test_boosters_fitted_to_their_own_groups_change_other_rows_alone(toy, table,
     data = load_batch(toy.paths("b000"), "b000", toy.config["dataset"], settings)
     boosters = tuple(
         boosting.fit_trees(
-            data.matrix, data.codes == column, data.weight, data.starts[name], 60, settings
+            data.matrix,
+            data.codes == column,
+            data.weight,
+            data.starts[name],
+            60,
+            Learner.build(settings),
         )
         for column, name in enumerate(CLASSES)
     )

@@ -10,10 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genebatch.features.base_scores import MARGIN
-from genebatch.features.composition import gc_share
 from genebatch.features.landscape import COLUMNS as LANDSCAPE
 from genebatch.features.landscape import Landscape
-from genebatch.features.positions import FAMILIES, Spec, Window, position_features, window_features
+from genebatch.features.positions import (
+    FAMILIES,
+    GeneWindow,
+    Spec,
+    position_features,
+    window_features,
+)
+from genebatch.features.words import gc_share
 from genebatch.genome.nucleotides import encode
 from genebatch.io.files import InputError
 
@@ -55,10 +61,10 @@ def test_families_are_kept_in_one_order_and_scores_are_always_there():
 
 def test_spec_survives_json():
     spec = Spec(("context",), (4,), 30, 0.001)
-    text = spec.to_json()
+    text = spec.plain()
     assert text == {"families": ["scores", "context"], "kmers": [4], "window": 30, "floor": 0.001}
-    assert Spec.from_json(text) == spec
-    assert Spec.from_json({}) == Spec()
+    assert Spec.build(text) == spec
+    assert Spec.build({}) == Spec()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,7 @@ def test_spec_survives_json():
 )
 def test_impossible_spec_names_the_key_and_the_known_values(change, message):
     with pytest.raises(InputError, match=message):
-        Spec.from_json(change)
+        Spec.build(change)
 
 
 @pytest.mark.parametrize(("window", "kind"), [(127, pl.UInt8), (128, pl.UInt16), (250, pl.UInt16)])
@@ -149,7 +155,7 @@ def test_some_positions_of_any_window_equal_those_of_the_whole_gene(data):
     landscape = Landscape.collect([np.stack([donor, acceptor])], length)
     gene_gc = gc_share(encode(text[7:-7]))
     part = window_features(
-        Window(first, scores, codes), positions, landscape, EVERYTHING, length, gene_gc
+        GeneWindow(first, scores, codes), positions, landscape, EVERYTHING, length, gene_gc
     )
     assert same(part, whole[positions])
 
@@ -158,7 +164,7 @@ def test_window_without_the_neighbours_is_refused():
     text, donor, acceptor = made_gene()
     scores, codes = np.stack([donor, acceptor]), encode(text)
     landscape = Landscape.collect([scores], 90)
-    window = Window(20, scores[:, 20:50], codes[20 : 50 + 14])
+    window = GeneWindow(20, scores[:, 20:50], codes[20 : 50 + 14])
     for position in (21, 48):
         with pytest.raises(ValueError, match="scores from 20 to 49 given"):
             window_features(window, np.array([position]), landscape, EVERYTHING, 90, 0.5)
@@ -258,7 +264,9 @@ def test_span_without_the_genes_gc_share_is_refused():
     scores = np.stack([donor, acceptor])
     landscape = Landscape.collect([scores], 90)
     with pytest.raises(ValueError, match="GC share"):
-        window_features(Window(0, scores, encode(text)), np.array([3]), landscape, EVERYTHING, 90)
+        window_features(
+            GeneWindow(0, scores, encode(text)), np.array([3]), landscape, EVERYTHING, 90
+        )
 
 
 @pytest.mark.parametrize(

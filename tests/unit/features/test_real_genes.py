@@ -10,7 +10,7 @@ import pytest
 from genebatch.features.along_gene import Genome, gene_blocks
 from genebatch.features.landscape import COLUMNS as LANDSCAPE
 from genebatch.features.positions import FAMILIES, Spec
-from genebatch.features.training_table import build_dataset
+from genebatch.features.sampling import Strata
 from genebatch.genome.fasta import Fasta, gene_codes
 from genebatch.genome.genes import (
     SITES,
@@ -20,6 +20,7 @@ from genebatch.genome.genes import (
     splice_sites,
 )
 from genebatch.genome.scores.tracks import open_scores
+from genebatch.steps.sequence import build_dataset
 
 pytestmark = pytest.mark.real
 
@@ -182,20 +183,21 @@ def test_built_table_has_the_same_sites_and_candidates(
     with gzip.open(human / "raw/genes.dev.gtf.gz", "rt") as stream:
         lines = [line for line in stream if groups[line.split('"')[1]] in together]
     (tmp_path / "genes.gtf").write_text("".join(lines))
-    spec = Spec(families=("scores", "composition"))
+    spec = Spec(families=("scores", "composition"), floor=0.0)
     rest = [{"above": 1e-3, "fraction": 0.5}, {"above": 0, "fraction": 0.002}]
-    sequence = {
-        "fasta": str(genome_file),
-        "genes": str(tmp_path / "genes.gtf"),
-        "transcripts": "all",
-        "groups": None,
-        "scores": str(score_file),
-        "unscored": "error",
-        "features": spec.to_json() | {"floor": 0.0},
-        "sampling": {"candidates_above": 0.05, "rest": rest, "seed": 7},
-    }
-    shards = [tmp_path / f"part-{number}.parquet" for number in range(3)]
-    build_dataset(sequence, shards, tmp_path / "genes.tsv")
+    shards = [str(tmp_path / f"part-{number}.parquet") for number in range(3)]
+    build_dataset(
+        fasta=str(genome_file),
+        genes=str(tmp_path / "genes.gtf"),
+        scores=str(score_file),
+        transcripts="all",
+        unscored="error",
+        n_shards=3,
+        features=spec,
+        sampling=Strata(0.05, tuple(rest), 7),
+        shards=shards,
+        table=str(tmp_path / "genes.tsv"),
+    )
     built = pl.read_parquet(shards).filter(pl.col("gene_id").is_in(names))
     key = ["gene_id", "position", "genomic_position", "splice_type", "row_source"]
     for source in ("site", "candidate"):

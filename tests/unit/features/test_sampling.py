@@ -16,7 +16,7 @@ SAMPLING = {
     "rest": [{"above": 0, "fraction": 0.25}, {"above": 1e-3, "fraction": 0.5}],
     "seed": 7,
 }
-STRATA = Strata.from_config(SAMPLING)
+STRATA = Strata.build(SAMPLING)
 
 
 def draw(scores, sites=NOWHERE, left_out=NOWHERE, strata=STRATA, name="g", block=1_000):
@@ -66,7 +66,7 @@ def test_rest_is_drawn_by_score_and_rounded_up():
 
 
 def test_stratum_of_one_position_keeps_it():
-    strata = Strata.from_config(SAMPLING | {"rest": [{"above": 0, "fraction": 1e-6}]})
+    strata = Strata.build(SAMPLING | {"rest": [{"above": 0, "fraction": 1e-6}]})
     assert draw([0.0], strata=strata).positions.tolist() == [0]
 
 
@@ -89,7 +89,7 @@ def test_weights_sum_to_the_length_less_what_is_left_out(length, block, fraction
     sites = np.flatnonzero(rng.random(length) < 0.05)
     left_out = np.flatnonzero(rng.random(length) < 0.05)
     rest = [{"above": above, "fraction": fraction} for above in (0, 1e-4, 1e-2)]
-    strata = Strata.from_config({"candidates_above": 0.1, "rest": rest, "seed": seed})
+    strata = Strata.build({"candidates_above": 0.1, "rest": rest, "seed": seed})
     sample = draw(scores, sites, left_out, strata, block=block)
     assert sample.weights.sum() == pytest.approx(length - len(left_out), rel=1e-12)
     assert (np.diff(sample.positions) > 0).all()
@@ -104,7 +104,7 @@ def test_draw_depends_on_seed_and_gene_and_is_repeatable():
     first = draw(scores).positions.tolist()
     assert draw(scores).positions.tolist() == first
     assert draw(scores, name="h").positions.tolist() != first
-    other = Strata.from_config(SAMPLING | {"seed": 8})
+    other = Strata.build(SAMPLING | {"seed": 8})
     assert draw(scores, strata=other).positions.tolist() != first
 
 
@@ -126,4 +126,4 @@ def test_rows_of_a_stratum_are_spread_evenly():
 def test_strata_that_leave_or_repeat_positions_are_refused(above, message):
     rest = [{"above": value, "fraction": 0.5} for value in above]
     with pytest.raises(InputError, match=message):
-        Strata.from_config(SAMPLING | {"rest": rest})
+        Strata.build(SAMPLING | {"rest": rest})

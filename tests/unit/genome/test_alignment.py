@@ -9,10 +9,10 @@ from genebatch.features.along_gene import score_blocks
 from genebatch.genome.alignment import OFFSETS, SiteScores, check_motifs
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import read_gene_models, splice_sites
-from genebatch.genome.scores.light import score_genes
 from genebatch.genome.scores.tracks import open_scores
 from genebatch.io.files import InputError
 from genebatch.simulation.genome import simulate_genome
+from genebatch.steps.sequence import score_genes_light
 from tests.builders.held_genome import HeldScores, made_gene
 
 LENGTH = 3_000
@@ -199,7 +199,8 @@ def simulated(tmp_path_factory):
     folder = simulate_genome(
         tmp_path_factory.mktemp("simulated"), n_genes=40, n_chromosomes=2, seed=3
     )
-    score_genes(folder / "genome.fa", folder / "genes.gtf", folder / "scores.parquet")
+    files = {"fasta": folder / "genome.fa", "genes": folder / "genes.gtf"}
+    score_genes_light(**files, transcripts="all", scores=folder / "scores.parquet")
     return read_gene_models(folder / "genes.gtf"), folder
 
 

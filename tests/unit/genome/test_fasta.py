@@ -8,7 +8,7 @@ from pathlib import Path
 import pysam
 import pytest
 
-from genebatch.genome import fasta_index
+from genebatch.genome import fasta as module
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import Gene
 from genebatch.io.files import InputError
@@ -218,8 +218,8 @@ def test_a_folder_that_cannot_be_written_gets_no_index_and_none_is_left(
     bgzip, monkeypatch, tmp_path
 ):
     path = bgzip()
-    monkeypatch.setattr(fasta_index.os, "access", lambda *_: False)
-    monkeypatch.setattr(fasta_index.tempfile, "tempdir", str(tmp_path / "scratch"))
+    monkeypatch.setattr(module.os, "access", lambda *_: False)
+    monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     with Fasta(path) as fasta:
         assert fasta.fetch("chr20", 0, 4, "+").tolist() == [0, 1, 2, 3]

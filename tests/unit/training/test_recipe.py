@@ -10,6 +10,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import log_loss
 
+from genebatch.config.settings import Learner
 from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
 from genebatch.model import boosting
@@ -220,7 +221,7 @@ def test_all_rows_train_with_their_weight_from_the_base_score(toy, batch):
             np.where(batch.codes == 0, 3.0, 1.0),
             logit(batch.rows[f"score_{name}"].to_numpy()).astype(np.float32),
             member.facts["n_trees"][name],
-            toy.config["learner"],
+            Learner.build(toy.config["learner"]),
         )
         assert booster.num_boosted_rounds() > 0
         expected, found = (b.trees_to_dataframe() for b in (booster, member.boosters[column]))

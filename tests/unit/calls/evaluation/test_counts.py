@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from genebatch.calls.evaluation import counts as track_counts
-from genebatch.calls.evaluation.counts import Counter
+from genebatch.calls.evaluation.counts import TrackCounter
 from genebatch.calls.evaluation.reading import read_tracks
 from genebatch.features.gene_rows import Sites, label_sites
 from genebatch.genome.genes import foreign_sites
@@ -38,7 +38,7 @@ def written(made, tmp_path):
 
 def count(*genes, limits=LIMITS, floor=FLOOR, base=None):
     """Tracks of genes given as (sites, scores)."""
-    counter = Counter(len(genes), limits, floor, base)
+    counter = TrackCounter(len(genes), limits, floor, base)
     for place, (sites, scores) in enumerate(genes):
         counter.add(place, sites, np.asarray(scores, np.float32))
     return counter.finish()
@@ -204,7 +204,7 @@ def test_floor_rises_until_what_is_kept_fits_and_depends_on_no_order(made, monke
     for name in ("positions", "losses", "calls", "rescored"):
         np.testing.assert_array_equal(getattr(cut, name), getattr(whole, name))
     foreign = foreign_sites(made.genes)
-    counter = Counter(len(made.tested), LIMITS, FLOOR)
+    counter = TrackCounter(len(made.tested), LIMITS, FLOOR)
     for place in reversed(range(len(made.tested))):
         gene = made.tested[place]
         counter.add(place, label_sites(gene, foreign[gene.id]), made.scores[gene.id])

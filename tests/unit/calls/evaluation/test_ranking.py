@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from genebatch.calls.evaluation import counts as track_counts
-from genebatch.calls.evaluation.counts import Counter
+from genebatch.calls.evaluation.counts import TrackCounter
 from genebatch.calls.evaluation.ranking import PrecisionAtRecall, rank, top_k_by_gene
 from genebatch.features.gene_rows import Sites, label_sites
 from genebatch.genome.genes import foreign_sites
@@ -17,7 +17,7 @@ NONE = np.empty(0, np.int64)
 
 
 def count(*genes):
-    counter = Counter(len(genes), made_tracks.THRESHOLDS, 1e-5)
+    counter = TrackCounter(len(genes), made_tracks.THRESHOLDS, 1e-5)
     for place, (sites, scores) in enumerate(genes):
         counter.add(place, sites, np.asarray(scores, np.float32))
     return counter.finish()

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from genebatch.calls.evaluation.compare import count_tracks
-from genebatch.calls.evaluation.counts import LOWS, Counter
+from genebatch.calls.evaluation.counts import LOWS, TrackCounter
 from genebatch.calls.evaluation.tables import corrections, hybrid_costs, summarise
 from genebatch.features.gene_rows import Sites
 from tests.builders import complete_tracks as made_tracks
@@ -21,7 +21,7 @@ KEYS = {"class", "base_at", "base_threshold", "model_threshold"}
 
 
 def count(sites, scores, limits=LIMITS, base=None):
-    counter = Counter(1, limits, FLOOR, base)
+    counter = TrackCounter(1, limits, FLOOR, base)
     counter.add(0, sites, np.asarray(scores, np.float32))
     return counter.finish()
 

@@ -6,11 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from genebatch.genome.scores import sparse_file as score_file
-from genebatch.genome.scores.sparse_file import FLOOR, SCHEMA, Stretch, write_scores
+from genebatch.genome.scores.sparse_file import FLOOR, SCHEMA, ScoredStretch, write_scores
 
 
 def stretch(gene, start, donor, acceptor):
-    return Stretch(gene, start, np.array([donor, acceptor], dtype=np.float32))
+    return ScoredStretch(gene, start, np.array([donor, acceptor], dtype=np.float32))
 
 
 def test_entries_are_the_positions_where_either_score_reaches_the_floor(tmp_path):

@@ -1,4 +1,4 @@
-"""SpliceAI scores: orientation, unknown bases, blocks, the floor, going on where one stopped."""
+"""Tests of SpliceAI scores: orientation, unknown bases, blocks, the floor, stopped runs."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,9 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genebatch.genome.scores import spliceai as spliceai_scores
+from genebatch.genome.fasta import Fasta
+from genebatch.genome.genes import read_gene_models
+from genebatch.genome.scores import spliceai as module
 from genebatch.genome.scores.sparse_file import SCHEMA
-from genebatch.genome.scores.spliceai import FLANK, SpliceModel, gene_scores, one_hot, score_genes
+from genebatch.genome.scores.spliceai import (
+    FLANK,
+    SpliceModel,
+    gene_scores,
+    one_hot,
+    published_model,
+    score_genes,
+)
 from genebatch.io.files import InputError
 from tests.builders.held_genome import HeldFasta, made_codes, made_gene, write_genome
 
@@ -50,9 +59,16 @@ def whole(contig, gene, model=TOY, block=1000):
     return np.hstack([part.scores for part in gene_scores(HeldFasta(contig), gene, model, block)])
 
 
+def score(fasta, gtf, out, model=TOY, **options):
+    """Write the scores of all genes, sorted by id; gives the number of rows."""
+    genes = sorted(read_gene_models(gtf), key=lambda gene: gene.id)
+    with Fasta(fasta) as reader:
+        return score_genes(reader, genes, model, out, **options)
+
+
 @pytest.fixture
 def three_genes(tmp_path):
-    """Genes b, c, a along one contig; PART is such that each is a part of its own."""
+    """Genes b, c, a along one contig."""
     text = "".join("ACGTN"[code] for code in CONTIG)
     genes = {"b": ("1", "+", 10, 60), "c": ("1", "-", 50, 90), "a": ("1", "-", 200, 270)}
     return write_genome(tmp_path, {"1": text}, genes)
@@ -112,11 +128,11 @@ def test_a_gene_of_any_length_is_seen_block_by_block():
     assert seen == [30_000, 30_000, 20_000]
 
 
-def test_positions_that_reach_the_floor_are_kept_with_both_scores(tmp_path, monkeypatch):
+def test_positions_that_reach_the_floor_are_kept_with_both_scores(tmp_path):
     rows = np.array([[1, 9e-6, 9e-6], [1, 9e-6, 1e-5], [0.7, 0.3, 0], [1, 0, 0]], np.float32)
     fasta, gtf = write_genome(tmp_path, {"1": "ACGTACGT"}, {"g": ("1", "-", 2, 6)})
     out = tmp_path / "scores.parquet"
-    assert score_genes(fasta, gtf, out, model=SpliceModel("", lambda _: rows)) == 4
+    assert score(fasta, gtf, out, SpliceModel("", lambda _: rows)) == 2
     assert pq.read_schema(out).equals(SCHEMA)
     assert pl.read_parquet(out).select("position", "donor", "acceptor").rows() == [
         (1, np.float32(1e-5), np.float32(9e-6)),
@@ -124,10 +140,10 @@ def test_positions_that_reach_the_floor_are_kept_with_both_scores(tmp_path, monk
     ]
 
 
-def test_genes_come_in_the_order_of_their_ids_and_positions(tmp_path, three_genes, monkeypatch):
-    monkeypatch.setattr(spliceai_scores, "PART", 100)
+def test_parts_are_joined_in_the_order_of_genes_and_positions(tmp_path, three_genes):
     out = tmp_path / "scores.parquet"
-    assert score_genes(*three_genes, out, model=TOY) == 50 + 40 + 70
+    rows = score(*three_genes, out, part=100)
+    assert rows == pq.read_metadata(out).num_rows
     found = pl.read_parquet(out).with_columns(pl.col("gene_id").cast(pl.String))
     assert found.equals(found.sort("gene_id", "position"))
     gene = made_gene(200, 270, "-")
@@ -152,28 +168,24 @@ def stopping(calls):
     return SpliceModel("toy", predict), seen
 
 
-def test_a_stopped_run_goes_on_with_the_genes_that_are_not_saved(
-    tmp_path, three_genes, monkeypatch
-):
-    monkeypatch.setattr(spliceai_scores, "PART", 1)
-    score_genes(*three_genes, tmp_path / "at_once.parquet", model=TOY)
+def test_a_stopped_run_goes_on_with_the_genes_that_are_not_saved(tmp_path, three_genes):
+    score(*three_genes, tmp_path / "at_once.parquet", part=1)
     out = tmp_path / "scores.parquet"
     with pytest.raises(KeyboardInterrupt):
-        score_genes(*three_genes, out, model=stopping(2)[0])
+        score(*three_genes, out, stopping(2)[0], part=1)
     assert not out.exists()
     model, seen = stopping(10)
-    score_genes(*three_genes, out, model=model)
+    score(*three_genes, out, model, part=1)
     assert seen == [40 + 2 * FLANK]  # c alone; a and b were saved
     assert pq.read_table(out).equals(pq.read_table(tmp_path / "at_once.parquet"))
 
 
 @pytest.mark.parametrize("change", ["bases", "model", "span"])
-def test_saved_scores_of_something_else_are_not_used(tmp_path, three_genes, monkeypatch, change):
-    monkeypatch.setattr(spliceai_scores, "PART", 1)
+def test_saved_scores_of_something_else_are_not_used(tmp_path, three_genes, change):
     fasta, gtf = three_genes
     out = tmp_path / "scores.parquet"
     with pytest.raises(KeyboardInterrupt):
-        score_genes(fasta, gtf, out, model=stopping(1)[0])
+        score(fasta, gtf, out, stopping(1)[0], part=1)
     model, seen = stopping(10)
     if change == "bases":
         fasta.write_text(fasta.read_text()[:-2] + "NN\n")
@@ -182,15 +194,15 @@ def test_saved_scores_of_something_else_are_not_used(tmp_path, three_genes, monk
         model = model._replace(identity="another")
     else:
         gtf.write_text(gtf.read_text().replace("\t270\t", "\t271\t"))
-    score_genes(fasta, gtf, out, model=model)
+    score(fasta, gtf, out, model, part=1)
     assert len(seen) == 3
 
 
 def test_without_tensorflow_the_message_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(spliceai_scores, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     wanted = r"lacks tensorflow, keras, spliceai; .*--sdm conda.*pip install genebatch\[spliceai\]"
     with pytest.raises(InputError, match=wanted):
-        spliceai_scores.published_model()
+        published_model()
 
 
 @pytest.mark.real
@@ -205,7 +217,7 @@ def test_published_networks_agree_with_those_of_others_on_real_genes(real_data, 
     texts = {record.name: record.sequence for record in records if record.name in strands}
     spans = {name: (name, strands[name], FLANK, len(text) - FLANK) for name, text in texts.items()}
     out = tmp_path / "scores.parquet"
-    score_genes(*write_genome(tmp_path, texts, spans), out)
+    score(*write_genome(tmp_path, texts, spans), out, published_model())
     other = pl.read_parquet(folder / "base_scores_mane.dev.parquet")
     for name, (_, _, start, end) in spans.items():
         tracks = np.zeros((2, 2, end - start))

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from genebatch.genome.genes import Gene
 from genebatch.genome.scores import rows as score_rows
-from genebatch.genome.scores import sorting as score_sorting
 from genebatch.genome.scores import table as score_table
 from genebatch.genome.scores.tracks import open_scores
 from genebatch.io import text as text_blocks
@@ -165,8 +164,8 @@ def test_tracks_depend_neither_on_the_order_of_rows_nor_on_sizes_of_pieces(tmp_p
     path = write(folder / data.draw(st.sampled_from(["s.parquet", "s.tsv"])), table)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(score_rows, "BATCH_ROWS", data.draw(st.integers(1, 9)))
-        patch.setattr(score_sorting, "BUCKET_NT", data.draw(st.integers(1, 100)))
-        patch.setattr(score_sorting, "STORED_ROWS", data.draw(st.integers(1, 9)))
+        patch.setattr(score_table, "BUCKET_NT", data.draw(st.integers(1, 100)))
+        patch.setattr(score_table, "STORED_ROWS", data.draw(st.integers(1, 9)))
         patch.setattr(text_blocks, "BLOCK_BYTES", data.draw(st.integers(20, 200)))
         found = np.array(whole(path, genes, unscored="zero"))
     wanted = np.zeros((4, 2, 30), dtype=np.float32)

@@ -1,0 +1,339 @@
+"""Runs the rules between a genome and its calls: base scores, training table, calls, tracks.
+
+The parts that need the model or figures are imported where they are used: the first two rules do
+without XGBoost and matplotlib, which would take 100 MB.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from genebatch.config.settings import Calls, Evaluation
+from genebatch.features.along_gene import Genome
+from genebatch.features.gene_rows import (
+    check_lengths,
+    deal_genes,
+    gene_table,
+    genes_of_groups,
+    log_rate,
+    plan_genes,
+    read_gene_groups,
+)
+from genebatch.features.positions import Spec
+from genebatch.features.sampling import Strata
+from genebatch.features.training_table import alignment_facts, table_facts, write_shard
+from genebatch.genome.alignment import SiteScores, check_motifs
+from genebatch.genome.fasta import Fasta
+from genebatch.genome.genes import (
+    SITES,
+    Gene,
+    overlap_groups,
+    read_gene_models,
+    read_groups,
+    select_genes,
+)
+from genebatch.genome.scores import light
+from genebatch.genome.scores.sparse_file import log_scored, write_scores
+from genebatch.genome.scores.tracks import ScoreSource, open_scores
+from genebatch.groups import read_groups_list
+from genebatch.io.files import whole, write_json, write_tsv
+
+log = logging.getLogger(__name__)
+
+
+def score_genes_light(*, fasta: str, genes: str, transcripts: str, scores: str) -> None:
+    """Score every position of the genes by the light scorer of the example.
+
+    Holds the gene models and one block of positions.
+
+    Parameters
+    ----------
+    fasta, genes
+        The genome and the gene models.
+    transcripts
+        "all" or "longest": the transcripts that a gene spans.
+    scores
+        Parquet file to write, sorted by gene id and position.
+
+    Raises
+    ------
+    InputError
+        If an input is broken, or a gene is not on the genome.
+    """
+    models = _sorted_by_id(genes, transcripts)
+    with Fasta(fasta) as genome:
+        genome.check_genes(models, genes)
+        rows = write_scores(scores, light.score_genes(genome, models))
+    log_scored(models, rows, scores)
+
+
+def score_genes_spliceai(
+    *, fasta: str, genes: str, transcripts: str, scores: str, threads: int
+) -> None:
+    """Score every position of the genes by the published SpliceAI models.
+
+    Parameters as those of `score_genes_light`. A run that was stopped goes on where it was last
+    saved, see `spliceai.score_genes`.
+
+    Raises
+    ------
+    InputError
+        If the models are not installed, an input is broken, or a gene is not on the genome.
+    """
+    from genebatch.genome.scores import spliceai
+
+    model = spliceai.published_model(threads)
+    models = _sorted_by_id(genes, transcripts)
+    with Fasta(fasta) as genome:
+        genome.check_genes(models, genes)
+        rows = spliceai.score_genes(genome, models, model, scores)
+    log_scored(models, rows, scores)
+
+
+def build_dataset(
+    *,
+    fasta: str,
+    genes: str,
+    groups: str | None = None,
+    scores: ScoreSource,
+    transcripts: str,
+    unscored: str,
+    n_shards: int,
+    features: Spec,
+    sampling: Strata,
+    shards: Sequence[str],
+    table: str,
+) -> None:
+    """Write the training table of a genome: Parquet shards, and a table of its genes.
+
+    - Rows are every annotated site, every candidate, and a sample of the other positions. They
+      have the features of `features` and the labels of the gene models.
+    - The rows of a gene depend on other genes only by their sites in it, and do not depend on the
+      number of shards.
+    - Genes that overlap or share a given group are one `group`. A group is never in two shards.
+    - Rows are sorted by group, gene and position. `row` = position + length of the group's earlier
+      genes.
+
+    All files are complete before the first takes its final name. Then the shards of earlier builds
+    (`part-*.parquet`, also unfinished ones) are removed from the folder, because every shard in it
+    is read.
+
+    Holds the gene models, five bytes per row for the positions drawn, one block of one gene, and
+    one row group of one shard.
+
+    Parameters
+    ----------
+    fasta, genes
+        The genome and the gene models.
+    groups
+        Table of gene_id and group: genes that stay together although they do not overlap.
+    scores
+        Base scores, see `tracks.open_scores`.
+    transcripts
+        "all" or "longest": the transcripts that a gene spans.
+    unscored
+        What a gene without any score is, "error" or "zero".
+    n_shards
+        Number of shards.
+    features, sampling
+        Sections of the config.
+    shards
+        Paths of the shards, in the order of their numbers.
+    table
+        Tab-separated table of genes to write: place, sites, rows of each source, shard.
+
+    Raises
+    ------
+    InputError
+        If an input is broken, genes do not lie on the sequence, sequence, genes and scores do not
+        fit together, or there are more shards than groups.
+    """
+    models = read_gene_models(genes, transcripts)
+    given = read_groups(groups) if groups else None
+    check_lengths(models, genes)
+    with ExitStack() as complete:
+        reader = complete.enter_context(Fasta(fasta))
+        reader.check_genes(models, genes)
+        motifs, site_scores = check_motifs(reader, models, genes), SiteScores()
+        tracks = complete.enter_context(open_scores(scores, models, unscored))
+        genome = Genome(reader, tracks, features)
+        group_of = overlap_groups(models, given)
+        planned = plan_genes(genome, models, group_of, sampling, site_scores)
+        alignment = alignment_facts(motifs, site_scores.check())
+        dealt = deal_genes(planned, n_shards, sampling.seed)
+        counted = gene_table(planned, dealt, sampling)
+        facts = table_facts(features, sampling, transcripts, alignment, planned, counted)
+        for number, path in enumerate(shards):
+            temporary = complete.enter_context(whole(path))
+            members = [planned[place] for place in np.flatnonzero(dealt == number)]
+            started = time.monotonic()
+            write_shard(temporary, genome, members, sampling, facts)
+            log_rate(f"shard {number + 1}/{n_shards}", members, started)
+        counted.write_csv(complete.enter_context(whole(table)), separator="\t")
+    _remove_stale(shards)
+
+
+def call_genes(
+    *,
+    model: str,
+    fasta: str,
+    genes: str,
+    wanted: str | None = None,
+    table: str | None = None,
+    test_groups: str | None = None,
+    scores: ScoreSource,
+    unscored: str,
+    call: Calls,
+    files: Sequence[str],
+    threads: int,
+) -> None:
+    """Call every position of the genes of a list, of the test groups, or of all genes.
+
+    Parameters
+    ----------
+    model, fasta, genes, scores, unscored, threads
+        As `genebatch.calls.calling.call` takes them.
+    wanted
+        Text file with a gene id a line.
+    table, test_groups
+        Genes of the training table, and the test groups; their genes are called.
+    call
+        How genes are called; `sets` is not used.
+    files
+        The files to write, which lie in one folder under the names that `call` gives them.
+
+    Raises
+    ------
+    InputError, RuntimeError
+        As `genebatch.calls.calling.call` does.
+    """
+    from genebatch.calls import calling
+
+    (folder,) = {Path(file).parent for file in files}
+    chosen = calling.read_ids(wanted) if wanted else None
+    if table and test_groups:
+        held_out = read_groups_list(test_groups)
+        chosen = genes_of_groups(read_gene_groups(table), held_out, table, test_groups)
+    calling.call(
+        model,
+        fasta,
+        genes,
+        scores,
+        folder,
+        wanted=chosen,
+        mode=call.mode,
+        band=call.band,
+        target_share=call.target_share,
+        unscored=unscored,
+        bigwig=call.bigwig,
+        threads=threads,
+    )
+
+
+def evaluate_tracks(
+    *,
+    positions: str,
+    genes: str,
+    table: str,
+    model: str,
+    test_groups: str,
+    transcripts: str,
+    evaluation: Evaluation,
+    comparison: str,
+    corrections: str,
+    hybrid: str,
+    summary: str,
+    figure: str,
+) -> None:
+    """Compare a model with its base scores at every position of the test genes.
+
+    - The truth are the splice sites of the gene models.
+    - Left out, and counted, are positions that are a site of another gene on the same strand but
+      not of this one, because their label depends on the gene. So are positions that are donor
+      and acceptor at once.
+    - Losses are sums over all positions.
+    - Positions that no candidate scores above `counts.FLOOR` are only counted. Sites below it rank
+      last, so no metric is flattered.
+
+    Holds what `compare.count_tracks` holds.
+
+    Parameters
+    ----------
+    positions
+        Positions file of the test genes in mode "meta".
+    genes
+        The gene models.
+    table
+        Genes of the training table, with the group of each.
+    model
+        The model.
+    test_groups
+        TSV with the column `group`.
+    transcripts
+        "all" or "longest": the transcripts that a gene spans.
+    evaluation
+        The bootstrap.
+    comparison
+        TSV to write: metrics of both, with bootstrap intervals over groups.
+    corrections
+        TSV to write: errors corrected and made.
+    hybrid
+        TSV to write: the cost of re-scoring only some positions.
+    summary
+        JSON to write: what was counted.
+    figure
+        PNG to write: precision over recall.
+
+    Raises
+    ------
+    InputError
+        If a member of the model was trained on a test group, or if the file lacks a position of a
+        test gene.
+    """
+    from genebatch.calls.calling import feature_spec
+    from genebatch.calls.evaluation import tables
+    from genebatch.calls.evaluation.compare import compare, count_tracks, group_places
+    from genebatch.calls.evaluation.ranking import rank
+    from genebatch.calls.thresholds import base_call_thresholds, call_thresholds
+    from genebatch.model.archive import load_model
+    from genebatch.model.seen_groups import refuse_seen_groups
+    from genebatch.report.figures.style import save_figure
+    from genebatch.report.figures.tracks import precision_recall
+
+    finished = load_model(model)
+    held_out, group_of = read_groups_list(test_groups), read_gene_groups(table)
+    refuse_seen_groups({"the model": finished}, held_out)
+    score_floor = feature_spec(finished, model).floor
+    limits = call_thresholds(finished), score_floor, base_call_thresholds(finished)
+    annotated = read_gene_models(genes, transcripts)
+    wanted = genes_of_groups(group_of, held_out, table, test_groups)
+    tested = select_genes(annotated, wanted, table)
+    places = group_places(group_of, tested)
+    tracks = count_tracks(positions, annotated, tested, *limits)
+    rankings = {name: rank(tracks, places, name) for name in SITES}
+    counts, errors = tables.summarise(tracks, places), tables.corrections(tracks)
+    title = f"All {counts['positions']:,} positions of {counts['genes']:,} test genes"
+    write_tsv(comparison, compare(tracks, rankings, places, evaluation))
+    write_tsv(corrections, errors)
+    write_tsv(hybrid, tables.hybrid_costs(tracks, places, score_floor))
+    write_json(summary, counts)
+    save_figure(figure, precision_recall(rankings, errors, title))
+    log.info("%s; %s of them kept for ranking", title, f"{len(tracks.code):,}")
+
+
+def _sorted_by_id(genes: str, transcripts: str) -> list[Gene]:
+    return sorted(read_gene_models(genes, transcripts), key=lambda gene: gene.id)
+
+
+def _remove_stale(shards: Iterable[str]) -> None:
+    """Remove the shards of earlier builds from the folders of the shards."""
+    kept = {Path(path).parent.resolve() / Path(path).name for path in shards}
+    for folder in {path.parent for path in kept}:
+        shards_there = [*folder.glob("part-*.parquet"), *folder.glob(".*.part.parquet")]
+        for path in sorted(set(shards_there) - kept):
+            path.unlink()
+            log.info("removed %s, left by an earlier build", path)
