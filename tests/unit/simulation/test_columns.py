@@ -1,4 +1,4 @@
-"""What genebatch.simulated_columns promises."""
+"""Without labels the leaks are those of a gene without sites."""
 
 import polars as pl
 
