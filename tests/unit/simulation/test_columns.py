@@ -1,4 +1,4 @@
-"""Without labels the leaks are those of a gene without sites."""
+"""The label changes the planted columns and nothing else."""
 
 import polars as pl
 
