@@ -15,6 +15,8 @@ from genebatch.config import schema as config
 from genebatch.dataset import profile as analysis
 from tests.builders import REPOSITORY
 
+pytest_plugins = ["tests.builders.toy_run"]  # fixtures of runs that steps made
+
 # A busy machine is no failure.
 settings.register_profile("genebatch", deadline=None)
 settings.load_profile("genebatch")

@@ -91,19 +91,12 @@ class RowFile:
         Columns: `group`, `label`, and where the table has them `position`, `weight` and
         `score_{class}`; at last `fold`.
         """
-        frames = [self._identity(frame) for frame in self._read(self._known())]
-        identity = pl.concat(frames)
-        if identity.height != self.n_rows:
-            raise InputError(
-                f"{self.path} has {identity.height:,} rows but {self.n_rows:,} were planned; "
-                f"delete it and {AGAIN}"
-            )
-        return identity
+        return self._identity(self._whole(self._known()))
 
     @property
     def groups(self) -> pl.DataFrame:
         """The groups of the file with their number of `rows`, sorted by name."""
-        groups = pl.concat(frame.select("group") for frame in self._read(["group"]))
+        groups = self._whole(["group"])
         return groups.group_by("group").agg(pl.len().alias("rows")).sort("group")
 
     @property
@@ -151,6 +144,16 @@ class RowFile:
 
     def _features(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.select(pl.col(FEATURE + name).alias(name) for name in self.features.names)
+
+    def _whole(self, columns: Sequence[str]) -> pl.DataFrame:
+        """All rows of some stored columns; raises if they are not as many as were planned."""
+        rows = pl.concat(self._read(columns))
+        if rows.height != self.n_rows:
+            raise InputError(
+                f"{self.path} has {rows.height:,} rows but {self.n_rows:,} were planned; "
+                f"delete it and {AGAIN}"
+            )
+        return rows
 
     def _read(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Stream some stored columns; one record batch is held."""
@@ -213,8 +216,7 @@ def merged(files: Iterable[RowFile]) -> Iterator[Rows]:
 def merged_identity(files: Sequence[RowFile]) -> pl.DataFrame:
     """The identity of the rows of `merged`, without reading their features."""
     columns = [
-        pl.concat(file._read([*file._known(), PLACE])).with_columns(batch=pl.lit(file.name))
-        for file in files
+        file._whole([*file._known(), PLACE]).with_columns(batch=pl.lit(file.name)) for file in files
     ]
     stored = pl.concat(columns).unique(PLACE, keep="first", maintain_order=True).sort(PLACE)
     identity = files[0]._identity(stored)

@@ -1,4 +1,4 @@
-"""The probability from which a row is called as a class, chosen on out-of-fold rows."""
+"""Chooses the probability from which a row is called as a class, on held-out rows."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ SCHEMA = {
 class Threshold(NamedTuple):
     """A threshold and what the rows at or above it are worth; null with a reason if there is none.
 
-    `called` counts the rows at or above it and `rows` all that were judged, whatever their weight.
+    `called` counts the rows at or above it, `rows` all rows; weights do not count here.
     """
 
     threshold: float | None
@@ -47,7 +47,7 @@ class _Rows(NamedTuple):
     weight: np.ndarray | None  # (n,) float64
 
 
-def choose(model: EnsembleModel, honest: str | Path, system: str) -> pl.DataFrame:
+def choose(model: EnsembleModel, held_out: str | Path, system: str) -> pl.DataFrame:
     """Choose the probability threshold of highest F1 of every class on training rows.
 
     For the model and, where the data set has base scores, by the same rule on the same rows for
@@ -61,8 +61,8 @@ def choose(model: EnsembleModel, honest: str | Path, system: str) -> pl.DataFram
     ----------
     model
         The final model.
-    honest
-        Parquet with `{system}:{class}`, honest probabilities of training rows, and what the rows
+    held_out
+        Parquet with `{system}:{class}`, held-out probabilities of training rows, and what the rows
         are.
     system
         Name of its columns.
@@ -80,7 +80,7 @@ def choose(model: EnsembleModel, honest: str | Path, system: str) -> pl.DataFram
     classes each, with 9 bytes a row of classes and weights; and while one class is sorted another
     60 bytes a row.
     """
-    rows = _read(model, honest, system)
+    rows = _read(model, held_out, system)
     lines = []
     for name_of_system, probability in rows.probability.items():
         for column, name in enumerate(model.classes):
@@ -92,7 +92,7 @@ def choose(model: EnsembleModel, honest: str | Path, system: str) -> pl.DataFram
 
 
 def threshold_facts(table: pl.DataFrame) -> dict[str, Any]:
-    """What the model file has of `choose`: `thresholds`, and `base_thresholds` if there are any."""
+    """Give what the model file records: `thresholds`, and `base_thresholds` if there are any."""
     facts = {"thresholds": by_class(table), "base_thresholds": by_class(table, "base")}
     return {name: found for name, found in facts.items() if found}
 
@@ -144,7 +144,7 @@ def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = 
 
 
 def _read(model: EnsembleModel, path: str | Path, system: str) -> _Rows:
-    """Class, probabilities, base scores and weight of the rows of a table of honest scores."""
+    """Class, probabilities, base scores and weight of the rows of a table of held-out scores."""
     with open_shard(path) as file:
         size = file.metadata.num_rows
     classes = list(model.classes)

@@ -142,12 +142,10 @@ def rank_groups(
         Number of groups that the figure names.
     """
     from genebatch.evaluation.group_ranks import rank
-    from genebatch.evaluation.group_sums import existing, sum_groups
+    from genebatch.evaluation.group_sums import sum_groups
     from genebatch.report.figures.ranks import draw_ranks
     from genebatch.report.figures.style import save_figure
 
-    for path in (scores, combined):
-        existing(path)
     sums = sum_groups(scores, combined, combiner)
     features = None if group_features is None else pl.read_parquet(group_features)
     result = rank(sums, by, features)

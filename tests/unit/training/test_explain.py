@@ -1,4 +1,4 @@
-"""What genebatch.explain promises: a fair sample, exact SHAP values, importances that mean it."""
+"""What training.explain promises: a fair sample, exact SHAP values, importances that mean it."""
 
 from dataclasses import replace
 
@@ -6,32 +6,24 @@ import numpy as np
 import polars as pl
 import pytest
 
+from genebatch.dataset.row_file import RowFile
 from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
 from genebatch.training import explain
 
-CLASSES = ["neither", "donor", "acceptor"]
+
+@pytest.fixture(scope="module")
+def stored(toy):
+    """The row file of the first batch."""
+    return RowFile.open(toy.paths("b000")["rows"])
 
 
 @pytest.fixture(scope="module")
-def explained(toy):
-    toy.explain("b000")
-    return toy.paths("b000")
-
-
-@pytest.fixture(scope="module")
-def draw(toy):
+def draw(toy, stored):
     """Draw a sample of the first batch."""
-    features = load_model(toy.paths("b000")["model"]).features
 
-    def draw(rows, seed=7, paths=None):
-        return explain.draw_sample(
-            paths or toy.paths("b000"),
-            "b000",
-            toy.config["dataset"],
-            features,
-            {"rows": rows, "seed": seed},
-        )
+    def draw(rows, seed=7):
+        return explain.draw_sample(stored, replace(toy.settings.explain, rows=rows, seed=seed))
 
     return draw
 
@@ -51,14 +43,14 @@ def folds(toy):
 
 def test_every_group_gives_the_same_number_of_rows(draw, toy):
     counts = draw(90).rows.group_by("group").len()
-    groups = pl.read_parquet(toy.folder / "plan.parquet").filter(batch="b000").height
+    groups = toy.plan_lines.filter(batch="b000").height
     assert counts.height == groups == 9
     assert counts["len"].to_list() == [10] * 9
 
 
-def test_small_groups_give_all_and_the_others_fill_up(toy):
-    plan = pl.DataFrame({"group": ["a", "b", "c"], "rows": [3, 50, 60]})
-    chosen = explain._chosen_rows(plan, 43, 7)
+def test_small_groups_give_all_and_the_others_fill_up():
+    groups = pl.DataFrame({"group": ["a", "b", "c"], "rows": [3, 50, 60]})
+    chosen = explain._chosen_rows(groups, 43, 7)
     assert {name: len(rows) for name, rows in chosen.items()} == {"a": 3, "b": 20, "c": 20}
     assert chosen["a"] == {0, 1, 2}
 
@@ -77,15 +69,15 @@ def test_sample_is_seeded(draw):
 
 
 def test_sample_does_not_depend_on_the_other_groups():
-    plan = pl.DataFrame({"group": ["a", "b"], "rows": [30, 40]})
-    both = explain._chosen_rows(plan, 20, 7)
-    alone = explain._chosen_rows(plan[1:], 10, 7)
+    groups = pl.DataFrame({"group": ["a", "b"], "rows": [30, 40]})
+    both = explain._chosen_rows(groups, 20, 7)
+    alone = explain._chosen_rows(groups[1:], 10, 7)
     assert both["b"] == alone["b"]
 
 
-def test_values_are_the_features_of_their_rows(draw, toy_rows, toy):
+def test_values_are_the_features_of_their_rows(draw, toy_rows, stored):
     sample = draw(60)
-    names = load_model(toy.paths("b000")["model"]).features.names
+    names = stored.features.names
     expected = sample.rows.join(
         toy_rows, left_on=["group", "position"], right_on=["gene_id", "position"], how="left"
     )
@@ -96,11 +88,9 @@ def test_values_are_the_features_of_their_rows(draw, toy_rows, toy):
         np.testing.assert_array_equal(sample.values[:, column], wanted, err_msg=name)
 
 
-def test_batch_with_other_rows_than_planned_is_refused(draw, toy, tmp_path):
-    plan = pl.read_parquet(toy.folder / "plan.parquet").with_columns(pl.col("rows") + 1)
-    plan.write_parquet(tmp_path / "plan.parquet")
+def test_batch_with_other_rows_than_planned_is_refused(toy, stored):
     with pytest.raises(InputError, match="were planned"):
-        draw(60, paths=toy.paths("b000") | {"plan": tmp_path / "plan.parquet"})
+        explain.draw_sample(replace(stored, n_rows=stored.n_rows + 1), toy.settings.explain)
 
 
 # Families
@@ -211,87 +201,7 @@ def test_permutation_is_seeded(folds, everything):
     assert first == again != other
 
 
-# The files
-
-
-def test_shap_values_sum_to_the_margin(explained, toy_rows):
-    table = pl.read_parquet(explained["shap"])
-    model = load_model(explained["model"])
-    assert set(table["class"]) == set(CLASSES)
-    for number, name in enumerate(CLASSES):
-        part = table.filter(pl.col("class") == name)
-        rows = part.select("group", "position").join(
-            toy_rows, left_on=["group", "position"], right_on=["gene_id", "position"], how="left"
-        )
-        margin = model.frame_margins(rows)[:, 0, number]
-        columns = [explain.START, *model.features.names]
-        total = part.select(columns).to_numpy().astype(float).sum(axis=1)
-        np.testing.assert_allclose(total, margin, atol=1e-4)
-
-
-def test_shap_start_follows_the_base_score(explained):
-    table = pl.read_parquet(explained["shap"]).filter(pl.col("class") == "donor")
-    odds = (table["score_donor"] / (1 - table["score_donor"])).log().to_numpy()
-    offset = table[explain.START].to_numpy() - odds
-    np.testing.assert_allclose(offset, offset[0], atol=1e-4)
-
-
-def test_importance_is_the_mean_of_the_shap_values(explained):
-    table = pl.read_csv(explained["importance"], separator="\t")
-    shap = pl.read_parquet(explained["shap"])
-    names = load_model(explained["model"]).features.names
-    for name in CLASSES:
-        part = table.filter(pl.col("class") == name)
-        values = shap.filter(pl.col("class") == name).select(pl.col(names).abs().mean())
-        found = dict(part.select("feature", "mean_abs_shap").rows())
-        assert set(found) == {*names, explain.START}
-        assert [found[f] for f in names] == pytest.approx(values.row(0), rel=1e-4)
-        assert part["mean_abs_shap"].is_sorted(descending=True)
-        start = part.filter(feature=explain.START)
-        assert start["total_gain"].item() is None
-
-
-def test_signal_leads_the_importances_of_its_class(explained):
-    table = pl.read_csv(explained["importance"], separator="\t")
-    for name in ("donor", "acceptor"):
-        part = table.filter(pl.col("class") == name, pl.col("feature") != explain.START)
-        assert part["feature"][0] == f"signal_{name}"
-
-
-def test_families_table_shares_the_gain_out(explained, toy):
-    table = pl.read_csv(explained["families"], separator="\t")
-    sizes = {"base scores": 3, "signals": 2, "noise": 2, "2mer": 4}
-    for name in CLASSES:
-        part = table.filter(pl.col("class") == name)
-        assert dict(part.select("family", "features").rows()) == sizes
-        assert part["gain_share"].sum() == pytest.approx(1)
-        rises = dict(part.select("family", "log_loss_rise").rows())
-        assert rises["signals"] > 5 * abs(rises["noise"])
-        assert part["log_loss_rise"].is_sorted(descending=True)
-
-
-def test_sample_holds_the_feature_values_of_the_explained_rows(explained, toy_rows):
-    sample = pl.read_parquet(explained["sample"])
-    shap = pl.read_parquet(explained["shap"]).filter(pl.col("class") == "donor")
-    assert sample["group"].equals(shap["group"])
-    features = [name for name in sample.columns if name in toy_rows.columns and "_" in name]
-    counts = [name for name in features if name.startswith("count")]
-    assert features
-    assert sum(sample[name].null_count() for name in counts) == 0
-    table = toy_rows.select(pl.col(features).cast(pl.Float32)).fill_nan(None)
-    found = (
-        sample.select(pl.col(features))
-        .fill_nan(None)
-        .join(table, on=features, how="semi", nulls_equal=True)
-    )
-    assert found.height == sample.height
-
-
-def test_explaining_again_gives_the_same_files(explained, toy):
-    names = ("shap", "sample", "importance", "families")
-    before = [explained[name].read_bytes() for name in names]
-    toy.explain("b000")
-    assert [explained[name].read_bytes() for name in names] == before
+# A class without trees
 
 
 def test_families_of_a_class_without_trees_stand_beside_those_of_others():

@@ -1,6 +1,7 @@
-"""A made data set that trains in a second, and its whole run by library calls."""
+"""A made data set that trains in a second, and its whole run by steps."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ import genebatch.steps.ensemble
 import genebatch.steps.evaluation
 from genebatch.config import schema as configuration
 from genebatch.config.settings import Settings
+from genebatch.dataset.feature_set import Features
+from genebatch.dataset.profile import described
+from genebatch.dataset.row_file import RowFile
+from genebatch.dataset.row_pass import Part, write_row_files
+from genebatch.io.files import read_json
+from genebatch.io.tables import read_tsv
+from genebatch.plan.planning import Plan, row_parts
 from genebatch.report.figures import style
 
 steps = genebatch.steps
@@ -71,6 +79,16 @@ def make_rows(n_groups: int = 24, seed: int = 0) -> pl.DataFrame:
     }
     frame = pl.DataFrame(columns, schema_overrides={"splice_type": pl.String})
     return frame.with_columns(pl.col("^2mer_.*$").cast(pl.UInt8), pl.col("noise_b").fill_nan(None))
+
+
+def shuffled_labels(rows, groups, seed=1):
+    """Labels permuted inside each of some groups, so that no count changes."""
+    rng = np.random.default_rng(seed)
+    labels = rows["splice_type"].to_numpy().copy()
+    for group in groups:
+        own = np.flatnonzero(rows["gene_id"].to_numpy() == group)
+        labels[own] = labels[rng.permutation(own)]
+    return rows.with_columns(pl.Series("splice_type", labels.tolist(), dtype=pl.String))
 
 
 @dataclass(frozen=True)
@@ -182,6 +200,36 @@ class Run:
             **self.chosen("profile groups test_groups features manifest planned dataset memory"),
             **self.chosen("coverage times_held"),
         )
+
+    def take_plan(self, planned: "Run") -> None:
+        """Plan the present rows as another run did its own; groups must be of the same size."""
+        for path in planned.chosen("features test_groups manifest planned dataset").values():
+            shutil.copy(path, self.folder / path.name)
+        paths = self.paths()
+        plan = Plan(read_tsv(paths["manifest"]), pl.read_parquet(paths["planned"]))
+        chosen = read_json(paths["features"])["digest"]
+        self.write_rows(row_parts(plan, chosen, self.settings.table.labels))
+
+    def write_rows(self, parts: Sequence[Part]) -> None:
+        """Row files of the analysed rows, with the features of this folder."""
+        paths = self.paths()
+        _, shards = described(read_json(paths["profile"]))
+        features = Features.from_json(read_json(paths["features"]))
+        labels = self.settings.table.labels
+        write_row_files(shards, parts, features, labels, self.folder / "rows")
+
+    def opened(self) -> list[RowFile]:
+        """The row files of all batches, opened."""
+        return [RowFile.open(path) for path in self.row_files()]
+
+    @property
+    def plan_lines(self) -> pl.DataFrame:
+        """The plan's lines of training groups."""
+        return pl.read_parquet(self.paths()["planned"]).filter(~pl.col("test"))
+
+    @property
+    def test_groups(self) -> list[str]:
+        return read_tsv(self.paths()["test_groups"])["group"].to_list()
 
     def cross_validate(self, batch: str) -> None:
         steps.batches.cross_validate_batch(
