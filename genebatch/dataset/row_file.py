@@ -193,7 +193,7 @@ def read_metadata(path: str | Path) -> dict[str, Any] | None:
         with pa.OSFile(str(path)) as source:
             stored = pa.ipc.open_file(source).schema.metadata or {}
         described = json.loads(stored[METADATA])
-        return described if KEYS <= described.keys() and described["format"] == FORMAT else None
+        return described if described.keys() >= KEYS and described["format"] == FORMAT else None
     except (pa.ArrowException, OSError, ValueError, KeyError, AttributeError):
         return None
 
