@@ -35,8 +35,8 @@ def join_members(models: Mapping[str, EnsembleModel], missing: Sequence[str] = (
 def learn_combiners(held_out: HeldOut, settings: Combining, routed: bool) -> Learned:
     """Learn each combiner once from all rows, and once for every fold from the other folds.
 
-    The model gets the first. The others give the scores by which the combiner is judged. Holds the scores with
-    what the optimiser needs for one class.
+    The model gets the first. The others give the scores by which the combiner is judged. Holds the
+    scores with what the optimiser needs for one class.
 
     Parameters
     ----------

@@ -300,6 +300,7 @@ def test_ranked_members_by_hand():
             assert found[metric, f"member {rank}"] == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("final", "combiner", "expected"),
     [
@@ -310,7 +311,7 @@ def test_ranked_members_by_hand():
     ],
 )
 def test_exactly_one_system_is_in_use(many_run, tmp_path, final, combiner, expected):
-    run = replace(many_run, folder=tmp_path)
+    run = replace(many_run, folder=tmp_path, changes={"evaluation": {"n_replicates": 20}})
     for path in many_run.folder.iterdir():
         (tmp_path / path.name).symlink_to(path)
     known = read_json(run.ensemble_files["combiners"])["combiners"]

@@ -26,6 +26,8 @@ from genebatch.simulation.full_size import (
 from genebatch.simulation.gene import draw_gene
 from genebatch.simulation.table import place_genes
 
+pytestmark = pytest.mark.slow
+
 SHARE = 0.008  # 74 genes, 29,834 rows
 
 
