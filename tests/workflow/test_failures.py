@@ -110,7 +110,7 @@ def test_ensemble_goes_without_a_failed_batch_and_the_rerun_trains_exactly_that(
     output = run.ok()
     assert jobs(output) == after_the_batches()
     assert "1 of 3 batches have no model, and the ensemble goes without: b001" in output
-    assert "The ensemble goes without b001, as ensemble.allow_missing lets it" in output
+    assert "The ensemble goes without b001, as ensemble.allow_missing permits" in output
     model = load_model(run.folder / "results")
     assert model.missing_batches == ["b001"]
     assert [member.name for member in model.members] == ["b000", "b002"]
