@@ -177,5 +177,5 @@ def folds(groups: pl.DataFrame, n_splits: int, seed: int) -> np.ndarray:
 
 
 def hashed(name: str, seed: int) -> int:
-    """A number that decides among equals, by name and seed alone."""
+    """A number that breaks ties, by name and seed alone."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:7], "big")

@@ -1,4 +1,4 @@
-"""Counts, range, density and hash of a column, gathered over record batches."""
+"""Gathers counts, range, density and hash of a column over record batches."""
 
 from collections import Counter
 from functools import cache
@@ -19,7 +19,7 @@ NULL_BITS = np.uint64(0x9E3779B97F4A7C15)
 class ColumnFacts:
     """Counts, range and density of one column; `outside` counts finite values beyond `bounds`.
 
-    What may be a fault of the table is counted by file.
+    Possible faults of the table are counted by file.
     """
 
     def __init__(self, name: str, bounds: tuple[float, float] = (-np.inf, np.inf)):
@@ -81,7 +81,7 @@ class ColumnFacts:
 
     @property
     def constant(self) -> bool:
-        """Whether all values are equal and none is missing."""
+        """True if all values are equal and none is missing."""
         return self.minimum == self.maximum and not self.empty
 
     @property

@@ -46,7 +46,7 @@ class Features:
 
     @property
     def digest(self) -> str:
-        """Identity of the names, their order and their kinds."""
+        """Digest of the names, their order and their kinds."""
         return digest(self.names, self.n_dense)
 
     def select(self, frame: pl.DataFrame) -> np.ndarray | sparse.csr_matrix:
@@ -98,7 +98,7 @@ class Features:
 
 
 def _explicit(dense: np.ndarray) -> sparse.csr_matrix:
-    """Dense cells as CSR with every cell stored, so that a real zero is not taken for absent."""
+    """Store every dense cell in CSR, so that a real zero is not taken for absent."""
     rows, columns = dense.shape
     indices = np.tile(np.arange(columns, dtype=np.int32), rows)
     pointers = np.arange(rows + 1, dtype=np.int32) * columns

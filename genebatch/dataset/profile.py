@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 # Rows whose positions are held at once while looking for duplicates: 1 M x (number of the group,
 # position) is some 10 MB, whatever the size of the data set.
 DUPLICATE_ROWS = 1_000_000
-# Rows that a thread scans at a time, in whole row groups: enough that setting a scan up and taking
-# it into the others (4 ms for 1,160 columns) is little beside it (0.4 s).
+# Rows that a thread scans at a time, in whole row groups. Scanning them takes 0.4 s; setting the
+# scan up and merging it takes 4 ms (1,160 columns).
 STRETCH_ROWS = 32_768
 SEQUENCE_KEY = b"genebatch.sequence"  # in the schema metadata of a table that was built here
 
@@ -106,7 +106,7 @@ def described(profile: Mapping[str, Any]) -> tuple[Roles, list[Shard]]:
 
 
 def _stretches(shards: Sequence[Shard]) -> Iterator[RowGroups]:
-    """Cut the shards into stretches of at least `STRETCH_ROWS` rows, or to the end of the shard.
+    """Cut each shard into runs of row groups of at least `STRETCH_ROWS` rows, the last one shorter.
 
     The footer of one shard is held: of some 1,000 columns it takes 1 MB for each row group.
     """
@@ -137,12 +137,12 @@ def _scan(scan: Scan, rows: RowGroups) -> Scan:
 def _side_by_side(
     work: Callable[[RowGroups], Scan], stretches: Iterable[RowGroups], threads: int
 ) -> Iterator[Scan]:
-    """Scans in the order of the stretches, so that sums of floats never depend on the threads."""
+    """Scans in the order of the rows, so that sums of floats never depend on the threads."""
     with ThreadPoolExecutor(threads) as pool:
         begun: deque = deque()
         for stretch in stretches:
             begun.append(pool.submit(work, stretch))
-            if len(begun) > threads:  # one more than is worked on, so that no thread waits
+            if len(begun) > threads:  # one more than there are threads, so that none waits
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()
@@ -221,7 +221,7 @@ def _group_problems(scan: Scan, test_column: str | None) -> Iterator[Problem]:
 
 
 def _role_problems(scan: Scan) -> Iterator[Problem]:
-    """Values that the role of a column cannot use, in base scores, weight and position."""
+    """Values of base scores, weight and position that their role does not allow."""
     wanted = {
         column: f"dataset.scores.{name} must lie in [0, 1] in every row"
         for name, column in scan.roles.scores.items()
@@ -244,7 +244,7 @@ def _role_problems(scan: Scan) -> Iterator[Problem]:
 
 
 def _weight_problems(scan: Scan) -> Iterator[Problem]:
-    """Classes without weight: nothing could be learned of them, or judged by weight."""
+    """Classes without weight: nothing could be learned about them."""
     if not scan.roles.weight or not scan.counts:
         return
     rows, weights = np.sum(scan.counts, axis=0), np.sum(scan.weights, axis=0)

@@ -24,6 +24,7 @@ from genebatch.io.tables import BATCH_ROWS
 
 FORMAT = 1
 METADATA = b"genebatch.rows"  # key of the JSON in the schema metadata
+KEYS = {"format", "name", "key", "stamp", "rows", "labels", "features"}  # of that JSON
 FEATURE = "feature:"  # begins the name of a feature's column, so that it is no other column's
 PLACE = "place"  # column with the place of a row in the data set; places rise
 AGAIN = "run the workflow again, which writes it anew"
@@ -72,17 +73,18 @@ class RowFile:
         InputError
             If the file is missing, damaged or of another version.
         """
-        described = read_metadata(path)
-        if described is None:
-            raise InputError(f"{path} is missing or no whole file of rows; {AGAIN}")
-        return cls(
-            Path(path),
-            described["name"],
-            described["key"],
-            described["rows"],
-            Features.from_json(described["features"]),
-            Labels.build(described["labels"]),
-        )
+        described = read_metadata(path) or {}
+        try:
+            return cls(
+                Path(path),
+                described["name"],
+                described["key"],
+                described["rows"],
+                Features.from_json(described["features"]),
+                Labels.build(described["labels"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path} is missing or no whole file of rows; {AGAIN}") from error
 
     @cached_property
     def identity(self) -> pl.DataFrame:
@@ -164,8 +166,10 @@ class RowFile:
                 options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
                 reader = pa.ipc.open_file(source, options=options)
                 for number in range(reader.num_record_batches):
-                    yield pl.from_arrow(reader.get_batch(number))
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
+                    batch = reader.get_batch(number)
+                    batch.validate(full=True)  # polars crashes on damaged text
+                    yield pl.from_arrow(batch)
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise InputError(
                 f"{self.path} cannot be read ({error}); delete it and {AGAIN}"
             ) from error
@@ -188,10 +192,10 @@ def read_metadata(path: str | Path) -> dict[str, Any] | None:
     try:
         with pa.OSFile(str(path)) as source:
             stored = pa.ipc.open_file(source).schema.metadata or {}
-    except (pa.ArrowInvalid, OSError):
+        described = json.loads(stored[METADATA])
+        return described if described.keys() >= KEYS and described["format"] == FORMAT else None
+    except (pa.ArrowException, OSError, ValueError, KeyError, AttributeError):
         return None
-    described = json.loads(stored.get(METADATA, b"{}"))
-    return described if described.get("format") == FORMAT else None
 
 
 def merged(files: Iterable[RowFile]) -> Iterator[Rows]:
@@ -216,8 +220,7 @@ def merged(files: Iterable[RowFile]) -> Iterator[Rows]:
 def merged_identity(files: Sequence[RowFile]) -> pl.DataFrame:
     """The identity of the rows of `merged`, without reading their features."""
     columns = [
-        file._whole([*file._known(), PLACE]).with_columns(batch=pl.lit(file.name))
-        for file in files
+        file._whole([*file._known(), PLACE]).with_columns(batch=pl.lit(file.name)) for file in files
     ]
     stored = pl.concat(columns).unique(PLACE, keep="first", maintain_order=True).sort(PLACE)
     identity = files[0]._identity(stored)

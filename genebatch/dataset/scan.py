@@ -103,7 +103,7 @@ class Scan:
         self._add_facts(members, local, batch)
 
     def merge(self, later: "Scan") -> None:
-        """Take in what another scan of the same data set found in later row groups."""
+        """Add the facts of another scan, which read later row groups of the same data set."""
         self.rows += later.rows
         for name, facts in self.columns.items():
             facts.merge(later.columns[name])
@@ -132,7 +132,7 @@ class Scan:
                 own[path] = own.get(path, 0) + count
 
     def groups(self) -> pl.DataFrame:
-        """The per-group table, sorted by group.
+        """The table of groups, sorted by group.
 
         Columns: `group`, `rows`, `n_{class}`, `weight_{class}`, `base_log_loss` (of the base
         scores: the sum over rows of weight times the negative log of the true class's share, in
@@ -182,7 +182,7 @@ class Scan:
         }
 
     def _label_codes(self, column: pa.Array, path: str) -> np.ndarray:
-        """Class index of each row; unknown and refused labels are counted as class 0."""
+        """Class index of each row; unknown and empty labels count as class 0, and are noted."""
         text = pc.cast(column, pa.string())
         codes = pc.index_in(text, value_set=pa.array(self.classes))
         known = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -203,7 +203,7 @@ class Scan:
         seen[1] |= values
 
     def _members(self, names: list[str]) -> np.ndarray:
-        """Rows of the per-group table for some groups, which are added if they are new."""
+        """Places of some groups in the table of groups; new groups are added."""
         for name in names:
             if name not in self.index:
                 self.index[name] = len(self.index)
@@ -252,9 +252,9 @@ class Scan:
         weight: np.ndarray,
         scores: np.ndarray,
     ) -> None:
-        """Take in how wrong the base scores are; as everywhere, a row's are divided by their sum.
+        """Add how wrong the base scores are. The scores of a row are divided by their sum.
 
-        Scores that are no probabilities are an error of the data set, which is told later.
+        Scores that are no probabilities are an error of the data set, which is reported later.
         """
         total = scores.sum(axis=1)
         own = scores[np.arange(len(labels)), labels] / np.where(total > 0, total, 1)

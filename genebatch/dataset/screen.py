@@ -21,8 +21,8 @@ from genebatch.jobs.sizes import FREQUENT
 
 log = logging.getLogger(__name__)
 
-# Rows on which pairs of columns are first compared; pairs that come near the limit are compared
-# again on the whole sample.
+# Pairs of columns are first compared on so many rows. Pairs near the limit are compared again on
+# the whole sample.
 PAIR_ROWS = 4096
 
 
@@ -69,15 +69,15 @@ def screen(data: Analysed, training: pl.DataFrame, labels: Labels, settings: Scr
     log.info("screening %s rows of %s training groups", *counts)
     codes = label_codes(frame[roles.label], labels.classes, labels.null_label)
     kept = match_columns(settings.keep, roles.candidates, "screen.keep")
-    judged = Screen(frame, codes, labels.classes, roles, data.columns, settings)
-    findings = judged.findings()
+    tests = Screen(frame, codes, labels.classes, roles, data.columns, settings)
+    findings = tests.findings()
     protected = dict.fromkeys(kept, "screen.keep")
     protected |= {column: "a base score" for column in roles.scores.values()}
     dropped = {finding.column for finding in findings} - protected.keys()
     names = [name for name in roles.candidates if name not in dropped]
     if not names:
         raise InputError("the screen leaves no feature; see screen.max_auc and screen.keep")
-    lines = _lines(data.columns, roles, findings, protected, judged)
+    lines = _lines(data.columns, roles, findings, protected, tests)
     for line in lines.filter(pl.col("reason").str.starts_with("leak")).iter_rows(named=True):
         log.warning("column '%s': %s", line["column"], line["reason"])
     log.info("%s features of %s columns", f"{len(names):,}", f"{lines.height:,}")
@@ -105,7 +105,7 @@ def _feature_set(names: Sequence[str], columns: Mapping[str, Any]) -> dict[str, 
 
 
 def _is_wide(column: Mapping[str, Any]) -> bool:
-    """Whether a column may take more values than a whole number of one byte."""
+    """True if a column may take more values than a whole number of one byte."""
     if "int" not in column["type"] or column["minimum"] is None:
         return column["type"] != "bool"
     return column["maximum"] - column["minimum"] > 255
@@ -124,7 +124,7 @@ def sample_groups(training: pl.DataFrame, max_rows: int, seed: int) -> pl.DataFr
 
 
 def _joined(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """One frame of many, joined as they come: of some rows a column takes 1 KB beside its cells."""
+    """Join frames as they come: each column of a small frame takes 1 KB beside its cells."""
     whole, pending = [], []
     for frame in frames:
         pending.append(frame)
@@ -189,10 +189,10 @@ class Screen:
         return aucs_by_value(codes, self.positives[present])
 
     def _limits(self) -> np.ndarray:
-        """Per class, the AUC above which something gives the label away.
+        """For each class, the AUC above which something gives the label away.
 
-        A column made from the base score may be as good as the score; a leak is what leaves less
-        than half of what the score leaves.
+        A column made from the base score may be as good as the score. So with a base score the
+        limit is 1 - (1 - AUC of the score) / 2.
         """
         limits = np.full(len(self.classes), self.settings.max_auc)
         for number, name in enumerate(self.classes):
@@ -247,7 +247,7 @@ class Screen:
         return found
 
     def _pair_leaks(self, excused: set[str]) -> list[Finding]:
-        """Pairs of dense columns whose being equal gives a class away; the more telling goes."""
+        """Pairs of dense columns whose equality gives a class away; the stronger one is dropped."""
         names = [
             name
             for name in self.roles.candidates
@@ -259,7 +259,7 @@ class Screen:
             return []
         rows = np.linspace(0, self.frame.height - 1, min(PAIR_ROWS, self.frame.height)).astype(int)
         part = self.frame[rows].select(pl.col(names).cast(pl.Float32)).to_numpy()
-        near = 0.5 + (self.limits - 0.5) * 0.8  # the first look may be that far off
+        near = 0.5 + (self.limits - 0.5) * 0.8  # the AUC on a part of the rows may be that far off
         found, gone = [], set()
         for left, name in enumerate(names[:-1]):
             equal = part[:, left + 1 :] == part[:, [left]]
@@ -326,7 +326,7 @@ def _indicator_aucs(flags: np.ndarray, positives: np.ndarray) -> np.ndarray:
 
 
 def _worst(aucs: np.ndarray, limits: np.ndarray) -> tuple[int, float | None]:
-    """The class that is given away most, in either direction, if any is above its limit."""
+    """The class that is given away most, in either direction, and its AUC if above the limit."""
     folded = np.nan_to_num(np.maximum(aucs, 1 - aucs), nan=0.5)
     number = int(np.argmax(folded - limits))
     return number, float(folded[number]) if folded[number] > limits[number] else None
@@ -337,7 +337,7 @@ def _lines(
     roles: Roles,
     findings: Sequence[Finding],
     protected: Mapping[str, str],
-    judged: Screen,
+    tests: Screen,
 ) -> pl.DataFrame:
     """One line for each column of the data set."""
     reasons: dict[str, list[str]] = {}
@@ -354,7 +354,7 @@ def _lines(
             reason = f"{reason}; kept all the same: {protected[column]}"
         aucs = {
             f"auc_{name}": None if np.isnan(auc) else float(auc)
-            for name, auc in zip(judged.classes, judged.aucs[column], strict=True)
+            for name, auc in zip(tests.classes, tests.aucs[column], strict=True)
         }
         kind = columns[column]["kind"]
         lines.append(

@@ -25,7 +25,7 @@ BLOCK_COLUMNS = 256
 
 
 class Moments(NamedTuple):
-    """What a pass over the rows of some groups leaves of some columns.
+    """Moments of some columns over the rows of some groups.
 
     Attributes
     ----------
@@ -251,7 +251,7 @@ def intraclass_correlation(moments: Moments) -> np.ndarray:
 
 
 def _values(frame: pl.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Columns as boosters see them, float32, in float64; what is missing or infinite is NaN."""
+    """Columns rounded to float32, as boosters see them; missing and infinite values are NaN."""
     check_lacking(columns, frame.columns)
     values = frame.select(pl.col(list(columns)).cast(pl.Float32)).to_numpy().astype(np.float64)
     values[np.isinf(values)] = np.nan
@@ -279,7 +279,7 @@ def _blocks(names: Sequence[str], n_groups: int) -> Iterator[list[str]]:
 def _redundant(
     means: Mapping[str, np.ndarray], correlations: Mapping[str, float | None]
 ) -> dict[str, str]:
-    """Columns that tell no groups apart, or none that another does not, with the reason."""
+    """Columns that tell no groups apart, or repeat another column, each with the reason."""
     ranked = sorted(means, key=lambda name: -(correlations[name] or 0.0))
     kept: dict[str, np.ndarray] = {}
     reasons = {}

@@ -15,8 +15,8 @@ from genebatch.model.combiners import log_losses
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.held_out import score_names
 
-# Draws of groups by which candidates are told apart; the choice of a model does not hang on how its
-# evaluation is drawn.
+# Draws of groups by which candidates are told apart. It is no key of the config, so that settings
+# of the evaluation never change which model is delivered.
 REPLICATES = 1_000
 KEPT = ("group", "label", "weight")
 SCHEMA = {
@@ -57,7 +57,7 @@ class Candidate(NamedTuple):
 
 
 def compare_candidates(candidates: Sequence[Candidate], final: str) -> pl.DataFrame:
-    """Held-out log loss of the candidates, and which of them becomes the final model.
+    """Compare the candidates by held-out log loss, and choose the final model.
 
     They are judged on the training rows that every candidate has held-out scores of, by weights
     where the data set has them. `best` takes the candidate with the fewest trees among those that
@@ -120,7 +120,7 @@ def compare_candidates(candidates: Sequence[Candidate], final: str) -> pl.DataFr
 def _cheapest(
     candidates: Sequence[Candidate], lead: str, ends: Mapping[str, tuple[float, float] | None]
 ) -> str:
-    """Of the leader and those that are not worse beyond chance, the one with the fewest trees."""
+    """The candidate with the fewest trees among the leader and those not worse beyond chance."""
     level = [c for c in candidates if c.name == lead or (ends[c.name] and ends[c.name][0] <= 0)]
     return min(level, key=lambda candidate: candidate.model.n_trees).name
 

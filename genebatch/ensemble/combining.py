@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Learned(NamedTuple):
-    """Parameters of every combiner: learned from all rows, and by fold from those of the others."""
+    """Parameters of every combiner: learned from all rows, and for each fold without its rows."""
 
     whole: dict[str, Parameters]
     by_fold: dict[int, dict[str, Parameters]]
@@ -35,8 +35,8 @@ def join_members(models: Mapping[str, EnsembleModel], missing: Sequence[str] = (
 def learn_combiners(held_out: HeldOut, settings: Combining, routed: bool) -> Learned:
     """Learn each combiner once from all rows, and once for every fold from the other folds.
 
-    The model gets the first; the others are how the combiner is judged. Holds the scores with
-    what the optimiser needs for one class.
+    The model gets the first. The others give the scores by which the combiner is judged. Holds the
+    scores with what the optimiser needs for one class.
 
     Parameters
     ----------

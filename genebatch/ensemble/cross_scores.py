@@ -20,7 +20,7 @@ from genebatch.model.routing import distance_series
 # Rows that are read ahead of each batch's out-of-fold scores: with hundreds of batches all of them
 # wait at once.
 AHEAD_ROWS = 2048
-IDENTITY = ("group", "label", "position")  # what tells the rows of two tables apart
+IDENTITY = ("group", "label", "position")  # by which rows of two tables are compared
 
 
 def cross_scores(

@@ -1,4 +1,4 @@
-"""Chooses the final model, and records what it knows of its training."""
+"""Chooses the final model, and records how it was trained."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -96,7 +96,7 @@ def refuse_other_groups(model: EnsembleModel, groups: frozenset[str], path: str)
 def trained_genes(groups: frozenset[str], group_of: Mapping[str, str]) -> list[str]:
     """Sorted ids of the genes of the training groups; `group_of` gives the group of a gene.
 
-    Those of a missing batch are among them: combiners and thresholds were learned from its rows.
+    Genes of a missing batch count: combiners and thresholds were learned from their rows.
     """
     return sorted(gene for gene, group in group_of.items() if group in groups)
 
@@ -104,7 +104,7 @@ def trained_genes(groups: frozenset[str], group_of: Mapping[str, str]) -> list[s
 def weighted_shares(model: EnsembleModel) -> dict[str, float]:
     """Share of each class in the weights of the training rows, used in training or not.
 
-    Rows that batches share count in each, as they do in the shares that the model was trained at.
+    Rows that batches share count once for each batch, as they did in training.
     """
     totals = np.zeros(len(model.classes))
     for member in model.members:

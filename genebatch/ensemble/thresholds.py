@@ -1,4 +1,4 @@
-"""The probability from which a row is called as a class, chosen on out-of-fold rows."""
+"""Chooses the probability from which a row is called as a class, on held-out rows."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ SCHEMA = {
 class Threshold(NamedTuple):
     """A threshold and what the rows at or above it are worth; null with a reason if there is none.
 
-    `called` counts the rows at or above it and `rows` all that were judged, whatever their weight.
+    `called` counts the rows at or above it, `rows` all rows; weights do not count here.
     """
 
     threshold: float | None
@@ -92,7 +92,7 @@ def choose(model: EnsembleModel, held_out: str | Path, system: str) -> pl.DataFr
 
 
 def threshold_facts(table: pl.DataFrame) -> dict[str, Any]:
-    """What the model file has of `choose`: `thresholds`, and `base_thresholds` if there are any."""
+    """Give what the model file records: `thresholds`, and `base_thresholds` if there are any."""
     facts = {"thresholds": by_class(table), "base_thresholds": by_class(table, "base")}
     return {name: found for name, found in facts.items() if found}
 

@@ -1,4 +1,4 @@
-"""How much of the members' loss is their disagreement."""
+"""Measures how much of the members' loss is their disagreement."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

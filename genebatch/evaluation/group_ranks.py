@@ -11,7 +11,7 @@ from genebatch.evaluation.group_sums import WEIGHTED, GroupSums
 from genebatch.io.files import InputError, first_names
 from genebatch.metrics.multiclass import SUM_TOLERANCE
 
-# Of the weighted rows where there are weights; see benchmarks/gene_ranks.md for the choice.
+# With weights, the loss of weighted rows; benchmarks/gene_ranks.md has the choice.
 BY = "log_loss"
 NEIGHBOURS = 10  # groups of a kind, the group itself among them
 ONE_MEMBER = "a single member has no ambiguity and no disagreement"
@@ -129,7 +129,7 @@ def _losses(
 def _spread(
     known: Mapping[str, np.ndarray], n: np.ndarray, near: np.ndarray | None
 ) -> dict[str, np.ndarray | None]:
-    """How far the members differ, in n rows; nothing of a single one."""
+    """How far the members differ, in n rows; empty for a single member."""
     names = ["ambiguity", "mean_ambiguity", "error_of_ambiguity", "disagreement"]
     names += [] if near is None else ["similar_ambiguity"]
     if "ambiguity" not in known:
@@ -143,7 +143,7 @@ def _spread(
 
 
 def _series(name: str, values: np.ndarray | None, size: int, kind: type) -> pl.Series:
-    """A column, in which what is not a number is empty."""
+    """A column; NaN becomes empty."""
     if values is None:
         return pl.Series(name, [None] * size, dtype=kind)
     return pl.Series(name, values, dtype=pl.Float64).fill_nan(None).cast(kind)
@@ -155,7 +155,7 @@ def _ratio(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _error_of_sum(total: np.ndarray, squares: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Standard error of a sum of n values drawn at random, NaN of a single one."""
+    """Standard error of a sum of n values drawn at random; NaN for one value."""
     spread = np.maximum(0.0, squares - total**2 / n)
     return np.sqrt(_ratio(n * spread, n - 1))
 

@@ -1,4 +1,4 @@
-"""Losses, disagreement and errors of every group, summed over its held-out rows."""
+"""Sums losses, disagreement and errors of every group over its held-out rows."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -260,7 +260,7 @@ class _Totals:
             self.sums[places, column] += np.bincount(local, value, minlength=len(groups))
 
     def _grow(self, width: int) -> None:
-        """Twice as many lines as there are groups, so that few are copied often."""
+        """Make room for twice as many groups, so that groups are seldom copied."""
         if len(self.sums) < len(self.places):
             held, self.sums = self.sums, np.zeros((2 * len(self.places), width))
             self.sums[: len(held), : held.shape[1]] = held

@@ -23,9 +23,9 @@ from genebatch.metrics.bootstrap import (
 )
 from genebatch.metrics.multiclass import corrections, score_table
 
-# What every system is compared with on the same resampled groups, where it is there.
+# Every model is compared with these, if there are any, on the same resampled groups.
 REFERENCES = ("base", "single")
-# Of the members the best, the median and the worst stand for all, metric by metric.
+# Three members stand for all, metric by metric: the best, the median and the worst.
 RANKS = {"member best": 0.0, "member median": 0.5, "member worst": 1.0}
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
 
@@ -116,7 +116,7 @@ def judge(compared: Compared, predicted: Predictions, evaluation: Evaluation) ->
 
 
 def resample(rows: HeldOutRows, evaluation: Evaluation) -> Resampled:
-    """Average precision, log loss and Brier score of all systems but members, on the same draws."""
+    """Average precision, log loss and Brier score of all models but members, on the same draws."""
     judged = {name: p for name, p in rows.systems.items() if not name.startswith(MEMBER)}
     found = {}
     for column, name in enumerate(rows.classes):
@@ -209,7 +209,7 @@ def _ranked_members(metrics: pl.DataFrame) -> pl.DataFrame:
         values = part["value"].drop_nulls().sort(descending=key[1] not in LOWER_IS_BETTER)
         reason = None if len(values) else part["reason"].item(0)
         for system, share in RANKS.items():
-            # Of an even number the better of the two in the middle, which is a member.
+            # For an even number the better of the two in the middle, so that it is a member.
             value = values[int(share * (len(values) - 1))] if len(values) else None
             ranked.append((system, *key, value, reason))
     return pl.DataFrame(ranked, schema=metrics.schema, orient="row")

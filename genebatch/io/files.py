@@ -1,4 +1,4 @@
-"""Files that are complete or absent, and the error that every bad input becomes."""
+"""Writes files whole, and defines the error that every bad input becomes."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # job scripts bound threads after this import and before that
 
 SHOWN = 4  # names in a message
 MAKE_AGAIN = "delete it and run the workflow again, which makes what is missing"
-# How far before its end a whole file of a kind has which bytes.
+# How a whole file of each kind ends: how many bytes before its end, and which bytes stand there.
 ENDS: dict[str, tuple[int, tuple[bytes, ...]]] = {
     ".json": (2, (b"}\n", b"]\n")),
     ".tsv": (1, (b"\n",)),
@@ -33,10 +33,10 @@ class InputError(ValueError):
 
 @contextmanager
 def whole(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path beside `path` that becomes `path` when the block ends without error.
+    """Give a temporary path beside `path`; it becomes `path` if the block ends without error.
 
-    After a hard kill Snakemake takes a half-written file behind a checkpoint for a finished one,
-    so nothing is ever written under its final name.
+    After a hard kill Snakemake takes a half-written file behind a checkpoint for a finished one.
+    So nothing is ever written under its final name.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,19 +86,19 @@ def read_json(path: str | os.PathLike) -> Any:
     """Read a JSON file."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of JSON as of UTF-8
+    except ValueError as error:  # raised for bad JSON and for bad UTF-8
         raise InputError(f"{path} is no whole JSON file ({error}); {MAKE_AGAIN}") from error
 
 
 def check_whole(paths: Iterable[str | os.PathLike]) -> None:
-    """Refuse results that were cut off, by how a file of their kind ends.
+    """Refuse results that were cut off: a whole file of each kind ends in a known way.
 
-    A TSV that lost whole lines looks whole; files of other kinds than `ENDS` are not looked at.
+    A TSV that lost whole lines still looks whole. Only files of the kinds in `ENDS` are checked.
 
     Raises
     ------
     InputError
-        If a file does not end as what this package writes does.
+        If a file does not end as files of its kind do.
     """
     for path in map(Path, paths):
         if path.suffix not in ENDS:
@@ -118,12 +118,12 @@ def digest(*parts: Any, length: int = 16) -> str:
 
 
 def unprintable(name: str) -> bool:
-    """Whether a name could not stand in a line of a text table: empty, or with such as tabs."""
+    """Tell whether a name cannot stand in a text table: it is empty or has control characters."""
     return not name or any(ord(character) < 32 or ord(character) == 127 for character in name)
 
 
 def first_names(names: Iterable[str]) -> str:
-    """The first few of some names, for a message."""
+    """Join the first few names, for a message."""
     shown = list(islice(names, SHOWN + 1))
     return ", ".join(shown[:SHOWN]) + (", ..." if len(shown) > SHOWN else "")
 

@@ -1,4 +1,4 @@
-"""Tables of any kind: where their shards are, what columns they have, their rows as a stream."""
+"""Reads tables of any kind: finds their shards, tells their columns, streams their rows."""
 
 import difflib
 import glob
@@ -17,7 +17,7 @@ from genebatch.io.files import InputError, digest, whole
 
 # Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
 BATCH_ROWS = 8192
-# Rows of a CSV file by which the types of its columns are told.
+# The types of the columns of a CSV file are inferred from so many rows.
 TYPED_ROWS = 10_000
 FOOTER_BYTES = 64 << 10
 
@@ -40,7 +40,7 @@ def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
     text = str(path)
     remedy = f"; set {key}" if key else ""
     if Path(text).is_dir():
-        # Hidden files are what a killed job left of a shard.
+        # A hidden file is a shard that a killed job did not finish.
         found = sorted(p for p in Path(text).rglob("*.parquet") if not p.name.startswith("."))
         if not found:
             raise InputError(f"folder {text} holds no *.parquet file{remedy}")
@@ -56,7 +56,7 @@ def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
 def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
     """Open a Parquet file, or say which file is broken; its footer is read if not given."""
     try:
-        # Buffered ahead, all row groups that are asked for would be held at once.
+        # With pre_buffer all requested row groups would be held at once.
         return pq.ParquetFile(path, metadata=metadata, pre_buffer=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
@@ -111,8 +111,8 @@ def record_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Stream a Parquet file in record batches of at most `batch_rows` rows, or `BATCH_ROWS`.
 
-    All columns, or row groups, where none are named. Holds one record batch. A caller that reads
-    one row group after the other gives the footer as `metadata`, as it grows with the row groups.
+    Without `columns` or `row_groups` all of them are read. Holds one record batch. A caller that
+    reads one row group after the other gives the footer as `metadata`, so that it is read once.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def record_batches(
 def parquet_rows(path: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
     """Give a function that appends frames to a Parquet file, which is whole when the block ends.
 
-    The first frame says what the columns are; of a block that wrote none nothing is left.
+    The first frame fixes the columns. A block that writes no frame leaves no file.
     """
     with whole(path) as temporary, ExitStack() as closing:
         writers: list[pq.ParquetWriter] = []
@@ -201,7 +201,7 @@ def table_columns(table: str | Path) -> list[str]:
 
 
 def read_tsv(path: str | Path) -> pl.DataFrame:
-    """Read a table of this package with its types, even where a column is empty throughout."""
+    """Read a table that this package wrote; a column keeps its type even if it is empty."""
     text = ("group", "batch", "class", "column", "feature", "family", "role", "system")
     text += ("reason", "verdict")
     numbers = ("value", "base", "model", "difference", "mean_abs_shap", "standard_error")
@@ -261,7 +261,7 @@ def _csv_errors(path: str | Path) -> Iterator[None]:
 
 
 def _kind(kind: pa.DataType) -> str:
-    """Name of a type; the ways to store text, which differ by writer, are one type."""
+    """Name of a type; all ways to store text count as one type, since writers differ."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)

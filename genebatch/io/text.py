@@ -1,4 +1,4 @@
-"""Text files of any size, plain or gzip, as numbered lines in blocks."""
+"""Reads text files of any size, plain or gzip, as numbered lines in blocks."""
 
 import gzip
 import zlib
@@ -10,7 +10,7 @@ import polars as pl
 
 from genebatch.io.files import GZIP, InputError
 
-# Lines of a block become a column of views and some columns cut from them: about ten times this.
+# Memory is about ten times this: lines of a block, and the columns that are cut from them.
 BLOCK_BYTES = 8 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAGIC = {

@@ -87,5 +87,5 @@ def allow_open_files(count: int) -> None:
     else:
         raise InputError(
             f"{count:,} files would be open at once, but the system allows {hard:,} to a process; "
-            "raise the limit (ulimit -n), or make batches larger (batching.max_genes)"
+            "raise the limit (ulimit -n), or make batches larger (batching.max_groups)"
         )

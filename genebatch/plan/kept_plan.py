@@ -11,7 +11,7 @@ COLUMNS = ["group", "batch", "lent", "fold", "test"]
 
 
 def read_plan(path: str | None) -> pl.DataFrame | None:
-    """The batches/groups.parquet of an earlier plan, its columns that are kept; None of None.
+    """Read the columns that are kept of an earlier plan's batches/groups.parquet; None without one.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def read_plan(path: str | None) -> pl.DataFrame | None:
 def kept_members(
     training: pl.DataFrame, earlier: pl.DataFrame, overlap: float
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Members of the earlier plan's batches; new groups join the batch with most room.
+    """Give the earlier plan's batches their groups; new groups join the batch with most room.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def kept_members(
 
 
 def extended_test_groups(table: pl.DataFrame, earlier: pl.DataFrame, test: HoldOut) -> pl.Series:
-    """Test groups of the earlier plan, and a share of the new groups; a mask of `table`."""
+    """Choose the test groups: those of the earlier plan, and a share of the new groups."""
     was_test = table["group"].is_in(earlier.filter("test")["group"].implode())
     new = ~table["group"].is_in(earlier["group"].implode())
     sizes = measures(table)
@@ -104,7 +104,7 @@ def extended_test_groups(table: pl.DataFrame, earlier: pl.DataFrame, test: HoldO
 def kept_folds(
     part: pl.DataFrame, batch: str, earlier: pl.DataFrame, planning: Planning
 ) -> np.ndarray:
-    """Fold of each group of a batch: the earlier one, of new groups the one with most room."""
+    """Give each group of a batch its earlier fold, or a new group the fold with most room."""
     known = dict(earlier.filter(pl.col("batch") == batch).select("group", "fold").iter_rows())
     if known and max(known.values()) + 1 != planning.n_splits:
         raise InputError(

@@ -63,7 +63,7 @@ class Data(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What a batch may need: MB of its largest rule, boosting with so many threads."""
+    """Limits of a batch: MB that its largest rule may need, and the threads that boost."""
 
     budget_mb: int
     threads: int

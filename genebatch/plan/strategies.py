@@ -10,10 +10,10 @@ import polars as pl
 from genebatch.config.settings import Batching
 from genebatch.groups import deal, hashed, measures
 
-# How a group's standardised features are named in the per-group table that strategies see.
+# Begins the names of a group's standardised features in the table of groups.
 SIMILAR = "similar."
-# What differs by less is a tie, so that the order in which rows were summed up decides nothing:
-# features of groups are kept as float32 and have about seven digits.
+# Smaller differences are ties, so that the order in which rows were summed decides nothing.
+# Features of groups are float32 and have about seven digits.
 AXIS_DECIMALS = 5
 SHARE_DECIMALS = 9
 
@@ -46,7 +46,7 @@ def by_size(groups: pl.DataFrame, n_batches: int, batching: Batching) -> np.ndar
         coming = rows[order[start:]]
         batches_left = max(n_batches - batch, math.ceil(len(coming) / batching.max_groups))
         held = np.cumsum(coming)
-        # A group that lies across the end of the share goes where its larger part lies.
+        # A group across the end of the share goes to the side of its larger part.
         fitting = (held - coming / 2 <= held[-1] / batches_left) & (held <= most_rows)
         end = start + max(min(int(fitting.sum()), batching.max_groups), 1)
         parts[order[start:end]] = batch
@@ -119,7 +119,7 @@ STRATEGIES: dict[str, Callable[[pl.DataFrame, int, Batching], np.ndarray]] = {
 
 
 def complexity(groups: pl.DataFrame) -> np.ndarray:
-    """How much of the whole difficulty is in each group; sums to 1.
+    """Share of the whole difficulty that is in each group; sums to 1.
 
     The mean of up to three shares of the group in the total of all groups:
 
@@ -128,7 +128,7 @@ def complexity(groups: pl.DataFrame) -> np.ndarray:
       in each of them;
     - of the base model's log loss (`base_log_loss`), where there are base scores.
 
-    A share of something whose total is zero is left out.
+    A share is left out if its total is zero.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def complexity(groups: pl.DataFrame) -> np.ndarray:
 
 
 def _group_limits(n_groups: int, n_batches: int, batching: Batching) -> tuple[int, int]:
-    """Fewest and most groups of a batch; where that many batches allow no other, what they need."""
+    """Fewest and most groups of a batch, widened where so many batches need it."""
     fewest = max(min(batching.min_groups, n_groups // n_batches), 1)
     return fewest, max(batching.max_groups, math.ceil(n_groups / n_batches))
 
@@ -170,11 +170,11 @@ def _falling_sizes(complexities: np.ndarray, n_batches: int, batching: Batching)
 
 
 def _crowded(complexities: np.ndarray, sizes: np.ndarray, batching: Batching) -> bool:
-    """Whether max_groups makes a batch larger, and more than an equal share of the complexity."""
+    """True if max_groups forces a batch above an equal share of the complexity."""
     unlimited = replace(batching, max_groups=len(complexities))
     larger = sizes > _falling_sizes(complexities, len(sizes), unlimited)
     ends = np.cumsum(sizes)
-    # Less its simplest group, as a cut may lie half a group beyond the share.
+    # Without its simplest group, since a cut may lie half a group beyond the share.
     held = np.add.reduceat(complexities, ends - sizes) - complexities[ends - 1]
     return bool((larger & (np.round(held - 1 / len(sizes), SHARE_DECIMALS) > 0)).any())
 
@@ -189,7 +189,7 @@ def _along_principal_axis(vectors: np.ndarray) -> np.ndarray:
 
 
 def _nearest_cut(sizes: np.ndarray, share: float, low: int, high: int) -> int:
-    """How many of the first groups, from `low` to `high`, come nearest to a share of the total."""
+    """Number of first groups, from `low` to `high`, that comes nearest to a share of the total."""
     held = np.concatenate([[0.0], np.cumsum(sizes)])
     off = np.abs(held[low : high + 1] / held[-1] - share)
     return low + int(np.argmin(np.round(off, SHARE_DECIMALS)))

@@ -166,7 +166,7 @@ def _fold_line(
 
 
 def verdict(fit: boosting.Fit, n_estimators: int) -> str:
-    """What the learning curve says about a booster.
+    """Tell what the learning curve says about a booster.
 
     `constant class`: training rows held one side only. `learned nothing`: no tree lowered the
     loss of unseen groups. `tree limit`: the loss still fell when the trees ran out. `overfitting`:

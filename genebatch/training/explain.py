@@ -230,7 +230,7 @@ def _is_chosen(
 
 
 def _dense(block: np.ndarray | sparse.csr_matrix) -> np.ndarray:
-    """Absent cells as NaN, which XGBoost treats alike."""
+    """Give the block with absent cells as NaN; XGBoost treats both alike."""
     if not sparse.issparse(block):
         return block
     values = np.full(block.shape, np.nan, np.float32)
@@ -308,7 +308,7 @@ def _by_family(
         }
         for family in dict.fromkeys(member)
     ]
-    # A class without trees has no gain, and its column must fit the other classes' all the same.
+    # A class without trees has no gain, yet its column needs the type of the other classes.
     kinds = dict.fromkeys(("gain_share", "log_loss_rise", "standard_error"), pl.Float64)
     table = pl.DataFrame(lines, schema_overrides=kinds)
     return table.sort("log_loss_rise", descending=True, nulls_last=True)

@@ -26,7 +26,7 @@ LOSSES = ("log_loss", "brier", "ece")
 
 
 class Calibrated(NamedTuple):
-    """A model with calibrators, and what they do to rows that they were not fitted on.
+    """A model with calibrators, and its probabilities of rows that they were not fitted on.
 
     `probability` is (rows, classes), cross-fitted and divided by its sum over classes; `described`
     is the JSON of what was tried.
@@ -152,7 +152,7 @@ def class_weight(data: Batch, rows: np.ndarray) -> tuple[float, ...]:
 
 
 def _class_sums(data: Batch) -> dict[str, dict[str, float] | None]:
-    """Rows and weights of each class, whichever of them the boosters were trained at."""
+    """Rows and weights of each class, whether or not the boosters were trained with weights."""
     classes = data.classes
     rows = np.bincount(data.codes, minlength=len(classes))
     sums = {"class_rows": dict(zip(classes, rows.tolist(), strict=True)), "class_weights": None}

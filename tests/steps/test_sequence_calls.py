@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
 
-from genebatch.calls.evaluation import counts as track_counts
+from genebatch.calls.evaluation import counts
 from genebatch.calls.evaluation.compare import count_tracks
 from genebatch.config.settings import Calls, Evaluation
 from genebatch.io import tables
@@ -34,7 +34,7 @@ COMPLETE = Calls(sets={}, mode="meta", band=(0.0, 1.0), target_share=None, bigwi
 def short_ends():
     """Ends of 80 nt, so that genes of 400 nt have an inside."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(track_counts, "NEAR_END", 80)
+        patch.setattr(counts, "NEAR_END", 80)
         yield
 
 
@@ -104,7 +104,7 @@ def judged(made, tmp_path_factory):
     path = tmp_path_factory.mktemp("judged") / "positions.parquet"
     made_tracks.positions(made.tested, made.scores).write_parquet(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(track_counts, "FLOOR", 0.0)
+        patch.setattr(counts, "FLOOR", 0.0)
         tracks = count_tracks(path, made.genes, made.tested, made_tracks.THRESHOLDS, 1e-5)
     assert tracks.folded.sum() == 0
     return {
@@ -170,7 +170,7 @@ def test_every_file_is_written(written):
     metrics += ["top_k", "precision_at_base_recall", "log_loss", "brier"]
     assert table["metric"].to_list() == metrics * 2
     assert read_tsv(written["corrections"])["class"].to_list() == [*SITES, "all"] * 2
-    assert read_tsv(written["hybrid"]).height == 1 + len(track_counts.LOWS)
+    assert read_tsv(written["hybrid"]).height == 1 + len(counts.LOWS)
     assert json.loads(written["summary"].read_text())["thresholds"] == made_tracks.THRESHOLDS
     assert is_picture(written["figure"])
 
@@ -217,7 +217,7 @@ def test_metrics_are_those_of_all_positions(written, judged, name):
             assert values(table, name, metric)[system] == pytest.approx(value, rel=1e-9)
         found = values(table, name, "average_precision")[system]
         assert 0 <= average_precision_score(y, score) - found + 1e-12 < 0.02
-        below = (score[y] < track_counts.FLOOR).any()
+        below = (score[y] < counts.FLOOR).any()
         assert below or found == pytest.approx(average_precision_score(y, score))
 
 

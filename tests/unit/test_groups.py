@@ -1,6 +1,7 @@
-"""What genebatch.partition promises."""
+"""Groups are dealt whole."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -8,18 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genebatch.config.settings import HoldOut
 from genebatch.groups import (
     deal,
     folds,
     hold_out,
     measures,
     overlapping,
+    read_groups_list,
 )
 from genebatch.io.files import InputError
 from genebatch.plan.strategies import balanced
-from tests.builders.group_tables import BATCHING, count_tables, genes_of, loads, made_genes
+from tests.builders.group_tables import BATCHING, count_tables, groups_of, loads, made_groups
 
-TEST = {"fraction": 0.2, "groups": None, "column": None, "values": None, "seed": 7}
+TEST = HoldOut(fraction=0.2, groups=None, column=None, values=None, seed=7)
 some_shares = st.lists(st.floats(0.05, 1), min_size=1, max_size=6)
 
 
@@ -27,8 +30,8 @@ some_shares = st.lists(st.floats(0.05, 1), min_size=1, max_size=6)
 
 
 def test_dealing_balances_rows_classes_and_the_number_of_groups():
-    genes = genes_of([[5, 1], [7, 0]])
-    np.testing.assert_array_equal(measures(genes), [[6, 5, 1, 1], [7, 7, 0, 1]])
+    groups = groups_of([[5, 1], [7, 0]])
+    np.testing.assert_array_equal(measures(groups), [[6, 5, 1, 1], [7, 7, 0, 1]])
 
 
 def test_a_small_deal_by_hand():
@@ -39,44 +42,44 @@ def test_a_small_deal_by_hand():
 
 
 @given(count_tables, some_shares, st.integers(0, 99))
-def test_the_excess_over_the_shares_is_at_most_that_of_a_random_deal(genes, shares, seed):
+def test_the_excess_over_the_shares_is_at_most_that_of_a_random_deal(groups, shares, seed):
     """Each group joins the part of least cost, hence no dearer than the mean over parts.
 
     Summed over groups, sum(share x (load / (share x total) - 1)^2) is therefore at most
     (parts - 1) x sum((size / total)^2), which is its mean over random deals.
     """
-    sizes = measures(genes)
-    parts = deal(genes["group"].to_list(), sizes, shares, seed)
-    assert parts.shape == (genes.height,)
+    sizes = measures(groups)
+    parts = deal(groups["group"].to_list(), sizes, shares, seed)
+    assert parts.shape == (groups.height,)
     assert set(parts.tolist()) <= set(range(len(shares)))
     total = sizes.sum(axis=0)
     wanted = np.array(shares)[:, None] / np.sum(shares)
-    relative = loads(genes, parts, len(shares)) / np.maximum(total, 1)
+    relative = loads(groups, parts, len(shares)) / np.maximum(total, 1)
     excess = (wanted * (relative / wanted - 1) ** 2)[:, total > 0].sum()
     random = (len(shares) - 1) * ((sizes / np.maximum(total, 1)) ** 2).sum()
     assert excess <= random + 1e-9
 
 
 @given(count_tables, st.integers(1, 12), st.integers(0, 99))
-def test_no_part_is_empty_while_there_are_groups_enough(genes, n_parts, seed):
-    parts = deal(genes["group"].to_list(), measures(genes), np.ones(n_parts), seed)
-    assert len(np.unique(parts)) == min(n_parts, genes.height)
+def test_no_part_is_empty_while_there_are_groups_enough(groups, n_parts, seed):
+    parts = deal(groups["group"].to_list(), measures(groups), np.ones(n_parts), seed)
+    assert len(np.unique(parts)) == min(n_parts, groups.height)
 
 
 @given(count_tables, some_shares, st.integers(0, 99), st.randoms(use_true_random=False))
-def test_the_order_of_groups_does_not_matter(genes, shares, seed, random):
-    order = list(range(genes.height))
+def test_the_order_of_groups_does_not_matter(groups, shares, seed, random):
+    order = list(range(groups.height))
     random.shuffle(order)
-    names, sizes = np.array(genes["group"].to_list()), measures(genes)
+    names, sizes = np.array(groups["group"].to_list()), measures(groups)
     plain = deal(names.tolist(), sizes, shares, seed)
     shuffled = deal(names[order].tolist(), sizes[order], shares, seed)
     np.testing.assert_array_equal(plain[order], shuffled)
 
 
 def test_the_seed_decides_among_equal_groups():
-    genes = genes_of(np.full((40, 2), 5))
+    groups = groups_of(np.full((40, 2), 5))
     deals = [
-        tuple(deal(genes["group"].to_list(), measures(genes), [1, 1, 1, 1], seed))
+        tuple(deal(groups["group"].to_list(), measures(groups), [1, 1, 1, 1], seed))
         for seed in (1, 1, 2, 3)
     ]
     assert deals[0] == deals[1]
@@ -84,9 +87,9 @@ def test_the_seed_decides_among_equal_groups():
 
 
 @given(count_tables, st.integers(1, 6), st.integers(0, 3))
-def test_no_part_has_more_groups_than_allowed(genes, n_parts, spare):
-    most = math.ceil(genes.height / n_parts) + spare
-    parts = deal(genes["group"].to_list(), measures(genes), np.ones(n_parts), 7, max_groups=most)
+def test_no_part_has_more_groups_than_allowed(groups, n_parts, spare):
+    most = math.ceil(groups.height / n_parts) + spare
+    parts = deal(groups["group"].to_list(), measures(groups), np.ones(n_parts), 7, max_groups=most)
     assert np.bincount(parts).max() <= most
 
 
@@ -113,9 +116,9 @@ def test_nothing_to_deal_is_no_error():
 
 @given(st.integers(1, 6), st.integers(2, 15), st.sampled_from([0.0, 0.1, 0.25, 0.5]))
 def test_a_batch_lends_the_stated_share_to_the_next_and_keeps_its_own(n_batches, size, overlap):
-    genes = genes_of(np.ones((n_batches * size, 1), int))
-    batches = np.arange(genes.height) % n_batches
-    members = overlapping(genes, batches, overlap, seed=7)
+    groups = groups_of(np.ones((n_batches * size, 1), int))
+    batches = np.arange(groups.height) % n_batches
+    members = overlapping(groups, batches, overlap, seed=7)
     lent = round(overlap * size) if n_batches > 1 else 0
     assert len(members) == n_batches
     for batch, rows in enumerate(members):
@@ -127,8 +130,8 @@ def test_a_batch_lends_the_stated_share_to_the_next_and_keeps_its_own(n_batches,
 
 
 def test_without_overlap_every_group_is_in_one_batch():
-    genes = made_genes(30)
-    members = overlapping(genes, balanced(genes, 4, BATCHING), 0.0, seed=7)
+    groups = made_groups(30)
+    members = overlapping(groups, balanced(groups, 4, BATCHING), 0.0, seed=7)
     assert sorted(np.concatenate(members).tolist()) == list(range(30))
 
 
@@ -137,19 +140,19 @@ def test_without_overlap_every_group_is_in_one_batch():
 
 @given(count_tables, st.integers(2, 5), st.integers(0, 9))
 @settings(max_examples=50)
-def test_every_fold_has_groups_and_every_group_a_fold(genes, n_splits, seed):
-    if genes.height < n_splits:
+def test_every_fold_has_groups_and_every_group_a_fold(groups, n_splits, seed):
+    if groups.height < n_splits:
         with pytest.raises(InputError, match=f"cv.n_splits={n_splits}"):
-            folds(genes, n_splits, seed)
+            folds(groups, n_splits, seed)
     else:
-        fold = folds(genes, n_splits, seed)
-        assert fold.shape == (genes.height,)
+        fold = folds(groups, n_splits, seed)
+        assert fold.shape == (groups.height,)
         assert set(fold.tolist()) == set(range(n_splits))
 
 
 def test_folds_share_rows_and_classes():
-    genes = made_genes(100)
-    held = loads(genes, folds(genes, 5, 7), 5)
+    groups = made_groups(100)
+    held = loads(groups, folds(groups, 5, 7), 5)
     even = held.sum(axis=0) / 5
     assert (np.abs(held - even) / even)[:, [0, 1, 2, 4]].max() < 0.1
     assert np.abs(held - even)[:, 3].max() <= 2
@@ -160,24 +163,24 @@ def test_folds_share_rows_and_classes():
 
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])
 def test_a_fraction_of_rows_and_classes_is_held_out(fraction):
-    genes = made_genes()
-    chosen = hold_out(genes, TEST | {"fraction": fraction})
-    held = loads(genes, chosen.to_numpy().astype(int), 2)[1]
-    share = held / measures(genes).sum(axis=0)
+    groups = made_groups()
+    chosen = hold_out(groups, replace(TEST, fraction=fraction))
+    held = loads(groups, chosen.to_numpy().astype(int), 2)[1]
+    share = held / measures(groups).sum(axis=0)
     np.testing.assert_allclose(share[[0, 1, 2, 4]], fraction, atol=0.02)
     assert share[3] == pytest.approx(fraction, abs=0.06)  # of about 40 rare rows
 
 
 def test_named_groups_are_held_out():
-    genes = made_genes(20)
-    chosen = hold_out(genes, TEST | {"groups": ["g003", "g017"]})
-    assert genes["group"].filter(chosen).to_list() == ["g003", "g017"]
+    groups = made_groups(20)
+    chosen = hold_out(groups, replace(TEST, groups=["g003", "g017"]))
+    assert groups["group"].filter(chosen).to_list() == ["g003", "g017"]
 
 
 def test_groups_are_held_out_by_the_values_of_a_column():
     chromosomes = ["1", "2", None, "1"]
-    genes = made_genes(4).with_columns(pl.Series("fact.chrom", chromosomes))
-    chosen = hold_out(genes, TEST | {"column": "chrom", "values": [1]})
+    groups = made_groups(4).with_columns(pl.Series("fact.chrom", chromosomes))
+    chosen = hold_out(groups, replace(TEST, column="chrom", values=[1]))
     assert chosen.to_list() == [True, False, False, True]
 
 
@@ -192,16 +195,21 @@ def test_groups_are_held_out_by_the_values_of_a_column():
     ],
 )
 def test_a_test_set_that_cannot_be_names_the_key(test, message):
-    genes = genes_of(np.full((4, 2), 10)).with_columns(
+    groups = groups_of(np.full((4, 2), 10)).with_columns(
         pl.Series("fact.chrom", ["1", "2", "2", "1"])
     )
     with pytest.raises(InputError, match=message):
-        hold_out(genes, TEST | test)
+        hold_out(groups, replace(TEST, **test))
 
 
 def test_test_groups_do_not_depend_on_the_order_of_groups():
-    genes = made_genes()
-    shuffled = genes.sample(fraction=1, shuffle=True, seed=2)
-    plain = set(genes["group"].filter(hold_out(genes, TEST)))
+    groups = made_groups()
+    shuffled = groups.sample(fraction=1, shuffle=True, seed=2)
+    plain = set(groups["group"].filter(hold_out(groups, TEST)))
     assert plain == set(shuffled["group"].filter(hold_out(shuffled, TEST)))
-    assert plain != set(genes["group"].filter(hold_out(genes, TEST | {"seed": 8})))
+    assert plain != set(groups["group"].filter(hold_out(groups, replace(TEST, seed=8))))
+
+
+def test_names_of_groups_in_a_list_stay_text(tmp_path):
+    (tmp_path / "test.tsv").write_text("group\n01\n07\n")
+    assert read_groups_list(tmp_path / "test.tsv") == ["01", "07"]

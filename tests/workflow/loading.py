@@ -17,22 +17,28 @@ from tests.workflow.running import SMALL
 GENOME = {"fasta": "genome.fa", "genes": "genes.gtf", "transcripts": "longest"}
 TRACKS = {s: {site: f"{site}.{s}.bw" for site in ("donor", "acceptor")} for s in ("plus", "minus")}
 SIMILAR = SMALL["batching"] | {"strategy": "similarity"}
-CALLED = {"bigwig": True, "sets": {"all": "all", "some": "some.txt"}}
+CALLED = {"sets": {"all": "all", "some": "some.txt"}}
 # Configurations that together have every rule, and every file that a rule may read or write.
 CONFIGS: dict[str, dict[str, Any]] = {
     "table": SMALL,
     "similar": SMALL
     | {"batching": SIMILAR, "ensemble": {"rivals": ["single", "distilled"]}, "final": "best"},
-    "genome": {"sequence": GENOME | {"scores": TRACKS, "groups": "groups.tsv"}, "call": CALLED},
-    "light": {"sequence": GENOME | {"scorer": "light"}},
-    "spliceai": {"sequence": GENOME | {"scorer": "spliceai"}},
+    "genome": {
+        "sequence": GENOME | {"scores": TRACKS, "groups": "groups.tsv"},
+        "call": CALLED | {"bigwig": True},
+    },
+    "light": {"sequence": GENOME | {"scorer": "light"}, "call": CALLED},
+    "spliceai": {"sequence": GENOME | {"scorer": "spliceai"}, "call": CALLED},
 }
 # Values of wildcards, all that an input function may tell apart.
-CALLS = ("test", "all", "some")
+CALLS = ("test", *CALLED["sets"])
 
 
 def load(folder: Path, config: dict[str, Any]) -> Workflow:
-    """Read the Snakefile with a config, in a folder without data."""
+    """Read the Snakefile with a config, in a folder without data.
+
+    Its functions work until another workflow is loaded, since Snakemake has one set of globals.
+    """
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config))
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:

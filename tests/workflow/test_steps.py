@@ -4,31 +4,29 @@ import ast
 import importlib
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter, signature
 
 import pytest
+from snakemake.iocontainers import Wildcards
+from snakemake.rules import Rule
 
 from genebatch.jobs.needs import NEEDS
 from tests.builders import REPOSITORY
 from tests.workflow.loading import CONFIGS, load, names_of, wildcards_of
 
-# Names that only tell Snakemake when a rule has to run again.
-RERUN_ONLY = {"algorithm", "key", "keys", "fingerprint", "kept_plan", "scorer", "score_files"}
+# Params that only tell Snakemake when a rule has to run again, and inputs that a step finds by a
+# param or by another file, or that only keep the order of rules.
+TRIGGERS = {"algorithm", "key", "batch_keys", "fingerprint", "kept_plan", "scorer"}
+TRIGGERS |= {"shards", "plan", "score_files"}
 SCORERS = {"score_genes_light": "light", "score_genes_spliceai": "spliceai"}
 
 
-@pytest.fixture(scope="module")
-def rules(tmp_path_factory):
-    """By each name in `NEEDS`, the rules of all configurations that have it."""
-    found = {name: [] for name in NEEDS}
-    for name, config in CONFIGS.items():
-        workflow = load(tmp_path_factory.mktemp(name), config)
-        for rule in workflow.rules:
-            if rule.script is not None:
-                known = f"score_genes_{name}" if rule.name == "score_genes" else rule.name
-                found[known].append(rule)
-    return found
+def jobs_of(workflow):
+    """The rules of a workflow that run a script, by their names in `NEEDS`."""
+    scorer = workflow.config["sequence"]["scorer"]
+    names = {rule: rule.name for rule in workflow.rules if rule.script is not None}
+    return {f"score_genes_{scorer}" if n == "score_genes" else n: rule for rule, n in names.items()}
 
 
 def step_of(rule: str) -> Callable[..., None]:
@@ -41,7 +39,7 @@ def step_of(rule: str) -> Callable[..., None]:
         for node in nodes
         if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "call_step"
     }
-    assert len(called) == 1, f"workflow/scripts/{script}.py does not call one step by call_step"
+    assert len(called) == 1, f"has a script {script}.py that does not call one step by call_step"
     (name,) = called
     modules = {
         alias.asname or alias.name: (node.module, alias.name)
@@ -50,13 +48,14 @@ def step_of(rule: str) -> Callable[..., None]:
         for alias in node.names
     }
     module, function = modules[name]
-    assert module.startswith("genebatch.steps."), f"{script}.py calls {module}.{function}"
-    assert rule in SCORERS or function == rule, f"{script}.py calls {function}"
+    assert module.startswith("genebatch.steps."), f"has a script that calls {module}.{function}"
+    assert rule in SCORERS or function == rule, f"has a script that calls {function}"
     return getattr(importlib.import_module(module), function)
 
 
-def test_every_rule_has_its_needs_and_no_other(rules):
-    assert [name for name, found in rules.items() if not found] == []
+def test_every_rule_has_its_needs_and_no_other(tmp_path):
+    names = [name for config in CONFIGS.values() for name in jobs_of(load(tmp_path, config))]
+    assert set(names) == set(NEEDS)
 
 
 def test_every_rule_declares_the_needs_of_its_own_name():
@@ -71,27 +70,48 @@ def test_every_rule_declares_the_needs_of_its_own_name():
     assert set(declared) == wanted | {("score_genes", "score_genes_")}
 
 
-@pytest.mark.parametrize("name", sorted(NEEDS))
-def test_a_rule_and_its_step_agree_on_names(rules, name):
-    parameters = signature(step_of(name)).parameters
-    assert {p.kind for p in parameters.values()} == {Parameter.KEYWORD_ONLY}
+def faults_of_names(names: list[str | None], parameters: Mapping, job: Rule) -> Iterator[str]:
+    """Names that a rule and its step do not have in common."""
+    yield from (f"has {name!r} twice" for name, n in Counter(names).items() if n > 1 and name)
+    if None in names:
+        yield "has a file or a param without a name"
+    given = set(names) - {None}
+    extra = given - TRIGGERS - {"usage", *parameters}
+    yield from (f"gives {name!r}, which its step does not take" for name in extra)
     needed = {p.name for p in parameters.values() if p.default is Parameter.empty}
-    for rule in rules[name]:
-        elsewhere = {"threads", *rule.wildcard_names, *rule.resources}
-        for wildcards in wildcards_of(rule):
-            names = names_of(rule, wildcards)
-            assert [known for known, count in Counter(names).items() if count > 1] == []
-            assert None not in names
-            given = set(names) - RERUN_ONLY - {"usage"}
-            assert given - set(parameters) == set(), "the step has no such parameter"
-            assert needed - given - elsewhere == set(), "the rule gives nothing of that name"
+    elsewhere = {"threads", *job.wildcard_names, *job.resources}
+    yield from (f"does not give {name!r} to its step" for name in needed - given - elsewhere)
 
 
-@pytest.mark.parametrize("name", sorted(NEEDS))
-def test_a_section_that_a_step_wants_is_whole_in_its_rule(rules, name):
-    for parameter in signature(step_of(name)).parameters.values():
-        build = getattr(parameter.annotation, "build", None)
-        for rule in rules[name] if build else ():
-            section = getattr(rule.params, parameter.name)
-            for wildcards in wildcards_of(rule):
+def faults_of_sections(parameters: Mapping, job: Rule, wildcards: Wildcards) -> Iterator[str]:
+    """Sections of the configuration that a rule gives with other keys than its step takes."""
+    for name, parameter in parameters.items():
+        build, section = getattr(parameter.annotation, "build", None), job.params.get(name)
+        if build and section is not None:
+            try:
                 build(section(wildcards) if callable(section) else section)
+            except (TypeError, KeyError) as error:
+                yield f"gives a section {name!r} that its step does not take: {error}"
+
+
+def faults_of(rule: str, job: Rule) -> Iterator[str]:
+    """What a rule and its step do not agree on."""
+    try:
+        parameters = signature(step_of(rule)).parameters
+    except (AssertionError, ImportError) as error:
+        yield str(error).splitlines()[0]
+        return
+    if {p.kind for p in parameters.values()} != {Parameter.KEYWORD_ONLY}:
+        yield "has a step with parameters that are no keywords"
+    for wildcards in wildcards_of(job):
+        yield from faults_of_names(names_of(job, wildcards), parameters, job)
+        yield from faults_of_sections(parameters, job, wildcards)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_rules_and_steps_agree_on_names(tmp_path, config):
+    jobs = jobs_of(load(tmp_path, CONFIGS[config]))
+    faults = {
+        f"rule {rule} {fault}" for rule, job in jobs.items() for fault in faults_of(rule, job)
+    }
+    assert not faults, "\n".join(sorted(faults))

@@ -179,7 +179,7 @@ def similar_groups(wildcards):
     if not SIMILARITY:
         return {}
     described = {"similarity": "results/dataset/similarity.json"}
-    return described | {"planned": ancient(PLANNED_GROUPS)} | group_features(wildcards)
+    return described | group_features(wildcards)
 
 
 def predictions():

@@ -8,6 +8,7 @@ rule cross_batch_scores:
         models=per_member(f"{BATCH_FILES}/model.gbm"),
         out_of_fold=per_member(f"{BATCH_FILES}/out_of_fold.parquet"),
         manifest=ancient(MANIFEST),
+        planned=ancient(PLANNED_GROUPS),
     output:
         scores="results/ensemble/cross_batch.parquet",
         usage="results/usage/cross_batch_scores/all.json",

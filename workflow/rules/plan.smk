@@ -12,10 +12,19 @@ from genebatch.dataset.row_file import read_metadata
 from genebatch.io.files import InputError, check_whole
 
 
+def refuse_cut(path):
+    """Refuse a file that is read before any job starts and was cut off."""
+    try:
+        check_whole([path])
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
 def lost_row_files():
     """Row files of the last plan that are missing, damaged or of another version."""
     if not os.path.exists(MANIFEST):
         return []
+    refuse_cut(MANIFEST)
     with open(MANIFEST, newline="") as stream:
         keys = {r["batch"]: r["key"] for r in csv.DictReader(stream, delimiter="\t")}
     lost = []
@@ -43,14 +52,6 @@ if os.path.exists("results/batches/genes.parquet"):
             "the results in this folder are of genebatch 0.1: everything from the analysis of the "
             "data set on is made again, since files and keys of the plan have changed"
         )
-
-
-def refuse_cut(path):
-    """Refuse a file that is read before any job starts and was cut off."""
-    try:
-        check_whole([path])
-    except InputError as error:
-        raise WorkflowError(str(error))
 
 
 @lru_cache(maxsize=4)

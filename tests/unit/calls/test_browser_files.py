@@ -5,7 +5,7 @@ import polars as pl
 import pybigtools
 import pytest
 
-from genebatch.calls import browser_files as call_tracks
+from genebatch.calls import browser_files
 from genebatch.calls.browser_files import windows, write_bed, write_bigwigs
 from genebatch.calls.positions_file import Positions, write_positions
 from tests.builders.held_genome import made_gene
@@ -72,7 +72,7 @@ def by_hand(sites, strand, chrom, size):
 
 @pytest.mark.parametrize("window", [1, 3, 262_144])
 def test_calls_stand_where_the_sites_are(positions, tmp_path, window, monkeypatch):
-    monkeypatch.setattr(call_tracks, "WINDOW", window)
+    monkeypatch.setattr(browser_files, "WINDOW", window)
     write_bed(tmp_path / "calls.bed", positions, GENES, LIMITS, {})
     # Gene position 2 of a is 100 + 2; 0 of c is the last of 108 .. 113, 1 the one before.
     assert list(read_bed(tmp_path / "calls.bed").iter_rows()) == [
@@ -108,7 +108,7 @@ def test_bed_without_calls_has_comments_alone(positions, tmp_path):
 
 @pytest.mark.parametrize("window", [1, 3, 262_144])
 def test_bigwig_has_every_position_of_its_strand(positions, tmp_path, window, monkeypatch):
-    monkeypatch.setattr(call_tracks, "WINDOW", window)
+    monkeypatch.setattr(browser_files, "WINDOW", window)
     tracks = {(name, strand): tmp_path / f"{name}{strand}.bw" for name, strand in TRACKS}
     write_bigwigs(tracks, positions, GENES, SIZES)
     for (name, strand), path in tracks.items():
@@ -130,7 +130,7 @@ def test_overlapping_genes_of_a_strand_have_the_larger_value(positions, tmp_path
 
 
 def test_windows_read_only_what_they_hold(positions, monkeypatch):
-    monkeypatch.setattr(call_tracks, "WINDOW", 4)
+    monkeypatch.setattr(browser_files, "WINDOW", 4)
     found = [
         (
             window.chrom,
@@ -149,7 +149,7 @@ def test_windows_read_only_what_they_hold(positions, monkeypatch):
 
 
 def test_stretch_between_genes_is_not_a_window(tmp_path, monkeypatch):
-    monkeypatch.setattr(call_tracks, "WINDOW", 10)
+    monkeypatch.setattr(browser_files, "WINDOW", 10)
     genes = [made_gene(3, 5, name="a"), made_gene(47, 48, "-", name="b")]
     values = np.zeros((3, 3), np.float32)
     answer = Positions([(genes[0], 0, 2), (genes[1], 0, 1)], *[values] * 3, np.zeros(3, bool))

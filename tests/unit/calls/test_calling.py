@@ -1,4 +1,4 @@
-"""What genebatch.calling promises: every position of every gene, by one rule, or no file at all."""
+"""Tests of calls.calling: every position of every gene by one rule, or no file at all."""
 
 import json
 import subprocess

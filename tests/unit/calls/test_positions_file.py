@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genebatch.calls import positions_file as call_files
+from genebatch.calls import positions_file
 from genebatch.calls.positions_file import (
     Positions,
     count_coverage,
@@ -104,7 +104,7 @@ def test_text_is_a_dictionary_and_the_origin_is_kept(path):
 
 
 def test_row_groups_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(call_files, "ROW_GROUP", 2)
+    monkeypatch.setattr(positions_file, "ROW_GROUP", 2)
     whole = answer([(GENES[0], 0, 3), (GENES[1], 0, 5)], slice(0, 8))
     write_positions(tmp_path / "p.parquet", [whole], CLASSES, {})
     metadata = pq.read_metadata(tmp_path / "p.parquet")
@@ -132,7 +132,7 @@ def test_count_does_not_depend_on_row_groups(path):
 
 def test_threshold_is_reached_by_what_it_rounds_to():
     # 0.3 as float32 is a little more than 0.3, 0.7 a little less.
-    assert call_files.called(np.array([0.3, 0.7], np.float32), 0.7).tolist() == [False, True]
+    assert positions_file.called(np.array([0.3, 0.7], np.float32), 0.7).tolist() == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The rule of genebatch.rescoring: which positions the model is asked about."""
+"""Tests of calls.rescoring: which positions the model re-scores."""
 
 import numpy as np
 import pytest

@@ -142,8 +142,8 @@ def test_resolving_twice_changes_nothing():
     ("changes", "message"),
     [
         ({"sequence__genes": "g.gtf"}, "'sequence.genes' is set but sequence.fasta is not"),
-        ({"bathcing__max_genes": 5}, "unknown key 'bathcing': did you mean 'batching'?"),
-        ({"batching__max_gene": 5}, "unknown key 'batching.max_gene': did you mean 'max_genes'?"),
+        ({"bathcing__max_groups": 5}, "unknown key 'bathcing': did you mean 'batching'?"),
+        ({"batching__max_gene": 5}, "unknown key 'batching.max_gene': did you mean 'max_groups'?"),
         ({"cv__zzz": 5}, "unknown key 'cv.zzz': known keys: n_splits, stop_fraction, seed"),
         ({"cv__n_splits": "five"}, "'cv.n_splits' is 'five'"),
         ({"cv__n_splits": 1}, "'cv.n_splits' is 1"),
@@ -179,8 +179,8 @@ def test_resolving_twice_changes_nothing():
             "'test.groups' and 'test.column' exclude each other",
         ),
         (
-            {"batching__min_genes": 30, "batching__max_genes": 20},
-            "'batching.min_genes' is larger than batching.max_genes",
+            {"batching__min_groups": 30, "batching__max_groups": 20},
+            "'batching.min_groups' is larger than batching.max_groups",
         ),
         ({"calibration__prevalence": {"yes": 0.2, "no": 0.7}}, "sums to 0.9, wanted 1"),
         ({"calibration__prevalence": {"yes": 0.5}}, "needs one share for each"),
@@ -208,7 +208,7 @@ def test_a_mistake_is_named_by_its_key(changes, message):
 def test_a_missing_key_comes_with_what_it_means():
     given = with_keys()
     del given["dataset"]["group"]
-    with pytest.raises(InputError, match=r"missing key 'dataset.group': The column whose rows"):
+    with pytest.raises(InputError, match=r"missing key 'dataset.group': The column of the group"):
         config.resolve(given)
     with pytest.raises(InputError, match=r"missing key 'dataset': The input table"):
         config.resolve({})
@@ -320,3 +320,35 @@ def test_the_order_of_keys_in_a_file_means_nothing():
     turned = {key: given[key] for key in reversed(given)}
     turned["learner"] = dict(reversed(given["learner"].items()))
     assert repr(config.resolve(turned)) == repr(config.resolve(given))
+
+
+@pytest.mark.parametrize(("old", "new"), [("max_genes", "max_groups"), ("min_genes", "min_groups")])
+def test_a_name_of_an_earlier_version_means_its_present_key(old, new):
+    given = {"batching": {old: 60, "seed": 3}}
+    found = config.resolve(MINIMAL | given)
+    assert found == config.resolve(MINIMAL | {"batching": {new: 60, "seed": 3}})
+    assert found["batching"][new] == 60
+    assert old not in found["batching"]
+    assert given == {"batching": {old: 60, "seed": 3}}
+
+
+def test_a_key_under_an_earlier_and_its_present_name_is_refused():
+    message = (
+        r"'batching\.max_genes' is an earlier name of batching\.max_groups, and both are set; "
+        "leave one of them out"
+    )
+    with pytest.raises(InputError, match=message):
+        config.resolve(with_keys(batching__max_genes=12, batching__max_groups=12))
+
+
+def test_a_mistake_under_an_earlier_name_is_named_by_the_present_one():
+    with pytest.raises(InputError, match=r"'batching\.max_groups' is 'many'"):
+        config.resolve(with_keys(batching__max_genes="many"))
+
+
+def test_files_with_earlier_names_are_merged(tmp_path):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text(yaml.safe_dump(with_keys(batching__max_genes=12)))
+    second.write_text("batching: {min_genes: 3}\n")
+    batching = config.load(first, second)["batching"]
+    assert (batching["max_groups"], batching["min_groups"]) == (12, 3)

@@ -1,4 +1,4 @@
-"""What genebatch.column_facts promises."""
+"""Facts of a column are those of its values."""
 
 import numpy as np
 import polars as pl

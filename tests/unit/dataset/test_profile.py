@@ -1,7 +1,8 @@
-"""What genebatch.analysis promises."""
+"""The analysis checks the data set against the input contract."""
 
 import json
 import re
+from dataclasses import replace
 
 import polars as pl
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from genebatch.dataset import profile as analysis
+from genebatch.dataset.profile import analyze
 from genebatch.io.files import InputError
 from tests.builders.tables_and_figures import set_cells
 
@@ -19,13 +21,12 @@ def notes(analysed):
 
 
 @pytest.fixture
-def refused(analyse, tmp_path):
-    """Whether the analysis refuses a table with a message and writes nothing."""
+def refused(analyse):
+    """Whether the analysis refuses a table with a message."""
 
     def check(frame, message, **keys):
         with pytest.raises(InputError, match=message):
             analyse(frame, **keys)
-        assert {path.suffix for path in (tmp_path / "data").iterdir()} == {".parquet"}
 
     return check
 
@@ -66,9 +67,8 @@ def test_a_shard_without_rows_changes_nothing(table, analyse, tmp_path):
     empty.parent.mkdir()
     table().clear().write_parquet(empty)
     table().write_parquet(empty.with_name("part-0.parquet"))
-    dataset = whole.dataset | {"path": str(empty.parent)}
-    analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
-    assert pl.read_parquet(tmp_path / "g.parquet").equals(whole.genes)
+    groups = analyze(replace(whole.table, path=str(empty.parent)), None).groups
+    assert groups.equals(whole.groups)
 
 
 # ---- what is refused
@@ -76,9 +76,9 @@ def test_a_shard_without_rows_changes_nothing(table, analyse, tmp_path):
 
 def test_missing_and_empty_folders_are_named(resolved, tmp_path):
     for path, fact in [("absent", "does not exist"), (".", r"holds no \*\.parquet")]:
-        dataset = resolved(dataset={"path": str(tmp_path / path)})["dataset"]
+        missing = resolved(dataset={"path": str(tmp_path / path)}).table
         with pytest.raises(InputError, match=rf"{fact}.*set dataset\.path"):
-            analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
+            analyze(missing, None)
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.99])
@@ -87,9 +87,7 @@ def test_a_truncated_shard_is_named(table, write, tmp_path, kept):
     path = tmp_path / "data" / "part-1.parquet"
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
     with pytest.raises(InputError, match=r"part-1\.parquet is not a readable Parquet file"):
-        analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
-    assert not (tmp_path / "p.json").exists()
-    assert not (tmp_path / "g.parquet").exists()
+        analyze(dataset, None)
 
 
 def test_a_shard_with_damaged_pages_is_named(table, write, tmp_path):
@@ -99,7 +97,7 @@ def test_a_shard_with_damaged_pages_is_named(table, write, tmp_path):
     content[4 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4)
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"part-0\.parquet"):
-        analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
+        analyze(dataset, None)
 
 
 def test_shards_with_other_columns_are_named(table, write, tmp_path):
@@ -107,7 +105,7 @@ def test_shards_with_other_columns_are_named(table, write, tmp_path):
     path = tmp_path / "data" / "part-1.parquet"
     pl.read_parquet(path).drop("noise").write_parquet(path)
     with pytest.raises(InputError, match=r"part-1\.parquet differs .*lacks column 'noise'"):
-        analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
+        analyze(dataset, None)
 
 
 def test_faults_of_several_row_groups_are_counted_by_file(table, refused, monkeypatch):
@@ -327,7 +325,7 @@ def test_metadata_without_a_text_form_is_named(table, refused):
 def test_a_group_may_be_spread_over_shards_and_is_noted(table, analyse):
     analysed = analyse(table(n_groups=3), shards=2)
     assert "1 groups are spread over several shards (allowed)" in notes(analysed)
-    assert analysed.genes["rows"].to_list() == [10] * 3
+    assert analysed.groups["rows"].to_list() == [10] * 3
 
 
 def test_empty_and_constant_columns_are_noted(table, analyse):
@@ -360,9 +358,7 @@ def test_pages_written_by_arrow_with_dictionaries_are_read(table, analyse, resol
     folder = tmp_path / "arrow"
     folder.mkdir()
     pq.write_table(arrow, folder / "part-0.parquet")
-    dataset = plain.dataset | {"path": str(folder)}
-    analysis.analyze_dataset(dataset, None, tmp_path / "p.json", tmp_path / "g.parquet")
-    assert pl.read_parquet(tmp_path / "g.parquet").equals(plain.genes)
+    assert analyze(replace(plain.table, path=str(folder)), None).groups.equals(plain.groups)
 
 
 # ---- tables that were built here
@@ -384,9 +380,7 @@ def built(table, write, tmp_path):
         for number, value in enumerate(values):
             if value is not None:
                 with_sequence(tmp_path / "data", number, value)
-        profile = tmp_path / "profile.json"
-        analysis.analyze_dataset(dataset, None, profile, tmp_path / "genes.parquet")
-        return json.loads(profile.read_text())
+        return analyze(dataset, None).profile
 
     return run
 

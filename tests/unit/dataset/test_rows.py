@@ -1,4 +1,4 @@
-"""What genebatch.rows promises."""
+"""What is known about rows beside their features."""
 
 import numpy as np
 import polars as pl

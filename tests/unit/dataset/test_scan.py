@@ -1,28 +1,32 @@
-"""What genebatch.scan promises: counts of groups, and digests that know every cell."""
+"""Counts of groups, and digests that know every cell and the order of the rows of a group."""
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from genebatch.config.settings import Table
 from genebatch.dataset import profile as analysis
 from genebatch.io import tables
+from tests.builders.small_table import CLASSES, make_table
 from tests.builders.tables_and_figures import set_cells
 
 
-def test_the_per_group_table_counts_rows_classes_and_weights(table, analyse):
-    genes = analyse(table(n_groups=3, rows=10), shards=2).genes
-    assert genes["group"].to_list() == ["g00", "g01", "g02"]
-    assert genes["rows"].to_list() == [10] * 3
-    assert genes.select("n_neither", "n_donor", "n_acceptor").rows() == [(8, 1, 1)] * 3
-    weights = genes.select("weight_neither", "weight_donor", "weight_acceptor")
+def test_the_table_of_groups_counts_rows_classes_and_weights(table, analyse):
+    groups = analyse(table(n_groups=3, rows=10), shards=2).groups
+    assert groups["group"].to_list() == ["g00", "g01", "g02"]
+    assert groups["rows"].to_list() == [10] * 3
+    assert groups.select("n_neither", "n_donor", "n_acceptor").rows() == [(8, 1, 1)] * 3
+    weights = groups.select("weight_neither", "weight_donor", "weight_acceptor")
     assert weights.rows() == [(24.0, 1.0, 1.0)] * 3
-    assert genes["fact.chrom"].to_list() == ["chr0", "chr1", "chr2"]
-    assert genes["shards"].to_list() == [1, 2, 1]
+    assert groups["fact.chrom"].to_list() == ["chr0", "chr1", "chr2"]
+    assert groups["shards"].to_list() == [1, 2, 1]
 
 
 def test_without_weights_every_row_weighs_one(table, analyse):
-    genes = analyse(table(), weight=None, exclude=["sample_weight"]).genes
-    assert genes["weight_neither"].to_list() == genes["n_neither"].to_list()
+    groups = analyse(table(), weight=None, exclude=["sample_weight"]).groups
+    assert groups["weight_neither"].to_list() == groups["n_neither"].to_list()
 
 
 def base_scored(table):
@@ -40,60 +44,139 @@ SCORES = {name: f"{name}_score" for name in ("neither", "donor", "acceptor")}
 
 
 def test_what_the_base_scores_get_wrong_is_summed_by_group(table, analyse):
-    genes = analyse(base_scored(table), scores=SCORES).genes
+    groups = analyse(base_scored(table), scores=SCORES).groups
     # Weight 26 in either group: eight rows of 3 and two of 1.
     wanted = [-26 * np.log(0.5), -26 * np.log(0.2)]
-    np.testing.assert_allclose(genes["base_log_loss"], wanted)
-    assert genes["base_errors"].to_list() == [0, 10]
+    np.testing.assert_allclose(groups["base_log_loss"], wanted)
+    assert groups["base_errors"].to_list() == [0, 10]
 
 
 def test_base_scores_count_by_their_share_of_the_sum(table, analyse):
     halved = base_scored(table).with_columns(pl.col("^.*_score$") / 2)
-    genes = analyse(halved, scores=SCORES).genes
-    np.testing.assert_allclose(genes["base_log_loss"], [-26 * np.log(0.5), -26 * np.log(0.2)])
+    groups = analyse(halved, scores=SCORES).groups
+    np.testing.assert_allclose(groups["base_log_loss"], [-26 * np.log(0.5), -26 * np.log(0.2)])
 
 
 def test_without_base_scores_their_losses_are_unknown(table, analyse):
-    genes = analyse(table()).genes
-    assert genes["base_log_loss"].null_count() == genes["base_errors"].null_count() == 12
-    assert genes.select("base_log_loss", "base_errors").dtypes == [pl.Float64, pl.UInt32]
+    groups = analyse(table()).groups
+    assert groups["base_log_loss"].null_count() == groups["base_errors"].null_count() == 12
+    assert groups.select("base_log_loss", "base_errors").dtypes == [pl.Float64, pl.UInt32]
 
 
 def test_what_base_scores_are_for_is_no_part_of_the_digest(table, analyse):
-    scored = analyse(base_scored(table), scores=SCORES, folder="scored").genes
-    plain = analyse(base_scored(table), folder="plain").genes
+    scored = analyse(base_scored(table), scores=SCORES, folder="scored").groups
+    plain = analyse(base_scored(table), folder="plain").groups
     assert scored["digest"].equals(plain["digest"])
 
 
 def test_chunks_are_the_row_groups_that_hold_a_group(table, analyse):
-    genes = analyse(table(n_groups=4, rows=10), shards=2, row_group_size=15).genes
-    assert genes["chunks"].to_list() == [[0], [0, 1], [2], [2, 3]]
+    groups = analyse(table(n_groups=4, rows=10), shards=2, row_group_size=15).groups
+    assert groups["chunks"].to_list() == [[0], [0, 1], [2], [2, 3]]
+
+
+@pytest.mark.parametrize("batch_rows", [4, 8192])
+def test_first_is_the_row_of_the_first_row_group_where_a_group_begins(
+    table, analyse, monkeypatch, batch_rows
+):
+    monkeypatch.setattr(tables, "BATCH_ROWS", batch_rows)
+    groups = analyse(table(n_groups=4, rows=10), shards=2, row_group_size=15).groups
+    assert groups["first"].to_list() == [0, 10, 0, 10]
 
 
 def test_metadata_that_varies_inside_a_group_is_no_fact_of_groups(table, analyse):
     frame = table().with_columns(pl.col("position").cast(pl.String).alias("exon"))
-    genes = analyse(frame, metadata=["chrom", "exon"]).genes
-    assert "fact.chrom" in genes.columns
-    assert "fact.exon" not in genes.columns
+    groups = analyse(frame, metadata=["chrom", "exon"]).groups
+    assert "fact.chrom" in groups.columns
+    assert "fact.exon" not in groups.columns
 
 
 def test_metadata_that_varies_between_shards_only_is_found_too(table, analyse):
     frame = table(n_groups=1, rows=10).with_columns(
         (pl.col("position") > 4).cast(pl.String).alias("half")
     )
-    assert "fact.half" not in analyse(frame, shards=2, metadata=["chrom", "half"]).genes.columns
+    assert "fact.half" not in analyse(frame, shards=2, metadata=["chrom", "half"]).groups.columns
+
+
+def shuffled_groups(frame, seed=3):
+    """Rows of different groups change places; those of a group keep their order."""
+    names = frame["gene_id"].sample(fraction=1, shuffle=True, seed=seed)
+    turn = pl.int_range(pl.len()).over("gene_id").alias("turn")
+    wanted = names.to_frame().with_columns(turn)
+    rows = frame.with_columns(turn)
+    return wanted.join(rows, on=["gene_id", "turn"], maintain_order="left").select(frame.columns)
 
 
 @pytest.mark.parametrize("batch_rows", [7, 8192])
-def test_the_order_of_rows_and_shards_does_not_matter(table, analyse, monkeypatch, batch_rows):
+def test_how_rows_are_stored_and_where_their_groups_lie_does_not_matter(
+    table, analyse, monkeypatch, batch_rows
+):
+    plain = analyse(table(), folder="plain")
     monkeypatch.setattr(tables, "BATCH_ROWS", batch_rows)
+    mixed = analyse(shuffled_groups(table()), folder="mixed", shards=4, row_group_size=11)
+    place_free = pl.exclude("chunks", "first", "shards")
+    assert mixed.groups.select(place_free).equals(plain.groups.select(place_free))
+    assert mixed.profile["digest"] == plain.profile["digest"]
+    assert mixed.profile["columns"] == plain.profile["columns"]
+
+
+def test_the_order_of_rows_counts_in_the_digest_alone(table, analyse):
     plain = analyse(table(), folder="plain")
     shuffled = table().sample(fraction=1, shuffle=True, seed=3)
     mixed = analyse(shuffled, folder="mixed", shards=4, row_group_size=11)
-    order_free = pl.exclude("chunks", "shards")
-    assert mixed.genes.select(order_free).equals(plain.genes.select(order_free))
-    assert mixed.profile["digest"] == plain.profile["digest"]
+    order_free = pl.exclude("chunks", "first", "shards", "digest")
+    assert mixed.groups.select(order_free).equals(plain.groups.select(order_free))
+    assert (mixed.groups["digest"] != plain.groups["digest"]).all()
+    assert mixed.profile["digest"] != plain.profile["digest"]
     assert mixed.profile["columns"] == plain.profile["columns"]
+
+
+@pytest.mark.parametrize(("left", "right"), [(41, 42), (40, 49)])
+def test_two_rows_that_change_places_change_the_digest_of_their_group_alone(
+    table, analyse, left, right
+):
+    before = analyse(table(), folder="before").groups
+    order = list(range(120))
+    order[left], order[right] = right, left
+    after = analyse(table()[order], folder="after").groups
+    changed = before["group"].filter(before["digest"] != after["digest"])
+    assert changed.to_list() == ["g04"]
+
+
+def test_equal_rows_that_change_places_change_nothing(table, analyse):
+    frame = pl.concat([table()[:1]] * 3 + [table()[1:]])
+    keys = {"position": None, "exclude": ["position"]}
+    before = analyse(frame, folder="before", **keys).groups
+    after = analyse(frame[[2, 0, 1, *range(3, 122)]], folder="after", **keys).groups
+    assert after.equals(before)
+
+
+@given(
+    order=st.permutations(range(24)),
+    rows=st.integers(1, 12),
+    row_group=st.integers(1, 24),
+    stretch=st.integers(1, 24),
+    n_shards=st.integers(1, 3),
+)
+@settings(max_examples=30)
+def test_the_digest_is_that_of_the_rows_in_their_order_however_they_are_cut(
+    tmp_path_factory, order, rows, row_group, stretch, n_shards
+):
+    frame = make_table(n_groups=3, rows=8).drop("chrom")[order]
+    labels = {"group": "gene_id", "label": "splice_type", "weight": None, "position": "position"}
+    labels |= {"classes": CLASSES, "null_label": None, "rest_class": None, "scores": None}
+    others = {"metadata": [], "exclude": [], "infinite": "error"}
+    digests = []
+    for shards, size in ((1, None), (n_shards, row_group)):
+        folder = tmp_path_factory.mktemp("cut")
+        for number, part in enumerate(np.array_split(np.arange(24), shards)):
+            frame[part].write_parquet(folder / f"{number}.parquet", row_group_size=size)
+        section = Table.build(labels | others | {"path": str(folder)})
+        with pytest.MonkeyPatch.context() as patch:
+            if size is not None:
+                patch.setattr(tables, "BATCH_ROWS", rows)
+                patch.setattr(analysis, "STRETCH_ROWS", stretch)
+            digests.append(analysis.analyze(section, None, threads=2).groups["digest"])
+    assert digests[0].equals(digests[1])
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -111,16 +194,16 @@ def test_threads_and_stretches_do_not_matter(table, analyse, monkeypatch, thread
     monkeypatch.setattr(tables, "BATCH_ROWS", 8)
     mixed = analyse(frame, folder="mixed", threads=threads, **keys)
     same = pl.exclude("^(weight|base)_.*$")
-    assert mixed.genes.select(same).equals(plain.genes.select(same))
+    assert mixed.groups.select(same).equals(plain.groups.select(same))
     assert mixed.profile["digest"] == plain.profile["digest"]
     assert mixed.profile["columns"] == plain.profile["columns"]
     again = analyse(frame, folder="again", threads=2, **keys)
-    assert again.genes.equals(mixed.genes)
+    assert again.groups.equals(mixed.groups)
 
 
 def test_the_order_of_columns_does_not_matter(table, analyse):
-    plain = analyse(table(), folder="plain").genes
-    mixed = analyse(table().select(sorted(table().columns)), folder="mixed").genes
+    plain = analyse(table(), folder="plain").groups
+    mixed = analyse(table().select(sorted(table().columns)), folder="mixed").groups
     assert mixed["digest"].equals(plain["digest"])
 
 
@@ -139,7 +222,7 @@ def test_the_order_of_columns_does_not_matter(table, analyse):
 def test_one_changed_cell_changes_the_digest_of_its_group_alone(table, analyse, column, value):
     before = analyse(table(), folder="before")
     after = analyse(set_cells(table(), column, [47], value), folder="after")
-    changed = before.genes["group"].filter(before.genes["digest"] != after.genes["digest"])
+    changed = before.groups["group"].filter(before.groups["digest"] != after.groups["digest"])
     assert changed.to_list() == ["g04"]
     assert before.profile["digest"] != after.profile["digest"]
 
@@ -147,20 +230,20 @@ def test_one_changed_cell_changes_the_digest_of_its_group_alone(table, analyse, 
 def test_a_missing_cell_is_not_a_zero(table, analyse):
     before = analyse(set_cells(table(), "ties", [47], 0.0), folder="zero")
     after = analyse(set_cells(table(), "ties", [47], None), folder="missing")
-    assert (before.genes["digest"] != after.genes["digest"]).sum() == 1
+    assert (before.groups["digest"] != after.groups["digest"]).sum() == 1
 
 
 def test_values_that_change_places_change_the_digest(table, analyse):
-    before = analyse(table(), folder="before").genes
+    before = analyse(table(), folder="before").groups
     columns = table().with_columns(noise=pl.col("ties"), ties=pl.col("noise"))
-    swapped = analyse(columns, folder="columns").genes
+    swapped = analyse(columns, folder="columns").groups
     assert (before["digest"] != swapped["digest"]).all()
     rows = table().with_columns(pl.col("noise").reverse().over("gene_id"))
-    moved = analyse(rows, folder="rows").genes
+    moved = analyse(rows, folder="rows").groups
     assert (before["digest"] != moved["digest"]).all()
 
 
 def test_a_removed_row_changes_the_digest(table, analyse):
-    before = analyse(table(), folder="before").genes
-    after = analyse(table()[:-1], folder="after").genes
+    before = analyse(table(), folder="before").groups
+    after = analyse(table()[:-1], folder="after").groups
     assert (before["digest"] != after["digest"]).to_list() == [False] * 11 + [True]

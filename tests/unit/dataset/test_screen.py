@@ -1,6 +1,8 @@
-"""What genebatch.screen promises."""
+"""Columns are screened on training groups before they become features."""
 
+import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -9,37 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from genebatch.config.settings import Screening
 from genebatch.dataset.feature_set import Features
-from genebatch.dataset.screen import aucs_by_value, sample_groups, screen_features
-from genebatch.io.files import InputError, read_json
+from genebatch.dataset.screen import Analysed, aucs_by_value, sample_groups, screen
+from genebatch.io.files import InputError
 
-SCREEN = {"max_rows": 50_000, "max_auc": 0.99, "max_missing_auc": 0.6, "keep": [], "seed": 7}
+SCREEN = Screening(max_rows=50_000, max_auc=0.99, max_missing_auc=0.6, keep=(), seed=7)
 CLASSES = ["neither", "donor", "acceptor"]
 
 
 @pytest.fixture
-def run(analyse, tmp_path):
-    """Analyse and screen a table; gives the feature names and, by column, the lines."""
+def run(analyse):
+    """Analyse and screen a table; gives the feature set and, by column, the lines."""
 
-    def screen(frame, test_groups=("g00",), screen_keys=(), folder="data", **keys):
-        analysed = analyse(frame, folder=folder, **keys)
-        test = tmp_path / folder / "test.tsv"
-        test.write_text("\n".join(["group", *test_groups]) + "\n")
-        features, lines = tmp_path / folder / "features.json", tmp_path / folder / "screen.tsv"
-        screen_features(
-            analysed.profile_path,
-            analysed.genes_path,
-            test,
-            analysed.dataset,
-            SCREEN | dict(screen_keys),
-            features,
-            lines,
-        )
-        table = pl.read_csv(lines, separator="\t")
+    def screened(frame, test_groups=("g00",), screen_keys=(), **keys):
+        analysed = analyse(frame, **keys)
+        data = Analysed(analysed.roles, analysed.shards, analysed.profile["columns"])
+        training = analysed.groups.filter(~pl.col("group").is_in(test_groups))
+        settings = replace(SCREEN, **dict(screen_keys))
+        features, table = screen(data, training, analysed.table.labels, settings)
         assert table["column"].n_unique() == table.height
-        return read_json(features), {row["column"]: row for row in table.iter_rows(named=True)}
+        lines = {row["column"]: row for row in table.iter_rows(named=True)}
+        return json.loads(json.dumps(features, allow_nan=False)), lines
 
-    return screen
+    return screened
 
 
 @pytest.fixture
@@ -226,7 +221,7 @@ def test_screen_keep_keeps_and_still_says_why(run, frame):
     planted = frame.with_columns(
         is_donor().cast(pl.Float32).alias("planted_a"), is_donor().alias("planted_b")
     )
-    features, lines = run(planted, screen_keys={"keep": ["planted_a"]})
+    features, lines = run(planted, screen_keys={"keep": ("planted_a",)})
     assert "planted_a" in features["names"]
     assert "planted_b" not in features["names"]
     assert lines["planted_a"]["reason"].startswith("leak: alone it has AUC 1.0000")
@@ -235,10 +230,10 @@ def test_screen_keep_keeps_and_still_says_why(run, frame):
 
 def test_screen_keep_takes_patterns_and_refuses_unknown_names(run, frame):
     planted = frame.with_columns(is_donor().alias("planted"), pl.lit(1).alias("plain"))
-    features, _ = run(planted, screen_keys={"keep": ["pla*"]}, folder="pattern")
+    features, _ = run(planted, screen_keys={"keep": ("pla*",)}, folder="pattern")
     assert {"planted", "plain"} <= set(features["names"])
     with pytest.raises(InputError, match=r"'plated' is missing .*planted.*screen\.keep"):
-        run(planted, screen_keys={"keep": ["plated"]}, folder="misspelt")
+        run(planted, screen_keys={"keep": ("plated",)}, folder="misspelt")
 
 
 def test_a_screen_that_leaves_nothing_is_an_error(run, frame):
@@ -286,20 +281,20 @@ def test_the_order_of_rows_does_not_matter(run, frame, shards):
 
 
 def test_a_sample_is_whole_groups_with_about_the_wanted_rows(frame, analyse):
-    genes = analyse(frame).genes
-    sampled = sample_groups(genes, 120, seed=7)
+    groups = analyse(frame).groups
+    sampled = sample_groups(groups, 120, seed=7)
     assert sampled["rows"].sum() == 120
-    assert set(sampled["group"]) < set(genes["group"])
-    assert sample_groups(genes, 360, seed=7).equals(genes)
-    assert not sampled.equals(sample_groups(genes, 120, seed=8))
+    assert set(sampled["group"]) < set(groups["group"])
+    assert sample_groups(groups, 360, seed=7).equals(groups)
+    assert not sampled.equals(sample_groups(groups, 120, seed=8))
 
 
 def test_a_sample_of_large_groups_holds_one_at_least(table, analyse):
-    genes = analyse(table(n_groups=3, rows=500)).genes
-    assert sample_groups(genes, 100, seed=7)["group"].to_list() == ["g00"]
+    groups = analyse(table(n_groups=3, rows=500)).groups
+    assert sample_groups(groups, 100, seed=7)["group"].to_list() == ["g00"]
 
 
-# ---- the files
+# ---- the feature set and its table
 
 
 def test_every_column_has_one_line(run, frame):

@@ -1,4 +1,4 @@
-"""What genebatch.group_features promises."""
+"""Groups are described by features that hardly vary inside a group."""
 
 import json
 
@@ -8,17 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genebatch.dataset import similarity as group_features
-from genebatch.dataset.feature_set import Features
+from genebatch.dataset import similarity
 from genebatch.dataset.similarity import (
     Moments,
     centroids,
-    describe_groups,
     group_moments,
     intraclass_correlation,
     standardise,
 )
-from genebatch.io.files import InputError, write_json
+from genebatch.io.files import InputError
+from tests.builders.row_files import features_of
 
 SIZES = np.array([4, 6, 10, 5, 7, 8])
 NAMES = np.repeat([f"g{number}" for number in range(6)], SIZES)
@@ -44,52 +43,48 @@ def make_table(seed=0, **columns):
 
 
 @pytest.fixture
-def describe(tmp_path, analyse):
-    """Analyse a table, and describe its groups; gives both outputs."""
+def describe(analyse):
+    """Analyse a table, and describe its groups; gives their features, and how they were made."""
 
-    def run(frame, test=("g5",), similar_by=None, folder="data", **keys):
-        done = analyse(frame, folder=folder, **keys)
-        names = done.profile["roles"]["candidates"]
-        kinds = {name: done.profile["columns"][name]["kind"] for name in names}
-        files = [tmp_path / folder / name for name in ("test.tsv", "features.json", "out.pq", "s")]
-        files[0].write_text("group\n" + "".join(f"{name}\n" for name in test))
-        write_json(files[1], Features.order(kinds).to_json())
-        paths = (done.profile_path, done.genes_path, *files[:2])
-        describe_groups(*paths, similar_by, *files[2:])
-        return pl.read_parquet(files[2]), json.loads(files[3].read_text())
+    def run(frame, test=("g5",), similar_by=None, **keys):
+        done = analyse(frame, **keys)
+        training = done.groups.filter(~pl.col("group").is_in(test))
+        names = features_of(done).names
+        groups, facts = similarity.describe(done.shards, training, "gene_id", names, similar_by)
+        return groups, json.loads(json.dumps(facts, allow_nan=False))
 
     return run
 
 
-def considered(similarity):
-    return {line.pop("column"): line for line in similarity["considered"]}
+def considered(facts):
+    return {line.pop("column"): line for line in facts["considered"]}
 
 
 # ---- which columns
 
 
 def test_columns_that_vary_between_groups_are_chosen_and_no_others(describe):
-    groups, similarity = describe(make_table())
-    assert similarity["columns"] == ["twin", "other"]
+    groups, facts = describe(make_table())
+    assert facts["columns"] == ["twin", "other"]
     assert groups.columns == ["group", "twin", "other"]
-    lines = considered(similarity)
+    lines = considered(facts)
     assert lines["noise"]["reason"] == "intraclass correlation below 0.5, or unknown"
     assert lines["level"]["reason"] == "correlates above 0.95 with 'twin'"
     assert lines["twin"]["intraclass_correlation"] == 1.0
-    assert [name for name, line in lines.items() if line["chosen"]] == similarity["columns"]
+    assert [name for name, line in lines.items() if line["chosen"]] == facts["columns"]
 
 
 def test_named_columns_are_taken_whatever_their_variance(describe):
-    groups, similarity = describe(make_table(), similar_by=["noi*", "other"])
-    assert similarity["columns"] == ["noise", "other"]
+    groups, facts = describe(make_table(), similar_by=["noi*", "other"])
+    assert facts["columns"] == ["noise", "other"]
     assert groups.columns == ["group", "noise", "other"]
 
 
 def test_a_column_that_is_the_same_in_every_group_is_left_out(describe):
     same = np.concatenate([np.arange(size) - (size - 1) / 2 for size in SIZES])
-    _, similarity = describe(make_table(same=same), similar_by=["same", "other"])
-    assert similarity["columns"] == ["other"]
-    assert considered(similarity)["same"]["reason"] == "the same in every group"
+    _, facts = describe(make_table(same=same), similar_by=["same", "other"])
+    assert facts["columns"] == ["other"]
+    assert considered(facts)["same"]["reason"] == "the same in every group"
 
 
 @pytest.mark.parametrize(
@@ -117,10 +112,10 @@ def test_where_no_column_shows_the_group_the_error_says_what_to_set(describe):
 
 
 def test_values_are_means_of_groups_in_units_of_the_training_groups(describe):
-    groups, similarity = describe(make_table(), similar_by=["twin"])
+    groups, facts = describe(make_table(), similar_by=["twin"])
     means = np.array([5.0, -1.0, 3.0, -5.0, 1.0])  # of g0 to g4; g5 is a test group
-    assert similarity["mean"] == pytest.approx([means.mean()])
-    assert similarity["scale"] == pytest.approx([means.std()])
+    assert facts["mean"] == pytest.approx([means.mean()])
+    assert facts["scale"] == pytest.approx([means.std()])
     assert groups["group"].to_list() == ["g0", "g1", "g2", "g3", "g4"]
     wanted = (means - means.mean()) / means.std()
     np.testing.assert_allclose(groups["twin"], wanted, rtol=1e-6)
@@ -132,9 +127,9 @@ def test_missing_values_are_left_out_and_a_group_without_any_is_average(describe
     holes[NAMES == "g1"] = np.nan
     holes[0] = np.nan  # one of g0's
     table = make_table(twin=holes)
-    groups, similarity = describe(table, similar_by=["twin"])
+    groups, facts = describe(table, similar_by=["twin"])
     means = np.array([5.0, 3.0, -5.0, 1.0])
-    assert similarity["mean"] == pytest.approx([means.mean()])
+    assert facts["mean"] == pytest.approx([means.mean()])
     wanted = (np.array([5.0, means.mean(), 3.0, -5.0, 1.0]) - means.mean()) / means.std()
     np.testing.assert_allclose(groups["twin"], wanted, atol=1e-6)
 
@@ -154,7 +149,7 @@ def test_test_groups_decide_nothing(describe):
 
 
 def test_labels_weights_and_the_order_of_rows_and_shards_decide_nothing(describe):
-    groups, similarity = describe(make_table(), folder="plain")
+    groups, facts = describe(make_table(), folder="plain")
     mixed = make_table().with_columns(
         pl.col("splice_type").reverse(), sample_weight=pl.int_range(1, pl.len() + 1) / 7
     )
@@ -162,14 +157,14 @@ def test_labels_weights_and_the_order_of_rows_and_shards_decide_nothing(describe
     other, same = describe(mixed, folder="mixed", shards=3, row_group_size=5)
     assert other.columns == groups.columns
     assert other["group"].equals(groups["group"])
-    columns = similarity["columns"]
+    columns = facts["columns"]
     np.testing.assert_allclose(other.select(columns), groups.select(columns), atol=1e-5)
-    assert same["columns"] == similarity["columns"]
+    assert same["columns"] == facts["columns"]
 
 
 def test_reading_in_blocks_of_columns_changes_nothing(describe, monkeypatch):
     plain = describe(make_table(), folder="plain")
-    monkeypatch.setattr(group_features, "BLOCK_COLUMNS", 1)
+    monkeypatch.setattr(similarity, "BLOCK_COLUMNS", 1)
     blocks = describe(make_table(), folder="blocks")
     assert blocks[0].equals(plain[0])
     assert blocks[1] == plain[1]
@@ -177,8 +172,8 @@ def test_reading_in_blocks_of_columns_changes_nothing(describe, monkeypatch):
 
 def test_rows_standardised_and_averaged_give_the_features_of_their_group(describe):
     table = make_table()
-    groups, similarity = describe(table)
-    rows = standardise(table.select(reversed(table.columns)), similarity)
+    groups, facts = describe(table)
+    rows = standardise(table.select(reversed(table.columns)), facts)
     names = table["gene_id"].to_numpy()
     for name in groups["group"]:
         own = groups.filter(pl.col("group") == name).drop("group").row(0)
@@ -186,18 +181,18 @@ def test_rows_standardised_and_averaged_give_the_features_of_their_group(describ
 
 
 def test_a_missing_or_infinite_value_is_the_average():
-    similarity = {"columns": ["a", "b"], "mean": [1.0, 2.0], "scale": [2.0, 4.0]}
+    facts = {"columns": ["a", "b"], "mean": [1.0, 2.0], "scale": [2.0, 4.0]}
     frame = pl.DataFrame({"b": [6.0, None, np.nan], "a": [0, 3, None], "c": ["x", "y", "z"]})
     wanted = [[-0.5, 1.0], [1.0, 0.0], [0.0, 0.0]]
-    np.testing.assert_array_equal(standardise(frame, similarity), wanted)
+    np.testing.assert_array_equal(standardise(frame, facts), wanted)
     infinite = frame.with_columns(b=pl.lit(-np.inf))
-    np.testing.assert_array_equal(standardise(infinite, similarity)[:, 1], np.zeros(3))
+    np.testing.assert_array_equal(standardise(infinite, facts)[:, 1], np.zeros(3))
 
 
 def test_a_table_without_a_column_is_refused():
-    similarity = {"columns": ["a", "b"], "mean": [1.0, 2.0], "scale": [2.0, 4.0]}
+    facts = {"columns": ["a", "b"], "mean": [1.0, 2.0], "scale": [2.0, 4.0]}
     with pytest.raises(InputError, match=r"lacks 1 of the columns needed: 'b'"):
-        standardise(pl.DataFrame({"a": [1.0]}), similarity)
+        standardise(pl.DataFrame({"a": [1.0]}), facts)
 
 
 # ---- centroids
@@ -232,11 +227,11 @@ def test_moments_of_pieces_are_those_of_the_whole(seed, rows, shift):
     values = np.where(rng.random((40, 2)) < 0.2, np.nan, rng.normal(size=(40, 2)) + shift)
     values = values.astype(np.float32).astype(float)
     frame = pl.DataFrame({"g": names, "x": values[:, 0], "y": values[:, 1]})
-    genes = pl.DataFrame({"group": ["a", "b", "c"]})
+    groups = pl.DataFrame({"group": ["a", "b", "c"]})
     with pytest.MonkeyPatch.context() as patch:
         pieces = list(frame.iter_slices(rows))
-        patch.setattr(group_features, "read_groups", lambda *_: iter(pieces))
-        moments = group_moments([], genes, ["x", "y"], "g")
+        patch.setattr(similarity, "read_groups", lambda *_: iter(pieces))
+        moments = group_moments([], groups, ["x", "y"], "g")
     for row, name in enumerate("abc"):
         own = values[names == name]
         present = ~np.isnan(own)

@@ -199,6 +199,7 @@ def learned(run, scores):
     return learn_combiners(held_out, settings.ensemble, routed=False).whole
 
 
+@pytest.mark.slow
 def test_leak_in_the_own_batch_moves_no_weight(toy, table, leaking, tmp_path):
     leaked = scored(toy)
     assert leaked.equals(table)
@@ -207,6 +208,7 @@ def test_leak_in_the_own_batch_moves_no_weight(toy, table, leaking, tmp_path):
     assert weights == read_json(toy.ensemble_files["combiners"])["combiners"]
 
 
+@pytest.mark.slow
 def test_leak_would_move_the_weights_if_batches_scored_their_own_rows(
     toy, leaking, monkeypatch, tmp_path
 ):

@@ -11,6 +11,8 @@ from genebatch.model.archive import load_model
 from genebatch.model.prediction import predict_table
 from tests.builders.finished_run import ABOVE, Data
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["neither", "donor", "acceptor"]
 MISSING = "b002"
 

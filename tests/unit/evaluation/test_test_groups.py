@@ -277,6 +277,7 @@ def test_ranked_members_by_hand():
             assert values_of[metric, f"member {rank}"] == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("final", "combiner", "expected"),
     [

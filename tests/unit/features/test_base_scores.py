@@ -1,4 +1,4 @@
-"""What genebatch.score_features promises."""
+"""Tests of features.base_scores: formulas checked by hand, finite values, blind to labels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What genebatch.sequence promises."""
+"""Tests of features.positions: the spec, the columns, equal features for any stretch."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Genome, gene models, scores and what is made of them agree with a real table made elsewhere."""
+"""Genome, genes, scores and features agree with a real table that was made elsewhere."""
 
 import gzip
 import re

@@ -1,4 +1,4 @@
-"""GTF and GFF3 as text: what is read of it, and what each broken line is answered with."""
+"""GTF and GFF3 as text: the genes that are read, and the error for each broken line."""
 
 import gzip
 import re
@@ -6,7 +6,7 @@ import re
 import pytest
 
 from genebatch.genome.annotation import read_annotation
-from genebatch.io import text as text_blocks
+from genebatch.io import text as text_module
 from genebatch.io.files import InputError
 
 EXON = 'gene_id "G"; transcript_id "T";'
@@ -87,7 +87,7 @@ def test_neither_blocks_nor_gzip_nor_line_ends_nor_the_name_change_anything(
     read, monkeypatch, text
 ):
     whole = read(text)
-    monkeypatch.setattr(text_blocks, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(text_module, "BLOCK_BYTES", 100)
     changed = gzip.compress(("\ufeff" + text.replace("\n", "\r\n")).encode())
     pieces = read(changed, "genes.txt")
     assert all(a.equals(b) for a, b in zip(whole[:3], pieces[:3], strict=True))
@@ -300,6 +300,6 @@ def test_every_broken_file_is_named_with_what_was_wanted(read, tmp_path, text, m
 
 
 def test_line_numbers_hold_beyond_the_first_block(read, monkeypatch):
-    monkeypatch.setattr(text_blocks, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(text_module, "BLOCK_BYTES", 64)
     with pytest.raises(InputError, match="line 12: start '9' and end '1'"):
         read("#c\n" + GOOD * 10 + line("exon", 9, 1, EXON))

@@ -1,4 +1,4 @@
-"""Sequences in transcript orientation, and what each wrong FASTA file is answered with."""
+"""Sequences in transcript orientation, and the error for each wrong FASTA file."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""What genebatch.nucleotides promises."""
+"""Tests of genome.nucleotides: codes of letters and the reverse complement."""
 
 import numpy as np
 

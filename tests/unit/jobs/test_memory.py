@@ -3,10 +3,10 @@
 import math
 
 import pytest
-from genebatch.training.split import SPLIT_BYTES
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genebatch.dataset.row_pass import SPLIT_BYTES
 from genebatch.jobs import memory
 from genebatch.jobs.limits import MB
 from genebatch.jobs.memory import matrix_bytes, thread_mb

@@ -33,9 +33,10 @@ def test_the_largest_row_group_and_footer_count(tmp_path):
     assert size.footer_bytes == small.serialized_size > large.serialized_size
 
 
-def test_groups_are_those_of_the_analysis(table, analyse):
-    analysed = analyse(table(n_groups=7))
-    assert groups_of(analysed.genes_path) == 7
+def test_groups_are_the_rows_of_the_per_group_table(tmp_path):
+    groups = pl.DataFrame({"group": [f"g{number}" for number in range(7)]})
+    groups.write_parquet(tmp_path / "groups.parquet")
+    assert groups_of(tmp_path / "groups.parquet") == 7
 
 
 def test_annotation_needs_memory_by_the_size_of_its_text(tmp_path):

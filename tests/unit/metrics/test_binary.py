@@ -1,4 +1,4 @@
-"""What genebatch.metrics promises."""
+"""Metrics of one class: their values, their reasons for none, and reliability."""
 
 import numpy as np
 import pytest

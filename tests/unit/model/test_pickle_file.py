@@ -43,7 +43,7 @@ def test_pickle_has_the_documented_keys(pickled, model, toy, toy_rows):
     assert content["batch_count"] == len(content["batch_models"]) == 2
     assert content["combination_method"] == "log_odds"
     assert content["feature_names"] == list(model.features.names)
-    plan = pl.read_parquet(toy.folder / "plan.parquet").filter(~pl.col("test"))
+    plan = pl.read_parquet(toy.paths()["planned"]).filter(~pl.col("test"))
     assert content["unique_genes"] == content["total_genes"] == plan.height
     assert content["total_positions"] == plan["rows"].sum()
     for number, batch in enumerate(content["batch_models"]):

@@ -1,4 +1,4 @@
-"""What genebatch.inference promises: any table, in pieces, in its order, or no file at all."""
+"""Any table is predicted in pieces and in its order, or there is no file at all."""
 
 import numpy as np
 import polars as pl

@@ -35,7 +35,7 @@ def make_plan():
     return pl.DataFrame(lines)
 
 
-def genes_of(plan):
+def groups_of(plan):
     return plan.unique("group", keep="first", maintain_order=True).drop("batch", "lent", "test")
 
 
@@ -47,12 +47,12 @@ def test_coverage_by_hand():
     assert first.pop("weight_share") == pytest.approx(0.4)
     assert second.pop("weight_share") == pytest.approx(0.7)
     assert first == {
-        **{"batch": "b0", "genes": 2, "lent": 0, "rows": 20, "rows_no": 18, "rows_yes": 2},
-        "rows_per_gene": 10.0,
+        **{"batch": "b0", "groups": 2, "lent": 0, "rows": 20, "rows_no": 18, "rows_yes": 2},
+        "rows_per_group": 10.0,
     }
     assert second == {
-        **{"batch": "b1", "genes": 2, "lent": 1, "rows": 70, "rows_no": 63, "rows_yes": 7},
-        "rows_per_gene": pytest.approx(70 / 3),
+        **{"batch": "b1", "groups": 2, "lent": 1, "rows": 70, "rows_no": 63, "rows_yes": 7},
+        "rows_per_group": pytest.approx(70 / 3),
     }
 
 
@@ -75,7 +75,7 @@ def test_groups_are_counted_by_how_many_batches_hold_them():
 
 def test_a_plan_of_every_group_once_passes():
     plan = make_plan()
-    check_coverage(plan, genes_of(plan), ["t"])
+    check_coverage(plan, groups_of(plan), ["t"])
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_a_plan_of_every_group_once_passes():
 def test_any_other_plan_is_refused(spoil, message):
     plan = make_plan()
     with pytest.raises(RuntimeError, match=message):
-        check_coverage(spoil(plan), genes_of(plan), ["t"])
+        check_coverage(spoil(plan), groups_of(plan), ["t"])

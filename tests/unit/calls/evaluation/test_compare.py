@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import average_precision_score
 
-from genebatch.calls.evaluation import counts as track_counts
+from genebatch.calls.evaluation import counts
 from genebatch.calls.evaluation.compare import compare, count_tracks, group_places
 from genebatch.calls.evaluation.ranking import rank
 from genebatch.config.settings import Evaluation
@@ -20,7 +20,7 @@ EVALUATION = Evaluation(n_replicates=60, seed=3)
 def short_ends():
     """Ends of 80 nt, so that genes of 400 nt have an inside."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(track_counts, "NEAR_END", 80)
+        patch.setattr(counts, "NEAR_END", 80)
         yield
 
 
@@ -44,7 +44,7 @@ def values(table, name, metric):
 
 @pytest.mark.parametrize("name", SITES)
 def test_places_are_judged_apart(made, tmp_path, name, monkeypatch):
-    monkeypatch.setattr(track_counts, "FLOOR", 0.0)
+    monkeypatch.setattr(counts, "FLOOR", 0.0)
     table = compared(made, made.scores, tmp_path)
     frame = made_tracks.positions(made.tested, made.scores)
     truth, foreign = {}, foreign_sites(made.genes)

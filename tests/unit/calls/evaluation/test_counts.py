@@ -1,10 +1,10 @@
-"""What genebatch.track_counts promises: whole genes, exact sums, and only what ranking needs."""
+"""Tests of calls.evaluation.counts: whole genes, exact sums, and only what ranking needs."""
 
 import numpy as np
 import polars as pl
 import pytest
 
-from genebatch.calls.evaluation import counts as track_counts
+from genebatch.calls.evaluation import counts
 from genebatch.calls.evaluation.counts import TrackCounter
 from genebatch.calls.evaluation.reading import read_tracks
 from genebatch.features.gene_rows import Sites, label_sites
@@ -182,9 +182,7 @@ def test_hybrid_bands_are_counted_by_the_larger_base_score():
     scores[0, 0, :3] = [0.2, 0.05, 1e-4]
     scores[0, 1, 1:4] = [0.15, 1e-5, 5e-4]
     scores[1] = 0.9  # the model has no say in it
-    rescored = dict(
-        zip(track_counts.LOWS, count((Sites(*[NONE] * 4), scores)).rescored, strict=True)
-    )
+    rescored = dict(zip(counts.LOWS, count((Sites(*[NONE] * 4), scores)).rescored, strict=True))
     assert rescored[0.1] == rescored[0.03] == 2
     assert rescored[3e-4] == 3
     assert rescored[1e-4] == 4
@@ -195,7 +193,7 @@ def test_floor_rises_until_what_is_kept_fits_and_depends_on_no_order(made, monke
     whole = counted(made)
     neither = whole.scores[:, :, whole.code == 0].max(axis=(0, 1))
     limit = int((neither >= 1e-3).sum())
-    monkeypatch.setattr(track_counts, "MOST_KEPT", limit)
+    monkeypatch.setattr(counts, "MOST_KEPT", limit)
     cut = counted(made)
     assert cut.floor == pytest.approx(16e-4)
     assert (cut.code == 0).sum() == (neither >= np.float32(cut.floor)).sum() <= limit
@@ -213,6 +211,6 @@ def test_floor_rises_until_what_is_kept_fits_and_depends_on_no_order(made, monke
 
 
 def test_floor_never_passes_what_the_base_scores_call(monkeypatch):
-    monkeypatch.setattr(track_counts, "MOST_KEPT", 3)
+    monkeypatch.setattr(counts, "MOST_KEPT", 3)
     tracks = count((Sites(*[NONE] * 4), np.full((2, 2, 9), 0.8)))
     assert (tracks.floor, len(tracks.code)) == (0.5, 9)

@@ -1,10 +1,10 @@
-"""What genebatch.track_ranking promises: exact ranks above the floor, and none that flatters."""
+"""Tests of calls.evaluation.ranking: exact ranks above the floor, and none that flatters."""
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from genebatch.calls.evaluation import counts as track_counts
+from genebatch.calls.evaluation import counts
 from genebatch.calls.evaluation.counts import TrackCounter
 from genebatch.calls.evaluation.ranking import PrecisionAtRecall, rank, top_k_by_gene
 from genebatch.features.gene_rows import Sites, label_sites
@@ -67,7 +67,7 @@ def tracks_of(made, sites):
 def test_without_a_floor_average_precision_is_that_of_all_positions(
     made, labelled, name, monkeypatch
 ):
-    monkeypatch.setattr(track_counts, "FLOOR", 0.0)
+    monkeypatch.setattr(counts, "FLOOR", 0.0)
     sites, _, code, scores = labelled
     ranking = rank(tracks_of(made, sites), made.groups, name)
     column = SITES.index(name)
@@ -138,7 +138,7 @@ def test_base_scores_stand_in_where_the_model_is_not_asked():
 
 @pytest.mark.parametrize("name", SITES)
 def test_top_k_of_each_gene_is_that_of_all_its_positions(made, labelled, name, monkeypatch):
-    monkeypatch.setattr(track_counts, "FLOOR", 0.0)
+    monkeypatch.setattr(counts, "FLOOR", 0.0)
     sites, gene, code, scores = labelled
     found, column = top_k_by_gene(tracks_of(made, sites), name), SITES.index(name)
     for number, system in enumerate(("base", "model")):

@@ -1,4 +1,4 @@
-"""What genebatch.track_tables promises: counts that add up, and what selective re-scoring costs."""
+"""Tests of calls.evaluation.tables: counts that add up, and the cost of selective re-scoring."""
 
 import json
 

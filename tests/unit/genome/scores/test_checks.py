@@ -1,4 +1,4 @@
-"""What genebatch.score_checks makes of genes without a score."""
+"""Tests of genome.scores.checks: genes without a score are refused or count as 0."""
 
 import pytest
 

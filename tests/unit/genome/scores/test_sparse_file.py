@@ -1,11 +1,11 @@
-"""What the table of scores holds, and in which pieces."""
+"""Tests of genome.scores.sparse_file: its rows and its row groups."""
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from genebatch.genome.scores import sparse_file as score_file
+from genebatch.genome.scores import sparse_file as module
 from genebatch.genome.scores.sparse_file import FLOOR, SCHEMA, ScoredStretch, write_scores
 
 
@@ -30,7 +30,7 @@ def test_entries_are_the_positions_where_either_score_reaches_the_floor(tmp_path
 
 
 def test_row_groups_are_full_but_for_the_last_whatever_the_stretches(tmp_path, monkeypatch):
-    monkeypatch.setattr(score_file, "ROW_GROUP", 4)
+    monkeypatch.setattr(module, "ROW_GROUP", 4)
     path = tmp_path / "scores.parquet"
     sizes = {"A": 3, "B": 2, "C": 9}
     write_scores(path, (stretch(gene, 0, [0.5] * n, [0.1] * n) for gene, n in sizes.items()))

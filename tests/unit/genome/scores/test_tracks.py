@@ -1,4 +1,4 @@
-"""Base scores of genes from tables of every kind, and what each wrong table is answered with."""
+"""Base scores of genes from tables of every kind, and the error for each wrong table."""
 
 import gzip
 import re
@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genebatch.genome.genes import Gene
-from genebatch.genome.scores import rows as score_rows
-from genebatch.genome.scores import table as score_table
+from genebatch.genome.scores import rows as rows_module
+from genebatch.genome.scores import table as table_module
 from genebatch.genome.scores.tracks import open_scores
-from genebatch.io import text as text_blocks
+from genebatch.io import text as text_module
 from genebatch.io.files import InputError
 
 
@@ -102,7 +102,7 @@ def test_sorted_parquet_is_read_where_it_lies_and_other_tables_by_a_copy(
     caplog.set_level("INFO")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    monkeypatch.setattr(score_table.tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr(table_module.tempfile, "tempdir", str(scratch))
     with open_scores(write(tmp_path / "s.parquet"), [B]):
         assert not list(scratch.iterdir())
     assert "3 entries of 1 genes; 1 genes that are not asked for are ignored" in caplog.text
@@ -125,11 +125,11 @@ def test_no_genes_need_no_scores(tmp_path):
 
 
 def test_large_row_groups_are_copied_so_that_no_gene_costs_one(tmp_path, monkeypatch, expected):
-    monkeypatch.setattr(score_table, "GROUP_ROWS", 4)
-    monkeypatch.setattr(score_table, "HELD_ROWS", 4)
+    monkeypatch.setattr(table_module, "GROUP_ROWS", 4)
+    monkeypatch.setattr(table_module, "HELD_ROWS", 4)
     copies = []
-    copy = score_table.sorted_copy
-    monkeypatch.setattr(score_table, "sorted_copy", lambda *a: copies.append(1) or copy(*a))
+    copy = table_module.sorted_copy
+    monkeypatch.setattr(table_module, "sorted_copy", lambda *a: copies.append(1) or copy(*a))
     assert whole(write(tmp_path / "s.parquet")) == expected
     assert copies == [1]
 
@@ -163,10 +163,10 @@ def test_tracks_depend_neither_on_the_order_of_rows_nor_on_sizes_of_pieces(tmp_p
     folder = tmp_path_factory.mktemp("scores")
     path = write(folder / data.draw(st.sampled_from(["s.parquet", "s.tsv"])), table)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(score_rows, "BATCH_ROWS", data.draw(st.integers(1, 9)))
-        patch.setattr(score_table, "BUCKET_NT", data.draw(st.integers(1, 100)))
-        patch.setattr(score_table, "STORED_ROWS", data.draw(st.integers(1, 9)))
-        patch.setattr(text_blocks, "BLOCK_BYTES", data.draw(st.integers(20, 200)))
+        patch.setattr(rows_module, "BATCH_ROWS", data.draw(st.integers(1, 9)))
+        patch.setattr(table_module, "BUCKET_NT", data.draw(st.integers(1, 100)))
+        patch.setattr(table_module, "STORED_ROWS", data.draw(st.integers(1, 9)))
+        patch.setattr(text_module, "BLOCK_BYTES", data.draw(st.integers(20, 200)))
         found = np.array(whole(path, genes, unscored="zero"))
     wanted = np.zeros((4, 2, 30), dtype=np.float32)
     for (number, position), value in values.items():
@@ -333,7 +333,7 @@ def test_a_gene_that_was_not_asked_for_is_not_zero(tmp_path):
 def test_a_failed_opening_leaves_no_copy_behind(tmp_path, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    monkeypatch.setattr(score_table.tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr(table_module.tempfile, "tempdir", str(scratch))
     for table, genes in ((changed(4, position=0), [A, B]), (TABLE, [A, gene("C", 5)])):
         with pytest.raises(InputError):
             open_scores(write(tmp_path / "s.tsv", table), genes)

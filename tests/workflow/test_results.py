@@ -1,0 +1,100 @@
+"""What a run makes: the files of its rules, and what the manual says about them."""
+
+import re
+
+import pytest
+
+from tests.builders import REPOSITORY
+from tests.workflow.loading import CALLS, CONFIGS, load
+
+# The plan writes the row files, which are no output of its rule.
+UNDECLARED = {"rows/{batch}.arrow", "rows/test.arrow"}
+GENOME_RULES = ("build_dataset", "evaluate_tracks", "call_genes")
+
+
+def outputs(workflow, *rules):
+    """Files of some rules, or of all, under results/ and with their wildcards."""
+    found = {
+        (rule.name, re.sub(r"\{(\w+),[^}]*\}", r"{\1}", str(path)).removeprefix("results/"))
+        for rule in workflow.rules
+        for path in rule.output
+    }
+    return {path for name, path in found if not rules or name in rules}
+
+
+def documented():
+    """Files that the manual's table names; a name without a folder has that of the one before."""
+    text = (REPOSITORY / "config/README.md").read_text()
+    table = text.partition("| file | content |")[2].partition("\n\n")[0]
+    names = []
+    for line in table.splitlines()[2:]:
+        folder = None
+        for name in re.findall(r"`([^`]+)`", line.split("|")[1]):
+            folder = name.rpartition("/")[0] if "/" in name else folder
+            names.append(name if "/" in name else f"{folder}/{name}")
+    return names
+
+
+def as_pattern(name):
+    """A name of the manual as a regular expression: `folder/`, `*`, `{wildcard}`, `{either,or}`."""
+    parts = re.split(r"(\*|\{[^}]+\})", name + "*" if name.endswith("/") else name)
+    for number, part in enumerate(parts):
+        if "," in part:
+            parts[number] = f"({part[1:-1].replace(',', '|')})"
+        else:
+            parts[number] = "[^/]+" if part.startswith(("*", "{")) else re.escape(part)
+    return "".join(parts)
+
+
+def test_the_manual_names_every_file_of_every_rule_and_no_other(tmp_path):
+    files = set().union(*(outputs(load(tmp_path, config)) for config in CONFIGS.values()))
+    assert not UNDECLARED & files
+    files |= UNDECLARED
+    names = documented()
+    assert len(names) == len(set(names))
+    patterns = {name: re.compile(as_pattern(name)) for name in names}
+    assert [f for f in sorted(files) if not any(p.fullmatch(f) for p in patterns.values())] == []
+    assert [n for n, p in patterns.items() if not any(map(p.fullmatch, files))] == []
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_run_asks_for_every_file_but_those_that_others_ask_for(tmp_path, name):
+    workflow = load(tmp_path, CONFIGS[name])
+    wanted = {
+        path
+        for path in outputs(workflow)
+        - outputs(workflow, "train_single", "distil", "predict", "score_genes")
+        if not path.startswith(("usage/", "table/part-"))
+    }
+    wanted |= {path.replace("{calls}", calls) for path in wanted for calls in CALLS}
+    whole = [str(path) for path in workflow.globals["results_of_the_whole"]()]
+    batch = [str(path) for path in workflow.globals["batch_results"]()]
+    asked = [path.removeprefix("results/") for path in whole + batch]
+    assert sorted(asked) == sorted(path for path in wanted if "{calls}" not in path)
+
+
+@pytest.mark.parametrize(
+    ("name", "further"),
+    [
+        ("table", set()),
+        ("similar", {"describe_groups", "train_single", "distil"}),
+        ("genome", {"build_dataset", "evaluate_tracks", "call_genes", "train_single"}),
+        (
+            "light",
+            {"score_genes", "build_dataset", "evaluate_tracks", "call_genes", "train_single"},
+        ),
+    ],
+)
+def test_the_report_reads_the_usage_of_every_job_before_it(tmp_path, name, further):
+    values = load(tmp_path, CONFIGS[name]).globals
+    values["members"] = lambda wildcards: ["b000", "b001"]  # the plan would say so
+    records = [path.split("/")[2:] for path in values["usage_records"](None)]
+    of_batches = {"cross_validate", "train", "calibrate", "explain", "diagnose"}
+    for rule in of_batches:
+        assert [batch for r, batch in records if r == f"{rule}_batch"] == ["b000.json", "b001.json"]
+    always = {"analyze_dataset", "screen_features", "plan_batches", "cross_batch_scores"}
+    always |= {"combine_batches", "consolidate", "estimate", "evaluate", "rank_groups"}
+    others = {tuple(record) for record in records if not record[0].endswith("_batch")}
+    assert {rule for rule, _ in others} == always | further
+    assert {batch for _, batch in others} <= {"all.json", "test.json"}
+    assert (("call_genes", "test.json") in others) == ("call_genes" in further)
