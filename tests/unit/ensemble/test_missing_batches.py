@@ -19,7 +19,7 @@ MISSING = "b002"
 
 @pytest.fixture(scope="module")
 def partial(tmp_path_factory, new_run, toy_rows):
-    """A run of three batches of which one failed, with every candidate, as far as the evaluation."""
+    """A run of three batches of which one failed, with every candidate, up to its final model."""
     changes = {"batching": {"max_groups": 7, "min_groups": 2, "min_positives": 1}}
     run = new_run(tmp_path_factory.mktemp("partial"), changes, (MISSING,))
     run.write(toy_rows)
