@@ -1,14 +1,17 @@
 # make demo    the built-in example, from a simulated genome to a model and its calls
-# make test    linters and every test
+# make test    linters and every test, by two workers (WORKERS=4 for more)
+# make test-quick  linters and the unit tests but the slow ones, for the everyday: under 2 minutes
+# make test-thorough  make test with more seeds and examples of the same kinds
 # make test-cluster  the workflow on a SLURM of its own (Debian's packages, root)
 # make bench   one batch by genebatch and by other ways to boost it: benchmarks/peers.md
 # make lock    requirements.lock from pyproject.toml (needs uv)
 # make clean   removes the example, its results and the environment
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-cluster bench lock clean
+.PHONY: demo lint test test-quick test-thorough test-cluster bench lock clean
 
 demo: data/genome.fa
 	$(BIN)/snakemake --cores 2 --resources mem_mb=8000
@@ -16,11 +19,19 @@ demo: data/genome.fa
 data/genome.fa: .venv/ready
 	$(BIN)/genebatch simulate data
 
-test: .venv/ready
+lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+
+test: lint
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
+
+test-quick: lint
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal -m 'not (cluster or workflow or slow)'
+
+test-thorough:
+	GENEBATCH_THOROUGH=1 $(MAKE) test
 
 test-cluster: .venv/ready
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[slurm]'

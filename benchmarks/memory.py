@@ -153,7 +153,7 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
         os.environ[name] = threads
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     from genebatch.jobs.run import peak_mb
-    from genebatch.report import batch as diagnosis
+    from genebatch.steps import report
     from genebatch.training import explain
     from genebatch.training import recipe as training
 
@@ -171,12 +171,14 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
             inputs = out | {"model": out["uncalibrated"]}
             explain.explain_batch(inputs, "b000", dataset, settings["explain"], True, 1, out)
         else:
-            figures = ("roc", "pr", "learning_curves", "importance")
-            outputs = {name: str(folder / f"{name}.png") for name in figures}
-            outputs |= {"shap": str(folder / "beeswarm.png")}
-            outputs |= {"summary": str(folder / "summary.json")}
-            outputs["calibration"] = str(folder / "reliability.png")
-            diagnosis.diagnose_batch(out, "b000", dataset, outputs)
+            tables = ("out_of_fold", "folds", "metrics", "curves", "calibration", "shap")
+            given = {name: out[name] for name in (*tables, "sample", "importance", "families")}
+            figures = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
+            given |= {f"{name}_figure": str(folder / f"{name}.png") for name in figures}
+            summary = str(folder / "summary.json")
+            report.diagnose_batch(
+                batch="b000", classes=dataset["classes"], **given, summary=summary
+            )
     peaks = {"resident": round(peak_mb(), 1), "reserved": round(max(most), 1)}
     Path(result).write_text(json.dumps(peaks))
 

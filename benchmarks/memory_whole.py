@@ -131,14 +131,19 @@ def run_last_rule(rule: str, folder: Path, settings: dict, inputs: dict) -> None
         outputs = {"ranks": folder / "ranks.tsv", "figure": folder / "ranks.png"}
         gene_ranks.rank_groups(given, outputs, settings["ensemble"]["combiner"])
         return
-    from genebatch.report import page as report
+    from genebatch.report.settings import PrintedSettings
+    from genebatch.steps.report import write_report
 
-    given = inputs | outputs_of(folder)
-    given |= {name: str(folder / f"evaluation-{name}") for name in EVALUATION}
-    given |= {n: str(folder / f"{n}.tsv") for n in ("screen", "coverage", "times_held", "estimate")}
-    given |= {"summaries": [], "usage": [str(folder / "usage" / "train_batch" / "b000.json")]}
-    figures = {name: folder / f"{name}.png" for name in report.FIGURES}
-    report.write_report(given, settings, figures | {"page": folder / "p", "card": folder / "c"})
+    read = {name: inputs[name] for name in ("manifest", "combiners", "model")}
+    read |= {name: outputs_of(folder)[name] for name in ("thresholds", "candidates")}
+    read |= {name: str(folder / f"evaluation-{name}") for name in EVALUATION}
+    read |= {n: str(folder / f"{n}.tsv") for n in ("screen", "coverage", "times_held", "estimate")}
+    read |= {"dataset": str(folder / "dataset.json"), "summaries": []}
+    read |= {"usage_records": [str(folder / "usage" / "train_batch" / "b000.json")]}
+    figures = ("roc", "pr", "calibration", "members", "weights")
+    written = {f"{name}_figure": str(folder / f"{name}.png") for name in figures}
+    written |= {"page": str(folder / "p"), "card": str(folder / "c")}
+    write_report(settings=PrintedSettings.build(settings), **read, **written)
 
 
 EVALUATION = ("metrics", "systems", "comparison", "corrections", "predictions")

@@ -24,7 +24,7 @@ from engine import alone
 
 from genebatch.config.schema import resolve
 from genebatch.jobs.run import read_usage
-from genebatch.report.figures.style import panels
+from genebatch.report.figures.style import panels, save_figure
 
 REPOSITORY = Path(__file__).parents[1]
 KEPT = Path(__file__).with_suffix(".json")
@@ -237,7 +237,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
     rows = [found[share]["rows"] / 1e6 for share in shares]
     tables = [by_rule(found[share]) for share in shares]
     rules = tables[-1]["rule"].head(8).to_list()
-    with panels(path, 2, "Cost against rows", size=(5.0, 4.0), columns=2) as (time_axes, memory):
+    shape = {"size": (5.0, 4.0), "columns": 2}
+    with panels(2, "Cost against rows", **shape) as (figure, (time_axes, memory)):
         for axes, column, label in (
             (time_axes, "cpu_seconds", "CPU seconds of all jobs"),
             (memory, "peak_mb", "peak resident MB of the largest job"),
@@ -247,6 +248,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
                 axes.plot(rows, [value.get(rule) for value in values], marker="o", label=rule)
             axes.set(xlabel="million rows", ylabel=label, xlim=(0, None), ylim=(0, None))
         memory.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    save_figure(path, figure)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""The command line: `genebatch call | predict | rank-genes | inspect | verify | simulate | ...`."""
+"""Runs the command line: `genebatch call | predict | rank-genes | inspect | verify | ...`.
+
+A command imports what it needs when it runs, so that the others start fast.
+"""
 
 import argparse
 import logging
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +16,19 @@ from genebatch.io.files import InputError
 if TYPE_CHECKING:
     import polars as pl
 
-    from genebatch.model.ensemble import EnsembleModel
+    from genebatch.config.settings import Settings
+    from genebatch.genome.scores.tracks import ScoreSource
 
 GENES = 200  # of the examples
 ROWS_PER_GENE = 100  # of the example that is a table
+SITES = ("donor", "acceptor")
+STRANDS = ("plus", "minus")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; errors of input and system go to standard error, with exit status 1.
+    """Run a command. An error of input or system goes to standard error, with exit status 1.
 
-    So do warnings, which change neither output nor status.
+    Warnings go to standard error too; they change neither output nor status.
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -49,6 +54,7 @@ def call(options: argparse.Namespace) -> None:
     """Call every position of whole genes from sequence and base scores."""
     from genebatch.calls.calling import call as write
 
+    thresholds = options.threshold and dict(zip(SITES, options.threshold, strict=True))
     coverage = write(
         options.model,
         options.fasta,
@@ -59,8 +65,7 @@ def call(options: argparse.Namespace) -> None:
         mode=options.mode,
         band=tuple(options.band),
         target_share=options.target_share,
-        thresholds=options.threshold
-        and dict(zip(("donor", "acceptor"), options.threshold, strict=True)),
+        thresholds=thresholds,
         unscored=options.unscored,
         bigwig=options.bigwig,
         threads=options.threads,
@@ -72,23 +77,23 @@ def call(options: argparse.Namespace) -> None:
 
 
 def rank_genes(options: argparse.Namespace) -> None:
-    """Rank genes by what more genes like them may gain, on held-out rows of a finished run."""
+    """Rank groups by what more groups like them may gain, on held-out rows of a finished run."""
     from genebatch.evaluation.group_sums import existing
-    from genebatch.model.archive import load_model
     from genebatch.steps.evaluation import rank_groups
 
     folder = Path(options.results)
     scores, combined = (
-        existing(folder / "ensemble" / f"{name}.parquet") for name in ("cross_batch", "combined")
+        str(existing(folder / "ensemble" / f"{name}.parquet"))
+        for name in ("cross_batch", "combined")
     )
     features = folder / "dataset" / "group_features.parquet"
     ranks = rank_groups(
         scores=scores,
         combined=combined,
-        combiner=options.combiner or load_model(folder / "ensemble/model.gbm").combiner["name"],
+        combiner=options.combiner or _combiner_of(folder),
         ranks=options.output,
         figure=options.figure,
-        group_features=features if features.is_file() else None,
+        group_features=str(features) if features.is_file() else None,
         by=options.by,
         top=options.top,
     )
@@ -99,49 +104,12 @@ def rank_genes(options: argparse.Namespace) -> None:
 
 
 def inspect(options: argparse.Namespace) -> None:
-    """Say what is in a model file."""
+    """Describe the model in a model file."""
     from genebatch.model.archive import load_model
+    from genebatch.report.model_text import model_lines
 
-    model = load_model(options.model)
-    final = model.facts.get("final")  # a batch's own model is no final one
-    print(f"final model: {final}" if final else "not a final model")
-    count = len(model.members)
-    missing = model.missing_batches
-    batches = len(model.facts["batches"]) - len(missing) if final == "ensemble" else count
-    others = f" of {batches} batches, the others without weight" * (batches > count)
-    print(f"{count} member{'s' * (count > 1)}{others}, {model.n_trees:,} trees in all")
-    if missing:
-        print(f"not trained, and missing in the ensemble: {', '.join(missing)}")
-    print(f"combiner: {_combiner_text(model)}")
-    print(f"classes: {', '.join(model.classes)}")
-    counts = model.n_features_in_ - model.features.n_dense
-    print(f"features: {model.n_features_in_}, of which {counts} are counts (absent means zero)")
-    start = "zero" if model.scores is None else ", ".join(model.scores.values())
-    print(f"boosters start from: {start}")
-    weights = model.combiner["parameters"].get("weights")
-    for number, member in enumerate(model.members):
-        trees = "/".join(str(booster.num_boosted_rounds()) for booster in member.boosters)
-        methods = "/".join(calibrator.method for calibrator in member.calibrators)
-        shares = weights and "/".join(f"{of_class[number]:.3g}" for of_class in weights)
-        print(
-            f"  {member.name}: {len(member.groups):,} groups, {member.facts['rows']:,} rows, "
-            f"trees {trees}, calibrators {methods}{f', weights {shares}' if shares else ''}"
-        )
-
-
-def _combiner_text(model: "EnsembleModel") -> str:
-    """The combiner with what it adds to or takes from the weights that members have."""
-    name, parameters = model.combiner["name"], model.combiner["parameters"]
-    if len(model.members) == 1 and not parameters:
-        return "none, since there is one member"
-    if name == "routed":
-        reach = parameters["reach"]
-        near = "all equal" if reach is None else f"by nearness of a row, reach {reach:.3g}"
-        return f"routed, members weighted {near}"
-    if "weights" not in parameters:
-        return f"{name}, every member {1 / len(model.members):.3g}"
-    added = "/".join(f"{value:.3g}" for value in parameters["intercept"])
-    return f"{name}, intercepts {added}"
+    for line in model_lines(load_model(options.model)):
+        print(line)
 
 
 def verify(options: argparse.Namespace) -> None:
@@ -157,82 +125,80 @@ def simulate(options: argparse.Namespace) -> None:
     unused = "genes" if options.like else "share"
     if getattr(options, unused) is not None:
         raise InputError(
-            f"--{unused} says nothing here: --share goes with --like and --genes with anything else"
+            f"--{unused} has no meaning here: --share goes with --like, and --genes with "
+            "anything else"
         )
-    genes = GENES if options.genes is None else options.genes
+    print(f"example data in {_simulated(options)}")
+
+
+def _simulated(options: argparse.Namespace) -> Path:
+    """Write the data set that the options name, and give its folder."""
     if options.like:
         from genebatch.simulation.full_size import simulate_document
 
         share = 1.0 if options.share is None else options.share
-        folder = simulate_document(options.out, share=share, seed=options.seed)
-    elif options.table:
+        return simulate_document(options.out, share=share, seed=options.seed)
+    genes = GENES if options.genes is None else options.genes
+    if options.table:
         from genebatch.simulation.table import simulate as write
 
         rows = ROWS_PER_GENE * genes
-        folder = write(options.out, n_genes=genes, n_rows=rows, seed=options.seed)
-    else:
-        from genebatch.simulation.genome import simulate_genome
+        return write(options.out, n_genes=genes, n_rows=rows, seed=options.seed)
+    from genebatch.simulation.genome import simulate_genome
 
-        chromosomes = max(1, min(5, genes // 2))
-        folder = simulate_genome(
-            options.out, n_genes=genes, n_chromosomes=chromosomes, seed=options.seed
-        )
-    print(f"example data in {folder}")
+    chromosomes = max(1, min(5, genes // 2))
+    return simulate_genome(options.out, n_genes=genes, n_chromosomes=chromosomes, seed=options.seed)
 
 
 def plan(options: argparse.Namespace) -> None:
     """Print the batches that a config would give, without training and without writing."""
-    import polars as pl
+    from genebatch.config import schema
+    from genebatch.config.settings import Settings
+    from genebatch.steps.trial_plan import trial_manifest
 
-    from genebatch.config import schema as configuration
-    from genebatch.dataset.profile import analyze_dataset
-    from genebatch.dataset.screen import screen_features
-    from genebatch.dataset.similarity import describe_groups
-    from genebatch.jobs.limits import process_limit_mb
-    from genebatch.plan.planning import choose_test_groups, plan_batches, side_by_side
-
-    config = configuration.load(*options.config)
-    if config["sequence"]["fasta"] and not Path(config["dataset"]["path"]).is_dir():
+    settings = Settings.build(schema.load(*options.config))
+    if settings.sequence.fasta and not Path(settings.table.path).is_dir():
         raise InputError(
-            f"the table of sequence.fasta is not in {config['dataset']['path']} yet; build it "
+            f"the table of sequence.fasta is not in {settings.table.path} yet; build it "
             "first: snakemake --until build_dataset, with the options of the run"
         )
-    limits = {"--memory": options.memory, "resources.memory_mb": config["resources"]["memory_mb"]}
+    memory, source = _memory_limit(options.memory, settings)
+    budget = int(memory / settings.resources.mem_factor)
+    manifest = trial_manifest(settings, budget, min(options.cores, 2))
+    _print_plan(manifest, settings, memory, source, options.cores)
+
+
+def _memory_limit(given: int | None, settings: "Settings") -> tuple[int, str]:
+    """The memory of a run in MB, and what limits it."""
+    from genebatch.jobs.limits import process_limit_mb
+
+    limits = {"--memory": given, "resources.memory_mb": settings.resources.memory_mb}
     limits = {name: value for name, value in limits.items() if value is not None}
     if not limits:
         limit, name = process_limit_mb()
         limits = {f"90 % of {name}": int(0.9 * limit)}
-    source, memory = min(limits.items(), key=lambda item: item[1])
-    factor = config["resources"]["mem_factor"]
-    with tempfile.TemporaryDirectory() as name:
-        out = Path(name)
-        files = [out / "profile.json", out / "genes.parquet", out / "test_groups.tsv"]
-        dataset = config["dataset"]
-        column, threads = config["test"]["column"], min(options.cores, 2)
-        analyze_dataset(dataset, column, files[0], files[1], threads)
-        choose_test_groups(files[1], config["test"], config["batching"]["keep"], files[2])
-        features = out / "features.json"
-        screen_features(*files, dataset, config["screen"], features, out / "screen.tsv")
-        described = None
-        if config["batching"]["strategy"] == "similarity":
-            described = out / "group_features.parquet"
-            similar_by = config["batching"]["similar_by"]
-            describe_groups(*files, features, similar_by, described, out / "similarity.json")
-        names = {"manifest": "manifest.tsv", "genes": "plan.parquet"}
-        names |= {"coverage": "coverage.tsv", "times_held": "times_held.tsv"}
-        names |= {"memory": "memory.json"}
-        outputs = {key: out / name for key, name in names.items()}
-        plan_batches(*files, features, config, int(memory / factor), outputs, described)
-        table = pl.read_csv(outputs["manifest"], separator="\t")
-    more = pl.col("thread_mb") * (config["learner"]["threads"] - 1)
+    source = min(limits, key=limits.__getitem__)
+    return limits[source], source
+
+
+def _print_plan(
+    manifest: "pl.DataFrame", settings: "Settings", memory: int, source: str, cores: int
+) -> None:
+    """Print the batches with their memory, and how many of them run at the same time."""
+    import polars as pl
+
+    from genebatch.plan.planning import side_by_side
+
+    factor, threads = settings.resources.mem_factor, settings.learner.threads
+    more = pl.col("thread_mb") * (threads - 1)
     needs = (pl.max_horizontal(pl.col("^mem_mb_.*$")) + more) * factor
+    shown = ("batch", "groups", "rows", pl.col("^rows_.*$"), needs.alias("mem_mb"))
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True):
-        shown = pl.col("^rows_.*$")
-        print(table.select("batch", "genes", "rows", shown, needs.alias("mem_mb")))
-    scaled = table.with_columns(pl.col("^mem_mb_.*$", "thread_mb") * factor)
-    running, used = side_by_side(scaled, memory, options.cores, config["learner"]["threads"])
+        print(manifest.select(*shown))
+    scaled = manifest.with_columns(pl.col("^mem_mb_.*$", "thread_mb") * factor)
+    running, used = side_by_side(scaled, memory, cores, threads)
     print(
-        f"{memory:,} MB ({source}), {options.cores} cores: {running} batches run side by side, "
+        f"{memory:,} MB ({source}), {cores} cores: {running} batches run side by side, "
         f"expected peak {used:,.0f} MB"
     )
 
@@ -245,7 +211,7 @@ def write_config(options: argparse.Namespace) -> None:
 
 
 def _print_ranks(table: "pl.DataFrame", by: str, top: int) -> None:
-    """Print the first genes with the most telling columns, of weighted rows if `by` is."""
+    """Print the first groups with their main columns, those of weighted rows if `by` is one."""
     import polars as pl
 
     from genebatch.evaluation.group_sums import WEIGHTED
@@ -259,28 +225,32 @@ def _print_ranks(table: "pl.DataFrame", by: str, top: int) -> None:
         print(table.head(top).select("rank", "group", "rows", *shown))
 
 
+def _combiner_of(results: Path) -> str:
+    """Name of the combiner of the ensemble in a results folder."""
+    from genebatch.model.archive import load_model
+
+    return load_model(results / "ensemble" / "model.gbm").combiner["name"]
+
+
 def _gene_ids(values: Sequence[str]) -> list[str]:
-    """Gene ids, of which some are given as a file that lists them."""
+    """Gene ids; a value that names a file stands for the ids in it."""
     from genebatch.calls.calling import read_ids
 
     parts = [read_ids(value) if Path(value).is_file() else [value] for value in values]
     return [name for part in parts for name in part]
 
 
-def _score_source(values: Sequence[str]) -> str | dict[str, dict[str, str]]:
-    """A table, or the four bigWig files that are given as `plus.donor=FILE`."""
+def _score_source(values: Sequence[str]) -> "ScoreSource":
+    """The base scores: a table, or the four bigWig files given as `plus.donor=FILE` and so on."""
     if len(values) == 1 and "=" not in values[0]:
         return values[0]
     given = dict(value.partition("=")[::2] for value in values)
-    wanted = [f"{strand}.{site}" for strand in ("plus", "minus") for site in ("donor", "acceptor")]
+    wanted = [f"{strand}.{site}" for strand in STRANDS for site in SITES]
     if sorted(given) != sorted(wanted):
         raise InputError(
             f"--scores {' '.join(values)}: wanted a table, or {'=FILE '.join(wanted)}=FILE"
         )
-    return {
-        strand: {site: given[f"{strand}.{site}"] for site in ("donor", "acceptor")}
-        for strand in ("plus", "minus")
-    }
+    return {strand: {site: given[f"{strand}.{site}"] for site in SITES} for strand in STRANDS}
 
 
 def _positive(text: str) -> int:
@@ -302,15 +272,26 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     _add_call_options(command("call", call))
-    added = command("predict", predict)
+    _add_predict_options(command("predict", predict))
+    _add_rank_options(command("rank-genes", rank_genes))
+    for name, run in (("inspect", inspect), ("verify", verify)):
+        command(name, run).add_argument("model", help="model file or results folder")
+    _add_simulate_options(command("simulate", simulate))
+    _add_plan_options(command("plan", plan))
+    command("config", write_config).add_argument(
+        "--example", action="store_true", help="the built-in example's values, not the defaults"
+    )
+    return parser
+
+
+def _add_predict_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("model", help="model file, or the results folder that holds it")
     added.add_argument("table", help="Parquet or CSV file, folder or glob of Parquet shards")
     added.add_argument("-o", "--output", required=True, help="Parquet file to write")
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")
-    _add_rank_options(command("rank-genes", rank_genes))
-    for name, run in (("inspect", inspect), ("verify", verify)):
-        command(name, run).add_argument("model", help="model file or results folder")
-    added = command("simulate", simulate)
+
+
+def _add_simulate_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("out", help="folder to write genome.fa and genes.gtf into")
     kind = added.add_mutually_exclusive_group()
     kind.add_argument(
@@ -326,7 +307,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--genes", type=int, help=f"not with --like; default: {GENES}")
     added.add_argument("--share", type=float, help="of all genes, with --like; default: 1")
     added.add_argument("--seed", type=int, default=7, help="default: 7")
-    added = command("plan", plan)
+
+
+def _add_plan_options(added: argparse.ArgumentParser) -> None:
     added.add_argument(
         "--config",
         nargs="+",
@@ -335,16 +318,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--memory", type=int, help="memory of the run in MB")
     added.add_argument("--cores", type=int, default=1, help="cores of the run; default: 1")
-    added = command("config", write_config)
-    added.add_argument(
-        "--example", action="store_true", help="the built-in example's values, not the defaults"
-    )
-    return parser
 
 
 def _add_rank_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("results", help="results folder of a finished run")
-    added.add_argument("-o", "--output", help="TSV to write, a line per gene")
+    added.add_argument("-o", "--output", help="TSV to write, a line per group")
     added.add_argument("--figure", help="PNG to write")
     added.add_argument(
         "--by",
@@ -353,8 +331,10 @@ def _add_rank_options(added: argparse.ArgumentParser) -> None:
         "disagreement, errors or made, each also as weighted_COLUMN; default: log_loss, weighted "
         "where rows have weights",
     )
-    added.add_argument("--top", type=_positive, default=15, help="genes to show; default: 15")
-    added.add_argument("--combiner", help="whose probabilities count; default: the ensemble's")
+    added.add_argument("--top", type=_positive, default=15, help="groups to show; default: 15")
+    added.add_argument(
+        "--combiner", help="the combiner whose probabilities count; default: that of the ensemble"
+    )
     added.epilog = "The manual explains the columns: config/README.md, Which groups to add."
 
 
@@ -381,11 +361,11 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         type=float,
         metavar=("LOW", "HIGH"),
         default=(0.00003, 1.0),
-        help="re-scored are positions whose larger base score is at least LOW and below HIGH, "
-        "where 1 is no upper end; default: 0.00003 1",
+        help="positions are re-scored if LOW <= larger base score < HIGH; HIGH 1 is no upper "
+        "end; default: 0.00003 1",
     )
     added.add_argument(
-        "--target-share", type=float, help="at most this share is re-scored; sets LOW of the band"
+        "--target-share", type=float, help="re-score at most this share; sets LOW of the band"
     )
     added.add_argument("--only", nargs="+", help="gene ids, or files with one a line; default: all")
     added.add_argument(
@@ -399,7 +379,7 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         "--unscored",
         choices=("error", "zero"),
         default="error",
-        help="what a gene without any score is; default: error",
+        help="treat a gene without any score as an error, or its scores as zero; default: error",
     )
     added.add_argument("--bigwig", action="store_true", help="write bigWig files as well")
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")

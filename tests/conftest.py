@@ -1,7 +1,9 @@
 """A small table, the first steps of the library on it, and where real data are."""
 
+import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,15 @@ import pytest
 
 from genebatch.config.settings import Settings, Table
 from genebatch.dataset.profile import analyze
-from tests.builders import REPOSITORY
+from tests.builders import REPOSITORY, THOROUGH
 from tests.builders.small_table import Analysed, make_table, resolved
 
 pytest_plugins = ["tests.builders.toy_run"]  # fixtures of runs that steps made
 
 # A busy machine is no failure.
-hypothesis.settings.register_profile("genebatch", deadline=None)
+hypothesis.settings.register_profile(
+    "genebatch", deadline=None, max_examples=1_000 if THOROUGH else 100
+)
 hypothesis.settings.load_profile("genebatch")
 
 
@@ -70,6 +74,27 @@ def analyse(write: Callable) -> Callable[..., Analysed]:
         return Analysed(table, json.loads(json.dumps(profile, allow_nan=False)), groups)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder by its name, which the first worker that asks for it fills for all workers."""
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+
+    def folder(name: str, fill: Callable[[Path], None]) -> Path:
+        path, finished = common / f"once-{name}", common / f"once-{name}.finished"
+        with (common / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not finished.exists():
+                shutil.rmtree(path, ignore_errors=True)  # what a failed attempt left
+                path.mkdir()
+                fill(path)
+                finished.touch()
+        return path
+
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -184,7 +184,8 @@ def _say(error: ValidationError) -> Iterator[str]:
             yield f"unknown key '{_join(where, key)}': {hint}"
     elif error.validator == "required":
         for key in sorted(set(error.validator_value) - set(error.instance)):
-            wanted = error.schema["properties"][key]["description"]
+            known = error.schema.get("properties", {}).get(key, {})
+            wanted = known.get("description", f"{where} needs it")
             yield f"missing key '{_join(where, key)}': {wanted}"
     else:
         yield f"'{where or 'configuration'}' is {error.instance!r}: {error.message}"

@@ -148,7 +148,7 @@ def row_values(
     dict of numpy.ndarray
         `rows` and `rows_{class}` (by label); `log_loss` of the combined probabilities (nats,
         multiclass); `member_log_loss`, `ambiguity`, `ambiguity_{class}` (by label), `squares` of
-        the ambiguity and `disagreement` (see `genebatch.ambiguity`; the last five not of a single
+        the ambiguity and `disagreement` (see `evaluation.ambiguity`; the last five not of a single
         member); `errors`, `missed_{class}` and `false_{class}`; with base scores `base_log_loss`,
         `base_errors`, `corrected` (base wrong, model right) and `made` (base right, model wrong).
         With weights each again, times the weight of the row, as `weighted_{name}`.

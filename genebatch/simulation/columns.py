@@ -1,7 +1,7 @@
-"""The columns of the example: metadata, features, planted problems.
+"""Gives the example its columns: metadata, features, planted problems.
 
-Features are those of `sequence`, from sequence and base scores alone; only the planted problems
-look at the label.
+Features come from sequence and base scores alone, by `genebatch.features`. Only the planted
+problems look at the label.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from genebatch.features import base_scores as score_features
 from genebatch.features.positions import FAMILIES, Spec, position_features
-from genebatch.simulation.gene import WINDOW, Gene, Rows, draw_gene
+from genebatch.simulation.gene import WINDOW, GenePlan, KeptRows, draw_gene
 
 LABEL = "splice_type"
 METADATA = (
@@ -31,7 +31,7 @@ PLANTED = {
 }
 
 
-def gene_table(gene: Gene, seed: int, labelled: bool) -> pa.Table:
+def gene_table(gene: GenePlan, seed: int, labelled: bool) -> pa.Table:
     """Simulate the rows of one gene; without labels the leaks are those of a gene without sites."""
     rng = np.random.default_rng([seed, 2, gene.index])
     sequence, tracks, rows, label = draw_gene(gene, rng)
@@ -43,8 +43,8 @@ def gene_table(gene: Gene, seed: int, labelled: bool) -> pa.Table:
     return pa.table({name: arrow(column) for name, column in columns.items()})
 
 
-def metadata(gene: Gene, rows: Rows, label: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Columns of `METADATA`, without the label where it is None."""
+def metadata(gene: GenePlan, rows: KeptRows, label: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Give the columns of `METADATA`, without the label where it is None."""
     end = gene.start + gene.length - 1
     forward = gene.strand == "+"
     text = {
@@ -66,9 +66,9 @@ def metadata(gene: Gene, rows: Rows, label: np.ndarray | None) -> dict[str, np.n
 
 
 def planted(
-    gene: Gene, label: np.ndarray, gc_content: np.ndarray, rng: np.random.Generator
+    gene: GenePlan, label: np.ndarray, gc_content: np.ndarray, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Columns of `PLANTED`: the only features that look at the label."""
+    """Give the columns of `PLANTED`, the only features that look at the label."""
     n, site = gene.rows, label != ""
     start = np.full(n, gene.start, dtype=np.int32)
     length = gene.length * rng.uniform(0.1, 1.0, n)

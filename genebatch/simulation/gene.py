@@ -1,4 +1,4 @@
-"""One gene of the example: sequence, candidate sites, sites, base scores, the rows that are kept.
+"""Draws one gene of the example: sequence, candidate sites, sites, base scores, kept rows.
 
 The chain runs one way, as in biology: sequence -> latent strength -> sites. The base model sees
 most of the strength.
@@ -17,8 +17,8 @@ CELL = 64  # nt around a candidate site that no other candidate writes into
 CANDIDATES_PER_ROW = 0.33  # with a site in nearly every second candidate: 6.5 % of rows per class
 KEEP_ALL_ABOVE = 0.05  # base score from which every position becomes a row
 GREY_ABOVE = 1e-3  # base score from which half of the positions become rows
-# (word, nt from the candidate to its first base, chance, log-odds of its presence): the part of
-# the strength that the base model does not see.
+# (word, nt from the candidate to its first base, chance, log-odds of its presence). The base model
+# does not see this part of the strength.
 MOTIFS = (
     (("GTAAG", 0, 0.5, 2.5), ("CTTGG", 10, 0.4, -2.5)),
     (("TTTCA", -22, 0.5, 2.5), ("GAGGC", -38, 0.4, -2.5)),
@@ -28,8 +28,8 @@ GC_EFFECT = 1.2  # log-odds per standard deviation of local GC, its sign set by 
 MEAN_GC, GENE_GC_SPREAD, LOCAL_GC_SPREAD = 0.45, 0.05, 0.08
 
 
-class Gene(NamedTuple):
-    """What is decided about a gene before its sequence is drawn; lengths are in nt."""
+class GenePlan(NamedTuple):
+    """The plan of a gene before its sequence is drawn; lengths are in nt."""
 
     index: int
     name: str
@@ -53,7 +53,7 @@ class Candidates(NamedTuple):
     sharpness: np.ndarray  # of the base model's peak, standard normal
 
 
-class Rows(NamedTuple):
+class KeptRows(NamedTuple):
     """The positions of a gene that are kept, with their inverse sampling rates."""
 
     position: np.ndarray
@@ -65,18 +65,18 @@ class Drawn(NamedTuple):
 
     sequence: np.ndarray
     tracks: np.ndarray
-    rows: Rows
+    rows: KeptRows
     label: np.ndarray
 
 
 def draw_gene(
-    gene: Gene, rng: np.random.Generator, cell_log_odds: np.ndarray | None = None
+    gene: GenePlan, rng: np.random.Generator, cell_log_odds: np.ndarray | None = None
 ) -> Drawn:
     """Draw a gene from its sequence to the rows that are kept.
 
     Parameters
     ----------
-    gene : Gene
+    gene : GenePlan
         What is decided about it.
     rng : numpy.random.Generator
         Of this gene alone.
@@ -100,7 +100,7 @@ def draw_gene(
     return Drawn(sequence, tracks, rows, label)
 
 
-def _candidates(gene: Gene, rng: np.random.Generator) -> Candidates:
+def _candidates(gene: GenePlan, rng: np.random.Generator) -> Candidates:
     """Place donors and acceptors in turn; the base model finds nearly half of them strong.
 
     Acceptors of a quiet gene are all weak: its 3' end lies outside of the data.
@@ -114,7 +114,7 @@ def _candidates(gene: Gene, rng: np.random.Generator) -> Candidates:
     return Candidates(position, kind, base, rng.standard_normal(n))
 
 
-def _sequence(gene: Gene, candidates: Candidates, rng: np.random.Generator) -> np.ndarray:
+def _sequence(gene: GenePlan, candidates: Candidates, rng: np.random.Generator) -> np.ndarray:
     """Draw the gene with `WINDOW` nt on each side: 0 to 3 for A, C, G, T, GC drifting along it."""
     n = gene.length + 2 * WINDOW
     drift = rng.normal(0.0, LOCAL_GC_SPREAD, n // 200 + 1).repeat(200)[:n]
@@ -135,7 +135,7 @@ def _plant(sequence: np.ndarray, starts: np.ndarray, word: str) -> None:
 
 
 def _sites(
-    gene: Gene,
+    gene: GenePlan,
     candidates: Candidates,
     sequence: np.ndarray,
     added: np.ndarray | float,
@@ -157,7 +157,7 @@ def _sites(
     return site & ~(gene.quiet & (candidates.kind == 1))
 
 
-def _tracks(gene: Gene, candidates: Candidates, rng: np.random.Generator) -> np.ndarray:
+def _tracks(gene: GenePlan, candidates: Candidates, rng: np.random.Generator) -> np.ndarray:
     """Base scores of donor and acceptor: (2, length) float32, leaving the rest of 1 to neither."""
     logits = rng.normal(-16.0, 2.2, (2, gene.length)).clip(max=-4.0)
     at, kind = candidates.position, candidates.kind
@@ -169,7 +169,9 @@ def _tracks(gene: Gene, candidates: Candidates, rng: np.random.Generator) -> np.
     return (odds / (1 + odds.sum(axis=0))).astype(np.float32)
 
 
-def _thin(gene: Gene, sites: np.ndarray, tracks: np.ndarray, rng: np.random.Generator) -> Rows:
+def _thin(
+    gene: GenePlan, sites: np.ndarray, tracks: np.ndarray, rng: np.random.Generator
+) -> KeptRows:
     """Keep every site and strong candidate, half of the grey zone and a random rest.
 
     Every stratum weighs as many positions as it had, so the weights of a gene sum to its length.
@@ -187,4 +189,4 @@ def _thin(gene: Gene, sites: np.ndarray, tracks: np.ndarray, rng: np.random.Gene
         weights.append(np.full(n, stratum.sum() / max(n, 1)))
     position = np.concatenate(kept)
     order = np.argsort(position)
-    return Rows(position[order], np.concatenate(weights)[order])
+    return KeptRows(position[order], np.concatenate(weights)[order])

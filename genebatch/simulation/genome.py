@@ -1,7 +1,7 @@
-"""A small made-up genome: a FASTA file and a GTF file to try the way from sequence to calls on.
+"""Simulates a small genome: a FASTA file and a GTF file to try the way from sequence to calls.
 
-Its genes have exons and introns, overlap here and there, and have sites that the light scorer
-finds well and not perfectly. It is no model of any species.
+Its genes have exons and introns, and some of them overlap. The light scorer finds their sites
+well, but not perfectly. It is no model of any species.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,9 +24,9 @@ def simulate_genome(
 ) -> Path:
     """Write `out/genome.fa` and `out/genes.gtf`.
 
-    About 9,000 nt per gene, some 1,900,000 for 200 genes. Files of an earlier call are replaced
-    once both new ones are complete, and the index of the earlier FASTA file is removed. The same
-    arguments give the same bytes. Holds the plan of all genes and one contig.
+    A gene takes about 9,000 nt, so 200 genes take about 1,900,000 nt. Files of an earlier call are
+    replaced once both new ones are complete, and the index of the earlier FASTA file is removed.
+    The same arguments give the same bytes. Holds the plan of all genes and one contig.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def simulate_genome(
             sequences.write(_lines(paint(contig, seed)))
             for gene in contig.genes:
                 models.writelines(_gtf_lines(gene))
-        # htslib takes any index that lies there for the one of the file.
+        # htslib uses any index that lies beside the file, even one of an earlier file.
         fasta.with_name("genome.fa.fai").unlink(missing_ok=True)
     return Path(out)
 

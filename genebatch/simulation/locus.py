@@ -1,8 +1,8 @@
-"""Where the genes of the simulated genome lie: contigs, gene spans, exons, transcripts.
+"""Places the genes of the simulated genome: contigs, gene spans, exons, transcripts.
 
-Everything about a gene but its sequence. About a fifth of the genes overlap another one, in pairs
-of four kinds by turns: two neighbours share part of their outer exons, or a short gene lies within
-an intron of a long one, on the same strand or on opposite ones.
+Everything about a gene is planned here but its sequence. About a fifth of the genes overlap another
+one, in pairs of four kinds by turns. Two neighbours share part of their outer exons, or a short
+gene lies within an intron of a long one; each on the same strand or on opposite strands.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,8 @@
-"""The sequence of a contig of the simulated genome, painted over its planned genes.
+"""Draws the sequence of a contig of the simulated genome over its planned genes.
 
-In order: background, exons of another composition, the words that help real sites, the motifs of
-the sites, decoys. Motifs of sites and decoys are drawn alike from the consensus matrices; what
-tells them apart is the company: a partner at the distance of an exon, composition, words.
+In order: background, exons of another composition, words that help real sites, motifs of the sites,
+decoys. Motifs of sites and of decoys are drawn alike from the consensus matrices. Only their
+surroundings differ: a partner at the distance of an exon, composition, words.
 """
 
 from typing import NamedTuple
@@ -106,7 +106,7 @@ def paint(contig: Contig, seed: int) -> Painted:
     for gene in contig.genes:
         for start, end in gene.transcripts[0].exons:
             codes[start:end] = _draw(np.full(end - start, EXON_GC), rng)
-    # Motifs come after the words of all genes: where a word falls onto a site, the site wins.
+    # Motifs come after the words of all genes, so that no word overwrites a site.
     for gene in contig.genes:
         for kind, sites in zip(KINDS, splice_sites(gene), strict=True):
             for word in kind.words:
@@ -174,7 +174,7 @@ def _far_from_exons(contig: Contig) -> np.ndarray:
 def _plant_decoys(
     codes: np.ndarray, contig: Contig, far: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Plant motifs of sites that are none, each without regard to the others."""
+    """Plant motifs where there is no site, independently of each other."""
     places = np.flatnonzero(far)
     for strand in "+-":
         anywhere = Gene("", "", contig.name, strand, 0, contig.length, "", ())
@@ -191,7 +191,7 @@ def _lose_runs(codes: np.ndarray, far: np.ndarray, rng: np.random.Generator) -> 
 
 
 def _soft_mask(length: int, rng: np.random.Generator) -> np.ndarray:
-    """Mark stretches, in exons and out of them."""
+    """Mark stretches inside and outside of exons."""
     masked = np.zeros(length, dtype=bool)
     for start in rng.integers(0, length, length // NT_PER_SOFT_MASK):
         masked[start : start + rng.integers(*SOFT_MASK)] = True

@@ -1,10 +1,12 @@
-"""The built-in example: genes with sequence, splice sites, an improvable base model and k-mers.
+"""Simulates the example table: genes with sites, base scores that can be improved, and k-mers.
 
-Two traps are set on purpose. The first fifth of the genes in the order of their names (`quiet`
-genes, all small) holds donors and no acceptor, so batches dealt by name lack a class. The columns
-of `simulated_columns.PLANTED` break a careless feature filter; a model that keeps the leaks looks
-perfect in training and fails on the new genes, where the leaks are empty because no label was
-known.
+Two traps are set on purpose.
+
+- The first fifth of the genes in the order of their names (`quiet` genes, all small) has donors and
+  no acceptor, so batches dealt by name lack a class.
+- The columns of `columns.PLANTED` break a careless feature filter. A model that keeps the leaks
+  looks perfect in training and fails on the new genes: there the leaks are empty, because no label
+  was known.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 
 from genebatch.io.files import InputError, whole
 from genebatch.simulation.columns import gene_table
-from genebatch.simulation.gene import CELL, GENE_GC_SPREAD, MEAN_GC, Gene
+from genebatch.simulation.gene import CELL, GENE_GC_SPREAD, MEAN_GC, GenePlan
 
 ROWS_PER_GENE = (8, 2_000)
 ROW_GROUP = 4_096  # rows
@@ -37,10 +39,10 @@ def simulate(
 ) -> Path:
     """Write `out/example/part-*.parquet` to train on and `out/new/part-000.parquet` to predict.
 
-    Training genes share exactly `n_rows` rows, 8 to 2,000 each; a gene is never in two shards, and
-    its rows depend on the number of shards in no way. The new genes are of the same size on
-    average and lack the label column. Parts from an earlier call are replaced only after all new
-    ones are complete. Holds one shard in memory.
+    Training genes share exactly `n_rows` rows, 8 to 2,000 each. A gene is never in two shards, and
+    its rows do not depend on the number of shards. The new genes have the same size on average and
+    lack the label column. Parts of an earlier call are replaced only after all new ones are
+    complete. Holds one shard in memory.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def simulate(
     shards = {folders[0] / f"part-{i:03d}.parquet": genes[i::n_shards] for i in range(n_shards)}
     shards[folders[1] / "part-000.parquet"] = new
 
-    def write(path: Path, members: Sequence[Gene]) -> None:
+    def write(path: Path, members: Sequence[GenePlan]) -> None:
         _write_shard(path, members, seed, labelled=members is not new)
 
     write_parts(shards, write)
@@ -62,9 +64,9 @@ def simulate(
 
 
 def write_parts(
-    shards: Mapping[Path, Sequence[Gene]], write: Callable[[Path, Sequence[Gene]], None]
+    shards: Mapping[Path, Sequence[GenePlan]], write: Callable[[Path, Sequence[GenePlan]], None]
 ) -> None:
-    """Write every shard by `write`; parts of an earlier call go once all shards are complete.
+    """Write every shard by `write`, then remove other parts of an earlier call.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def plan_genes(n: int, n_rows: int, seed: int, first: int, chroms: Sequence[str]) -> list[Gene]:
+def plan_genes(n: int, n_rows: int, seed: int, first: int, chroms: Sequence[str]) -> list[GenePlan]:
     """Plan `n` genes numbered from `first`, in the order of their names."""
     rng = np.random.default_rng([seed, 1, first])
     n_quiet = n // QUIET_SHARE
@@ -119,8 +121,8 @@ def plan_genes(n: int, n_rows: int, seed: int, first: int, chroms: Sequence[str]
 
 def place_genes(
     rows: np.ndarray, rng: np.random.Generator, first: int, chroms: Sequence[str], n_quiet: int = 0
-) -> list[Gene]:
-    """Place genes of so many rows along the contigs, the first `n_quiet` of them quiet ones."""
+) -> list[GenePlan]:
+    """Place genes of these numbers of rows along the contigs; the first `n_quiet` are quiet."""
     n = len(rows)
     lengths = (rows * np.clip(rng.lognormal(np.log(85), 0.35, n), 45, 250)).astype(int) + CELL
     chrom = np.arange(n) * len(chroms) // n
@@ -135,7 +137,7 @@ def place_genes(
     gc = rng.normal(MEAN_GC, GENE_GC_SPREAD, n).clip(0.33, 0.62)
     strands = rng.choice(["+", "-"], n)
     return [
-        Gene(
+        GenePlan(
             index=first + i,
             name=f"SIM{first + i:06d}",
             rows=int(rows[i]),
@@ -164,7 +166,7 @@ def _sizes(n: int, n_rows: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def fit_total(sizes: np.ndarray, n_rows: int, low: int, high: int) -> np.ndarray:
-    """Change sizes within `low` and `high` by as little as makes them sum to `n_rows`."""
+    """Change sizes as little as possible, within `low` and `high`, so that they sum to `n_rows`."""
     sizes = sizes.copy()
     while missing := n_rows - sizes.sum():
         free = np.flatnonzero(sizes < high if missing > 0 else sizes > low)
@@ -179,6 +181,6 @@ def _quiet_first(sizes: np.ndarray, n_quiet: int, rng: np.random.Generator) -> n
     return sizes[np.concatenate([quiet, rng.permutation(np.setdiff1d(order, quiet))])]
 
 
-def _write_shard(path: Path, genes: Iterable[Gene], seed: int, labelled: bool) -> None:
+def _write_shard(path: Path, genes: Iterable[GenePlan], seed: int, labelled: bool) -> None:
     table = pa.concat_tables(gene_table(gene, seed, labelled) for gene in genes)
     pq.write_table(table, path, row_group_size=ROW_GROUP, compression="zstd")

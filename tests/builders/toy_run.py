@@ -359,22 +359,24 @@ class Run:
         """Their held-out scores."""
         return {f"{name}_held_out": self.alone_files(name)["held_out"] for name in self.alone()}
 
-    def consolidate(self) -> None:
-        files, model = self.ensemble_files, self.paths()["model"]
-        steps.ensemble.consolidate(
-            ensemble=files["ensemble"],
-            combined=files["combined"],
-            final=self.settings.final,
-            prevalence=self.settings.calibration.prevalence,
-            document_model=self.folder / "model_multiclass_all_genes.gbm",
-            pickle=self.folder / "model_multiclass_all_genes.pkl",
-            thresholds=self.folder / "thresholds.tsv",
-            candidates=self.folder / "candidates.tsv",
-            model=model,
+    def consolidate(self, folder: Path | None = None, **changes: Any) -> None:
+        """Write the final model into a folder, from other inputs or with other settings."""
+        out = folder or self.folder
+        given = {
+            "ensemble": self.ensemble_files["ensemble"],
+            "combined": self.ensemble_files["combined"],
+            "final": self.settings.final,
+            "prevalence": self.settings.calibration.prevalence,
+            "model": out / "model.gbm",
+            "document_model": out / "model_multiclass_all_genes.gbm",
+            "pickle": out / "model_multiclass_all_genes.pkl",
+            "thresholds": out / "thresholds.tsv",
+            "candidates": out / "candidates.tsv",
             **self.chosen("manifest planned dataset"),
             **self.alone(),
             **self.held_out_alone(),
-        )
+        }
+        steps.ensemble.consolidate(**given | changes)
 
     def make_model(self) -> None:
         """Every rule from the analysis of the shards to the model of all batches."""

@@ -1,8 +1,9 @@
-"""`genebatch inspect` says which model a file holds and what its members count."""
+"""`inspect` says which model a file holds and what its members count; `plan` tells the batches."""
 
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from genebatch import load_model
 from genebatch.cli import main
@@ -75,3 +76,31 @@ def test_combiners_without_weights_are_put_in_words(combiner, said, inspected):
     printed = inspected(combiner=combiner)
     assert f"combiner: {said}\n" in printed
     assert ", weights " not in printed
+
+
+def test_plan_prints_the_batches_and_writes_nothing(tmp_path, capsys, monkeypatch):
+    assert main(["simulate", str(tmp_path), "--table", "--genes", "40"]) == 0
+    config = {
+        "dataset": {
+            "path": str(tmp_path / "example"),
+            "group": "cluster_id",
+            "label": "splice_type",
+            "classes": ["neither", "donor", "acceptor"],
+            "null_label": "neither",
+            "scores": {name: f"{name}_score" for name in ("neither", "donor", "acceptor")},
+            "weight": "sample_weight",
+            "metadata": ["gene_id", "transcript_id", "chrom", "strand", "gene_type"],
+        },
+        "batching": {"max_groups": 20, "min_groups": 2, "min_positives": 1},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert main(["plan", "--config", "config.yaml", "--memory", "4000", "--cores", "4"]) == 0
+    printed = capsys.readouterr().out
+    assert "b000" in printed
+    assert "b001" in printed
+    assert "4,000 MB (--memory), 4 cores: " in printed
+    assert "batches run side by side, expected peak" in printed
+    assert sorted(tmp_path.rglob("*")) == before

@@ -10,18 +10,25 @@ from tests.workflow.running import SMALL, Run
 
 
 @pytest.fixture(scope="session")
-def example_data(tmp_path_factory) -> Path:
-    return simulate(tmp_path_factory.mktemp("example"), n_genes=48, n_rows=2_400, n_new_genes=5)
+def example_data(made_once) -> Path:
+    def fill(folder: Path) -> None:
+        simulate(folder, n_genes=48, n_rows=2_400, n_new_genes=5)
+
+    return made_once("example", fill)
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, example_data) -> tuple[Path, str]:
+def finished(made_once, example_data) -> tuple[Path, str]:
     """A finished run, not to be changed, and what it printed."""
-    folder = tmp_path_factory.mktemp("finished")
-    shutil.copytree(example_data, folder / "data")
-    run = Run(folder)
-    run.configure(SMALL)
-    return folder, run.ok()
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(example_data, folder / "data")
+        run = Run(folder)
+        run.configure(SMALL)
+        (folder / "printed").write_text(run.ok())
+
+    folder = made_once("finished", fill)
+    return folder, (folder / "printed").read_text()
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
 """Snakemake started in a folder of its own, and what it printed."""
 
+import atexit
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from threading import Event, Thread
+from typing import NamedTuple
 
 import psutil
 import yaml
@@ -46,6 +50,46 @@ SMALL = {
 }  # fmt: skip
 
 
+ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+
+
+class Done(NamedTuple):
+    """A run that has ended, and what it printed on both streams."""
+
+    returncode: int
+    stdout: str
+
+
+class Starter:
+    """A process that has imported Snakemake and forks each run; see `tests.workflow.starter`."""
+
+    def __init__(self):
+        self.process: subprocess.Popen | None = None
+
+    def run(self, arguments: list[str], cwd: Path) -> Done:
+        """Snakemake with these arguments, started in a folder."""
+        if self.process is None:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.workflow.starter"],
+                cwd=REPOSITORY,
+                env=os.environ | ENVIRONMENT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            atexit.register(self.process.communicate)  # it ends with what it reads
+        with tempfile.TemporaryDirectory() as folder:
+            printed = Path(folder, "printed")
+            request = {"arguments": arguments, "environment": os.environ | ENVIRONMENT}
+            request |= {"cwd": str(cwd), "printed": str(printed)}
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+            status = int(self.process.stdout.readline())
+            return Done(status, printed.read_text())
+
+
+STARTER = Starter()
+
+
 class Run:
     """A folder with a config and data, and Snakemake started in it."""
 
@@ -62,24 +106,35 @@ class Run:
         (self.folder / "config").mkdir(exist_ok=True)
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
-    def snakemake(self, *arguments: str, env: dict | None = None, cwd: Path | None = None):
-        """Run it; gives the completed process with standard error in `stdout`."""
-        return subprocess.run(
+    def snakemake(self, *arguments: str, env: dict | None = None, cwd: Path | None = None) -> Done:
+        """Run it; gives the exit status with everything that it printed.
+
+        With an environment of its own it is a new process, else one forked by the `Starter`.
+        """
+        cwd = cwd or self.folder
+        if env is None:
+            return STARTER.run([*arguments, *self.options], cwd)
+        done = subprocess.run(
             self.command(*arguments),
-            cwd=cwd or self.folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+            cwd=cwd,
+            env=os.environ | ENVIRONMENT | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=900,
             check=False,
         )
+        return Done(done.returncode, done.stdout)
+
+    @property
+    def options(self) -> list[str]:
+        """The workflow, the folder, and where it runs."""
+        options = ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
+        return [*options, *self.where]
 
     def command(self, *arguments: str) -> list[str]:
         """The command line that runs it."""
-        command = [sys.executable, "-m", "snakemake", *arguments]
-        command += ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
-        return [*command, *self.where]
+        return [sys.executable, "-m", "snakemake", *arguments, *self.options]
 
     def planned(self, *arguments: str) -> Counter:
         """Jobs that a dry run lists, as (rule, batch or None)."""

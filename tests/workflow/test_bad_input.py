@@ -97,7 +97,7 @@ def test_wrong_data_is_said_and_nothing_is_half_written(empty_run, spoil, messag
 
 def test_nan_is_a_missing_value_and_said(empty_run):
     rewrite(empty_run.folder, in_first_row("gc_content", float("nan")))
-    output = empty_run.ok("results/batches/manifest.tsv")
+    output = empty_run.ok("results/dataset/profile.json")
     assert "'gc_content': 1 NaN are missing values" in output
 
 

@@ -1,6 +1,7 @@
 """Names that mean something to a shell, a page, a table or a path are names and nothing else."""
 
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -17,6 +18,7 @@ GROUPS += ["génë 日本", "a|b*c_d[e]", "per%cent {batch}", "back\\slash", "a,
 GROUPS += [" lead", "trail "]
 CLASSES = {"neither": "-not 'it'", "donor": '<script>d("5")</script>', "acceptor": "a$c{e}p:t, |é|"}
 GROUP, LABEL, FEATURE = "-gene id", 'splice "type"', "gc 'con\"tent <script>"
+FOLDER = '-it\'s a "rün" $(touch planted) {x}'
 DATA, NEW = '-my [1] da\'ta/ex "ample"', "-new 'ta\"ble'"
 
 
@@ -27,10 +29,7 @@ def renamed(table: pl.DataFrame, groups: dict[str, str]) -> pl.DataFrame:
     ).rename(columns)
 
 
-@pytest.fixture(scope="module")
-def awkward(tmp_path_factory, example_data) -> Run:
-    """A whole run of awkward groups, classes, columns, files and folders."""
-    folder = tmp_path_factory.mktemp("names") / '-it\'s a "rün" $(touch planted) {x}'
+def fill_awkwardly(folder: Path, example_data: Path) -> None:
     shards = sorted((example_data / "example").glob("*.parquet"))
     tables = {shard: pl.read_parquet(shard) for shard in shards}
     known = pl.concat(table["gene_id"] for table in tables.values()).unique().sort().to_list()
@@ -41,6 +40,11 @@ def awkward(tmp_path_factory, example_data) -> Run:
         renamed(table, groups).write_parquet(folder / DATA / f"-sh ard {shard.name}")
     new = pl.read_parquet(example_data / "new")
     new.rename({"gene_id": GROUP, "gc_content": FEATURE}).write_parquet(folder / NEW / "1.parquet")
+
+
+@pytest.fixture(scope="session")
+def awkward(made_once, example_data) -> Run:
+    """A whole run of awkward groups, classes, columns, files and folders."""
     dataset = SMALL["dataset"] | {
         "path": DATA,
         "group": GROUP,
@@ -49,12 +53,16 @@ def awkward(tmp_path_factory, example_data) -> Run:
         "null_label": CLASSES["neither"],
         "scores": {CLASSES[name]: column for name, column in SMALL["dataset"]["scores"].items()},
     }
-    run = Run(folder)
     one_batch = SMALL["batching"] | {"max_genes": 48}
-    predict = {"tables": {"new": NEW}}
-    run.configure({**SMALL, "dataset": dataset, "batching": one_batch, "predict": predict})
-    run.ok()
-    return run
+    config = {"dataset": dataset, "batching": one_batch, "predict": {"tables": {"new": NEW}}}
+
+    def fill(folder: Path) -> None:
+        run = Run(folder / FOLDER)
+        fill_awkwardly(run.folder, example_data)
+        run.configure({**SMALL, **config})
+        run.ok()
+
+    return Run(made_once("names", fill) / FOLDER)
 
 
 def test_nothing_in_a_name_was_run(awkward):

@@ -352,3 +352,9 @@ def test_files_with_earlier_names_are_merged(tmp_path):
     second.write_text("batching: {min_genes: 3}\n")
     batching = config.load(first, second)["batching"]
     assert (batching["max_groups"], batching["min_groups"]) == (12, 3)
+
+
+def test_bigwig_scores_without_a_site_are_named():
+    sequence = {"fasta": "g.fa", "genes": "g.gtf", "scores": {"plus": {"donor": "d.bw"}}}
+    with pytest.raises(InputError, match=r"missing key 'sequence\.scores\.plus\.acceptor'"):
+        config.resolve({"sequence": sequence, "dataset": {}})

@@ -1,4 +1,4 @@
-"""What genebatch.batch_models promises: every batch of the plan, of this plan and no other."""
+"""What ensemble.batch_models promises: every batch of the plan, of this plan and no other."""
 
 import polars as pl
 import pytest

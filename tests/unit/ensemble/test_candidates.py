@@ -1,4 +1,4 @@
-"""What genebatch.candidates promises: more trees only where they are shown to be worth it."""
+"""What ensemble.candidates promises: more trees only where they are shown to be worth it."""
 
 from types import SimpleNamespace
 
@@ -17,26 +17,26 @@ CLASSES = ("no", "yes")
 def candidate(tmp_path):
     """A candidate whose rows of class `yes` have the given probabilities of it."""
 
-    def make(name, yes, trees=(10,), groups=None, weight=None, system=None, label="yes"):
+    def make(name, yes, trees=(10,), groups=None, weight=None, scores=None, label="yes"):
         yes = np.asarray(yes, float)
         groups = [f"g{number:02d}" for number in range(len(yes))] if groups is None else groups
         rows = pl.DataFrame({"group": groups, "label": [label] * len(yes)})
         if weight is not None:
             rows = rows.with_columns(weight=pl.Series(weight, dtype=pl.Float64))
-        system = system or name
-        scores = {f"{system}:yes": yes.astype(np.float32), f"{system}:no": 1 - yes}
-        rows.with_columns(**scores).write_parquet(tmp_path / f"{name}.parquet")
+        scores = scores or name
+        columns = {f"{scores}:yes": yes.astype(np.float32), f"{scores}:no": 1 - yes}
+        rows.with_columns(**columns).write_parquet(tmp_path / f"{name}.parquet")
         members = [SimpleNamespace(n_trees=number) for number in trees]
         model = SimpleNamespace(classes=CLASSES, members=members, n_trees=sum(trees))
-        return Candidate(name, model, tmp_path / f"{name}.parquet", system)
+        return Candidate(name, model, tmp_path / f"{name}.parquet", scores)
 
     return make
 
 
 def table(candidates, final="best"):
-    found = compare_candidates(candidates, final)
-    assert found["chosen"].sum() == 1
-    return {row["candidate"]: row for row in found.iter_rows(named=True)}
+    compared = compare_candidates(candidates, final)
+    assert compared["chosen"].sum() == 1
+    return {row["candidate"]: row for row in compared.iter_rows(named=True)}
 
 
 def chosen(candidates, final="best"):
@@ -71,18 +71,18 @@ def test_best_takes_the_fewest_trees_among_those_that_are_level(candidate):
     # The single model is better in half of the groups and worse in the others: by 0.01 in sum.
     ensemble = candidate("ensemble", AROUND, trees=(10, 10))
     single = candidate("single", AROUND[::-1] - 1e-4, trees=(15,))
-    found = table([ensemble, single])
-    assert found["single"]["difference"] > 0
-    assert found["single"]["difference_low"] < 0 < found["single"]["difference_high"]
-    assert found["single"]["chosen"]
+    lines = table([ensemble, single])
+    assert lines["single"]["difference"] > 0
+    assert lines["single"]["difference_low"] < 0 < lines["single"]["difference_high"]
+    assert lines["single"]["chosen"]
 
 
 def test_best_takes_the_lowest_loss_where_others_are_worse_beyond_chance(candidate):
     ensemble = candidate("ensemble", AROUND, trees=(10, 10))
     single = candidate("single", AROUND - 0.05, trees=(15,))
-    found = table([ensemble, single])
-    assert 0 < found["single"]["difference_low"] < found["single"]["difference"]
-    assert found["ensemble"]["chosen"]
+    lines = table([ensemble, single])
+    assert 0 < lines["single"]["difference_low"] < lines["single"]["difference"]
+    assert lines["ensemble"]["chosen"]
 
 
 def test_leader_with_the_fewest_trees_is_taken(candidate):
@@ -101,10 +101,10 @@ def test_of_three_the_cheapest_that_is_level_is_taken(candidate):
 def test_too_few_groups_show_nothing_and_the_lowest_loss_is_taken(candidate):
     ensemble = candidate("ensemble", AROUND[:9], trees=(10, 10))
     single = candidate("single", AROUND[:9][::-1] - 1e-4, trees=(15,))
-    found = table([ensemble, single])
-    assert found["ensemble"]["chosen"]
-    assert found["single"]["difference_low"] is None
-    assert found["single"]["reason"] == "no interval from 9 groups"
+    lines = table([ensemble, single])
+    assert lines["ensemble"]["chosen"]
+    assert lines["single"]["difference_low"] is None
+    assert lines["single"]["reason"] == "no interval from 9 groups"
 
 
 def test_named_candidate_that_was_not_trained_is_refused(candidate):
@@ -125,20 +125,20 @@ def test_named_candidate_is_taken_whatever_its_loss(candidate, final):
     assert list(table(given, final)) == ["ensemble", "single", "distilled"]
 
 
-def test_system_of_the_ensemble_is_its_combiner(candidate):
-    ensemble = candidate("ensemble", AROUND, system="stacked")
+def test_scores_of_the_ensemble_are_those_of_its_combiner(candidate):
+    ensemble = candidate("ensemble", AROUND, scores="stacked")
     assert table([ensemble])["ensemble"]["log_loss"] == pytest.approx(-np.log(AROUND).mean())
 
 
 def test_groups_in_common_alone_are_judged(candidate):
     ensemble = candidate("ensemble", [0.5, 0.25, 0.5, 0.5])
     distilled = candidate("distilled", [0.125, 0.5], groups=["g01", "g03"])
-    found = table([ensemble, distilled])
+    lines = table([ensemble, distilled])
     assert (
-        {row["groups"] for row in found.values()} == {row["rows"] for row in found.values()} == {2}
+        {row["groups"] for row in lines.values()} == {row["rows"] for row in lines.values()} == {2}
     )
-    assert found["ensemble"]["log_loss"] == pytest.approx((np.log(4) + np.log(2)) / 2)
-    assert found["distilled"]["log_loss"] == pytest.approx((np.log(8) + np.log(2)) / 2)
+    assert lines["ensemble"]["log_loss"] == pytest.approx((np.log(4) + np.log(2)) / 2)
+    assert lines["distilled"]["log_loss"] == pytest.approx((np.log(8) + np.log(2)) / 2)
 
 
 def test_candidates_without_a_group_in_common_are_refused(candidate):

@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch.ensemble.final import consolidate
 from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
 from genebatch.model.prediction import predict_table
 from tests.builders.finished_run import ABOVE, Data
+
+pytestmark = pytest.mark.slow
 
 CLASSES = ["neither", "donor", "acceptor"]
 MISSING = "b002"
@@ -18,8 +19,8 @@ MISSING = "b002"
 
 @pytest.fixture(scope="module")
 def partial(tmp_path_factory, new_run, toy_rows):
-    """A run of three batches of which one failed, with both rivals, as far as the evaluation."""
-    changes = {"batching": {"max_genes": 7, "min_genes": 2, "min_positives": 1}}
+    """A run of three batches of which one failed, with every candidate, up to its final model."""
+    changes = {"batching": {"max_groups": 7, "min_groups": 2, "min_positives": 1}}
     run = new_run(tmp_path_factory.mktemp("partial"), changes, (MISSING,))
     run.write(toy_rows)
     run.analyze()
@@ -36,7 +37,7 @@ def partial(tmp_path_factory, new_run, toy_rows):
 
 @pytest.fixture(scope="module")
 def plan(partial):
-    return pl.read_parquet(partial.paths()["plan"]).filter(~pl.col("test"))
+    return partial.plan_lines
 
 
 @pytest.fixture(scope="module")
@@ -52,24 +53,24 @@ def test_no_member_has_seen_a_group_of_the_missing_batch(partial, its_groups):
 
 
 def test_its_rows_are_scored_by_the_finished_models_of_the_others(partial, toy_rows, its_groups):
-    honest = pl.read_parquet(partial.ensemble_files["scores"])
+    held_out = pl.read_parquet(partial.ensemble_files["scores"])
     rows = toy_rows.filter(pl.col("gene_id").is_in(its_groups))
-    found = honest.filter(pl.col("group").is_in(its_groups)).sort("group", "position")
-    assert found.height == rows.height
+    scored = held_out.filter(pl.col("group").is_in(its_groups)).sort("group", "position")
+    assert scored.height == rows.height
     rows = rows.sort("gene_id", "position")
     for name in ("b000", "b001"):
         member = load_model(partial.paths(name)["model"])
         expected = member.frame_log_odds(rows)[:, 0]
-        scores = found.select(f"{name}:{label}" for label in CLASSES).to_numpy()
+        scores = scored.select(f"{name}:{label}" for label in CLASSES).to_numpy()
         np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_rows_of_the_others_keep_their_honest_scores(partial, plan):
+def test_rows_of_the_others_keep_their_held_out_scores(partial, plan):
     """The batch that holds a row gives its out-of-fold score whether or not another is missing."""
-    honest = pl.read_parquet(partial.ensemble_files["scores"])
+    held_out = pl.read_parquet(partial.ensemble_files["scores"])
     for name in partial.batches:
         own = set(plan.filter(pl.col("batch") == name)["group"])
-        rows = honest.filter(pl.col("group").is_in(own))
+        rows = held_out.filter(pl.col("group").is_in(own))
         out_of_fold = pl.read_parquet(partial.paths(name)["out_of_fold"])
         assert set(rows["batch"]) == {name}
         assert rows.height == out_of_fold.height
@@ -83,16 +84,13 @@ def test_model_names_it_beside_all_batches_of_the_plan(partial, plan):
 
 def consolidated(partial, folder, **changes):
     """The delivered model from other inputs."""
-    inputs = partial.paths() | partial.ensemble_files | changes
-    names = ("model.gbm", "pickle.pkl", "thresholds.tsv", "candidates.tsv")
-    outputs = {name.split(".")[0]: folder / name for name in names}
-    consolidate(inputs, "ensemble", None, outputs)
-    return load_model(outputs["model"])
+    partial.consolidate(folder, **changes)
+    return load_model(folder / "model.gbm")
 
 
 def test_its_genes_count_as_trained_on(partial, plan, tmp_path):
     """Combiners and thresholds were learned from their rows."""
-    groups = pl.read_parquet(partial.paths()["genes"])["group"].cast(pl.String)
+    groups = pl.read_parquet(partial.paths()["groups"])["group"].cast(pl.String)
     table = pl.DataFrame({"gene_id": groups, "group": groups})
     table.write_csv(tmp_path / "genes.tsv", separator="\t")
     model = consolidated(partial, tmp_path, table=tmp_path / "genes.tsv")
@@ -100,21 +98,24 @@ def test_its_genes_count_as_trained_on(partial, plan, tmp_path):
 
 
 def test_student_learns_from_its_rows_and_is_judged_on_them(partial, plan, its_groups):
-    (student,) = load_model(partial.rival_files("distilled")["model"]).members
+    (student,) = load_model(partial.alone_files("distilled")["model"]).members
     assert set(student.groups) == set(plan["group"])
     assert student.facts["teachers"] == ["b000", "b001"]
-    honest = pl.read_parquet(partial.rival_files("distilled")["honest"])
-    assert its_groups <= set(honest["group"])
+    held_out = pl.read_parquet(partial.alone_files("distilled")["held_out"])
+    assert its_groups <= set(held_out["group"])
 
 
-def test_rival_of_fewer_groups_than_the_plan_is_still_refused(partial, its_groups, tmp_path):
-    single = load_model(partial.rival_files("single")["model"])
+def test_candidate_of_fewer_groups_than_the_plan_is_still_refused(partial, its_groups, tmp_path):
+    single = load_model(partial.alone_files("single")["model"])
     (member,) = single.members
     fewer = tuple(sorted(set(member.groups) - its_groups))
     replace(single, members=(member._replace(groups=fewer),)).save(tmp_path / "single.gbm")
-    rival = {"single": tmp_path / "single.gbm", "single_honest": partial.rivals()["single_honest"]}
+    files = {
+        "single": tmp_path / "single.gbm",
+        "single_held_out": partial.held_out_alone()["single_held_out"],
+    }
     with pytest.raises(InputError, match=f"was trained on {len(fewer)} groups, not on the"):
-        consolidated(partial, tmp_path, **rival)
+        consolidated(partial, tmp_path, **files)
 
 
 def test_every_file_of_predictions_names_it(partial, toy_rows, tmp_path):

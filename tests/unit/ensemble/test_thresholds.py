@@ -1,4 +1,4 @@
-"""What genebatch.thresholds promises: the best F1 on rows of groups that no booster saw."""
+"""What ensemble.thresholds promises: the best F1 on rows of groups that no booster saw."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def model(toy):
 
 
 @pytest.fixture(scope="module")
-def honest(toy):
+def held_out(toy):
     return toy.ensemble_files["combined"]
 
 
@@ -125,8 +125,8 @@ def test_no_threshold_is_better_and_none_as_good_is_higher(rows):
 # All classes of a model
 
 
-def made(folder, rows, probability=None, name="honest.parquet"):
-    """A file of honest probabilities of the system "made"; even ones where none are given."""
+def made(folder, rows, probability=None, name="held_out.parquet"):
+    """A file of held-out probabilities of the system "made"; even ones where none are given."""
     if probability is None:
         probability = np.full((rows.height, 3), 1 / 3)
     columns = [pl.Series(f"made:{c}", probability[:, i]) for i, c in enumerate(CLASSES)]
@@ -134,10 +134,10 @@ def made(folder, rows, probability=None, name="honest.parquet"):
     return folder / name
 
 
-def test_thresholds_are_of_the_honest_probabilities(model, honest):
-    rows = pl.read_parquet(honest)
+def test_thresholds_are_of_the_held_out_probabilities(model, held_out):
+    rows = pl.read_parquet(held_out)
     codes = label_codes(rows["label"], CLASSES, None)
-    table = choose(model, honest, "log_odds").filter(pl.col("system") == "model")
+    table = choose(model, held_out, "log_odds").filter(pl.col("system") == "model")
     assert table["rows"].to_list() == [rows.height] * 6
     assert table["weighted"].to_list() == [False, True] * 3
     for line in table.iter_rows(named=True):
@@ -152,17 +152,17 @@ def test_thresholds_are_of_the_honest_probabilities(model, honest):
         assert line["f1"] >= max(others) - 1e-9
 
 
-def test_thresholds_are_of_the_system_that_is_asked_for(model, honest):
-    tables = [choose(model, honest, system) for system in ("log_odds", "weighted")]
+def test_thresholds_are_of_the_system_that_is_asked_for(model, held_out):
+    tables = [choose(model, held_out, system) for system in ("log_odds", "weighted")]
     found, other = (table.filter(pl.col("system") == "model") for table in tables)
     assert not found["threshold"].equals(other["threshold"])
     assert tables[0].filter(system="base").equals(tables[1].filter(system="base"))
 
 
-def test_base_scores_have_thresholds_of_their_own_on_the_same_rows(model, honest):
-    rows = pl.read_parquet(honest)
+def test_base_scores_have_thresholds_of_their_own_on_the_same_rows(model, held_out):
+    rows = pl.read_parquet(held_out)
     codes = label_codes(rows["label"], CLASSES, None)
-    table = choose(model, honest, "log_odds")
+    table = choose(model, held_out, "log_odds")
     assert table["system"].to_list() == ["model"] * 6 + ["base"] * 6
     assert table["rows"].to_list() == [rows.height] * 12
     for line in table.filter(pl.col("system") == "base").iter_rows(named=True):
@@ -196,11 +196,11 @@ def test_base_scores_are_taken_as_they_are(model, tmp_path):
     assert (line["precision"], line["recall"], line["called"], line["rows"]) == (0.75, 1.0, 4, 5)
 
 
-def test_without_base_scores_there_are_none_of_their_thresholds(model, honest, tmp_path):
+def test_without_base_scores_there_are_none_of_their_thresholds(model, held_out, tmp_path):
     plain = tmp_path / "plain.parquet"
-    pl.read_parquet(honest).drop("^score_.*$").write_parquet(plain)
+    pl.read_parquet(held_out).drop("^score_.*$").write_parquet(plain)
     table = choose(model, plain, "log_odds")
-    assert table.equals(choose(model, honest, "log_odds").filter(pl.col("system") == "model"))
+    assert table.equals(choose(model, held_out, "log_odds").filter(pl.col("system") == "model"))
     assert threshold_facts(table) == {"thresholds": by_class(table)}
 
 
@@ -228,26 +228,26 @@ def test_change_of_prevalence_moves_the_thresholds_and_calls_the_same_rows(model
     assert after["threshold"] == pytest.approx(np.mean(shifted))
 
 
-def test_pieces_of_the_file_change_nothing(model, honest, monkeypatch):
-    whole = choose(model, honest, "log_odds")
+def test_pieces_of_the_file_change_nothing(model, held_out, monkeypatch):
+    whole = choose(model, held_out, "log_odds")
     monkeypatch.setattr(tables, "BATCH_ROWS", 7)
-    assert choose(model, honest, "log_odds").equals(whole)
+    assert choose(model, held_out, "log_odds").equals(whole)
 
 
-def test_table_without_weights_has_no_weighted_lines(model, honest, tmp_path):
+def test_table_without_weights_has_no_weighted_lines(model, held_out, tmp_path):
     plain = tmp_path / "plain.parquet"
-    pl.read_parquet(honest).drop("weight").write_parquet(plain)
+    pl.read_parquet(held_out).drop("weight").write_parquet(plain)
     table = choose(model, plain, "log_odds")
     assert table["weighted"].to_list() == [False] * 6
-    weighted = choose(model, honest, "log_odds")
+    weighted = choose(model, held_out, "log_odds")
     assert by_class(table) == {
         name: {"rows": lines(weighted, name)["rows"], "weighted": None} for name in CLASSES
     }
 
 
-def test_class_without_rows_has_no_threshold(model, honest, tmp_path):
+def test_class_without_rows_has_no_threshold(model, held_out, tmp_path):
     label = pl.col("label").replace("acceptor", "neither")
-    pl.read_parquet(honest).with_columns(label).write_parquet(tmp_path / "made.parquet")
+    pl.read_parquet(held_out).with_columns(label).write_parquet(tmp_path / "made.parquet")
     table = choose(model, tmp_path / "made.parquet", "log_odds")
     table = table.filter(pl.col("class") == "acceptor")
     assert (

@@ -1,4 +1,4 @@
-"""What genebatch.ambiguity promises: members' loss = loss of their mean + ambiguity."""
+"""What evaluation.ambiguity promises: members' loss = loss of their mean + ambiguity."""
 
 import numpy as np
 import pytest
@@ -19,33 +19,33 @@ def two_classes(*probabilities):
 def test_two_members_and_three_rows_by_hand():
     """Of .8 and .5 the mean has odds sqrt(4 x 1) = 2, of .9 and .1 odds 1, of .6 twice 1.5."""
     members = [two_classes(0.8, 0.9, 0.6), two_classes(0.5, 0.1, 0.6)]
-    found = decompose(members, np.array([1, 1, 0]))
+    parts = decompose(members, np.array([1, 1, 0]))
     loss = -np.log([[0.8, 0.9, 0.4], [0.5, 0.1, 0.4]]).mean(axis=0)
-    assert found.member_loss == pytest.approx(loss)
+    assert parts.member_loss == pytest.approx(loss)
     of_mean = -np.log([2 / 3, 1 / 2, 1 / 2.5])
-    assert found.ambiguity == pytest.approx(loss - of_mean)
-    assert found.disagreement.tolist() == [1, 1, 0]  # .5 is called as the first class
+    assert parts.ambiguity == pytest.approx(loss - of_mean)
+    assert parts.disagreement.tolist() == [1, 1, 0]  # .5 is called as the first class
 
 
 def test_equal_members_have_no_ambiguity_however_wrong_they_are():
     member = two_classes(0.001, 0.3, 0.999)
-    found = decompose([member] * 7, np.array([1, 1, 1]))
-    assert found.ambiguity == pytest.approx(0, abs=1e-12)
-    assert found.disagreement.tolist() == [0, 0, 0]
-    assert found.member_loss[0] == pytest.approx(-np.log(0.001))
+    parts = decompose([member] * 7, np.array([1, 1, 1]))
+    assert parts.ambiguity == pytest.approx(0, abs=1e-12)
+    assert parts.disagreement.tolist() == [0, 0, 0]
+    assert parts.member_loss[0] == pytest.approx(-np.log(0.001))
 
 
 def test_a_single_member_has_none():
-    found = decompose([two_classes(0.5)], np.array([0]))
-    assert found.ambiguity is None
-    assert found.disagreement is None
-    assert found.member_loss == pytest.approx([np.log(2)])
+    parts = decompose([two_classes(0.5)], np.array([0]))
+    assert parts.ambiguity is None
+    assert parts.disagreement is None
+    assert parts.member_loss == pytest.approx([np.log(2)])
 
 
 def test_disagreement_is_the_chance_that_two_members_differ():
     """Of four members three call one class: 3 of 6 pairs differ."""
-    found = decompose([two_classes(p) for p in (0.9, 0.8, 0.7, 0.1)], np.array([1]))
-    assert found.disagreement == pytest.approx([0.5])
+    parts = decompose([two_classes(p) for p in (0.9, 0.8, 0.7, 0.1)], np.array([1]))
+    assert parts.disagreement == pytest.approx([0.5])
 
 
 def test_sigmoids_are_divided_by_their_sum():
@@ -59,20 +59,20 @@ def test_ambiguity_is_the_members_loss_less_that_of_their_mean_and_knows_no_labe
     members = rng.normal(0, 4, (n, 20, k))
     mean = np.exp(np.mean([log_probabilities(m) for m in members], axis=0))
     mean /= mean.sum(axis=1, keepdims=True)
-    found = []
+    ambiguities = []
     for codes in rng.integers(0, k, (2, 20)):
         parts = decompose(members, codes)
-        found.append(parts.ambiguity)
+        ambiguities.append(parts.ambiguity)
         of_mean = -np.log(mean[np.arange(20), codes])
         np.testing.assert_allclose(parts.member_loss - parts.ambiguity, of_mean, atol=1e-9)
-    assert (found[0] >= 0).all()
-    np.testing.assert_array_equal(found[0], found[1])
+    assert (ambiguities[0] >= 0).all()
+    np.testing.assert_array_equal(*ambiguities)
 
 
 def test_infinite_log_odds_count_as_the_clipped_ones():
     certain = np.array([[np.inf, -np.inf]])
-    found = decompose([certain, -certain], np.array([0]))
-    assert found.ambiguity == pytest.approx([np.log(1e9) / 2 - np.log(2)])
+    parts = decompose([certain, -certain], np.array([0]))
+    assert parts.ambiguity == pytest.approx([np.log(1e9) / 2 - np.log(2)])
 
 
 def test_missing_log_odds_are_refused():

@@ -1,19 +1,13 @@
-"""What genebatch.gene_ranks promises: genes in order of what they cost or divide."""
-
-from dataclasses import replace
+"""What evaluation.group_ranks promises: genes in order of what they cost or divide."""
 
 import numpy as np
 import polars as pl
 import pytest
 
-from genebatch.cli import main
-from genebatch.evaluation.group_ranks import ONE_MEMBER, neighbours, rank, rank_groups
+from genebatch.evaluation.group_ranks import ONE_MEMBER, neighbours, rank
 from genebatch.evaluation.group_sums import sum_groups
 from genebatch.io.files import InputError
-from genebatch.io.tables import read_tsv
-from genebatch.model.archive import load_model
 from tests.builders.held_out_scores import BASE, MEMBERS, ROWS, WEIGHT, held_out, write
-from tests.builders.tables_and_figures import is_picture
 
 
 def ranked(folder, tables, by=None, features=None):
@@ -28,15 +22,15 @@ def line(table, group):
 
 def test_gene_that_divides_the_members_ranks_first_by_ambiguity(tmp_path):
     tables = held_out(ROWS, MEMBERS, weight=WEIGHT, base=BASE)
-    found = ranked(tmp_path, tables, "weighted_ambiguity").table
-    assert found.select("rank", "group").rows() == [(1, "split"), (2, "wrong"), (3, "easy")]
+    ranks = ranked(tmp_path, tables, "weighted_ambiguity").table
+    assert ranks.select("rank", "group").rows() == [(1, "split"), (2, "wrong"), (3, "easy")]
 
 
 def test_gene_that_costs_most_ranks_first_unless_told_otherwise(tmp_path):
     """`wrong` costs log 10; `split` log 2 and four times log 10/9, less by 1.2."""
-    found = ranked(tmp_path, held_out(ROWS, MEMBERS, weight=WEIGHT, base=BASE))
-    assert found.by == "weighted_log_loss"
-    assert found.table["group"].to_list() == ["wrong", "split", "easy"]
+    ranks = ranked(tmp_path, held_out(ROWS, MEMBERS, weight=WEIGHT, base=BASE))
+    assert ranks.by == "weighted_log_loss"
+    assert ranks.table["group"].to_list() == ["wrong", "split", "easy"]
 
 
 def test_columns_by_hand(tmp_path):
@@ -58,9 +52,9 @@ def test_columns_by_hand(tmp_path):
 
 
 def test_without_weights_the_rows_count(tmp_path):
-    found = ranked(tmp_path, held_out(ROWS, MEMBERS))
-    assert found.by == "log_loss"
-    assert not [name for name in found.table.columns if name.startswith("weighted")]
+    ranks = ranked(tmp_path, held_out(ROWS, MEMBERS))
+    assert ranks.by == "log_loss"
+    assert not [name for name in ranks.table.columns if name.startswith("weighted")]
 
 
 def test_without_base_scores_their_columns_are_empty_and_say_so(tmp_path):
@@ -112,9 +106,7 @@ def test_similar_ambiguity_is_of_the_nearest_groups(tmp_path):
     tables = held_out(rows, {"b000": [0.9] + [0.8] * 11, "b001": [0.1] + [0.8] * 11})
     place = [0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 50]
     frame = pl.DataFrame({"group": [name for name, _ in rows], "place": place})
-    features = tmp_path / "group_features.parquet"
-    frame[::-1].write_parquet(features)
-    table = ranked(tmp_path, tables, "similar_ambiguity", features).table
+    table = ranked(tmp_path, tables, "similar_ambiguity", frame[::-1]).table
     own = -np.log(0.09) / 2 - np.log(2)
     assert line(table, "g00")["similar_ambiguity"] == pytest.approx(own / 10, rel=1e-5)
     assert line(table, "g04")["similar_ambiguity"] == pytest.approx(own / 10, rel=1e-5)
@@ -122,43 +114,12 @@ def test_similar_ambiguity_is_of_the_nearest_groups(tmp_path):
     assert table["rank"].to_list() == list(range(1, 13))
 
 
-def test_group_without_features_is_named(tmp_path):
-    pl.DataFrame({"group": ["a", "b"], "x": [1.0, None]}).write_parquet(tmp_path / "f.parquet")
-    with pytest.raises(InputError, match="lacks numbers of 2 groups: b, c"):
-        neighbours(tmp_path / "f.parquet", pl.Series(["a", "b", "c"]))
+def test_group_without_features_is_named():
+    features = pl.DataFrame({"group": ["a", "b"], "x": [1.0, None]})
+    with pytest.raises(InputError, match="lack numbers of 2 groups: b, c"):
+        neighbours(features, pl.Series(["a", "b", "c"]))
 
 
 def test_unknown_column_is_answered_with_the_known_ones(tmp_path):
     with pytest.raises(InputError, match="not ranked by 'size'; --by takes rows, rows_no"):
         ranked(tmp_path, held_out(ROWS, MEMBERS), "size")
-
-
-def test_combiner_is_that_of_the_model_unless_named(tmp_path, toy):
-    """Voting says .5 of every row, so each costs log 2."""
-    voting = tmp_path / "voting.gbm"
-    combiner = {"name": "voting", "parameters": {}}
-    replace(load_model(toy.paths()["model"]), combiner=combiner).save(voting)
-    inputs = write(tmp_path, held_out(ROWS, MEMBERS)) | {"model": voting}
-    table = rank_groups(inputs, {}).table
-    assert line(table, "easy")["mean_log_loss"] == pytest.approx(np.log(2))
-    table = rank_groups(inputs | {"model": tmp_path / "none.gbm"}, {}, "log_odds").table
-    assert line(table, "wrong")["log_loss"] == pytest.approx(-np.log(0.1), rel=1e-6)
-
-
-def test_command_writes_table_and_figure_and_prints_the_first(tmp_path, capsys):
-    write(tmp_path, held_out(ROWS, MEMBERS, weight=WEIGHT, base=BASE))
-    ranks, figure = tmp_path / "ranks.tsv", tmp_path / "ranks.png"
-    arguments = ["rank-genes", tmp_path, "-o", ranks, "--figure", figure, "--combiner=log_odds"]
-    assert main([str(part) for part in arguments] + ["--top=2"]) == 0
-    assert read_tsv(ranks)["group"].to_list() == ["wrong", "split", "easy"]
-    assert is_picture(figure)
-    said = capsys.readouterr().out
-    assert "split" in said
-    assert "easy" not in said
-    assert "3 genes by weighted_log_loss, 2 members" in said
-
-
-def test_command_says_what_makes_a_missing_file(tmp_path, capsys):
-    assert main(["rank-genes", str(tmp_path)]) == 1
-    said = capsys.readouterr().err
-    assert "cross_batch.parquet does not exist; the workflow writes it: snakemake" in said

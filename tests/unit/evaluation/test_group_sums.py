@@ -1,4 +1,4 @@
-"""What genebatch.group_sums promises: sums by hand, however the rows are stored and read."""
+"""What evaluation.group_sums promises: sums by hand, however the rows are stored and read."""
 
 import numpy as np
 import polars as pl
@@ -14,41 +14,41 @@ def sums(folder, tables, combiner="log_odds", row_group_size=None, batch_rows=No
     return sum_groups(paths["cross_batch"], paths["combined"], combiner, batch_rows)
 
 
-def column(found, name):
-    return dict(found.table.select("group", name).iter_rows())
+def column(totals, name):
+    return dict(totals.table.select("group", name).iter_rows())
 
 
 def test_sums_of_each_group_by_hand(tmp_path):
-    found = sums(tmp_path, held_out(ROWS, MEMBERS, weight=WEIGHT, base=BASE))
-    assert found.table["group"].to_list() == ["easy", "split", "wrong"]
-    assert column(found, "rows") == {"easy": 2, "split": 2, "wrong": 1}
-    assert column(found, "rows_yes") == {"easy": 1, "split": 1, "wrong": 1}
-    assert column(found, "weighted_rows_no") == {"easy": 0, "split": 4, "wrong": 0}
+    totals = sums(tmp_path, held_out(ROWS, MEMBERS, weight=WEIGHT, base=BASE))
+    assert totals.table["group"].to_list() == ["easy", "split", "wrong"]
+    assert column(totals, "rows") == {"easy": 2, "split": 2, "wrong": 1}
+    assert column(totals, "rows_yes") == {"easy": 1, "split": 1, "wrong": 1}
+    assert column(totals, "weighted_rows_no") == {"easy": 0, "split": 4, "wrong": 0}
     # The mean of odds 9 and 1/9 is even, that of equal members each of them.
     loss = {"easy": -np.log(0.9 * 0.8), "split": -np.log(0.5 * 0.9), "wrong": -np.log(0.1)}
-    assert column(found, "log_loss") == pytest.approx(loss, rel=1e-6)
+    assert column(totals, "log_loss") == pytest.approx(loss, rel=1e-6)
     weighted = -np.log(0.5) - 4 * np.log(0.9)
-    assert column(found, "weighted_log_loss")["split"] == pytest.approx(weighted, rel=1e-6)
+    assert column(totals, "weighted_log_loss")["split"] == pytest.approx(weighted, rel=1e-6)
     ambiguity = -np.log(0.9 * 0.1) / 2 - np.log(2)
     expected = pytest.approx({"easy": 0, "split": ambiguity, "wrong": 0}, abs=1e-6)
-    assert column(found, "ambiguity") == expected
-    assert column(found, "ambiguity_yes") == expected
-    assert column(found, "squares")["split"] == pytest.approx(ambiguity**2, rel=1e-6)
-    assert column(found, "disagreement") == {"easy": 0, "split": 1, "wrong": 0}
-    assert column(found, "base_log_loss")["wrong"] == pytest.approx(-np.log(0.6))
+    assert column(totals, "ambiguity") == expected
+    assert column(totals, "ambiguity_yes") == expected
+    assert column(totals, "squares")["split"] == pytest.approx(ambiguity**2, rel=1e-6)
+    assert column(totals, "disagreement") == {"easy": 0, "split": 1, "wrong": 0}
+    assert column(totals, "base_log_loss")["wrong"] == pytest.approx(-np.log(0.6))
 
 
 def test_errors_of_the_base_are_corrected_and_made(tmp_path):
     """The base calls yes, yes | yes | no, no, the model no (a tie), no | no | yes, no."""
-    found = sums(tmp_path, held_out(ROWS, MEMBERS, [0.5, 0.1, 0.1, 0.9, 0.2], WEIGHT, BASE))
-    assert column(found, "base_errors") == {"split": 1, "wrong": 0, "easy": 1}
-    assert column(found, "corrected") == {"split": 1, "wrong": 0, "easy": 1}
-    assert column(found, "made") == {"split": 1, "wrong": 1, "easy": 0}
-    assert column(found, "weighted_corrected") == {"split": 4, "wrong": 0, "easy": 1}
-    assert column(found, "missed_yes") == {"split": 1, "wrong": 1, "easy": 0}
-    assert column(found, "false_no") == {"split": 1, "wrong": 1, "easy": 0}
-    assert column(found, "false_yes") == {"split": 0, "wrong": 0, "easy": 0}
-    assert column(found, "errors") == {"split": 1, "wrong": 1, "easy": 0}
+    totals = sums(tmp_path, held_out(ROWS, MEMBERS, [0.5, 0.1, 0.1, 0.9, 0.2], WEIGHT, BASE))
+    assert column(totals, "base_errors") == {"split": 1, "wrong": 0, "easy": 1}
+    assert column(totals, "corrected") == {"split": 1, "wrong": 0, "easy": 1}
+    assert column(totals, "made") == {"split": 1, "wrong": 1, "easy": 0}
+    assert column(totals, "weighted_corrected") == {"split": 4, "wrong": 0, "easy": 1}
+    assert column(totals, "missed_yes") == {"split": 1, "wrong": 1, "easy": 0}
+    assert column(totals, "false_no") == {"split": 1, "wrong": 1, "easy": 0}
+    assert column(totals, "false_yes") == {"split": 0, "wrong": 0, "easy": 0}
+    assert column(totals, "errors") == {"split": 1, "wrong": 1, "easy": 0}
 
 
 def random_tables(seed=0, n=400):
@@ -82,14 +82,14 @@ def test_equal_inputs_give_equal_bits(tmp_path):
 
 
 def test_the_combiner_decides_whose_loss_it_is(tmp_path):
-    found = sums(tmp_path, held_out(ROWS, MEMBERS), "voting")
-    assert column(found, "log_loss")["wrong"] == pytest.approx(np.log(2))
+    totals = sums(tmp_path, held_out(ROWS, MEMBERS), "voting")
+    assert column(totals, "log_loss")["wrong"] == pytest.approx(np.log(2))
 
 
 def test_without_weights_and_base_scores_there_are_no_sums_of_them(tmp_path):
-    found = sums(tmp_path, held_out(ROWS, MEMBERS))
-    assert found.base_off is None
-    assert not [n for n in found.table.columns if n.startswith(("weighted", "base", "corr"))]
+    totals = sums(tmp_path, held_out(ROWS, MEMBERS))
+    assert totals.base_off is None
+    assert not [n for n in totals.table.columns if n.startswith(("weighted", "base", "corr"))]
 
 
 def test_three_classes_of_any_name_and_whole_number_groups(tmp_path):
@@ -102,11 +102,11 @@ def test_three_classes_of_any_name_and_whole_number_groups(tmp_path):
     second = first.select("group", "label").with_columns(
         pl.lit(1 / 3).alias(f"voting:{c}") for c in classes
     )
-    found = sums(tmp_path, (first, second), "voting")
-    assert found.layout.classes == classes
-    assert found.layout.members == ["b000", "b001"]
-    assert column(found, "rows_a:b") == {"1": 1, "2": 0}
-    assert column(found, "log_loss") == pytest.approx({"1": 2 * np.log(3), "2": np.log(3)})
+    totals = sums(tmp_path, (first, second), "voting")
+    assert totals.layout.classes == classes
+    assert totals.layout.members == ["b000", "b001"]
+    assert column(totals, "rows_a:b") == {"1": 1, "2": 0}
+    assert column(totals, "log_loss") == pytest.approx({"1": 2 * np.log(3), "2": np.log(3)})
 
 
 def test_files_of_different_rows_are_refused(tmp_path):

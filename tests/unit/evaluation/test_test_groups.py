@@ -1,16 +1,18 @@
-"""What genebatch.evaluation promises: unseen groups, the same rows for all, nothing made up."""
+"""What evaluation.test_groups promises: the same rows for all models, and nothing made up."""
 
-import shutil
 from dataclasses import replace
-from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import pytest
 
+from genebatch.dataset.row_file import RowFile
+from genebatch.dataset.row_pass import Part
 from genebatch.dataset.rows import group_codes
 from genebatch.evaluation import test_groups as evaluation
-from genebatch.io.files import InputError, read_json, write_json
+from genebatch.evaluation.systems import Compared, Predictions, predict_rows
+from genebatch.io.files import read_json
 from genebatch.metrics.multiclass import score_table
 from genebatch.model.archive import load_model
 from genebatch.model.combiners import COMBINERS
@@ -20,42 +22,47 @@ COMBINED = [name for name in COMBINERS if name != "routed"]
 KEYS = ["system", "class", "metric", "weighted"]
 
 
-def read(outputs):
-    """The files of an evaluation as frames."""
-    tables = {
-        name: pl.read_parquet(path)
-        if path.suffix == ".parquet"
-        else pl.read_csv(path, separator="\t", infer_schema_length=None)
-        for name, path in outputs.items()
-    }
-    return SimpleNamespace(**tables)
+class Judged(NamedTuple):
+    """The models of a run, what they say of test rows, and the judgement on it."""
+
+    compared: Compared
+    predicted: Predictions
+    tables: evaluation.Tables
+
+
+def judged_run(run, rows, **alone):
+    """Judge the models of a run, and models that are no ensemble, on the rows of a row file."""
+    files = run.ensemble_files
+    final, ensemble = load_model(run.paths()["model"]), load_model(files["ensemble"])
+    compared = Compared(final, ensemble, read_json(files["combiners"])["combiners"], alone)
+    predicted = predict_rows(compared, RowFile.open(rows).frames())
+    tables = evaluation.judge(compared, predicted, run.settings.evaluation)
+    return Judged(compared, predicted, tables)
 
 
 @pytest.fixture(scope="module")
 def judged(toy):
-    return read(toy.evaluate())
+    return judged_run(toy, toy.folder / "rows" / "test.arrow").tables
 
 
 @pytest.fixture(scope="module")
-def many_run(new_run, make_toy_rows, toy, tmp_path_factory):
-    """The same model on twelve groups of another draw, each with donors and acceptors."""
+def many_judged(new_run, make_toy_rows, toy, tmp_path_factory):
+    """The models of `toy` on twelve groups of another draw, each with donors and acceptors."""
     run = new_run(tmp_path_factory.mktemp("many"))
     run.write(make_toy_rows(n_groups=12, seed=5).with_columns(gene_id="new_" + pl.col("gene_id")))
     run.analyze()
-    names = pl.read_parquet(run.paths()["genes"]).select("group")
-    names.write_csv(run.paths()["test_groups"], separator="\t")
-    shutil.copy(toy.paths()["model"], run.paths()["model"])
-    shutil.copytree(toy.folder / "ensemble", run.folder / "ensemble")
+    run.paths()["features"].symlink_to(toy.paths()["features"])
+    groups = pl.read_parquet(run.paths()["groups"])
+    run.write_rows([Part("test", "many", groups.with_columns(fold=pl.lit(None, pl.Int32)))])
     # Two of its batches stand for the models that it could have been.
-    for name, batch in (("single", "b000"), ("distilled", "b001")):
-        (run.folder / name).mkdir()
-        shutil.copy(toy.paths(batch)["model"], run.rival_files(name)["model"])
-    return run
+    names = {"single": "b000", "distilled": "b001"}
+    alone = {name: load_model(toy.paths(batch)["model"]) for name, batch in names.items()}
+    return judged_run(toy, run.folder / "rows" / "test.arrow", **alone)
 
 
 @pytest.fixture(scope="module")
-def many(many_run):
-    return read(many_run.evaluate())
+def many(many_judged):
+    return many_judged.tables
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +81,18 @@ def plain(new_run, make_toy_rows, tmp_path_factory):
     )
     run.write(rows)
     run.make_model()
-    return read(run.evaluate())
+    return judged_run(run, run.folder / "rows" / "test.arrow").tables
 
 
 def test_rows_are_those_of_the_test_groups(judged, toy, toy_rows):
-    tested = pl.read_csv(toy.paths()["test_groups"], separator="\t")["group"].to_list()
-    expected = toy_rows.filter(pl.col("gene_id").is_in(tested))
+    expected = toy_rows.filter(pl.col("gene_id").is_in(toy.test_groups))
     keys = ["group", "position"]
-    found = judged.predictions.select(keys).sort(keys)
-    assert found.equals(expected.select(group="gene_id", position="position").sort(keys))
+    rows = judged.predictions.select(keys).sort(keys)
+    assert rows.equals(expected.select(group="gene_id", position="position").sort(keys))
 
 
 def test_predictions_are_those_of_the_model(judged, toy, toy_rows):
-    model = load_model(toy.folder / "model.gbm")
+    model = load_model(toy.paths()["model"])
     rows = judged.predictions.select("group", "position").join(
         toy_rows, left_on=["group", "position"], right_on=["gene_id", "position"], how="left"
     )
@@ -94,46 +100,15 @@ def test_predictions_are_those_of_the_model(judged, toy, toy_rows):
         ("probability", model.predict_proba(rows)),
         ("std", model.predict_std(rows)),
     ):
-        found = judged.predictions.select(f"{prefix}_{name}" for name in CLASSES).to_numpy()
-        np.testing.assert_allclose(found, values, atol=1e-12)
+        written = judged.predictions.select(f"{prefix}_{name}" for name in CLASSES).to_numpy()
+        np.testing.assert_allclose(written, values, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("key", "member", "message"),
-    [
-        ("model", 0, "the model: member b000 was trained on 1"),
-        ("model", 1, "the model: member b001 was trained on 1"),
-        ("ensemble", 1, "the ensemble: member b001 was trained on 1"),
-        ("single", 0, "single: member b000 was trained on 1"),
-        ("distilled", 0, "distilled: member b000 was trained on 1"),
-    ],
-)
-def test_model_that_saw_a_test_group_is_refused(toy, tmp_path, key, member, message):
-    paths = toy.paths() | toy.ensemble_files | dict.fromkeys(("single", "distilled"))
-    model = load_model(paths[key] or toy.paths("b000")["model"])
-    tested = pl.read_csv(toy.paths()["test_groups"], separator="\t")["group"].to_list()
-    members = list(model.members)
-    seen = members[member]._replace(groups=(*members[member].groups, tested[0]))
-    members[member] = seen
-    replace(model, members=tuple(members)).save(tmp_path / "model.gbm")
-    names = ("metrics", "systems", "comparison", "corrections", "predictions")
-    outputs = {name: tmp_path / name for name in names}
-    with pytest.raises(InputError, match=f"{message} .*'{tested[0]}'"):
-        evaluation.evaluate(
-            paths | {key: tmp_path / "model.gbm"},
-            toy.config["dataset"],
-            toy.config["evaluation"],
-            1,
-            outputs,
-        )
-    assert not any(path.exists() for path in outputs.values())
-
-
-def test_every_system_is_judged_on_the_same_rows(judged):
-    systems = {"model", "base", "member b000", "member b001", *COMBINED}
-    assert set(judged.metrics["system"]) == systems
+def test_every_model_is_judged_on_the_same_rows(judged):
+    models = {"model", "base", "member b000", "member b001", *COMBINED}
+    assert set(judged.metrics["system"]) == models
     shape = judged.metrics.group_by("class", "metric", "weighted").agg(pl.col("system").n_unique())
-    assert set(shape["system"]) == {len(systems)}
+    assert set(shape["system"]) == {len(models)}
     rows = judged.predictions
     codes = rows["label"].replace_strict(CLASSES, range(3)).to_numpy()
     for system, prefix in (("model", "probability"), ("base", "score")):
@@ -146,8 +121,8 @@ def test_every_system_is_judged_on_the_same_rows(judged):
             group_codes(rows),
             system,
         )
-        found = judged.metrics.filter(system=system)
-        np.testing.assert_allclose(found["value"].to_numpy(), again["value"].to_numpy(), rtol=1e-9)
+        own = judged.metrics.filter(system=system)
+        np.testing.assert_allclose(own["value"].to_numpy(), again["value"].to_numpy(), rtol=1e-9)
 
 
 def test_comparison_is_the_model_less_the_base(judged):
@@ -178,8 +153,10 @@ def test_intervals_hold_the_point_estimate(many):
             assert row[f"{name}_low"] < row[name] < row[f"{name}_high"], (row["class"], name)
 
 
-def test_intervals_are_seeded(many_run, many):
-    assert read(many_run.evaluate()).comparison.equals(many.comparison)
+def test_intervals_are_seeded(many_judged, toy):
+    compared, predicted, tables = many_judged
+    again = evaluation.judge(compared, predicted, toy.settings.evaluation)
+    assert again.comparison.equals(tables.comparison)
 
 
 def test_corrections_count_the_calls_that_changed(judged):
@@ -197,7 +174,7 @@ def test_corrections_count_the_calls_that_changed(judged):
     assert total["corrected"] > total["made"]
 
 
-def test_without_base_scores_and_weights_the_files_are_complete(plain):
+def test_without_base_scores_and_weights_the_tables_are_complete(plain):
     assert set(plain.metrics["system"]) == {"model", "member b000", *COMBINED}
     assert not plain.metrics["weighted"].any()
     assert plain.comparison["base"].null_count() == plain.comparison.height
@@ -242,10 +219,10 @@ def test_few_test_groups_have_a_value_and_no_interval(request, kind):
     assert {row[f"{n}_{e}"] for n in ("model", "difference") for e in ("low", "high")} == {None}
 
 
-# Every system
+# Every model
 
 
-def test_systems_are_the_base_the_members_every_combiner_and_the_rivals(many, judged, plain):
+def test_compared_are_the_base_the_members_every_combiner_and_the_others(many, judged, plain):
     ranks = ["member best", "member median", "member worst"]
     assert set(many.systems["system"]) == {"base", *ranks, *COMBINED, "single", "distilled"}
     assert set(judged.systems["system"]) == {"base", *ranks, *COMBINED}
@@ -253,7 +230,7 @@ def test_systems_are_the_base_the_members_every_combiner_and_the_rivals(many, ju
     assert many.systems.select(KEYS).is_unique().all()
 
 
-def test_lines_of_a_system_stand_together(many):
+def test_lines_of_a_model_stand_together(many):
     assert many.systems["system"].rle().len() == many.systems["system"].n_unique()
 
 
@@ -292,14 +269,15 @@ def test_ranked_members_by_hand():
     kinds = (pl.String, pl.String, pl.String, pl.Boolean, pl.Float64, pl.String)
     schema = dict(zip(names, kinds, strict=True))
     ranked = evaluation._ranked_members(pl.DataFrame(lines, schema=schema, orient="row"))
-    found = {(row[2], row[0]): row[4] for row in ranked.iter_rows()}
+    values_of = {(row[2], row[0]): row[4] for row in ranked.iter_rows()}
     # Of four the median is the better of the two in the middle, which is a member.
     expected = {"average_precision": (0.9, 0.5, 0.2), "log_loss": (0.2, 0.3, 0.9)}
     for metric, three in expected.items():
         for rank, value in zip(("best", "median", "worst"), three, strict=True):
-            assert found[metric, f"member {rank}"] == value
+            assert values_of[metric, f"member {rank}"] == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("final", "combiner", "expected"),
     [
@@ -309,27 +287,19 @@ def test_ranked_members_by_hand():
         ("distilled", "log_odds", "distilled"),
     ],
 )
-def test_exactly_one_system_is_in_use(many_run, tmp_path, final, combiner, expected):
-    run = replace(many_run, folder=tmp_path)
-    for path in many_run.folder.iterdir():
-        (tmp_path / path.name).symlink_to(path)
-    known = read_json(run.ensemble_files["combiners"])["combiners"]
-    ensemble = replace(
-        load_model(run.ensemble_files["ensemble"]),
-        combiner={"name": combiner, "parameters": known[combiner]},
+def test_exactly_one_model_is_in_use(many_judged, toy, final, combiner, expected):
+    compared, predicted, _ = many_judged
+    chosen = {"name": combiner, "parameters": compared.combiners[combiner]}
+    changed = compared._replace(
+        final=replace(compared.final, facts=compared.final.facts | {"final": final}),
+        ensemble=replace(compared.ensemble, combiner=chosen),
     )
-    (tmp_path / "ensemble").unlink()
-    shutil.copytree(many_run.folder / "ensemble", tmp_path / "ensemble")
-    ensemble.save(run.ensemble_files["ensemble"])
-    model = load_model(run.paths()["model"])
-    (tmp_path / "model.gbm").unlink()
-    replace(model, facts=model.facts | {"final": final}).save(tmp_path / "model.gbm")
-    (tmp_path / "data").unlink()
-    systems = read(run.evaluate()).systems
+    quick = replace(toy.settings.evaluation, n_replicates=2)
+    systems = evaluation.judge(changed, predicted, quick).systems
     assert set(systems.filter("in_use")["system"]) == {expected}
 
 
-def test_model_in_use_has_the_values_of_its_system(many):
+def test_model_in_use_has_the_values_of_its_candidate(many):
     (used,) = set(many.systems.filter("in_use")["system"])
     assert used == "log_odds"
     keys = KEYS[1:]
@@ -362,35 +332,20 @@ def test_gain_of_the_model_over_the_base_is_that_of_the_comparison(many):
     used = used.filter(pl.col("class") != "all")
     assert used.height == 18
     for end in ("", "_low", "_high"):
-        found, expected = used[f"over_base{end}"], used[f"difference{end}"]
-        np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), rtol=1e-6, atol=1e-9)
+        gained, expected = used[f"over_base{end}"], used[f"difference{end}"]
+        np.testing.assert_allclose(gained.to_numpy(), expected.to_numpy(), rtol=1e-6, atol=1e-9)
 
 
-def test_errors_corrected_and_made_are_counted_for_every_system(many, judged):
+def test_errors_corrected_and_made_are_counted_for_every_model(many, judged):
     counted = many.systems.filter(pl.col("metric").is_in(["corrected", "made"]))
     assert set(counted["system"]) == {*COMBINED, "single", "distilled"}
     used = judged.systems.filter("in_use", ~pl.col("weighted"))
     for metric in ("corrected", "made"):
-        found = dict(used.filter(metric=metric).select("class", "value").iter_rows())
+        counts = dict(used.filter(metric=metric).select("class", "value").iter_rows())
         expected = dict(judged.corrections.select("class", metric).iter_rows())
-        assert found == expected
+        assert counts == expected
 
 
 def test_without_base_scores_nothing_is_gained_over_them(plain):
     assert not {"over_base", "corrected"} & {*plain.systems.columns, *plain.systems["metric"]}
     assert plain.systems.height > 0
-
-
-def test_combiners_of_other_members_are_refused(many_run, tmp_path):
-    known = read_json(many_run.ensemble_files["combiners"]) | {"members": ["b000", "b007"]}
-    write_json(tmp_path / "combiners.json", known)
-    inputs = many_run.paths() | many_run.ensemble_files
-    config = many_run.config
-    with pytest.raises(InputError, match=r"combiners\.json is not of the members of .*delete"):
-        evaluation.evaluate(
-            inputs | {"combiners": tmp_path / "combiners.json"},
-            config["dataset"],
-            config["evaluation"],
-            1,
-            {},
-        )

@@ -1,19 +1,22 @@
+"""What evaluation.training_groups promises: every training row, by scores that never saw it."""
+
 import numpy as np
 import polars as pl
 import pytest
 from sklearn.metrics import average_precision_score, log_loss
 
+from genebatch.config.settings import Evaluation
 from genebatch.evaluation.training_groups import estimate
 from genebatch.model.held_out import score_names
 
-QUICK = {"n_replicates": 50, "seed": 0}
+CLASSES = ["neither", "donor", "acceptor"]
+COMBINED = ["voting", "log_odds", "weighted", "selected", "stacked", "hierarchical"]
+QUICK = Evaluation(n_replicates=50, seed=0)
 
 
 @pytest.fixture(scope="module")
-def estimated(toy, tmp_path_factory) -> pl.DataFrame:
-    out = tmp_path_factory.mktemp("estimate") / "estimate.tsv"
-    estimate(toy.ensemble_files, QUICK, out)
-    return pl.read_csv(out, separator="\t", infer_schema_length=None)
+def estimated(toy) -> pl.DataFrame:
+    return estimate(dict.fromkeys(COMBINED, toy.ensemble_files["combined"]), CLASSES, QUICK)
 
 
 def value(table, system, metric, column="value"):
@@ -27,14 +30,12 @@ def value(table, system, metric, column="value"):
 
 
 def test_every_combiner_and_the_base_scores_are_judged(estimated):
-    wanted = {"base", "voting", "log_odds", "weighted", "selected", "stacked", "hierarchical"}
-    assert set(estimated["system"]) == wanted
+    assert set(estimated["system"]) == {"base", *COMBINED}
 
 
 def test_all_training_rows_count_and_no_test_row(toy, estimated):
     rows = pl.read_parquet(toy.ensemble_files["combined"])
-    plan = pl.read_parquet(toy.paths()["plan"])
-    assert set(rows["group"]) == set(plan.filter(~pl.col("test"))["group"])
+    assert set(rows["group"]) == set(toy.plan_lines["group"])
     y, weight = (rows["label"] == "donor").to_numpy(), rows["weight"].to_numpy()
     donor = rows[score_names("stacked", ["donor"])[0]].to_numpy().astype(float)
     assert value(estimated, "stacked", "average_precision") == pytest.approx(
@@ -56,15 +57,13 @@ def test_gain_over_the_base_scores_is_the_difference_of_the_losses(toy, estimate
     assert low < own - base < high
 
 
-def test_rival_is_judged_on_its_own_honest_rows(toy, tmp_path):
+def test_model_that_is_no_ensemble_is_judged_on_its_own_rows(toy, tmp_path):
     rows = pl.read_parquet(toy.ensemble_files["combined"])
     known = rows.select("group", "label", "weight", pl.col("^score_.*$"))
     perfect = [
-        pl.Series(f"single:{name}", np.where(rows["label"] == name, 0.98, 0.01))
-        for name in ("neither", "donor", "acceptor")
+        pl.Series(f"single:{name}", np.where(rows["label"] == name, 0.98, 0.01)) for name in CLASSES
     ]
-    known.hstack(perfect).write_parquet(tmp_path / "honest.parquet")
-    inputs = toy.ensemble_files | {"single_honest": tmp_path / "honest.parquet"}
-    estimate(inputs, QUICK, tmp_path / "estimate.tsv")
-    table = pl.read_csv(tmp_path / "estimate.tsv", separator="\t", infer_schema_length=None)
+    known.hstack(perfect).write_parquet(tmp_path / "single.parquet")
+    scores = dict.fromkeys(COMBINED, toy.ensemble_files["combined"])
+    table = estimate(scores | {"single": tmp_path / "single.parquet"}, CLASSES, QUICK)
     assert value(table, "single", "average_precision") == 1

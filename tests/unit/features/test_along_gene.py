@@ -129,6 +129,7 @@ LONG = """
 """
 
 
+@pytest.mark.slow
 def test_peak_memory_does_not_grow_with_the_length_of_a_gene():
     def measure(length):
         code = textwrap.dedent(LONG).replace("LENGTH", str(length))

@@ -16,10 +16,11 @@ from genebatch import load_model
 from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
 from genebatch.model.archive import FORMAT, MODEL_NAMES, from_bytes, to_bytes
-from tests.builders import DATA, REPOSITORY
+from tests.builders import DATA, REPOSITORY, THOROUGH
 
 CLASSES = ["neither", "donor", "acceptor"]
 FUZZ = REPOSITORY / "tests/builders/damaged_models.py"
+SEEDS = 3_000 if THOROUGH else 600
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +334,8 @@ def test_names_of_members_are_never_paths(edited, tmp_path):
     assert not list(tmp_path.parent.glob("**/escaped.ubj"))
 
 
-@pytest.mark.parametrize(("kind", "seeds"), [((), 1_000), (("--boosters",), 600)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "seeds"), [((), SEEDS), (("--boosters",), SEEDS * 2 // 3)])
 def test_mutated_file_is_refused_or_predicts(kind, seeds):
     done = subprocess.run(
         [sys.executable, str(FUZZ), "0", str(seeds), *kind],

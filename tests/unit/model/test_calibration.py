@@ -250,9 +250,10 @@ def test_margins_that_are_right_already_stay_nearly_as_they_are(seed):
     assert np.abs(applied - plain).mean() < 0.02
 
 
+@pytest.mark.slow
 def test_small_samples_that_are_right_already_keep_identity():
-    kept = [choose(*sample(seed, n_rows=300)).calibrator.method for seed in range(60)]
-    assert kept.count("identity") >= 55
+    kept = [choose(*sample(seed, n_rows=300)).calibrator.method for seed in range(30)]
+    assert kept.count("identity") >= 27
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,4 +1,4 @@
-"""What genebatch.simulated_columns promises."""
+"""The label changes the planted columns and nothing else."""
 
 import polars as pl
 

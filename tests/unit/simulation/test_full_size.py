@@ -1,5 +1,6 @@
 """The full-size data set has the document's size, skew and features, at any share of it."""
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,11 +8,25 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from genebatch.cli import main
+from genebatch.features.positions import position_features
 from genebatch.io.files import InputError
 from genebatch.simulation import full_size as module
-from genebatch.simulation.block import FEATURES
-from genebatch.simulation.columns import KMERS, METADATA, PLANTED
-from genebatch.simulation.full_size import gene_sizes, simulate_document
+from genebatch.simulation.columns import KMERS, METADATA, PLANTED, SPEC
+from genebatch.simulation.full_size import (
+    FEATURES,
+    MEASURES,
+    NOISE,
+    TRACKS,
+    Measures,
+    block_table,
+    gene_sizes,
+    measure,
+    simulate_document,
+)
+from genebatch.simulation.gene import draw_gene
+from genebatch.simulation.table import place_genes
+
+pytestmark = pytest.mark.slow
 
 SHARE = 0.008  # 74 genes, 29,834 rows
 
@@ -70,18 +85,16 @@ def test_genes_come_by_name_with_their_rows_by_position(rows):
     assert steps.min() > 0
 
 
-def test_no_gene_is_in_two_shards(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SHARD", 5_000)
-    simulate_document(tmp_path, share=SHARE)
+def test_no_gene_is_in_two_shards(rows, tmp_path):
+    simulate_document(tmp_path, share=SHARE, shard_rows=5_000)
     shards = [pl.read_parquet(path) for path in sorted(tmp_path.glob("example/part-*.parquet"))]
     assert len(shards) == 6
     assert sum(shard["gene_id"].n_unique() for shard in shards) == 74
     assert pl.concat(shards).equals(rows)
 
 
-def test_row_groups_are_bounded_whatever_the_largest_gene(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "ROW_GROUP", 500)
-    simulate_document(tmp_path, share=0.002)  # its largest gene has 1,864 rows
+def test_row_groups_are_bounded_whatever_the_largest_gene(tmp_path):
+    simulate_document(tmp_path, share=0.002, block_rows=500)  # its largest gene has 1,864 rows
     facts = pq.ParquetFile(tmp_path / "example" / "part-000.parquet").metadata
     groups = [facts.row_group(i).num_rows for i in range(facts.num_row_groups)]
     assert sum(groups) == 7_459
@@ -170,3 +183,56 @@ def test_impossible_share_is_refused(tmp_path, share):
     with pytest.raises(InputError, match=r"set it from 0\.00087 to 1"):
         simulate_document(tmp_path, share=share)
     assert not list(tmp_path.iterdir())
+
+
+def genes(*rows):
+    return place_genes(np.array(rows), np.random.default_rng(5), 1, ("chr1",))
+
+
+def test_rows_of_a_gene_do_not_depend_on_the_genes_beside_it():
+    members = genes(8, 120, 30)
+    alone = pa.concat_tables([block_table([gene], 1) for gene in members])
+    assert block_table(members, 1).equals(alone)
+
+
+def test_features_are_those_of_the_gene_alone_up_to_its_ends():
+    first, second = genes(40, 300)
+    rng = np.random.default_rng([1, 3, second.index])
+    drawn = draw_gene(second, rng, measure(second, rng).cell_log_odds())
+    wanted = position_features(drawn.sequence, *drawn.tracks, drawn.rows.position, SPEC)
+    made = pl.from_arrow(block_table([first, second], 1)).select(SPEC.columns).tail(300)
+    assert made.equals(wanted)
+
+
+def test_cell_adds_its_measures_times_their_signs():
+    cells = np.array([[1, 2, 3, 4, *[9] * len(NOISE)], [0] * len(TRACKS)], dtype=np.float32)
+    added = Measures(cells, np.array([1, -1, 1, 0.5]), 0.0).cell_log_odds()
+    np.testing.assert_allclose(added, [0.8 * (1 - 2 + 3 + 2), 0])
+
+
+def test_positions_of_a_cell_share_its_values():
+    cells = np.arange(2 * len(TRACKS), dtype=np.float32).reshape(2, -1)
+    columns = Measures(cells, np.ones(4), 3.0).at(np.array([0, 63, 64]))
+    assert tuple(columns) == MEASURES
+    assert columns["accessibility"].tolist() == [1, 1, 1 + len(TRACKS)]
+    assert columns["trait_marker"].tolist() == [3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("gc", "kind", "signs"),
+    [(0.55, "lncRNA", (1, 1, -1)), (0.35, "protein_coding", (1, -1, 1)), (0.45, "x", (1, 0, -1))],
+)
+def test_gc_and_type_of_the_gene_set_the_signs(gc, kind, signs):
+    gene = place_genes(np.array([20]), np.random.default_rng(1), 1, ("chr1",))[0]
+    made = measure(gene._replace(gc=gc, kind=kind), np.random.default_rng(2))
+    np.testing.assert_allclose(made.signs[:3], signs, atol=1e-3)
+    assert abs(made.signs[3]) == 1
+
+
+def test_trait_differs_between_genes_and_its_marker_follows_it():
+    gene = place_genes(np.array([20]), np.random.default_rng(1), 1, ("chr1",))[0]
+    made = [measure(gene, np.random.default_rng(seed)) for seed in range(200)]
+    trait = np.array([m.signs[3] for m in made])
+    marker = np.array([m.marker for m in made])
+    assert marker[trait > 0].mean() == pytest.approx(1, abs=0.3)
+    assert marker[trait < 0].mean() == pytest.approx(-1, abs=0.3)

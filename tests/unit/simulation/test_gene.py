@@ -1,4 +1,4 @@
-"""What genebatch.simulated_gene promises."""
+"""A gene is drawn as planned: its rows, its sites, its base scores."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the sequence of the simulated genome promises: introns, unknown bases, motifs, decoys."""
+"""The simulated sequence has its introns, unknown bases, motifs and decoys where they belong."""
 
 import numpy as np
 import pytest

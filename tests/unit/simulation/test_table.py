@@ -72,6 +72,7 @@ def test_clusters_are_not_shared_with_the_new_genes(rows, new):
     assert not set(rows["chrom"]) & set(new["chrom"])
 
 
+@pytest.mark.slow
 def test_same_seed_gives_equal_bytes_and_another_does_not(example, tmp_path):
     again = simulate(tmp_path / "again", **SMALL)
     other = simulate(tmp_path / "other", **SMALL, seed=8)
@@ -80,6 +81,7 @@ def test_same_seed_gives_equal_bytes_and_another_does_not(example, tmp_path):
     assert (other / name).read_bytes() != (example / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_number_of_shards_changes_no_row(rows, tmp_path):
     simulate(tmp_path, **SMALL | {"n_shards": 1})
     one = pl.read_parquet(tmp_path / "example" / "part-000.parquet")

@@ -1,0 +1,416 @@
+"""Steps from the models of the batches to the final model: files of one plan, written whole."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from genebatch.ensemble.thresholds import choose
+from genebatch.io.files import InputError, read_json, write_json
+from genebatch.io.tables import read_tsv
+from genebatch.model.archive import load_model
+from genebatch.model.combiners import COMBINERS, combine
+from genebatch.model.ensemble import EQUAL
+from genebatch.steps import ensemble as steps
+
+CLASSES = ["neither", "donor", "acceptor"]
+MEMBERS = ["b000", "b001"]
+KNOWN = [name for name in COMBINERS if name != "routed"]
+LISTS = {"models": "model", "out_of_fold": "out_of_fold"}
+
+
+def scored(run, out, **changes):
+    """The cross-batch scores of a run from other files."""
+    given = {
+        "rows": run.row_files(),
+        "models": run.of_batches("model"),
+        "out_of_fold": run.of_batches("out_of_fold"),
+        "missing": [],
+        **run.chosen("manifest planned"),
+    }
+    steps.cross_batch_scores(
+        **given | changes, use_weights=run.settings.learner.use_weights, threads=1, scores=out
+    )
+    return pl.read_parquet(out)
+
+
+def combined(run, folder, ensemble=None, **changes):
+    """Combine the batches of a run from other files; gives the table of probabilities."""
+    given = {
+        "models": run.of_batches("model"),
+        "scores": run.ensemble_files["scores"],
+        "missing": [],
+        **run.chosen("manifest planned"),
+    }
+    steps.combine_batches(
+        **given | changes,
+        combining=replace(run.settings.ensemble, **ensemble or {}),
+        use_weights=run.settings.learner.use_weights,
+        model=folder / "model.gbm",
+        combiners=folder / "combiners.json",
+        combined=folder / "combined.parquet",
+    )
+    return pl.read_parquet(folder / "combined.parquet")
+
+
+def trained_alone(run, folder, **changes):
+    """Files of the single model of a run."""
+    outputs = {name: folder / path.name for name, path in run.alone_files("single").items()}
+    settings = run.settings
+    given = {"rows": run.row_files(), **run.chosen("manifest"), **changes}
+    steps.train_single(
+        **given,
+        cv=settings.cv,
+        learner=settings.learner,
+        method=settings.calibration.method,
+        threads=1,
+        **outputs,
+    )
+    return outputs
+
+
+def taught(run, folder, **changes):
+    """Files of the student of a run."""
+    outputs = {name: folder / path.name for name, path in run.alone_files("distilled").items()}
+    settings = run.settings
+    given = {"rows": run.row_files(), **run.chosen("manifest"), **run.ensemble_files, **changes}
+    del given["combiners"]
+    steps.distil(
+        **given,
+        cv=settings.cv,
+        learner=settings.learner,
+        method=settings.calibration.method,
+        combining=replace(settings.ensemble, distil_mix=(0.5, 1.0)),
+        threads=1,
+        **outputs,
+    )
+    return outputs
+
+
+def consolidated(run, folder, **changes):
+    """The final model of a run from other files or settings."""
+    run.consolidate(folder, **changes)
+    return load_model(folder / "model.gbm")
+
+
+# Row files
+
+
+STEPS = {"cross_batch_scores": scored, "train_single": trained_alone, "distil": taught}
+
+
+@pytest.fixture(params=STEPS)
+def step(request, toy, tmp_path):
+    """A step that reads the row files of all batches, from other files; it leaves no file."""
+
+    def call(**changes):
+        out = tmp_path / "out"
+        out.mkdir()
+        target = out / "scores.parquet" if request.param == "cross_batch_scores" else out
+        try:
+            STEPS[request.param](toy, target, **changes)
+        finally:
+            assert not list(out.iterdir())
+
+    return call
+
+
+def test_row_files_of_another_plan_are_refused(toy, step, tmp_path):
+    """The manifest names other rows, folds or features of one of the batches."""
+    key = pl.when(pl.col("batch") == "b001").then(pl.lit("0" * 16)).otherwise("key").alias("key")
+    manifest = tmp_path / "manifest.tsv"
+    read_tsv(toy.paths()["manifest"]).with_columns(key).write_csv(manifest, separator="\t")
+    with pytest.raises(InputError, match=r"row files beside .* are not of the plan in .*manifest"):
+        step(manifest=manifest)
+
+
+def test_row_file_of_another_run_is_refused(toy, lent, step):
+    rows = [toy.row_files()[0], lent.row_files()[1]]
+    with pytest.raises(InputError, match=r"not of the plan .* --forcerun plan_batches"):
+        step(rows=rows)
+
+
+def test_plan_with_a_batch_more_than_row_files_is_refused(toy, step):
+    with pytest.raises(InputError, match="are not of the plan"):
+        step(rows=toy.row_files()[:1])
+
+
+def test_row_file_that_is_cut_short_is_refused(toy, step, tmp_path):
+    first, second = toy.row_files()
+    (tmp_path / "b001.arrow").write_bytes(second.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"b001\.arrow is missing or no whole file of rows"):
+        step(rows=[first, tmp_path / "b001.arrow"])
+
+
+# Scores of every training row
+
+
+def test_order_of_the_files_does_not_matter(toy, tmp_path):
+    """A batch is known by its name."""
+    changes = {"rows": toy.row_files()[::-1]}
+    changes |= {name: toy.of_batches(file)[::-1] for name, file in LISTS.items()}
+    table = scored(toy, tmp_path / "scores.parquet", **changes)
+    assert table.equals(pl.read_parquet(toy.ensemble_files["scores"]))
+
+
+def test_out_of_fold_scores_of_another_batch_leave_no_file(toy, tmp_path):
+    swapped = toy.of_batches("out_of_fold")[::-1]
+    with pytest.raises(InputError, match="not hold the out-of-fold scores of batch b000"):
+        scored(toy, tmp_path / "scores.parquet", out_of_fold=swapped)
+    assert not list(tmp_path.iterdir())
+
+
+def test_out_of_fold_scores_with_a_row_too_many_leave_no_file(toy, tmp_path):
+    """All rows were scored before it is met."""
+    first, second = toy.of_batches("out_of_fold")
+    rows = pl.read_parquet(first)
+    longer = tmp_path / "out_of_fold.parquet"
+    pl.concat([rows, rows[-1:]]).write_parquet(longer)
+    with pytest.raises(
+        InputError, match=r"out_of_fold\.parquet does not hold .* repeats the batch"
+    ):
+        scored(toy, tmp_path / "scores.parquet", out_of_fold=[longer, second])
+    assert list(tmp_path.iterdir()) == [longer]
+
+
+def test_missing_batch_is_refused_and_nothing_is_written(toy, tmp_path):
+    lists = {name: toy.of_batches(file)[:1] for name, file in LISTS.items()}
+    with pytest.raises(InputError, match="batches b001 are missing"):
+        scored(toy, tmp_path / "scores.parquet", **lists)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def similar(toy_rows, tmp_path):
+    """Files of groups that are told apart by one feature."""
+    described = {"columns": ["signal_donor"], "mean": [1.0], "scale": [2.0]}
+    write_json(tmp_path / "similarity.json", described)
+    means = toy_rows.group_by(group="gene_id").agg((pl.col("signal_donor").mean() - 1) / 2)
+    means.write_parquet(tmp_path / "group_features.parquet")
+    return {
+        "similarity": tmp_path / "similarity.json",
+        "group_features": tmp_path / "group_features.parquet",
+    }
+
+
+def test_rows_have_distances_where_groups_are_described_and_are_routed_by_them(
+    toy, toy_rows, similar, tmp_path
+):
+    out = tmp_path / "out"
+    table = scored(toy, tmp_path / "scores.parquet", **similar)
+    assert {f"distance_{name}" for name in MEMBERS} <= set(table.columns)
+    scores = tmp_path / "scores.parquet"
+    probabilities = combined(toy, out, {"combiner": "routed"}, scores=scores, **similar)
+    assert {f"routed:{name}" for name in CLASSES} <= set(probabilities.columns)
+    model = load_model(out / "model.gbm")
+    parameters = model.combiner["parameters"]
+    assert set(parameters) == {"reach", "columns", "mean", "scale", "centroids"}
+    assert read_json(out / "combiners.json")["combiners"]["routed"] == parameters
+    log_odds, distance = model.frame_log_odds(toy_rows), model.distance(toy_rows)
+    expected = combine("routed", parameters, log_odds, distance)
+    np.testing.assert_allclose(model.predict_proba(toy_rows), expected, rtol=1e-9)
+
+
+# The ensemble
+
+
+def test_model_has_the_combiner_of_the_config_and_the_file_all_of_them(toy, tmp_path):
+    combined(toy, tmp_path, {"combiner": "selected"})
+    model = load_model(tmp_path / "model.gbm")
+    written = read_json(tmp_path / "combiners.json")
+    assert [member.name for member in model.members] == written["members"] == MEMBERS
+    assert list(written["combiners"]) == KNOWN
+    parameters = written["combiners"]["selected"]
+    assert model.combiner == {"name": "selected", "parameters": parameters}
+
+
+def test_default_combiner_is_that_of_models_without_one(toy):
+    assert load_model(toy.ensemble_files["ensemble"]).combiner == EQUAL
+
+
+def test_same_batches_in_another_order_give_the_same_files(toy, tmp_path):
+    combined(toy, tmp_path, models=toy.of_batches("model")[::-1])
+    pairs = {"ensemble": "model.gbm", "combiners": "combiners.json", "combined": "combined.parquet"}
+    for key, name in pairs.items():
+        assert (tmp_path / name).read_bytes() == toy.ensemble_files[key].read_bytes()
+
+
+def test_scores_of_other_members_leave_no_file(toy, tmp_path):
+    scores = pl.read_parquet(toy.ensemble_files["scores"])
+    scores.drop(f"b001:{name}" for name in CLASSES).write_parquet(tmp_path / "scores.parquet")
+    with pytest.raises(InputError, match=r"scores\.parquet holds the scores of other batches"):
+        combined(toy, tmp_path / "out", scores=tmp_path / "scores.parquet")
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_of_another_plan_are_refused(toy, other_manifest, tmp_path):
+    with pytest.raises(InputError, match="b000, b001 were trained for another plan"):
+        combined(toy, tmp_path / "out", manifest=other_manifest)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def other_manifest(toy, tmp_path):
+    """The manifest of another plan."""
+    manifest = read_tsv(toy.paths()["manifest"]).with_columns(key=pl.lit("0" * 16))
+    manifest.write_csv(tmp_path / "manifest.tsv", separator="\t")
+    return tmp_path / "manifest.tsv"
+
+
+# The models that are no ensemble
+
+
+@pytest.fixture(scope="module")
+def single(toy, tmp_path_factory):
+    return trained_alone(toy, tmp_path_factory.mktemp("single"))
+
+
+@pytest.fixture(scope="module")
+def distilled(toy, tmp_path_factory):
+    return taught(toy, tmp_path_factory.mktemp("distilled"))
+
+
+def test_single_model_has_the_files_of_a_batch(toy, single):
+    batch = toy.paths("b000")
+    for name in ("folds", "metrics"):
+        own, other = (read_tsv(paths[name]) for paths in (single, batch))
+        assert own.columns == other.columns
+        assert own.height == other.height
+    own, other = (pl.read_parquet(paths["curves"]) for paths in (single, batch))
+    assert own.schema == other.schema
+    own, other = (read_json(paths["calibration"]) for paths in (single, batch))
+    assert own.keys() == other.keys()
+    assert own["classes"].keys() == other["classes"].keys()
+
+
+def test_student_has_its_mixes_and_the_calibration_of_every_class(distilled):
+    (student,) = load_model(distilled["model"]).members
+    mixes = read_tsv(distilled["mixes"])
+    assert mixes["mix"].to_list() == [0.5, 1.0]
+    assert student.facts["mix"] == mixes.filter("chosen")["mix"].item()
+    assert set(read_json(distilled["calibration"])["classes"]) == set(CLASSES)
+
+
+@pytest.mark.parametrize("name", ["single", "distilled"])
+def test_held_out_scores_are_probabilities_of_every_training_row(request, toy, name):
+    table = pl.read_parquet(request.getfixturevalue(name)["held_out"])
+    rows = pl.read_parquet(toy.ensemble_files["scores"])
+    known = ["group", "label", "position", "weight", *(f"score_{label}" for label in CLASSES)]
+    assert table.select(known).equals(rows.select(known))
+    scores = [f"{name}:{label}" for label in CLASSES]
+    assert table.columns == [*known, "fold", *scores]
+    np.testing.assert_allclose(table.select(scores).to_numpy().sum(axis=1), 1, atol=1e-6)
+
+
+def test_order_of_row_files_does_not_matter_to_the_single_model(toy, single, tmp_path):
+    again = trained_alone(toy, tmp_path, rows=toy.row_files()[::-1])
+    for name, path in again.items():
+        assert path.read_bytes() == single[name].read_bytes(), name
+
+
+def test_one_batch_is_no_teacher_of_another(toy, tmp_path):
+    ensemble = load_model(toy.ensemble_files["ensemble"])
+    replace(ensemble, members=ensemble.members[:1]).save(tmp_path / "one.gbm")
+    with pytest.raises(InputError, match="two batches or more"):
+        taught(toy, tmp_path / "out", ensemble=tmp_path / "one.gbm")
+    assert not (tmp_path / "out").exists()
+
+
+# The final model
+
+
+def test_same_inputs_give_the_same_bytes(toy, tmp_path):
+    for name in ("one", "two"):
+        consolidated(toy, tmp_path / name)
+    one, two = (tmp_path / name / "model.gbm" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    copied = tmp_path / "one" / "model_multiclass_all_genes.gbm"
+    assert copied.read_bytes() == one.read_bytes()
+
+
+def test_pickle_holds_the_model_of_the_file(toy, toy_rows, tmp_path):
+    model = consolidated(toy, tmp_path)
+    trusted = load_model(tmp_path / "model_multiclass_all_genes.pkl", trust=True)
+    np.testing.assert_array_equal(trusted.predict_proba(toy_rows), model.predict_proba(toy_rows))
+
+
+def test_thresholds_and_candidates_are_written(toy, single, distilled, tmp_path):
+    candidates = {
+        f"{name}{end}": files[key]
+        for name, files in (("single", single), ("distilled", distilled))
+        for end, key in (("", "model"), ("_held_out", "held_out"))
+    }
+    model = consolidated(toy, tmp_path, final="ensemble", **candidates)
+    table = read_tsv(tmp_path / "thresholds.tsv")
+    chosen = choose(model, toy.ensemble_files["combined"], "log_odds")
+    assert table.drop("reason").equals(chosen.drop("reason"))
+    written = read_tsv(tmp_path / "candidates.tsv")
+    assert written["candidate"].to_list() == ["ensemble", "single", "distilled"]
+    assert written.filter("chosen")["candidate"].item() == model.facts["final"] == "ensemble"
+
+
+def test_model_says_what_the_plan_says_of_the_data(toy, tmp_path):
+    model = consolidated(toy, tmp_path)
+    assert model.facts["sequence"] is None
+    assert model.facts["trained_genes"] is None
+    data = read_json(toy.paths()["dataset"])
+    assert model.facts["data_digest"] == data["digest"]
+    made = {"features": {"window": 60}, "sampling": {"seed": 7}}
+    write_json(tmp_path / "dataset.json", data | {"sequence": made})
+    model = consolidated(toy, tmp_path, dataset=tmp_path / "dataset.json")
+    assert model.facts["sequence"] == made
+
+
+def test_weights_of_the_rows_may_be_the_prevalence(toy, toy_rows, tmp_path):
+    plain = consolidated(toy, tmp_path / "plain")
+    weighted = consolidated(toy, tmp_path / "weights", prevalence="weights")
+    assert sum(weighted.prevalence.values()) == pytest.approx(1)
+    # Boosters were trained with the weights, so nothing is shifted.
+    expected = plain.predict_proba(toy_rows)
+    np.testing.assert_allclose(weighted.predict_proba(toy_rows), expected, rtol=1e-12)
+
+
+@pytest.fixture
+def genes(toy, tmp_path):
+    """A table of genes of which every group has two, in an order of its own."""
+    groups = pl.read_parquet(toy.paths()["groups"])["group"].cast(pl.String).to_list()
+    names = {"gene_id": [f"{end}-{group}" for group in groups[::-1] for end in "zy"]}
+    table = pl.DataFrame(names | {"group": [group for group in groups[::-1] for _ in "zy"]})
+    table.write_csv(tmp_path / "genes.tsv", separator="\t")
+    return tmp_path / "genes.tsv"
+
+
+def test_model_knows_the_genes_whose_group_it_was_trained_on(toy, genes, tmp_path):
+    model = consolidated(toy, tmp_path / "out", table=genes)
+    trained = sorted(toy.plan_lines["group"])
+    assert model.facts["trained_genes"] == [f"{end}-{group}" for end in "yz" for group in trained]
+
+
+def test_pruned_model_still_knows_the_genes_of_all_members(toy, genes, tmp_path):
+    """Weights and trees were learned from them, whether or not their member is kept."""
+    parameters = {"weights": [[0.0, 1.0]] * 3, "intercept": [0.0] * 3}
+    whole = load_model(toy.ensemble_files["ensemble"])
+    whole = replace(whole, combiner={"name": "selected", "parameters": parameters})
+    whole.save(tmp_path / "ensemble.gbm")
+    changes = {"ensemble": tmp_path / "ensemble.gbm", "table": genes}
+    model = consolidated(toy, tmp_path / "out", **changes)
+    assert len(model.members) == 1
+    known = [f"{end}-{group}" for end in "yz" for group in sorted(whole.groups)]
+    assert model.facts["trained_genes"] == known
+
+
+def test_ensemble_of_another_plan_is_refused(toy, other_manifest, tmp_path):
+    with pytest.raises(InputError, match="b000, b001 were trained for another plan"):
+        consolidated(toy, tmp_path / "out", manifest=other_manifest)
+    assert not (tmp_path / "out").exists()
+
+
+def test_candidate_that_was_trained_on_other_groups_is_refused(toy, single, tmp_path):
+    model = load_model(single["model"])
+    fewer = model.members[0]._replace(groups=model.members[0].groups[1:])
+    replace(model, members=(fewer,)).save(tmp_path / "single.gbm")
+    files = {"single": tmp_path / "single.gbm", "single_held_out": single["held_out"]}
+    with pytest.raises(InputError, match=r"single\.gbm was trained on .* groups, not on the"):
+        consolidated(toy, tmp_path / "out", **files)
+    assert not (tmp_path / "out").exists()
