@@ -69,6 +69,6 @@ def test_nothing_behind_the_plan_needs_profile_features_or_shards(run):
         shard.chmod(0)
         shard.unlink()
         shard.write_bytes(b"")
-    done = jobs(run.ok("--rerun-triggers", "mtime", "results/evaluation/comparison.tsv"))
+    done = jobs(run.ok("results/evaluation/comparison.tsv", "--rerun-triggers", "mtime"))
     assert {"cross_validate_batch", "cross_batch_scores", "evaluate"} <= {rule for rule, _ in done}
     assert not {"analyze_dataset", "screen_features", "plan_batches"} & {rule for rule, _ in done}

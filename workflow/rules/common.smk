@@ -182,6 +182,16 @@ def similar_groups(wildcards):
     return described | group_features(wildcards)
 
 
+def similar_by(wildcards):
+    """Names of features. A function, since Snakemake takes braces in a text for wildcards."""
+    return config["batching"]["similar_by"]
+
+
+def class_names(wildcards):
+    """Names of the classes, as a function for the same reason."""
+    return config["dataset"]["classes"]
+
+
 def predictions():
     return expand(
         "results/predictions/{table}.parquet", table=config["predict"]["tables"]

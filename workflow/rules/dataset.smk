@@ -95,7 +95,7 @@ if SIMILARITY:
             **needs("describe_groups"),
         params:
             algorithm=ALGORITHM,
-            similar_by=config["batching"]["similar_by"],
+            similar_by=similar_by,
         script:
             "../scripts/describe_groups.py"
 
@@ -105,6 +105,7 @@ if SIMILARITY:
 # checkpoint's outputs deleted no batch would run. If one is missing, the plan is made again.
 checkpoint plan_batches:
     input:
+        unpack(plan_again),
         unpack(group_features),
         profile="results/dataset/profile.json",
         groups=GROUPS,

@@ -35,17 +35,26 @@ def lost_row_files():
     return lost
 
 
-# The plan writes row files that are no output of it, so it runs again if one is lost. It writes
-# only the lost ones, and no batch runs again, since the keys stay.
-if workflow.is_main_process and workflow.dag_settings is not None:
-    lost = lost_row_files()
-    if lost:
-        shown = ", ".join(lost[:4]) + (", ..." if len(lost) > 4 else "")
-        logger.warning(
-            f"{len(lost)} files in {ROW_FOLDER} are missing, damaged or of another version "
-            f"({shown}): the plan is made again and writes them"
-        )
-        workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, MANIFEST}
+LOST = lost_row_files() if workflow.is_main_process else []
+if LOST:
+    shown = ", ".join(LOST[:4]) + (", ..." if len(LOST) > 4 else "")
+    logger.warning(
+        f"{len(LOST)} files in {ROW_FOLDER} are missing, damaged or of another version ({shown}): "
+        "the plan is made again and writes them"
+    )
+
+
+def plan_again(wildcards):
+    """Input function of the plan that adds no file: it forces the plan if row files are lost.
+
+    Row files are no outputs of the plan, so Snakemake does not miss them. The plan then writes
+    only the lost ones, and no batch runs again, since the keys stay.
+    """
+    if LOST and workflow.dag is not None:
+        workflow.dag.forcefiles.add(MANIFEST)
+    return {}
+
+
 if os.path.exists("results/batches/genes.parquet"):
     if workflow.is_main_process and not os.path.exists(PLANNED_GROUPS):
         logger.warning(

@@ -29,7 +29,7 @@ rule diagnose_batch:
     resources:
         **needs("diagnose_batch"),
     params:
-        classes=config["dataset"]["classes"],
+        classes=class_names,
     script:
         "../scripts/diagnose_batch.py"
 
