@@ -71,7 +71,7 @@ def test_nothing_in_a_name_was_run(awkward):
 
 def test_groups_are_the_same_in_every_table(awkward):
     results = awkward.folder / "results"
-    everyone = set(pl.read_parquet(results / "dataset/genes.parquet")["group"])
+    everyone = set(pl.read_parquet(results / "dataset/groups.parquet")["group"])
     tested, ranked = (
         set(pl.read_csv(results / name, separator="\t")["group"])
         for name in ("dataset/test_groups.tsv", "ensemble/ranks.tsv")

@@ -108,7 +108,7 @@ def test_second_run_has_nothing_to_do(run):
 def test_touched_files_run_nothing(run):
     for path in [*run.folder.glob("data/**/*.parquet"), *run.folder.glob("results/batches/*.*")]:
         os.utime(path)
-    for name in ("dataset/profile.json", "dataset/genes.parquet", "features/features.json"):
+    for name in ("dataset/profile.json", "dataset/groups.parquet", "features/features.json"):
         os.utime(run.folder / "results" / name)
     assert run.planned() == Counter()
 
@@ -145,7 +145,7 @@ def test_any_deleted_result_is_made_again(run, path, rule):
 
 
 def test_added_gene_repeats_its_batch_alone(run):
-    shutil.copy(run.folder / "results/batches/genes.parquet", run.folder / "config/plan.parquet")
+    shutil.copy(run.folder / "results/batches/groups.parquet", run.folder / "config/plan.parquet")
     shard = run.folder / "data/example/part-000.parquet"
     table = pl.read_parquet(shard)
     gene = table.filter(pl.col("gene_id") == table["gene_id"][0])
@@ -156,7 +156,7 @@ def test_added_gene_repeats_its_batch_alone(run):
     config["test"]["fraction"] = 0.05  # so that the one new gene is a training gene
     run.configure(config)
     run.ok(MANIFEST)
-    plan = pl.read_parquet(run.folder / "results/batches/genes.parquet")
+    plan = pl.read_parquet(run.folder / "results/batches/groups.parquet")
     batch = plan.filter(pl.col("group") == "SIM_ADDED")["batch"].item()
     assert run.planned() == everything_of(batch) + after_the_batches()
 
@@ -326,10 +326,10 @@ def test_batch_of_another_plan_is_not_consolidated(run):
 
 def test_plan_to_keep_is_not_read_from_the_results_that_it_replaces(run):
     config = run.config
-    config["batching"]["keep"] = "results/batches/genes.parquet"
+    config["batching"]["keep"] = "results/batches/groups.parquet"
     run.configure(config)
     assert "copy it elsewhere first" in run.fails()
-    assert (run.folder / "results/batches/genes.parquet").exists()
+    assert (run.folder / "results/batches/groups.parquet").exists()
 
 
 def test_own_config_file_stands_alone(run, tmp_path):
