@@ -10,9 +10,9 @@ import signal
 import time
 
 import genebatch
-from genebatch.jobs import memory as resources
+from genebatch.jobs import run
 
-_job = resources.job
+_job = run.job
 
 
 def _raise() -> None:
@@ -36,6 +36,6 @@ def _failing_job(*, log_file, **options):
 
 
 if "PLANTED_FAILURE" in os.environ:
-    resources.job = _failing_job
+    run.job = _failing_job
 if "PLANTED_ALGORITHM" in os.environ:
     genebatch.ALGORITHM = int(os.environ["PLANTED_ALGORITHM"])
