@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +22,9 @@ from scipy.special import expit
 from sklearn.model_selection import GroupKFold
 
 from genebatch.config import schema as configuration
-from genebatch.config.settings import Learner
-from genebatch.dataset import profile as analysis
+from genebatch.config.settings import Batching, Learner, Settings
 from genebatch.dataset.feature_set import Features
-from genebatch.dataset.similarity import centroids, describe_groups, standardise
+from genebatch.dataset.similarity import centroids, standardise
 from genebatch.features.landscape import CHANNELS
 from genebatch.groups import deal, measures, overlapping
 from genebatch.io.files import read_json, write_json, write_tsv
@@ -37,6 +37,7 @@ from genebatch.metrics.bootstrap import (
 )
 from genebatch.model import boosting
 from genebatch.plan.strategies import SIMILAR, STRATEGIES
+from genebatch.steps.dataset import analyze_dataset, describe_groups
 
 BASES = ("mouse", "mane")
 CLASSES = ["neither", *CHANNELS]
@@ -79,10 +80,10 @@ class Data(NamedTuple):
     clusters: np.ndarray  # (rows,) as text
     frame: pl.DataFrame  # features
     profile: Path
-    genes: Path
+    groups: Path
     features: Path
-    learner: dict[str, Any]
-    batching: dict[str, Any]
+    learner: Learner
+    batching: Batching
 
 
 class Dealt(NamedTuple):
@@ -159,12 +160,14 @@ def prepare(human: Path, base: str, folder: Path) -> Data:
     dataset = {"path": str(folder / "data"), "group": "cluster", "label": "label"}
     dataset |= {"classes": CLASSES, "weight": "weight", "null_label": "neither"}
     dataset["scores"] = {name: f"{name}_score" for name in CLASSES}
-    config = configuration.resolve({"dataset": dataset})
-    profile, genes, features = (folder / n for n in ("profile.json", "genes.pq", "features.json"))
-    analysis.analyze_dataset(config["dataset"], None, profile, genes)
+    chosen = Settings.build(configuration.resolve({"dataset": dataset}))
+    names = ("profile.json", "groups.parquet", "features.json")
+    profile, groups, features = (folder / name for name in names)
+    written = {"profile": profile, "groups": groups}
+    analyze_dataset(table=chosen.table, test_column=None, threads=1, **written)
     write_json(features, Features(tuple(frame.columns), frame.width).to_json())
-    learner, batching = config["learner"] | {"threads": 1}, config["batching"]
-    return Data(rows, clusters, frame, profile, genes, features, learner, batching)
+    learner = chosen.learner.with_threads(1)
+    return Data(rows, clusters, frame, profile, groups, features, learner, chosen.batching)
 
 
 def out_of_fold(data: Data, seed: int, folder: Path):
@@ -182,7 +185,7 @@ def out_of_fold(data: Data, seed: int, folder: Path):
         everyone = genes["group"].to_list()
         fill(margins[ONE], test, [member(data, block, everyone, genes, test, seed)])
         for name, (strategy, overlap) in DEALS.items():
-            dealt = deal_groups(genes, strategy, overlap, data.batching | {"seed": seed})
+            dealt = deal_groups(genes, strategy, overlap, replace(data.batching, seed=seed))
             deals[name].append(dealt)
             found = [member(data, block, held, genes, test, seed) for held in dealt.members]
             fill(margins[name], test, found)
@@ -197,20 +200,27 @@ def describe(
     data: Data, test: np.ndarray, folder: Path
 ) -> tuple[pl.DataFrame, dict[str, Any], pl.DataFrame]:
     """Per-group table of the training clusters with their features, and how these were made."""
-    aside, groups, similarity = (folder / n for n in ("test.tsv", "groups.pq", "similarity.json"))
+    names = ("test_groups.tsv", "group_features.parquet", "similarity.json")
+    aside, means, similarity = (folder / name for name in names)
     write_tsv(aside, pl.DataFrame({"group": np.unique(data.clusters[test])}))
-    describe_groups(data.profile, data.genes, aside, data.features, None, groups, similarity)
-    described = pl.read_parquet(groups)
+    describe_groups(
+        profile=data.profile,
+        groups=data.groups,
+        test_groups=aside,
+        features=data.features,
+        similar_by=None,
+        group_features=means,
+        similarity=similarity,
+    )
+    described = pl.read_parquet(means)
     columns = described.select("group", pl.exclude("group").name.prefix(SIMILAR))
-    genes = pl.read_parquet(data.genes).join(columns, on="group").sort("group")
+    genes = pl.read_parquet(data.groups).join(columns, on="group").sort("group")
     return genes, read_json(similarity), described
 
 
-def deal_groups(
-    genes: pl.DataFrame, strategy: str, overlap: float, batching: Mapping[str, Any]
-) -> Dealt:
+def deal_groups(genes: pl.DataFrame, strategy: str, overlap: float, batching: Batching) -> Dealt:
     batches = STRATEGIES[strategy](genes, N_BATCHES, batching)
-    parts = overlapping(genes, batches, overlap, batching["seed"])
+    parts = overlapping(genes, batches, overlap, batching.seed)
     names, rows = genes["group"].to_numpy(), genes["rows"].to_numpy()
     held = np.array([rows[part].sum() for part in parts])
     sizes = np.array([len(part) for part in parts])
@@ -234,16 +244,14 @@ def member(
     ]
     rows = np.flatnonzero(np.isin(data.clusters, groups))
     stop = np.isin(data.clusters[rows], stopping)
-    settings = data.learner | {"seed": seed}
-    matrix = boosting.build_matrix([block[rows]], block.shape[1], settings["max_bin"], 1)
+    learner = replace(data.learner, seed=seed)
+    matrix = boosting.build_matrix([block[rows]], block.shape[1], learner.max_bin, 1)
     unseen = boosting.to_matrix(block[test], 1)
     margins = {}
     for name in CHANNELS:
         start = data.rows.base[name]
         y, weight = data.rows.labels[rows] == name, data.rows.weight[rows]
-        fit = boosting.fit_until_stopped(
-            matrix, y, weight, ~stop, stop, start[rows], Learner.build(settings)
-        )
+        fit = boosting.fit_until_stopped(matrix, y, weight, ~stop, stop, start[rows], learner)
         margins[name] = boosting.predict_margin(fit.booster, unseen, start[test])
     return margins
 

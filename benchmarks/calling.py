@@ -195,14 +195,14 @@ def shares(folder: Path) -> str:
     """Where the time of meta goes, by wrapping the steps."""
     from unittest import mock
 
-    from genebatch.dataset import columns as dataset
+    from genebatch.dataset.feature_set import Features
     from genebatch.features import along_gene as genome
     from genebatch.model import boosting as learner
 
     spent: Counter = Counter()
     owners = {
         "features": (genome, "window_features"),
-        "sparse rows": (dataset.Features, "select"),
+        "sparse rows": (Features, "select"),
         "matrix": (learner, "to_matrix"),
         "trees": (learner, "predict_margin"),
     }

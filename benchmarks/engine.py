@@ -26,13 +26,15 @@ from memory import prepare
 from real_rows import CLASSES, average_precision, human_folder
 
 from genebatch.config.schema import load_schema, resolve
-from genebatch.config.settings import Learner
+from genebatch.config.settings import Folds, Learner
 from genebatch.dataset.feature_set import Features
+from genebatch.dataset.row_file import RowFile
 from genebatch.jobs.run import peak_mb
 from genebatch.metrics.binary import log_loss_rows
 from genebatch.model import boosting
 from genebatch.training.batch import Batch, load_batch, stopping_split
-from genebatch.training.recipe import cross_validate, median_trees, train_member
+from genebatch.training.cross_validation import cross_validate, median_trees
+from genebatch.training.recipe import train_member
 
 ROWS, DENSE, COUNTS, ROUNDS = 60_000, 60, 1_000, 15
 REPEATS = 3  # of what two cores do at once, of which the fastest counts
@@ -280,16 +282,14 @@ def real_config(folder: Path) -> dict[str, Any]:
 
 
 def run_variant(name: str, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    files = {path.stem: path for path in folder.rglob("*") if path.is_file()}
-    inputs = files | {"rows": files["b000"]}
     changes, carry_out = VARIANTS[name]
-    learner = config["learner"] | changes
+    cv, learner = Folds.build(config["cv"]), Learner.build(config["learner"] | changes)
     start = time.process_time()
-    data = load_batch(inputs, "b000", config["dataset"], learner)
-    margins, trees = carry_out(data, config["cv"], learner)
+    data = load_batch(RowFile.open(folder / "rows" / "b000.arrow"), learner)
+    margins, trees = carry_out(data, cv, learner)
     seconds = time.process_time() - start
     facts = {"rows": data.rows.height, "groups": len(data.groups)}
-    facts |= {"features": len(data.features.names), "splits": config["cv"]["n_splits"]}
+    facts |= {"features": len(data.features.names), "splits": cv.n_splits}
     precision = [
         average_precision(data.codes == column, margins[:, column], data.weight)
         for column in range(len(CLASSES))
@@ -297,18 +297,16 @@ def run_variant(name: str, folder: Path, config: Mapping[str, Any]) -> dict[str,
     return {"cpu": seconds, "peak": peak_mb(), "trees": trees, "ap": precision, "facts": facts}
 
 
-def ours(data: Batch, cv: Mapping[str, Any], learner: Mapping[str, Any]) -> tuple[np.ndarray, int]:
-    found = cross_validate(data, "ours", CLASSES, cv, learner)
+def ours(data: Batch, cv: Folds, learner: Learner) -> tuple[np.ndarray, int]:
+    found = cross_validate(data, cv, learner)
     trees = median_trees(found.folds)
-    train_member(data, "ours", CLASSES, trees, learner)
+    train_member(data, "ours", trees, learner)
     margins = found.out_of_fold.select(f"margin_{name}" for name in CLASSES).to_numpy()
     grown = found.curves.group_by("fold", "class").agg(pl.col("n_trees").max())["n_trees"].sum()
     return margins, int(grown) + sum(trees.values())
 
 
-def fold_matrices(
-    data: Batch, cv: Mapping[str, Any], learner: Mapping[str, Any]
-) -> tuple[np.ndarray, int]:
+def fold_matrices(data: Batch, cv: Folds, learner: Learner) -> tuple[np.ndarray, int]:
     """A matrix of all rows but the fold's, with the batch's bins; stopping rows have weight zero.
 
     They stay in it, as XGBoost watches only the rows of the training matrix for nothing: of others
@@ -318,12 +316,12 @@ def fold_matrices(
     margins = np.empty((len(fold), len(CLASSES)), np.float32)
     everything = data.matrix.get_data()
     grown, bests = 0, []
-    for number in range(cv["n_splits"]):
-        train, stop = stopping_split(data, fold != number, len(CLASSES), cv)
+    for number in range(cv.n_splits):
+        train, stop = stopping_split(data, fold != number, cv)
         seen, held = fold != number, fold == number
         matrix = xgb.QuantileDMatrix(
             boosting._Blocks([everything[np.flatnonzero(seen)]], everything.shape[1], None),
-            max_bin=learner["max_bin"],
+            max_bin=learner.max_bin,
             ref=data.matrix,
             nthread=1,
             missing=np.nan,
@@ -332,26 +330,26 @@ def fold_matrices(
         for column, name in enumerate(CLASSES):
             y, start = data.codes == column, data.starts[name]
             parts = (y[seen], data.weight[seen], train[seen], stop[seen], start[seen])
-            fit = boosting.fit_until_stopped(matrix, *parts, Learner.build(learner))
+            fit = boosting.fit_until_stopped(matrix, *parts, learner)
             margins[held, column] = boosting.predict_margin(fit.booster, other, start[held])
             grown += fit.curve.height - 1
             bests.append(fit.n_trees)
         del matrix, other
     medians = np.median(np.reshape(bests, (-1, len(CLASSES))), axis=0)
     trees = {name: round(value) for name, value in zip(CLASSES, medians, strict=True)}
-    train_member(data, "ours", CLASSES, trees, learner)
+    train_member(data, "ours", trees, learner)
     return margins, grown + sum(trees.values())
 
 
 def one_booster(strategy: str) -> Callable:
     """All three labels in one booster, stopped by the sum of their losses."""
 
-    def carry_out(data: Batch, cv: Mapping[str, Any], learner: Mapping[str, Any]):
+    def carry_out(data: Batch, cv: Folds, learner: Learner) -> tuple[np.ndarray, int]:
         fold = data.rows["fold"].to_numpy()
         labels = (data.codes[:, None] == np.arange(len(CLASSES))).astype(np.float32)
         starts = np.column_stack([data.starts[name] for name in CLASSES])
         margins = np.empty(starts.shape, np.float32)
-        given = boosting.parameters(Learner.build(learner)) | {
+        given = boosting.parameters(learner) | {
             "base_score": 0.5,
             "multi_strategy": strategy,
         }
@@ -359,12 +357,12 @@ def one_booster(strategy: str) -> Callable:
         data.matrix.set_base_margin(starts)
         per_round = len(CLASSES) if strategy == "one_output_per_tree" else 1
         grown, bests = 0, []
-        for number in range(cv["n_splits"]):
-            train, stop = stopping_split(data, fold != number, len(CLASSES), cv)
+        for number in range(cv.n_splits):
+            train, stop = stopping_split(data, fold != number, cv)
             data.matrix.set_weight(np.where(train, data.weight, 0).astype(np.float32))
             booster = xgb.Booster(given, cache=[data.matrix])
             losses = []
-            for n_rounds in range(learner["n_estimators"] + 1):
+            for n_rounds in range(learner.n_estimators + 1):
                 if n_rounds:
                     booster.update(data.matrix, n_rounds - 1)
                 margin = booster.predict(data.matrix, output_margin=True)
@@ -375,7 +373,7 @@ def one_booster(strategy: str) -> Callable:
                 best = int(np.argmin(losses))
                 if best == n_rounds:
                     margins[fold == number] = margin[fold == number]
-                if n_rounds - best >= learner["early_stopping_rounds"]:
+                if n_rounds - best >= learner.early_stopping_rounds:
                     break
             bests.append(best)
             grown += per_round * (len(losses) - 1)

@@ -18,10 +18,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 from made import config, write_table
+
+if TYPE_CHECKING:
+    from genebatch.config.settings import Planning
 
 
 class Point(NamedTuple):
@@ -64,6 +67,22 @@ CHECKED = [
 ]
 KEPT = Path(__file__).with_suffix(".json")
 TREES = 8  # of a booster
+BATCH_FILES = {  # that a rule of a batch reads or writes
+    "cross_validate_batch": "rows out_of_fold folds metrics curves models",
+    "train_batch": "rows folds uncalibrated",
+    "calibrate_batch": "out_of_fold uncalibrated calibration model",
+    "explain_batch": "rows uncalibrated models shap sample importance families",
+    "diagnose_batch": "out_of_fold folds metrics curves calibration shap sample importance "
+    "families",
+}
+DATA_FILES = {  # that a rule about the data set reads or writes
+    "analyze_dataset": "profile groups",
+    "choose_test_groups": "groups test_groups",
+    "screen_features": "profile groups test_groups features screened",
+    "describe_groups": "profile groups test_groups features",
+    "plan_batches": "profile groups test_groups features planned manifest dataset memory coverage "
+    "times_held",
+}
 
 HEAD = """# Memory: estimate and measurement
 
@@ -128,9 +147,7 @@ def write(found: dict[str, Any]) -> None:
                 continue
             one = found[str(tuple(point))]
             features = one["features"] | {"names": range(one["features"]["names"])}
-            learner = {"n_estimators": TREES} | one["settings"]["learner"]
-            settings = one["settings"] | {"learner": learner}
-            shape = batch_shape(features, settings)._replace(rows=one["rows"])
+            shape = batch_shape(features, planning(one["settings"]))._replace(rows=one["rows"])
             stored = "sparse" if shape.n_counts else "dense"
             for rule in rules_of("batch"):
                 peak = one["peaks"][rule]
@@ -145,6 +162,23 @@ def write(found: dict[str, Any]) -> None:
     KEPT.with_suffix(".md").write_text(HEAD.format(summary=summary) + text)
 
 
+def planning(settings: dict[str, Any]) -> "Planning":
+    """What a plan depends on, of the settings that are kept of a point."""
+    from genebatch.config.settings import Labels, Planning
+
+    labels = Labels("group", "label", settings["dataset"]["classes"], *[None] * 5)
+    learner = settings["learner"]
+    return Planning(
+        labels,
+        n_splits=settings["cv"]["n_splits"],
+        seed=0,
+        max_bin=learner["max_bin"],
+        max_depth=learner["max_depth"],
+        n_estimators=learner.get("n_estimators", TREES),
+        explain_rows=settings["explain"]["rows"],
+    )
+
+
 def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     """Run one rule in this process and write what it held and reserved at most, in MB."""
     boosted = rule in ("cross_validate_batch", "train_batch")
@@ -153,34 +187,44 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
         os.environ[name] = threads
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     from genebatch.jobs.run import peak_mb
-    from genebatch.steps import report
-    from genebatch.training import explain
-    from genebatch.training import recipe as training
 
-    out = paths(folder)
-    dataset, learner = settings["dataset"], settings["learner"]
     with reserved() as most:
-        if rule == "cross_validate_batch":
-            training.cross_validate_batch(out, "b000", dataset, settings["cv"], learner, out)
-        elif rule == "train_batch":
-            training.train_batch(out, "b000", dataset, learner, out["uncalibrated"])
-        elif rule == "calibrate_batch":
-            inputs = out | {"model": out["uncalibrated"]}
-            training.calibrate_batch(inputs, dataset, settings["calibration"], True, out)
-        elif rule == "explain_batch":
-            inputs = out | {"model": out["uncalibrated"]}
-            explain.explain_batch(inputs, "b000", dataset, settings["explain"], True, 1, out)
-        else:
-            tables = ("out_of_fold", "folds", "metrics", "curves", "calibration", "shap")
-            given = {name: out[name] for name in (*tables, "sample", "importance", "families")}
-            figures = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
-            given |= {f"{name}_figure": str(folder / f"{name}.png") for name in figures}
-            summary = str(folder / "summary.json")
-            report.diagnose_batch(
-                batch="b000", classes=dataset["classes"], **given, summary=summary
-            )
+        run_batch_rule(rule, paths(folder), settings)
     peaks = {"resident": round(peak_mb(), 1), "reserved": round(max(most), 1)}
     Path(result).write_text(json.dumps(peaks))
+
+
+def run_batch_rule(rule: str, files: dict[str, str], settings: dict) -> None:
+    """Run one rule of a batch on its files."""
+    from genebatch.config.settings import Settings
+
+    if rule == "diagnose_batch":
+        diagnose(files, settings["dataset"]["classes"])
+        return
+    from genebatch.steps import batches
+
+    chosen = Settings.build(settings)
+    use_weights = chosen.learner.use_weights
+    boosted = {"learner": chosen.learner, "threads": chosen.learner.threads}
+    given = {
+        "cross_validate_batch": {"cv": chosen.cv, **boosted},
+        "train_batch": boosted,
+        "calibrate_batch": {"method": chosen.calibration.method, "use_weights": use_weights},
+        "explain_batch": {"explaining": chosen.explain, "use_weights": use_weights, "threads": 1},
+    }
+    read_and_written = {name: files[name] for name in BATCH_FILES[rule].split()}
+    getattr(batches, rule)(**given[rule], **read_and_written)
+
+
+def diagnose(files: dict[str, str], classes: list[str]) -> None:
+    """Draw the figures of a batch, beside its other files."""
+    from genebatch.steps.report import diagnose_batch
+
+    given = {name: files[name] for name in BATCH_FILES["diagnose_batch"].split()}
+    folder = Path(files["folds"]).parent
+    figures = ("roc", "pr", "calibration", "learning_curves", "shap", "importance")
+    given |= {f"{name}_figure": str(folder / f"{name}.png") for name in figures}
+    diagnose_batch(batch="b000", classes=classes, **given, summary=str(folder / "summary.json"))
 
 
 @contextmanager
@@ -203,8 +247,9 @@ def reserved() -> Iterator[list[float]]:
 
 def paths(folder: Path) -> dict[str, str]:
     """Files of a run of one batch by the names that rules have for them."""
-    names = ["profile.json", "features.json", "plan.parquet", "genes.parquet", "test_groups.tsv"]
-    names += ["screen.tsv", "manifest.tsv", "out_of_fold.parquet", "folds.tsv", "metrics.tsv"]
+    names = ["profile.json", "groups.parquet", "test_groups.tsv", "features.json", "screened.tsv"]
+    names += ["planned.parquet", "manifest.tsv", "dataset.json", "memory.json", "coverage.tsv"]
+    names += ["times_held.tsv", "out_of_fold.parquet", "folds.tsv", "metrics.tsv"]
     names += ["curves.parquet", "models.gbm", "uncalibrated.gbm", "calibration.json", "model.gbm"]
     names += ["shap.parquet", "sample.parquet", "importance.tsv", "families.tsv"]
     found = {Path(name).stem: str(folder / name) for name in names}
@@ -213,22 +258,33 @@ def paths(folder: Path) -> dict[str, str]:
 
 def prepare(folder: Path, settings: dict) -> None:
     """Everything before the batch rules."""
-    from genebatch.dataset import profile as analysis
-    from genebatch.dataset import screen
-    from genebatch.plan import planning
-    from genebatch.training import split
+    for rule in ("analyze_dataset", "choose_test_groups", "screen_features", "plan_batches"):
+        run_data_step(rule, folder, settings, budget_mb=100_000)
 
-    out = paths(folder)
-    analysis.analyze_dataset(settings["dataset"], None, out["profile"], out["genes"])
-    planning.choose_test_groups(out["genes"], settings["test"], None, out["test_groups"])
-    first = (out["profile"], out["genes"], out["test_groups"])
-    rest = (settings["dataset"], settings["screen"], out["features"], out["screen"])
-    screen.screen_features(*first, *rest)
-    outputs = {"manifest": out["manifest"], "genes": out["plan"]}
-    outputs |= {"memory": folder / "memory.json"}
-    outputs |= {name: folder / f"{name}.tsv" for name in ("coverage", "times_held")}
-    planning.plan_batches(*first, out["features"], settings, 100_000, outputs)
-    split.split_batches(out, folder / "rows")
+
+def run_data_step(
+    rule: str, folder: Path, settings: dict, budget_mb: int, threads: int = 1
+) -> None:
+    """Run one rule about the data set; `threads` are those of the analysis."""
+    from genebatch.config.settings import Settings
+    from genebatch.steps import dataset as steps
+
+    chosen = Settings.build(settings)
+    labels = chosen.table.labels
+    planned = {"batching": chosen.batching, "planning": chosen.planning, "budget_mb": budget_mb}
+    planned |= {"batch_threads": chosen.learner.threads, "rows": str(folder / "rows")}
+    described = {"group_features": str(folder / "group_features.parquet")}
+    described |= {"similarity": str(folder / "similarity.json")}
+    given = {
+        "analyze_dataset": {"table": chosen.table, "test_column": None, "threads": threads},
+        "choose_test_groups": {"test": chosen.test, "keep": None},
+        "screen_features": {"labels": labels, "screening": chosen.screen},
+        "describe_groups": {"similar_by": ["*"], **described},
+        "plan_batches": planned,
+    }
+    files = paths(folder)
+    read_and_written = {name: files[name] for name in DATA_FILES[rule].split()}
+    getattr(steps, rule)(**given[rule], **read_and_written)
 
 
 def measure(function, *arguments) -> None:

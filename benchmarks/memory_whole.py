@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from made import GROUP_ROWS, config, write_table
-from memory import measure, prepare
+from memory import measure, prepare, run_batch_rule, run_data_step
 from memory import paths as batch_paths
 
 # Rows, dense features, count features, density of the counts, batches.
@@ -47,98 +47,95 @@ def run_data_rule(
     resource.setrlimit(resource.RLIMIT_DATA, (estimate << 20, estimate << 20))
     from genebatch.jobs.run import peak_mb
 
-    out = batch_paths(folder)
-    first = (out["profile"], out["genes"], out["test_groups"])
-    if rule == "analyze_dataset":
-        from genebatch.dataset import profile as analysis
-
-        analysis.analyze_dataset(settings["dataset"], None, *first[:2], threads)
-    elif rule == "screen_features":
-        from genebatch.dataset import screen
-
-        parts = (settings["dataset"], settings["screen"])
-        screen.screen_features(*first, *parts, out["features"], out["screen"])
-    elif rule == "describe_groups":
-        from genebatch.dataset import similarity as group_features
-
-        outputs = (folder / "group_features.parquet", folder / "similarity.json")
-        group_features.describe_groups(*first, out["features"], ["*"], *outputs)
-    else:
-        from genebatch.plan import planning
-
-        if rule == "choose_test_groups":
-            planning.choose_test_groups(first[1], settings["test"], None, first[2])
-        else:
-            outputs = {"manifest": out["manifest"], "genes": out["plan"]}
-            outputs |= {"memory": folder / "memory.json"}
-            outputs |= {name: folder / f"{name}.tsv" for name in ("coverage", "times_held")}
-            planning.plan_batches(*first, out["features"], settings, 1_000_000, outputs)
+    run_data_step(rule, folder, settings, 1_000_000, threads)
     Path(result).write_text(str(peak_mb()))
 
 
 def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     """Run one rule in this process and write its peak in MB."""
     bound()
-    from genebatch.ensemble import combining, distillation
-    from genebatch.ensemble import cross_scores as cross_batch
-    from genebatch.ensemble import final as consolidation
-    from genebatch.evaluation import test_groups as evaluation
-    from genebatch.evaluation import training_groups as estimate
     from genebatch.jobs.run import peak_mb
-    from genebatch.training import single
 
-    inputs, learner = paths(folder), settings["learner"]
-    dataset, ensemble = settings["dataset"], settings["ensemble"]
-    parts = [settings[key] for key in ("cv", "learner", "calibration")]
-    if rule == "cross_batch_scores":
-        cross_batch.cross_batch_scores(inputs, dataset, True, 1, inputs["scores"])
-    elif rule == "combine_batches":
-        outputs = inputs | {"model": inputs["ensemble"]}
-        combining.combine_batches(inputs, ensemble, learner["use_weights"], outputs)
-    elif rule == "train_single":
-        single.train_single(inputs, dataset, *parts, rival(folder, "single"))
-    elif rule == "distil":
-        outputs = rival(folder, "distilled")
-        distillation.distil(inputs, dataset, *parts, ensemble, outputs)
-    elif rule == "consolidate":
-        trained = {name: rival(folder, name) for name in ("single", "distilled")}
-        given = {name: files["model"] for name, files in trained.items()}
-        given |= {f"{name}_honest": files["honest"] for name, files in trained.items()}
-        consolidation.consolidate(inputs | given, "best", None, outputs_of(folder))
-    elif rule == "estimate":
-        given = {f"{n}_honest": rival(folder, n)["honest"] for n in ("single", "distilled")}
-        estimate.estimate(inputs | given, settings["evaluation"], folder / "estimate.tsv")
-    elif rule == "evaluate":
-        given = {name: rival(folder, name)["model"] for name in ("single", "distilled")}
-        outputs = {name: str(folder / f"evaluation-{name}") for name in EVALUATION}
-        evaluation.evaluate(inputs | given, dataset, settings["evaluation"], 1, outputs)
+    if rule in ("estimate", "evaluate", "rank_groups"):
+        run_judging_rule(rule, folder, settings)
+    elif rule in ("predict", "write_report"):
+        run_last_rule(rule, folder, settings)
     else:
-        run_last_rule(rule, folder, settings, inputs)
+        run_ensemble_rule(rule, folder, settings)
     Path(result).write_text(str(peak_mb()))
 
 
-def run_last_rule(rule: str, folder: Path, settings: dict, inputs: dict) -> None:
+def run_ensemble_rule(rule: str, folder: Path, settings: dict) -> None:
+    """From the models of the batches to the final model."""
+    from genebatch.config.settings import Settings
+    from genebatch.steps import ensemble as steps
+
+    files, chosen = paths(folder), Settings.build(settings)
+    plan = {name: files[name] for name in ("manifest", "planned")}
+    scored = {name: files[name] for name in ("scores", "combined", "ensemble")}
+    weighing = {"use_weights": chosen.learner.use_weights, "missing": []}
+    training = {"rows": files["rows"], "manifest": files["manifest"], "cv": chosen.cv}
+    training |= {"learner": chosen.learner, "method": chosen.calibration.method, "threads": 1}
+    if rule == "cross_batch_scores":
+        given = {name: files[name] for name in ("rows", "models", "out_of_fold", "scores")}
+        steps.cross_batch_scores(**plan, **given, **weighing, threads=1)
+    elif rule == "combine_batches":
+        given = {name: files[name] for name in ("models", "scores", "combiners", "combined")}
+        given |= {"combining": chosen.ensemble, "model": files["ensemble"]}
+        steps.combine_batches(**plan, **given, **weighing)
+    elif rule == "train_single":
+        steps.train_single(**training, **alone(folder, "single"))
+    elif rule == "distil":
+        outputs = alone(folder, "distilled")
+        steps.distil(**training, **scored, combining=chosen.ensemble, **outputs)
+    else:
+        given = {name: alone(folder, name)["model"] for name in ALONE}
+        given |= {f"{name}_held_out": alone(folder, name)["held_out"] for name in ALONE}
+        given |= {name: scored[name] for name in ("ensemble", "combined")}
+        given |= {"dataset": files["dataset"], "final": "best", "prevalence": None}
+        steps.consolidate(**plan, **given, **outputs_of(folder))
+
+
+def run_judging_rule(rule: str, folder: Path, settings: dict) -> None:
+    """What judges models and ranks groups."""
+    from genebatch.config.settings import Settings
+    from genebatch.steps import evaluation as steps
+
+    files, chosen = paths(folder), Settings.build(settings)
+    judging = {name: files[name] for name in ("ensemble", "combiners")}
+    judging |= {"evaluation": chosen.evaluation}
+    if rule == "estimate":
+        given = {f"{name}_held_out": alone(folder, name)["held_out"] for name in ALONE}
+        given |= {"combined": files["combined"], "table": str(folder / "estimate.tsv")}
+        steps.estimate(**judging, **given)
+    elif rule == "evaluate":
+        given = {name: alone(folder, name)["model"] for name in ALONE}
+        given |= {"rows": str(folder / "rows" / "test.arrow"), "model": files["model"]}
+        outputs = {name: str(folder / f"evaluation-{name}") for name in EVALUATION}
+        steps.evaluate(**judging, **given, threads=1, **outputs)
+    else:
+        given = {"scores": files["scores"], "combined": files["combined"]}
+        outputs = {"ranks": str(folder / "ranks.tsv"), "figure": str(folder / "ranks.png")}
+        steps.rank_groups(**given, combiner=chosen.ensemble.combiner, **outputs)
+
+
+def run_last_rule(rule: str, folder: Path, settings: dict) -> None:
     """What only reads the finished model, and the drawings, whose imports the others lack."""
+    files = paths(folder)
     if rule == "predict":
-        from genebatch.model import prediction as inference
+        from genebatch.steps.predict import predict
 
-        inference.predict_file(inputs["model"], folder / "data", folder / "predicted.parquet")
-        return
-    if rule == "rank_groups":
-        from genebatch.evaluation import group_ranks as gene_ranks
-
-        given = {"cross_batch": inputs["scores"], "combined": inputs["combined"]}
-        outputs = {"ranks": folder / "ranks.tsv", "figure": folder / "ranks.png"}
-        gene_ranks.rank_groups(given, outputs, settings["ensemble"]["combiner"])
+        given = {"model": files["model"], "table": str(folder / "data"), "threads": 1}
+        predict(**given, predictions=str(folder / "predicted.parquet"))
         return
     from genebatch.report.settings import PrintedSettings
     from genebatch.steps.report import write_report
 
-    read = {name: inputs[name] for name in ("manifest", "combiners", "model")}
+    read = {name: files[name] for name in ("manifest", "combiners", "model", "dataset")}
     read |= {name: outputs_of(folder)[name] for name in ("thresholds", "candidates")}
     read |= {name: str(folder / f"evaluation-{name}") for name in EVALUATION}
-    read |= {n: str(folder / f"{n}.tsv") for n in ("screen", "coverage", "times_held", "estimate")}
-    read |= {"dataset": str(folder / "dataset.json"), "summaries": []}
+    read |= {n: str(folder / f"{n}.tsv") for n in ("coverage", "times_held", "estimate")}
+    read |= {"screen": str(folder / "screened.tsv"), "summaries": []}
     read |= {"usage_records": [str(folder / "usage" / "train_batch" / "b000.json")]}
     figures = ("roc", "pr", "calibration", "members", "weights")
     written = {f"{name}_figure": str(folder / f"{name}.png") for name in figures}
@@ -147,6 +144,7 @@ def run_last_rule(rule: str, folder: Path, settings: dict, inputs: dict) -> None
 
 
 EVALUATION = ("metrics", "systems", "comparison", "corrections", "predictions")
+ALONE = ("single", "distilled")  # the models that are no ensemble
 
 
 def bound() -> None:
@@ -156,24 +154,28 @@ def bound() -> None:
 
 
 def paths(folder: Path) -> dict:
+    """Files of the rules about all batches, by the names that rules have for them."""
     batches = sorted(path.name for path in folder.glob("b[0-9]*"))
-    names = ["profile.json", "features.json", "plan.parquet", "genes.parquet", "test_groups.tsv"]
-    found = {name.split(".")[0]: str(folder / name) for name in [*names, "manifest.tsv"]}
+    names = ["manifest.tsv", "planned.parquet", "dataset.json"]
+    found = {name.split(".")[0]: str(folder / name) for name in names}
     ensemble = {"scores": "cross.parquet", "combined": "combined.parquet"}
     ensemble |= {"combiners": "combiners.json", "ensemble": "ensemble.gbm", "model": "final.gbm"}
     found |= {name: str(folder / file) for name, file in ensemble.items()}
+    found["rows"] = [str(folder / "rows" / f"{batch}.arrow") for batch in batches]
     found["models"] = [str(folder / batch / "model.gbm") for batch in batches]
     found["out_of_fold"] = [str(folder / batch / "out_of_fold.parquet") for batch in batches]
     return found
 
 
-def rival(folder: Path, name: str) -> dict:
-    files = ("model", "honest", "folds", "metrics", "curves", "calibration", "mixes")
+def alone(folder: Path, name: str) -> dict:
+    """Files of a model that is no ensemble."""
+    files = ("model", "held_out", "calibration")
+    files += ("mixes",) if name == "distilled" else ("folds", "metrics", "curves")
     return {file: str(folder / f"{name}-{file}") for file in files}
 
 
 def outputs_of(folder: Path) -> dict:
-    names = {"model": "final.gbm", "pickle": "final.pkl"}
+    names = {"model": "final.gbm", "document_model": "document.gbm", "pickle": "final.pkl"}
     names |= {"thresholds": "thresholds.tsv", "candidates": "candidates.tsv"}
     return {name: str(folder / file) for name, file in names.items()}
 
@@ -181,20 +183,10 @@ def outputs_of(folder: Path) -> dict:
 def train(folder: Path, settings: dict, batch: str) -> None:
     """The rules of one batch that the others need."""
     bound()
-    from genebatch.training import recipe as training
-
     (folder / batch).mkdir()
-    files = {name: folder / batch / name for name in ("out_of_fold", "folds", "metrics", "curves")}
-    files["out_of_fold"] = folder / batch / "out_of_fold.parquet"
-    files |= {"models": folder / batch / "folds.gbm", "calibration": folder / batch / "c.json"}
-    inputs = paths(folder) | {"folds": files["folds"]}
-    dataset, learner = settings["dataset"], settings["learner"]
-    raw = folder / batch / "raw.gbm"
-    training.cross_validate_batch(inputs, batch, dataset, settings["cv"], learner, files)
-    training.train_batch(inputs, batch, dataset, learner, raw)
-    inputs = {"out_of_fold": files["out_of_fold"], "model": raw}
-    outputs = files | {"model": folder / batch / "model.gbm"}
-    training.calibrate_batch(inputs, dataset, settings["calibration"], True, outputs)
+    files = batch_paths(folder / batch) | {"rows": str(folder / "rows" / f"{batch}.arrow")}
+    for rule in ("cross_validate_batch", "train_batch", "calibrate_batch"):
+        run_batch_rule(rule, files, settings)
 
 
 def data_lines(points: list[tuple]) -> list[str]:

@@ -17,18 +17,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-BATCH = "b000"
-RULES = {  # rules of a batch, and the parts of the config that they are given
-    "cross_validate_batch": ("dataset", "cv", "learner"),
-    "train_batch": ("dataset", "learner"),
-}
+RULES = ("cross_validate_batch", "train_batch")  # rules of a batch
 PHASES = ("start", "read", "build", "boost", "predict", "rest")
 PREPARATION = {
-    ("analysis", "analyze_dataset"): "analyse",
-    ("planning", "choose_test_groups"): "plan",
-    ("screen", "screen_features"): "screen",
-    ("planning", "plan_batches"): "plan",
-    ("split", "split_batches"): "split",
+    ("steps.dataset", "analyze_dataset"): "analyse",
+    ("steps.dataset", "choose_test_groups"): "plan",
+    ("steps.dataset", "screen_features"): "screen",
+    ("steps.dataset", "plan_batches"): "plan",
+    ("dataset.row_pass", "write_row_files"): "split",
 }
 
 Predict = Callable[[np.ndarray], np.ndarray]  # mask of rows -> their scores
@@ -293,17 +289,14 @@ def run_rule(rule: str, work: Path, settings: dict, phases: Phases) -> None:
     import xgboost as xgb
 
     from genebatch.model import boosting as learner
-    from genebatch.training import recipe as training
+    from genebatch.training import batch
 
-    phases.wrap(training, "load_batch", "read")
+    phases.wrap(batch, "load_batch", "read")
     phases.wrap(learner, "build_matrix", "build")
     phases.wrap(xgb.Booster, "update", "boost")
     phases.wrap(xgb.Booster, "predict", "predict")
-    paths = memory.paths(work)
-    parts = [settings[name] for name in RULES[rule]]
-    output = paths if rule == "cross_validate_batch" else paths["uncalibrated"]
     with phases("rest"):
-        getattr(training, rule)(paths, BATCH, *parts, output)
+        memory.run_batch_rule(rule, memory.paths(work), settings)
 
 
 def prepare(work: Path, settings: dict, phases: Phases) -> None:
@@ -325,7 +318,7 @@ def tell_peers(work: Path, dataset: dict) -> None:
 
     from genebatch.dataset.rows import label_codes
 
-    plan = pl.read_parquet(work / "plan.parquet").filter(~pl.col("test"))
+    plan = pl.read_parquet(work / "planned.parquet").filter(~pl.col("test"))
     if plan["batch"].n_unique() != 1:
         raise SystemExit("the rows were dealt into several batches")
     rows = pl.read_parquet(work / "data" / "batch" / "*.parquet", columns=identity(dataset))
