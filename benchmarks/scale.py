@@ -120,21 +120,24 @@ def cost_of_a_tree(folder: Path, manifest: pl.DataFrame, trees: int) -> float:
 
 def cross_validated(folder: Path, batch: str, trees: int) -> float:
     """CPU seconds of the cross-validation of a batch with so many trees a booster."""
-    from genebatch.training.recipe import cross_validate_batch
+    from genebatch.config.settings import Settings
+    from genebatch.steps.batches import cross_validate_batch
 
-    results = folder / "results"
-    inputs = {"profile": results / "dataset/profile.json", "rows": results / f"rows/{batch}.arrow"}
-    inputs |= {"features": results / "features/features.json"}
-    inputs |= {"plan": results / "batches/genes.parquet"}
     config = resolve(yaml.safe_load((folder / "config/config.yaml").read_text()))
-    config["dataset"]["path"] = str(folder / config["dataset"]["path"])
-    learner = config["learner"] | {"n_estimators": trees, "early_stopping_rounds": trees}
+    config["learner"] |= {"n_estimators": trees, "early_stopping_rounds": trees}
+    chosen = Settings.build(config)
     with tempfile.TemporaryDirectory() as name:
         kinds = {"out_of_fold": "parquet", "folds": "tsv", "metrics": "tsv", "curves": "parquet"}
         kinds |= {"models": "gbm"}
         outputs = {kind: Path(name) / f"{kind}.{ending}" for kind, ending in kinds.items()}
         start = time.process_time()
-        cross_validate_batch(inputs, batch, config["dataset"], config["cv"], learner, outputs)
+        cross_validate_batch(
+            rows=folder / f"results/rows/{batch}.arrow",
+            cv=chosen.cv,
+            learner=chosen.learner,
+            threads=1,
+            **outputs,
+        )
         return time.process_time() - start
 
 

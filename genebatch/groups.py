@@ -49,10 +49,10 @@ def deal(
     """
     sizes = np.asarray(sizes, float)
     wanted = np.asarray(shares, float) / np.sum(shares)
-    held = np.zeros((len(wanted), sizes.shape[1])) if loads is None else np.array(loads, float)
-    total = sizes.sum(axis=0) + held.sum(axis=0)
+    filled = np.zeros((len(wanted), sizes.shape[1])) if loads is None else np.array(loads, float)
+    total = sizes.sum(axis=0) + filled.sum(axis=0)
     scale = np.where(total > 0, total, 1)
-    parts_sizes, held = sizes / scale, held / scale
+    parts_sizes, filled = sizes / scale, filled / scale
     room = np.full(len(wanted), np.inf if max_groups is None else max_groups)
     ties = np.array([hashed(name, seed) for name in names])
     order = np.lexsort((ties, -parts_sizes.max(axis=1))) if len(names) else np.empty(0, int)
@@ -60,11 +60,11 @@ def deal(
     for group in order:
         size = parts_sizes[group]
         # Increase of sum((load / share - 1)^2 * share) when the group joins each part.
-        cost = (2 * size * (held / wanted[:, None] - 1) + size**2 / wanted[:, None]).sum(axis=1)
+        cost = (2 * size * (filled / wanted[:, None] - 1) + size**2 / wanted[:, None]).sum(axis=1)
         cost[room <= 0] = np.inf
         part = int(np.argmin(cost))
         parts[group] = part
-        held[part] += size
+        filled[part] += size
         room[part] -= 1
     return parts
 
@@ -129,9 +129,9 @@ def _groups_with(groups: pl.DataFrame, test: HoldOut) -> pl.Series:
     values = [str(value) for value in test.values or ()]
     unknown = sorted(set(values) - set(facts.drop_nulls()))
     if unknown:
-        known = ", ".join(facts.drop_nulls().unique().sort().to_list()[:20])
+        values_text = ", ".join(facts.drop_nulls().unique().sort().to_list()[:20])
         raise InputError(
-            f"test.values {unknown} are not in column '{test.column}' (values: {known})"
+            f"test.values {unknown} are not in column '{test.column}' (values: {values_text})"
         )
     return facts.is_in(values).fill_null(False)
 

@@ -85,10 +85,10 @@ class Features:
         values, rows, lengths = [], [], []
         for name in self.names[self.n_dense :]:
             column = frame[name].cast(pl.Float32).to_numpy()
-            held = np.flatnonzero(column)  # NaN is non-zero, so a null stays missing
-            values.append(column[held])
-            rows.append(held.astype(np.int32))
-            lengths.append(len(held))
+            nonzero = np.flatnonzero(column)  # NaN is non-zero, so a null stays missing
+            values.append(column[nonzero])
+            rows.append(nonzero.astype(np.int32))
+            lengths.append(len(nonzero))
         shape = (frame.height, len(lengths))
         pointers = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         columns = sparse.csc_matrix(

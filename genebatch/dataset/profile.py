@@ -296,12 +296,12 @@ def _describe(path: Path) -> Shard:
 
 def _sequence_facts(paths: Sequence[Path]) -> dict[str, Any] | None:
     """Read from the shards how the features of a built table were made; None for other tables."""
-    found = {}
+    facts_of = {}
     for path in paths:
         with open_shard(path) as file:
-            found[path] = (file.schema_arrow.metadata or {}).get(SEQUENCE_KEY)
-    first = found[paths[0]]
-    other = next((path for path in paths if found[path] != first), None)
+            facts_of[path] = (file.schema_arrow.metadata or {}).get(SEQUENCE_KEY)
+    first = facts_of[paths[0]]
+    other = next((path for path in paths if facts_of[path] != first), None)
     if other is not None:
         raise InputError(
             f"{other} was not built with the features and sampling of {paths[0]} (they differ in "
@@ -319,7 +319,7 @@ def _duplicates(shards: list[Shard], groups: pl.DataFrame, roles: Roles) -> list
     """Find rows that share group and position, some groups at a time in order of appearance."""
     ordered = groups.sort(pl.col("chunks").list.first(), "group")
     part = (ordered["rows"].cast(pl.UInt64).cum_sum() - 1) // DUPLICATE_ROWS
-    found = 0
+    n_repeated = 0
     example = None
     for some in ordered.with_columns(part.alias("part")).partition_by("part"):
         numbers = some.select(pl.col("group").sort().alias(roles.group)).with_row_index("n")
@@ -327,16 +327,16 @@ def _duplicates(shards: list[Shard], groups: pl.DataFrame, roles: Roles) -> list
         keys = [frame.join(numbers, on=roles.group).select("n", roles.position) for frame in frames]
         ordered_keys = pl.concat(keys).sort("n", roles.position)
         repeated = ordered_keys.filter(pl.all_horizontal(pl.all() == pl.all().shift()))
-        found += repeated.height
+        n_repeated += repeated.height
         if repeated.height and example is None:
             number, position = repeated.row(0)
             example = numbers[roles.group][number], position
-    if not found:
+    if not n_repeated:
         return []
     return [
         Problem(
             "error",
-            f"{found:,} rows repeat a ({roles.group}, {roles.position}) pair, for example "
+            f"{n_repeated:,} rows repeat a ({roles.group}, {roles.position}) pair, for example "
             f"({example[0]}, {example[1]}); remove them, or set dataset.position to the column "
             "that names a row, or to null",
         )

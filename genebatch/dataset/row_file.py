@@ -122,11 +122,11 @@ class RowFile:
     def _known(self) -> list[str]:
         """Stored columns that the identity of a row is made from."""
         labels = self.labels
-        known = ["group", "label"]
-        known += ["position"] if labels.position else []
-        known += ["weight"] if labels.weight else []
-        known += [FEATURE + column for column in (labels.scores or {}).values()]
-        return [*known, "fold"]
+        columns = ["group", "label"]
+        columns += ["position"] if labels.position else []
+        columns += ["weight"] if labels.weight else []
+        columns += [FEATURE + column for column in (labels.scores or {}).values()]
+        return [*columns, "fold"]
 
     def _feature_columns(self) -> list[str]:
         return [FEATURE + name for name in self.features.names]
@@ -251,16 +251,16 @@ def _named(frames: Iterable[pl.DataFrame], name: str) -> Iterator[pl.DataFrame]:
 
 def _regrouped(frames: Iterable[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
     """The same rows in frames of `size` rows, the last one of fewer."""
-    held: list[pl.DataFrame] = []
+    waiting: list[pl.DataFrame] = []
     rows = 0
     for frame in frames:
-        held.append(frame)
+        waiting.append(frame)
         rows += frame.height
         if rows < size:
             continue
-        joined = pl.concat(held)
+        joined = pl.concat(waiting)
         whole = rows - rows % size
         yield from (joined[start : start + size] for start in range(0, whole, size))
-        held, rows = [joined[whole:]], rows - whole
+        waiting, rows = [joined[whole:]], rows - whole
     if rows:
-        yield pl.concat(held)
+        yield pl.concat(waiting)

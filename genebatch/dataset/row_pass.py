@@ -96,8 +96,8 @@ def write_row_files(
                 for part in stale
             }
             for name, chosen, fold in _by_part(_ahead(_chunks(frames)), lacking, labels.group):
-                known = [fold, chosen[place].alias(PLACE)]
-                files[name].write(_stored(chosen, known, features, labels))
+                given = [fold, chosen[place].alias(PLACE)]
+                files[name].write(_stored(chosen, given, features, labels))
                 rows[name] += chosen.height
             for part in stale:
                 _verify(part, rows[part.name])
@@ -192,17 +192,17 @@ def _remove_others(folder: Path, wanted: set[Path]) -> None:
 
 def _chunks(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """Frames put together to `SPLIT_BYTES`, text columns as plain text."""
-    held: list[pl.DataFrame] = []
+    waiting: list[pl.DataFrame] = []
     size = 0
     for frame in frames:
         # Dictionaries differ from row group to row group, which a file of Arrow cannot hold.
-        held.append(frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String)))
-        size += held[-1].estimated_size()
+        waiting.append(frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String)))
+        size += waiting[-1].estimated_size()
         if size >= SPLIT_BYTES:
-            yield pl.concat(held)
-            held, size = [], 0
-    if held:
-        yield pl.concat(held)
+            yield pl.concat(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield pl.concat(waiting)
 
 
 def _ahead(chunks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:

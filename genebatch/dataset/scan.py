@@ -82,12 +82,12 @@ class Scan:
         names = encoded.dictionary.to_pylist()
         labels = self._label_codes(batch.column(self.roles.label), path)
         hashes = np.multiply(labels.astype(np.uint64), multiplier("label"))
-        held: dict[str | None, np.ndarray] = {}
+        values_of: dict[str | None, np.ndarray] = {}
         for name, facts in self.columns.items():
             values = facts.add(batch.column(name), path, hashes)
             if name == self.roles.weight or name in self.scores:
-                held[name] = np.nan_to_num(values.astype(np.float64))
-        weight = held.get(self.roles.weight, np.ones(len(labels)))
+                values_of[name] = np.nan_to_num(values.astype(np.float64))
+        weight = values_of.get(self.roles.weight, np.ones(len(labels)))
         members = self._members(names)
         _, first = np.unique(local, return_index=True)
         for member, row in zip(members, first.tolist(), strict=True):
@@ -98,7 +98,7 @@ class Scan:
                 self.chunks[member].append(chunk)
         self._add_rows(members, local, labels, weight, mix(hashes))
         if self.scores:
-            scores = np.column_stack([held[name] for name in self.scores])
+            scores = np.column_stack([values_of[name] for name in self.scores])
             self._add_base(members, local, labels, weight, scores)
         self._add_facts(members, local, batch)
 
@@ -185,17 +185,17 @@ class Scan:
         """Class index of each row; unknown and empty labels count as class 0, and are noted."""
         text = pc.cast(column, pa.string())
         codes = pc.index_in(text, value_set=pa.array(self.classes))
-        known = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        places = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         empty = column.is_null().to_numpy(zero_copy_only=False)
-        unknown = (known < 0) & ~empty
+        unknown = (places < 0) & ~empty
         if unknown.any():
             values = text.filter(pa.array(unknown)).unique().to_pylist()
             self._add_unknown(path, int(unknown.sum()), set(values[:5]))
         if self.null_label is not None:
-            known[empty] = self.classes.index(self.null_label)
+            places[empty] = self.classes.index(self.null_label)
         elif empty.any():
             self.null_labels[path] = self.null_labels.get(path, 0) + int(empty.sum())
-        return np.maximum(known, 0)
+        return np.maximum(places, 0)
 
     def _add_unknown(self, path: str, count: int, values: set[Any]) -> None:
         seen = self.unknown_labels.setdefault(path, [0, set()])

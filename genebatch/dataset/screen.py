@@ -205,7 +205,7 @@ class Screen:
     def _duplicates(self, skip: set[str]) -> list[Finding]:
         """Columns equal to an earlier one in every row of the sample; base scores come first."""
         first: dict[str, str] = {}
-        found = []
+        findings = []
         scores = list(self.roles.scores.values())
         for name in [*scores, *(c for c in self.roles.candidates if c not in set(scores))]:
             if name in skip or self.distinct[name] < 2:
@@ -213,16 +213,16 @@ class Screen:
             values = self.frame[name].cast(pl.Float32).to_numpy()
             key = hashlib.blake2b(values.tobytes()).hexdigest()
             if key in first:
-                found.append(Finding(name, f"duplicate of '{first[key]}'"))
+                findings.append(Finding(name, f"duplicate of '{first[key]}'"))
             else:
                 first[key] = name
-        return found
+        return findings
 
     def _leaks(self, name: str) -> list[Finding]:
-        found = []
+        findings = []
         number, auc = _worst(self.aucs[name], self.limits)
         if auc is not None:
-            found.append(
+            findings.append(
                 Finding(name, f"leak: alone it has AUC {auc:.4f} for '{self.classes[number]}'")
             )
         column = self.frame[name].cast(pl.Float32).fill_nan(None)
@@ -232,7 +232,9 @@ class Screen:
             number, auc = _worst(self._indicator(missing), limit)
             if auc is not None:
                 label = self.classes[number]
-                found.append(Finding(name, f"leak: being missing has AUC {auc:.4f} for '{label}'"))
+                findings.append(
+                    Finding(name, f"leak: being missing has AUC {auc:.4f} for '{label}'")
+                )
         present = column.drop_nulls()
         if self.columns[name]["kind"] == "dense" and present.n_unique() > 2:
             value = present.mode().min()
@@ -241,10 +243,10 @@ class Screen:
             )
             if auc is not None:
                 label = self.classes[number]
-                found.append(
+                findings.append(
                     Finding(name, f"leak: the value {value:g} has AUC {auc:.4f} for '{label}'")
                 )
-        return found
+        return findings
 
     def _pair_leaks(self, excused: set[str]) -> list[Finding]:
         """Pairs of dense columns whose equality gives a class away; the stronger one is dropped."""

@@ -99,9 +99,9 @@ def _frames(
 def check_shard(shard: Shard) -> None:
     """Raise if the file is no longer the one that was analysed (by size and footer)."""
     path = Path(shard.path)
-    found = path.stat().st_size if path.exists() else None
-    if found != shard.bytes:
-        state = "is gone" if found is None else f"has {found:,} bytes"
+    size = path.stat().st_size if path.exists() else None
+    if size != shard.bytes:
+        state = "is gone" if size is None else f"has {size:,} bytes"
         state += f" but had {shard.bytes:,} when the data set was analysed"
     elif fingerprint([path]) != shard.fingerprint:
         state = "has other values than when the data set was analysed"

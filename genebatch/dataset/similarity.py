@@ -169,17 +169,17 @@ def centroids(
     columns = [name for name in group_features.columns if name != "group"]
     rows = []
     for batch in batches:
-        held = plan.filter(pl.col("batch") == batch).select("group")
-        known = held.join(group_features, on="group", how="inner")
-        if not held.height or known.height != held.height:
-            lacking = held.join(group_features, on="group", how="anti")["group"].sort()
+        members = plan.filter(pl.col("batch") == batch).select("group")
+        described = members.join(group_features, on="group", how="inner")
+        if not members.height or described.height != members.height:
+            lacking = members.join(group_features, on="group", how="anti")["group"].sort()
             raise InputError(
-                f"batch {batch} has {held.height:,} groups in the plan, of which "
-                f"{known.height:,} have features in group_features.parquet "
+                f"batch {batch} has {members.height:,} groups in the plan, of which "
+                f"{described.height:,} have features in group_features.parquet "
                 f"(without: {first_names(lacking) or 'none'}); the two belong to different plans: "
                 "run again from describe_groups (--forcerun describe_groups)"
             )
-        rows.append(known.select(pl.col(columns).cast(pl.Float64).mean()).row(0))
+        rows.append(described.select(pl.col(columns).cast(pl.Float64).mean()).row(0))
     return np.array(rows, np.float64)
 
 
@@ -237,11 +237,11 @@ def intraclass_correlation(moments: Moments) -> np.ndarray:
     """
     size = moments.count.astype(float)
     total, groups = size.sum(axis=0), (size > 0).sum(axis=0)
-    held = np.where(size > 0, moments.mean, 0.0)
+    means = np.where(size > 0, moments.mean, 0.0)
     defined = (groups > 1) & (total > groups)
     total, groups = np.where(defined, total, 3.0), np.where(defined, groups, 2.0)
-    grand = (size * held).sum(axis=0) / total
-    between = (size * (held - grand) ** 2).sum(axis=0) / (groups - 1)
+    grand = (size * means).sum(axis=0) / total
+    between = (size * (means - grand) ** 2).sum(axis=0) / (groups - 1)
     within = moments.within / (total - groups)
     typical = (total - (size**2).sum(axis=0) / total) / (groups - 1)
     spread = between + (typical - 1) * within
@@ -341,9 +341,9 @@ def _nothing_left(
             f"batching.similar_by {list(similar_by)} leaves no feature that differs between "
             f"groups; {remedy}"
         )
-    known = {name: value for name, value in correlations.items() if value is not None}
-    best = max(known, key=known.__getitem__, default=None)
-    highest = "" if best is None else f" (highest: '{best}', {known[best]:.2f})"
+    measured = {name: value for name, value in correlations.items() if value is not None}
+    best = max(measured, key=measured.__getitem__, default=None)
+    highest = "" if best is None else f" (highest: '{best}', {measured[best]:.2f})"
     return (
         f"no feature has at least half of its variance between groups{highest}, so rows do not "
         f"show what kind of group they are of; {remedy}"

@@ -157,9 +157,9 @@ def _read(candidate: Candidate) -> pl.DataFrame:
     """Group, weight and log loss of the rows with held-out scores."""
     classes = list(candidate.model.classes)
     columns = score_names(candidate.scores, classes)
-    known = [name for name in identity_names(table_columns(candidate.held_out)) if name in KEPT]
+    identity = [name for name in identity_names(table_columns(candidate.held_out)) if name in KEPT]
     parts = []
-    for batch in record_batches(candidate.held_out, [*known, *columns]):
+    for batch in record_batches(candidate.held_out, [*identity, *columns]):
         frame = pl.from_arrow(batch).with_columns(pl.col("group").cast(pl.String))
         codes = label_codes(frame["label"], classes, None)
         loss = log_losses(frame.select(columns).to_numpy(), codes)

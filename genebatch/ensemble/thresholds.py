@@ -86,8 +86,8 @@ def choose(model: EnsembleModel, held_out: str | Path, system: str) -> pl.DataFr
         for column, name in enumerate(model.classes):
             y = rows.codes == column
             for weighted in [False] if rows.weight is None else [False, True]:
-                found = best_f1(y, probability[column], rows.weight if weighted else None)
-                lines.append((name_of_system, name, weighted, *found))
+                threshold = best_f1(y, probability[column], rows.weight if weighted else None)
+                lines.append((name_of_system, name, weighted, *threshold))
     return pl.DataFrame(lines, schema=SCHEMA, orient="row")
 
 
@@ -99,12 +99,12 @@ def threshold_facts(table: pl.DataFrame) -> dict[str, Any]:
 
 def by_class(table: pl.DataFrame, system: str = "model") -> dict[str, dict[str, float | None]]:
     """The thresholds that `choose` found for a system: class to `rows` and `weighted`."""
-    found: dict[str, dict[str, float | None]] = {}
+    thresholds: dict[str, dict[str, float | None]] = {}
     lines = table.filter(pl.col("system") == system).select("class", "weighted", "threshold")
     for name, weighted, threshold in lines.iter_rows():
-        kinds = found.setdefault(name, {"rows": None, "weighted": None})
+        kinds = thresholds.setdefault(name, {"rows": None, "weighted": None})
         kinds["weighted" if weighted else "rows"] = threshold
-    return found
+    return thresholds
 
 
 def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = None) -> Threshold:
@@ -160,9 +160,9 @@ def _read(model: EnsembleModel, path: str | Path, system: str) -> _Rows:
         codes[start:end] = label_codes(frame["label"], classes, None)
         if weight is not None:
             weight[start:end] = plain_weights(frame)
-        found = frame.select(columns).to_numpy().astype(np.float64)
-        given = {"model": model.at_prevalence(found)} | base_scores(frame, classes)
+        scores = frame.select(columns).to_numpy().astype(np.float64)
+        given = {"model": model.at_prevalence(scores)} | base_scores(frame, classes)
         for name, values in given.items():
-            held = probability.setdefault(name, np.empty((len(classes), size), np.float32))
-            held[:, start:end] = values.T
+            kept = probability.setdefault(name, np.empty((len(classes), size), np.float32))
+            kept[:, start:end] = values.T
     return _Rows(codes, probability, weight)

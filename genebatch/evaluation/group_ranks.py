@@ -52,9 +52,9 @@ def rank(sums: GroupSums, by: str | None = None, features: pl.DataFrame | None =
     columns = pl.concat([sums.table.select("group", "batch"), *made], how="horizontal")
     table = columns.with_columns(_reasons(sums))
     chosen = by or prefixes[-1] + BY
-    known = [name for name in table.columns if name not in ("group", "batch", "reason")]
-    if chosen not in known:
-        raise InputError(f"groups are not ranked by '{chosen}'; --by takes {', '.join(known)}")
+    numbers = [name for name in table.columns if name not in ("group", "batch", "reason")]
+    if chosen not in numbers:
+        raise InputError(f"groups are not ranked by '{chosen}'; --by takes {', '.join(numbers)}")
     loss = prefixes[-1] + "log_loss"
     keys, falling = [chosen, loss, "group"], [True, True, False]
     # Values that differ by rounding alone, as they do with the order of rows, are equal.
@@ -74,10 +74,10 @@ def neighbours(features: pl.DataFrame, groups: pl.Series) -> np.ndarray:
         If a group lacks features, or if one is missing.
     """
     table = features.with_columns(pl.col("group").cast(pl.String))
-    found = pl.DataFrame({"group": groups}).join(
+    joined = pl.DataFrame({"group": groups}).join(
         table, on="group", how="left", maintain_order="left", validate="1:1"
     )
-    values = found.drop("group").cast(pl.Float64).to_numpy()
+    values = joined.drop("group").cast(pl.Float64).to_numpy()
     bare = ~np.isfinite(values).all(axis=1)
     if bare.any():
         names = first_names(groups.filter(pl.Series(bare)))
@@ -89,19 +89,19 @@ def neighbours(features: pl.DataFrame, groups: pl.Series) -> np.ndarray:
 def _made(sums: GroupSums, prefix: str, near: np.ndarray | None) -> pl.DataFrame:
     """All columns of plain, or of weighted, rows in their order."""
     classes = sums.layout.classes
-    known = {
+    sums_of = {
         name.removeprefix(prefix): sums.table[name].to_numpy()
         for name in sums.table.columns
         if name.startswith(prefix) and name not in ("group", "batch")
     }
     per_class = {
-        kind: {f"{kind}_{c}": known.get(f"{kind}_{c}") for c in classes}
+        kind: {f"{kind}_{c}": sums_of.get(f"{kind}_{c}") for c in classes}
         for kind in ("rows", "ambiguity", "missed", "false")
     }
     n = sums.table["rows"].to_numpy()
-    found = {"rows": known["rows"], **per_class["rows"], **_losses(known, sums.base_off)}
-    found |= _spread(known, n, near) | per_class["ambiguity"] | {"errors": known["errors"]}
-    found |= per_class["missed"] | per_class["false"] | {name: known.get(name) for name in ERRORS}
+    found = {"rows": sums_of["rows"], **per_class["rows"], **_losses(sums_of, sums.base_off)}
+    found |= _spread(sums_of, n, near) | per_class["ambiguity"] | {"errors": sums_of["errors"]}
+    found |= per_class["missed"] | per_class["false"] | {name: sums_of.get(name) for name in ERRORS}
     counted = {"rows", "errors", *ERRORS}
     counted.update(*(per_class[kind] for kind in ("rows", "missed", "false")))
     whole = set() if prefix else counted
@@ -117,13 +117,13 @@ def _losses(
     known: Mapping[str, np.ndarray], base_off: float | None
 ) -> dict[str, np.ndarray | None]:
     """Losses of the model, of the base scores where these are distributions, and of the members."""
-    found = {"log_loss": known["log_loss"]}
-    found["mean_log_loss"] = _ratio(known["log_loss"], known["rows"])
-    found |= {"base_log_loss": None, "gain": None}
+    losses = {"log_loss": known["log_loss"]}
+    losses["mean_log_loss"] = _ratio(known["log_loss"], known["rows"])
+    losses |= {"base_log_loss": None, "gain": None}
     if base_off is not None and base_off <= SUM_TOLERANCE:
-        found["base_log_loss"] = known["base_log_loss"]
-        found["gain"] = known["base_log_loss"] - known["log_loss"]
-    return found | {"member_log_loss": known["member_log_loss"]}
+        losses["base_log_loss"] = known["base_log_loss"]
+        losses["gain"] = known["base_log_loss"] - known["log_loss"]
+    return losses | {"member_log_loss": known["member_log_loss"]}
 
 
 def _spread(

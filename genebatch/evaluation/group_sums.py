@@ -63,21 +63,21 @@ def read_layout(cross_batch: str | Path, combined: str | Path, combiner: str) ->
     pairs = [name.partition(":") for name in columns[1] if ":" in name]
     classes = [name for prefix, _, name in pairs if prefix == combiner]
     if not classes:
-        known = sorted({prefix for prefix, _, name in pairs if not prefix.startswith("score_")})
+        combiners = sorted({prefix for prefix, _, name in pairs if not prefix.startswith("score_")})
         raise InputError(
             f"{combined} has no probabilities by the combiner '{combiner}' (it has those by "
-            f"{', '.join(known)}); name one of them: --combiner"
+            f"{', '.join(combiners)}); name one of them: --combiner"
         )
     scores = set(score_columns(classes).values())
-    known = scores.union(IDENTITY)
-    other = [n for n in columns[0] if n not in known and not n.startswith(DISTANCE)]
+    identity = scores.union(IDENTITY)
+    other = [n for n in columns[0] if n not in identity and not n.startswith(DISTANCE)]
     members = list(dict.fromkeys(name.partition(":")[0] for name in other))
     lacking = {f"{m}:{c}" for m in members for c in classes} ^ set(other)
     if lacking or not members:
-        found = first_names(sorted(lacking)) or "no member"
+        names = first_names(sorted(lacking)) or "no member"
         raise InputError(
             f"{cross_batch}: wanted a column MEMBER:CLASS for every member and each of the classes "
-            f"{', '.join(classes)} of {combined}; see {found}"
+            f"{', '.join(classes)} of {combined}; see {names}"
         )
     return Layout(classes, members, "weight" in columns[0], scores <= set(columns[0]))
 
@@ -172,8 +172,8 @@ def row_values(
         weight = checked_weights(plain_weights(rows), rows.height)
         values |= {f"{WEIGHTED}{name}": weight * value for name, value in values.items()}
     squared = {"": "ambiguity", WEIGHTED: f"{WEIGHTED}ambiguity"}
-    found = {f"{p}squares": values[name] ** 2 for p, name in squared.items() if name in values}
-    return values | found
+    sums = {f"{p}squares": values[name] ** 2 for p, name in squared.items() if name in values}
+    return values | sums
 
 
 def existing(path: str | Path) -> Path:

@@ -118,7 +118,7 @@ def judge(compared: Compared, predicted: Predictions, evaluation: Evaluation) ->
 def resample(rows: HeldOutRows, evaluation: Evaluation) -> Resampled:
     """Average precision, log loss and Brier score of all models but members, on the same draws."""
     judged = {name: p for name, p in rows.systems.items() if not name.startswith(MEMBER)}
-    found = {}
+    draws_of = {}
     for column, name in enumerate(rows.classes):
         y = rows.codes == column
         scores = {system: p[:, column].astype(np.float64) for system, p in judged.items()}
@@ -127,11 +127,11 @@ def resample(rows: HeldOutRows, evaluation: Evaluation) -> Resampled:
             weight = rows.weight if weighted else None
             draws = (rows.groups, weight, evaluation.n_replicates, evaluation.seed)
             precision = bootstrap_average_precision(y, scores, *draws)
-            found[name, "average_precision", weighted] = precision
+            draws_of[name, "average_precision", weighted] = precision
             for metric in ("log_loss", "brier"):
                 values = {system: of_rows[metric] for system, of_rows in losses.items()}
-                found[name, metric, weighted] = bootstrap_mean(values, *draws)
-    return found
+                draws_of[name, metric, weighted] = bootstrap_mean(values, *draws)
+    return draws_of
 
 
 def compare(rows: HeldOutRows, metrics: pl.DataFrame, resampled: Resampled) -> pl.DataFrame:
@@ -182,13 +182,13 @@ def compare_systems(
     for reference in REFERENCES:
         if reference not in rows.systems:
             continue
-        known = shown.filter(pl.col("system") == reference).select(
+        references = shown.filter(pl.col("system") == reference).select(
             *keys, pl.col("value").alias("reference")
         )
         name = f"over_{reference}"
         gained = _gains(rows, resampled, reference, name)
         lines = (
-            lines.join(known, on=keys, how="left", maintain_order="left")
+            lines.join(references, on=keys, how="left", maintain_order="left")
             .with_columns((pl.col("value") - pl.col("reference")).alias(name))
             .drop("reference")
             .join(gained, on=["system", *keys], how="left", maintain_order="left")
@@ -219,7 +219,7 @@ def _counts(rows: HeldOutRows) -> list[pl.DataFrame]:
     """Errors of the base scores that each system corrects and makes, as metrics."""
     if "base" not in rows.systems:
         return []
-    found = []
+    tables = []
     for system in rows.systems:
         if system in ("base", FINAL) or system.startswith(MEMBER):
             continue
@@ -227,7 +227,7 @@ def _counts(rows: HeldOutRows) -> list[pl.DataFrame]:
         for metric in ("corrected", "made"):
             for weighted in rows.counted:
                 value = pl.col(f"{metric}_weight" if weighted else metric).cast(pl.Float64)
-                found.append(
+                tables.append(
                     table.select(
                         pl.lit(system).alias("system"),
                         "class",
@@ -236,7 +236,7 @@ def _counts(rows: HeldOutRows) -> list[pl.DataFrame]:
                         value.alias("value"),
                     )
                 )
-    return found
+    return tables
 
 
 def _gains(rows: HeldOutRows, resampled: Resampled, reference: str, name: str) -> pl.DataFrame:
@@ -265,11 +265,11 @@ def _intervals(rows: HeldOutRows, resampled: Resampled) -> pl.DataFrame:
     for (label, metric, weighted), values in resampled.items():
         n_groups = _n_groups(rows, label, weighted)
         line = {"class": label, "metric": metric, "weighted": weighted, "groups": n_groups}
-        known = {system: values[system] for system in ("base", FINAL) if system in values}
-        if "base" in known:
-            known["difference"] = known[FINAL] - known["base"]
+        sides = {system: values[system] for system in ("base", FINAL) if system in values}
+        if "base" in sides:
+            sides["difference"] = sides[FINAL] - sides["base"]
         for side in ("base", FINAL, "difference"):
-            ends = interval(known[side], n_groups) if side in known else None
+            ends = interval(sides[side], n_groups) if side in sides else None
             line[f"{side}_low"], line[f"{side}_high"] = ends or (None, None)
         lines.append(line)
     ends = {f"{s}_{e}": pl.Float64 for s in ("base", FINAL, "difference") for e in ("low", "high")}

@@ -41,16 +41,16 @@ def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
     remedy = f"; set {key}" if key else ""
     if Path(text).is_dir():
         # A hidden file is a shard that a killed job did not finish.
-        found = sorted(p for p in Path(text).rglob("*.parquet") if not p.name.startswith("."))
-        if not found:
+        paths = sorted(p for p in Path(text).rglob("*.parquet") if not p.name.startswith("."))
+        if not paths:
             raise InputError(f"folder {text} holds no *.parquet file{remedy}")
-        return found
+        return paths
     if Path(text).is_file():
         return [Path(text)]
-    found = sorted(Path(name) for name in glob.glob(text, recursive=True))
-    if not found:
+    paths = sorted(Path(name) for name in glob.glob(text, recursive=True))
+    if not paths:
         raise InputError(f"{text} does not exist and matches no file{remedy}")
-    return found
+    return paths
 
 
 def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
@@ -85,13 +85,13 @@ def common_schema(paths: Sequence[Path]) -> pa.Schema:
     if repeated:
         raise InputError(f"{paths[0]} has several columns '{repeated[0]}'; rename all but one")
     for path in paths[1:]:
-        found = {field.name: _kind(field.type) for field in open_shard(path).schema_arrow}
-        lines = [f"lacks column '{name}'" for name in wanted.keys() - found.keys()]
-        lines += [f"has the further column '{name}'" for name in found.keys() - wanted.keys()]
+        kinds = {field.name: _kind(field.type) for field in open_shard(path).schema_arrow}
+        lines = [f"lacks column '{name}'" for name in wanted.keys() - kinds.keys()]
+        lines += [f"has the further column '{name}'" for name in kinds.keys() - wanted.keys()]
         lines += [
-            f"has column '{name}' as {found[name]}, not {wanted[name]}"
-            for name in wanted.keys() & found.keys()
-            if found[name] != wanted[name]
+            f"has column '{name}' as {kinds[name]}, not {wanted[name]}"
+            for name in wanted.keys() & kinds.keys()
+            if kinds[name] != wanted[name]
         ]
         if lines:
             shown = "; ".join(sorted(lines)[:5]) + (" ..." if len(lines) > 5 else "")

@@ -152,10 +152,10 @@ def read_columns(
         fields = frame["text"].str.count_matches(separator, literal=True) + 1
         wrong = frame.filter(fields != len(header))
         if wrong.height:
-            found = fields.filter(fields != len(header))[0]
+            n_fields = fields.filter(fields != len(header))[0]
             raise InputError(
-                f"{path}, line {wrong['line'][0]:,}: {found} columns, wanted {len(header)} as in "
-                f"the first line"
+                f"{path}, line {wrong['line'][0]:,}: {n_fields} columns, wanted {len(header)} as "
+                "in the first line"
             )
         parts = pl.col("text").str.splitn(separator, len(header)).struct
         parts = parts.rename_fields([str(number) for number in range(len(header))]).struct.unnest()

@@ -58,11 +58,14 @@ def times_held(plan: pl.DataFrame) -> pl.DataFrame:
         Columns `role` (training or test), `batches`, `groups` and `rows`; for each role the lines
         0, 1 and 2, the rows of a group counted once.
     """
-    held = plan.group_by("group").agg(
+    batches_of = plan.group_by("group").agg(
         pl.col("test").first(), pl.col("batch").count().alias("batches"), pl.col("rows").first()
     )
     lines = []
-    for role, part in (("training", held.filter(~pl.col("test"))), ("test", held.filter("test"))):
+    for role, part in (
+        ("training", batches_of.filter(~pl.col("test"))),
+        ("test", batches_of.filter("test")),
+    ):
         for batches in range(3):
             chosen = part.filter(pl.col("batches") == batches)
             line = {"role": role, "batches": batches, "groups": chosen.height}

@@ -65,22 +65,22 @@ def kept_members(
         )
     batches = sorted(trained["batch"].unique().to_list())
     rows = {name: row for row, name in enumerate(training["group"])}
-    held: dict[str, list[int]] = {batch: [] for batch in batches}
+    members_of: dict[str, list[int]] = {batch: [] for batch in batches}
     owner = np.full(training.height, None, object)
     for group, batch, borrowed in trained.select("group", "batch", "lent").iter_rows():
         if group in rows:
-            held[batch].append(rows[group])
+            members_of[batch].append(rows[group])
             if not borrowed:
                 owner[rows[group]] = batch
     new = np.flatnonzero(owner == None)  # noqa: E711
     sizes = measures(training)
-    loads = np.array([sizes[held[batch]].sum(axis=0) for batch in batches])
+    loads = np.array([sizes[members_of[batch]].sum(axis=0) for batch in batches])
     names = training["group"].gather(new).to_list()
     parts = deal(names, sizes[new], np.ones(len(batches)), seed=0, loads=loads)
     for row, part in zip(new.tolist(), parts.tolist(), strict=True):
-        held[batches[part]].append(row)
+        members_of[batches[part]].append(row)
         owner[row] = batches[part]
-    members = {batch: np.sort(np.array(rows, int)) for batch, rows in held.items() if rows}
+    members = {batch: np.sort(np.array(rows, int)) for batch, rows in members_of.items() if rows}
     return members, owner
 
 
@@ -105,13 +105,15 @@ def kept_folds(
     part: pl.DataFrame, batch: str, earlier: pl.DataFrame, planning: Planning
 ) -> np.ndarray:
     """Give each group of a batch its earlier fold, or a new group the fold with most room."""
-    known = dict(earlier.filter(pl.col("batch") == batch).select("group", "fold").iter_rows())
-    if known and max(known.values()) + 1 != planning.n_splits:
+    earlier_fold = dict(
+        earlier.filter(pl.col("batch") == batch).select("group", "fold").iter_rows()
+    )
+    if earlier_fold and max(earlier_fold.values()) + 1 != planning.n_splits:
         raise InputError(
-            f"batching.keep holds {max(known.values()) + 1} folds but cv.n_splits is "
+            f"batching.keep holds {max(earlier_fold.values()) + 1} folds but cv.n_splits is "
             f"{planning.n_splits}; make the two agree or set batching.keep: null"
         )
-    fold = np.array([known.get(name, -1) for name in part["group"]])
+    fold = np.array([earlier_fold.get(name, -1) for name in part["group"]])
     sizes, new = measures(part), np.flatnonzero(fold < 0)
     loads = np.array([sizes[fold == number].sum(axis=0) for number in range(planning.n_splits)])
     names = part["group"].gather(new).to_list()

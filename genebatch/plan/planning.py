@@ -291,10 +291,10 @@ def _check_batch(part: pl.DataFrame, batch: str, batching: Batching, planning: P
             f"batching.min_groups={batching.min_groups} or cv.n_splits={planning.n_splits}"
         )
     for name in planning.labels.classes:
-        found = int(part[f"n_{name}"].sum())
-        if found < batching.min_positives:
+        positives = int(part[f"n_{name}"].sum())
+        if positives < batching.min_positives:
             raise InputError(
-                f"batch {batch} has {found} rows of class '{name}', fewer than "
+                f"batch {batch} has {positives} rows of class '{name}', fewer than "
                 f"batching.min_positives={batching.min_positives}; use larger batches "
                 "(batching.max_groups), strategy: balanced, or lower that key (0 accepts a batch "
                 "that lacks a class)"
@@ -319,12 +319,12 @@ def _manifest_row(
 ) -> dict[str, Any]:
     rows = int(part["rows"].sum())
     classes = planning.labels.classes
-    held = shape._replace(rows=rows, explain_rows=min(rows, planning.explain_rows))
+    filled = shape._replace(rows=rows, explain_rows=min(rows, planning.explain_rows))
     key = batch_key(part, features["digest"], planning.labels)
     return (
         {"batch": batch, "key": key, "groups": part.height, "rows": rows}
         | {f"rows_{name}": int(part[f"n_{name}"].sum()) for name in classes}
-        | {f"mem_mb_{rule}": estimate_mb(rule, held) for rule in rules_of("batch")}
-        | {"thread_mb": thread_mb(held)}
-        | {f"minutes_{rule}": estimate_minutes(rule, held) for rule in rules_of("batch")}
+        | {f"mem_mb_{rule}": estimate_mb(rule, filled) for rule in rules_of("batch")}
+        | {"thread_mb": thread_mb(filled)}
+        | {f"minutes_{rule}": estimate_minutes(rule, filled) for rule in rules_of("batch")}
     )

@@ -45,9 +45,9 @@ def by_size(groups: pl.DataFrame, n_batches: int, batching: Batching) -> np.ndar
     while start < len(order):
         coming = rows[order[start:]]
         batches_left = max(n_batches - batch, math.ceil(len(coming) / batching.max_groups))
-        held = np.cumsum(coming)
+        total = np.cumsum(coming)
         # A group across the end of the share goes to the side of its larger part.
-        fitting = (held - coming / 2 <= held[-1] / batches_left) & (held <= most_rows)
+        fitting = (total - coming / 2 <= total[-1] / batches_left) & (total <= most_rows)
         end = start + max(min(int(fitting.sum()), batching.max_groups), 1)
         parts[order[start:end]] = batch
         start, batch = end, batch + 1
@@ -97,13 +97,13 @@ def adaptive(groups: pl.DataFrame, n_batches: int, batching: Batching) -> np.nda
     as `min_groups` and `max_groups` allow. There are more than `n_batches` where `max_groups` would
     otherwise make a batch hold more than its share. Ties go by name.
     """
-    held = complexity(groups)
+    complexities = complexity(groups)
     by_name = groups["group"].rank("ordinal").to_numpy()
-    order = np.lexsort((by_name, -np.round(held, SHARE_DECIMALS)))
+    order = np.lexsort((by_name, -np.round(complexities, SHARE_DECIMALS)))
     most_batches = max(groups.height // max(batching.min_groups, 1), n_batches)
     for number in range(n_batches, most_batches + 1):
-        sizes = _falling_sizes(held[order], number, batching)
-        if not _crowded(held[order], sizes, batching):
+        sizes = _falling_sizes(complexities[order], number, batching)
+        if not _crowded(complexities[order], sizes, batching):
             break
     parts = np.empty(groups.height, int)
     parts[order] = np.repeat(np.arange(len(sizes)), sizes)
@@ -190,6 +190,6 @@ def _along_principal_axis(vectors: np.ndarray) -> np.ndarray:
 
 def _nearest_cut(sizes: np.ndarray, share: float, low: int, high: int) -> int:
     """Number of first groups, from `low` to `high`, that comes nearest to a share of the total."""
-    held = np.concatenate([[0.0], np.cumsum(sizes)])
-    off = np.abs(held[low : high + 1] / held[-1] - share)
+    total = np.concatenate([[0.0], np.cumsum(sizes)])
+    off = np.abs(total[low : high + 1] / total[-1] - share)
     return low + int(np.argmin(np.round(off, SHARE_DECIMALS)))

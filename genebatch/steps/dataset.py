@@ -36,14 +36,14 @@ def choose_test_groups(*, groups: str, test: HoldOut, keep: str | None, test_gro
     """
     from genebatch.plan.kept_plan import extended_test_groups, read_plan
 
-    known = pl.read_parquet(groups)
+    table = pl.read_parquet(groups)
     earlier = read_plan(keep)
     if earlier is not None and test.groups is None and test.column is None:
-        chosen = extended_test_groups(known, earlier, test)
+        chosen = extended_test_groups(table, earlier, test)
     else:
-        chosen = hold_out(known, test)
-    write_tsv(test_groups, known.filter(chosen).select("group"))
-    rows = int(known.filter(chosen)["rows"].sum())
+        chosen = hold_out(table, test)
+    write_tsv(test_groups, table.filter(chosen).select("group"))
+    rows = int(table.filter(chosen)["rows"].sum())
     counts = (f"{count:,}" for count in (chosen.sum(), len(chosen), rows))
     log.info("%s of %s groups (%s rows) are test groups", *counts)
 

@@ -168,8 +168,8 @@ def _load(
 
     final = load_model(model, threads=threads)
     whole = used_at(load_model(ensemble, threads=threads), final.prevalence)
-    known = read_json(combiners)
-    if known["members"] != [member.name for member in whole.members]:
+    described = read_json(combiners)
+    if described["members"] != [member.name for member in whole.members]:
         raise InputError(
             f"{combiners} is not of the members of {ensemble}; delete results/ensemble and run "
             "again"
@@ -179,4 +179,4 @@ def _load(
         for name, path in alone.items()
         if path
     }
-    return Compared(final, whole, known["combiners"], others)
+    return Compared(final, whole, described["combiners"], others)

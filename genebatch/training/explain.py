@@ -116,17 +116,17 @@ def families(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[s
     A feature belongs to the first of the given families whose patterns match it; the others go by
     what stands before the first underscore, and alone if nothing else shares that.
     """
-    found = {}
+    family_of = {}
     for family, patterns in given.items():
         for pattern in patterns:
             for name in fnmatch.filter(names, pattern):
-                found.setdefault(name, family)
-    prefixes = Counter(name.split("_")[0] for name in names if name not in found)
+                family_of.setdefault(name, family)
+    prefixes = Counter(name.split("_")[0] for name in names if name not in family_of)
     for name in names:
-        if name not in found:
+        if name not in family_of:
             prefix = name.split("_")[0]
-            found[name] = prefix if prefixes[prefix] > 1 else name
-    return {name: found[name] for name in names}
+            family_of[name] = prefix if prefixes[prefix] > 1 else name
+    return {name: family_of[name] for name in names}
 
 
 def permutation(
