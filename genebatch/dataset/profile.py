@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,16 +93,6 @@ def analyze(table: Table, test_column: str | None, threads: int = 1) -> Analysis
         log.info("%s", problem.message)
     log.info("%s rows, %s groups in %d shards", f"{scan.rows:,}", f"{groups.height:,}", len(shards))
     return Analysis(scan.profile(shards, groups, problems) | {"sequence": sequence}, groups)
-
-
-def described(profile: Mapping[str, Any]) -> tuple[Roles, list[Shard]]:
-    """Give roles and shards of an analysed data set, from its JSON profile."""
-    if any("fingerprint" not in shard for shard in profile["shards"]):
-        raise InputError(
-            "the data set was analysed by an earlier version of genebatch; run again with "
-            "--forcerun analyze_dataset (finished batches stay)"
-        )
-    return Roles(**profile["roles"]), [Shard(**shard) for shard in profile["shards"]]
 
 
 def _stretches(shards: Sequence[Shard]) -> Iterator[RowGroups]:

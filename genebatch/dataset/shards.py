@@ -1,11 +1,12 @@
 """Reads the rows of some groups from the shards of an analysed data set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
+from genebatch.dataset.columns import Roles
 from genebatch.io.files import InputError
 from genebatch.io.tables import fingerprint, open_shard, record_batches
 
@@ -18,6 +19,16 @@ class Shard(NamedTuple):
     row_groups: int
     bytes: int
     fingerprint: str
+
+
+def described(profile: Mapping[str, Any]) -> tuple[Roles, list[Shard]]:
+    """Give roles and shards of an analysed data set, from its JSON profile."""
+    if any("fingerprint" not in shard for shard in profile["shards"]):
+        raise InputError(
+            "the data set was analysed by an earlier version of genebatch; run again with "
+            "--forcerun analyze_dataset (finished batches stay)"
+        )
+    return Roles(**profile["roles"]), [Shard(**shard) for shard in profile["shards"]]
 
 
 def read_groups(

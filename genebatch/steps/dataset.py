@@ -62,8 +62,8 @@ def screen_features(
 
     Writes the ordered feature set (JSON) and a line for each column of the data set (TSV).
     """
-    from genebatch.dataset.profile import described
     from genebatch.dataset.screen import Analysed, screen
+    from genebatch.dataset.shards import described
 
     facts = read_json(profile)
     data = Analysed(*described(facts), facts["columns"])
@@ -87,7 +87,7 @@ def describe_groups(
     See `dataset.similarity.describe`.
     """
     from genebatch.dataset.feature_set import Features
-    from genebatch.dataset.profile import described
+    from genebatch.dataset.shards import described
     from genebatch.dataset.similarity import describe
 
     roles, shards = described(read_json(profile))
@@ -144,8 +144,8 @@ def plan_batches(
         TSV, what the plan covers.
     """
     from genebatch.dataset.feature_set import Features
-    from genebatch.dataset.profile import described
     from genebatch.dataset.row_pass import write_row_files
+    from genebatch.dataset.shards import described
     from genebatch.jobs.needs import rules_of
     from genebatch.plan.coverage import coverage as tell_coverage
     from genebatch.plan.coverage import times_held as count_times_held

@@ -8,8 +8,7 @@ import polars as pl
 from genebatch.config import schema as config
 from genebatch.config.settings import Settings, Table
 from genebatch.dataset.columns import Roles
-from genebatch.dataset.profile import described
-from genebatch.dataset.shards import Shard
+from genebatch.dataset.shards import Shard, described
 
 CLASSES = ["neither", "donor", "acceptor"]
 

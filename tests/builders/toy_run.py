@@ -17,9 +17,9 @@ import genebatch.steps.evaluation
 from genebatch.config import schema as configuration
 from genebatch.config.settings import Settings
 from genebatch.dataset.feature_set import Features
-from genebatch.dataset.profile import described
 from genebatch.dataset.row_file import RowFile
 from genebatch.dataset.row_pass import Part, write_row_files
+from genebatch.dataset.shards import described
 from genebatch.io.files import read_json
 from genebatch.io.tables import read_tsv
 from genebatch.plan.planning import Plan, row_parts

@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 
 from genebatch.dataset.feature_set import Features
-from genebatch.dataset.profile import analyze, described
+from genebatch.dataset.profile import analyze
 from genebatch.dataset.row_file import RowFile
 from genebatch.dataset.screen import Analysed, screen
+from genebatch.dataset.shards import described
 from genebatch.dataset.similarity import describe
 from genebatch.groups import hold_out, read_groups_list
 from genebatch.io.files import InputError, read_json
