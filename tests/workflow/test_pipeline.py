@@ -118,17 +118,6 @@ def test_deleted_batch_model_repeats_that_batch_and_what_follows(run):
     assert run.planned() == everything_of("b001") + after_the_batches()
 
 
-def test_rows_of_batches_may_be_deleted_until_a_batch_needs_them(run):
-    shutil.rmtree(run.folder / "results/rows")
-    assert run.planned() == Counter()
-    (run.folder / "results/batches/b001/shap.parquet").unlink()
-    output = run.fails()
-    assert "b001.arrow is missing or no whole file; run again with --forcerun plan" in output
-    repeated = jobs(run.ok("--forcerun", "plan_batches"))
-    of_batches = {job for job in repeated if job[0] in BATCH_RULES}
-    assert of_batches == {("explain_batch", "b001"), ("diagnose_batch", "b001")}
-
-
 @pytest.mark.parametrize(
     ("path", "rule"),
     [
