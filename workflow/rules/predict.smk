@@ -1,6 +1,7 @@
 rule predict:
     input:
-        model="results/model/model.gbm",
+        model=MODEL,
+        plan=after_the_plan(MANIFEST),
         shards=ancient(table_shards),
     output:
         predictions="results/predictions/{table}.parquet",
