@@ -2,7 +2,6 @@
 
 import difflib
 import glob
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,13 +12,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genebatch.io.files import InputError, digest, whole
+from genebatch.io.files import InputError, whole
 
 # Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
 BATCH_ROWS = 8192
 # The types of the columns of a CSV file are inferred from so many rows.
 TYPED_ROWS = 10_000
-FOOTER_BYTES = 64 << 10
 
 
 def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
@@ -60,21 +58,6 @@ def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.
         return pq.ParquetFile(path, metadata=metadata, pre_buffer=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
-
-
-def fingerprint(paths: Sequence[str | Path]) -> str:
-    """Digest of the names, sizes and last 64 KiB of some files.
-
-    A Parquet file ends in its footer, which holds offsets, sizes and statistics of every column
-    chunk, so a changed shard is noticed without reading it, and a touched one is not a change.
-    """
-    parts = []
-    for path in map(Path, paths):
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            stream.seek(max(size - FOOTER_BYTES, 0))
-            parts.append([path.name, size, hashlib.sha256(stream.read()).hexdigest()])
-    return digest(parts)
 
 
 def common_schema(paths: Sequence[Path]) -> pa.Schema:
