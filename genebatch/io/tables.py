@@ -3,7 +3,7 @@
 import difflib
 import glob
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -121,10 +121,13 @@ def record_batches(
 
 
 @contextmanager
-def parquet_rows(path: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
+def parquet_rows(
+    path: str | Path, metadata: Mapping[str, str] | None = None
+) -> Iterator[Callable[[pl.DataFrame], None]]:
     """Give a function that appends frames to a Parquet file, which is whole when the block ends.
 
-    The first frame fixes the columns. A block that writes no frame leaves no file.
+    The first frame fixes the columns. A block that writes no frame leaves no file. The file carries
+    `metadata`.
     """
     with whole(path) as temporary, ExitStack() as closing:
         writers: list[pq.ParquetWriter] = []
@@ -132,7 +135,8 @@ def parquet_rows(path: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
         def write(frame: pl.DataFrame) -> None:
             table = frame.to_arrow()
             if not writers:
-                writers.append(closing.enter_context(pq.ParquetWriter(temporary, table.schema)))
+                schema = table.schema.with_metadata(metadata)
+                writers.append(closing.enter_context(pq.ParquetWriter(temporary, schema)))
             writers[0].write_table(table.cast(writers[0].schema))
 
         yield write

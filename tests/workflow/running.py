@@ -81,7 +81,7 @@ class Starter:
         with tempfile.TemporaryDirectory() as folder:
             printed = Path(folder, "printed")
             request = {"arguments": arguments, "environment": os.environ | ENVIRONMENT}
-            request |= {"cwd": str(cwd), "printed": str(printed)}
+            request |= {"cwd": str(cwd), "printed": str(printed)}  # in the order of `starter.run`
             print(json.dumps(request), file=self.process.stdin, flush=True)
             status = int(self.process.stdout.readline())
             return Done(status, printed.read_text())

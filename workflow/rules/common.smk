@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 try:
     from genebatch import ALGORITHM
+    from genebatch.config.record import SHOWN, Record, made_from
     from genebatch.config.schema import resolve
     from genebatch.config.settings import Settings
     from genebatch.io.digests import KeptDigests
@@ -75,6 +76,7 @@ GROUP_FEATURES = "results/dataset/group_features.parquet"
 # No result: if it is lost, the files are read again.
 KEPT_DIGESTS = ".snakemake/genebatch/digests.json"
 DIGESTS = KeptDigests(KEPT_DIGESTS)
+RECORD = Record("results/config.json")
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
 BUILT_SHARDS = [
