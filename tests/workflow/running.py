@@ -51,6 +51,8 @@ SMALL = {
 
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+# Given as `env`: Snakemake and every job in a process of its own, whose memory is its own.
+AS_A_USER: dict[str, str] = {}
 
 
 class Done(NamedTuple):
@@ -109,7 +111,8 @@ class Run:
     def snakemake(self, *arguments: str, env: dict | None = None, cwd: Path | None = None) -> Done:
         """Run it; gives the exit status with everything that it printed.
 
-        With an environment of its own it is a new process, else one forked by the `Starter`.
+        With an environment of its own it is a new process, as its jobs are. Else they are forked
+        by the `Starter`, and the memory of jobs is neither measured nor limited.
         """
         cwd = cwd or self.folder
         if env is None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from genebatch import load_model
-from tests.workflow.running import REPOSITORY, SMALL, Run, Watch, jobs
+from tests.workflow.running import AS_A_USER, REPOSITORY, SMALL, Run, Watch, jobs
 
 pytestmark = pytest.mark.workflow
 
@@ -223,7 +223,7 @@ def test_rival_is_trained_and_judged_but_not_delivered(run):
 
 def test_best_candidate_is_delivered(run):
     run.configure({**SMALL, "ensemble": SMALL["ensemble"] | {"rivals": RIVALS}, "final": "best"})
-    done = jobs(run.ok())
+    done = jobs(run.ok(env=AS_A_USER))
     assert done == Counter([(r, None) for r in ("train_single", "distil", *AFTER_COMBINING)])
     folder = run.folder / "results"
     table = pl.read_csv(folder / "model/candidates.tsv", separator="\t")
@@ -303,8 +303,7 @@ def test_another_number_of_explained_rows_leaves_the_batch_models_alone(run):
 
 
 def test_batch_of_another_plan_is_not_consolidated(run):
-    """A results folder without Snakemake's records, and another plan."""
-    shutil.rmtree(run.folder / ".snakemake")
+    """Whatever Snakemake is told to pass over."""
     config = run.config
     config["batching"]["seed"] = 8
     config["cv"]["seed"] = 8
@@ -364,7 +363,7 @@ def test_batch_beyond_its_estimate_is_stopped_alone_and_repeated_alone(run):
     halved = manifest.with_columns(pl.when(batch="b001").then(need // 2).otherwise(need))
     halved.write_csv(run.folder / "results/batches/manifest.tsv", separator="\t")
     targets = [f"results/batches/{batch}/out_of_fold.parquet" for batch in BATCHES]
-    run.fails(*targets)
+    run.fails(*targets, env=AS_A_USER)
     told = (run.folder / "logs/cross_validate_batch/b001.log").read_text()
     allowed = halved.filter(batch="b001")["mem_mb_cross_validate_batch"].item()
     assert "out of memory" in told
@@ -386,7 +385,7 @@ def test_as_many_batches_run_side_by_side_as_memory_has_room_for(run, room):
     cap = room * need + need // 2
     targets = [f"results/batches/{batch}/out_of_fold.parquet" for batch in BATCHES]
     with Watch("cross_validate_batch", run.folder) as watch:
-        run.ok(*targets, "--resources", f"mem_mb={cap}")
+        run.ok(*targets, "--resources", f"mem_mb={cap}", env=AS_A_USER)
     assert watch.most_jobs == room
     assert 0 < watch.most_mb <= cap
 

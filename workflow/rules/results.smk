@@ -135,7 +135,7 @@ RUN = {"whole": False}
 
 
 def whole_run(wildcards):
-    """Input function of the rule `all`, without files: all results are asked for."""
+    """Input function of `all` that gives no file; it notes that all results are asked for."""
     RUN["whole"] = not (workflow.dag_settings.until or workflow.dag_settings.omit_from)
     return []
 
