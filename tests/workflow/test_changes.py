@@ -94,9 +94,12 @@ def removed(run):
 def replaced(run):
     """A shard of another simulation takes the place of one, with its time."""
     rng = np.random.default_rng(5)
-    rewritten(
-        run, lambda frame: frame.with_columns(pl.Series("gc_content", rng.random(frame.height)))
-    )
+
+    def changed(frame: pl.DataFrame) -> pl.DataFrame:
+        values = rng.random(frame.height)
+        return frame.with_columns(pl.Series("gc_content", values, dtype=frame["gc_content"].dtype))
+
+    rewritten(run, changed)
 
 
 # Whether each change of data trains every batch again, some of them, or none.
@@ -195,11 +198,12 @@ def test_changed_config_without_the_record_of_snakemake_is_refused_and_the_remed
         assert "learner.n_estimators: 40, now 41" in output
         assert "--forceall" in output
     run.configure(before)
-    assert jobs(run.ok("results/batches/b001/model.gbm"))["train_batch", "b001"] == 1
+    assert jobs(run.ok("results/batches/b001/uncalibrated.gbm"))["train_batch", "b001"] == 1
     set_key(run, "learner.n_estimators", 41)
     shutil.rmtree(run.folder / ".snakemake")
-    run.ok("--forceall", "results/ensemble/model.gbm")
-    assert not run.planned("results/ensemble/model.gbm")
+    run.ok("--forceall")
+    assert len(read_json(run.folder / "results/config.json")) == 1
+    assert not run.planned()
 
 
 def test_changed_data_without_the_record_of_snakemake_is_refused(run):
