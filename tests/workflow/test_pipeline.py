@@ -329,23 +329,30 @@ def test_own_config_file_stands_alone(run, tmp_path):
     assert "predict" not in {rule for rule, _ in jobs(output)}
 
 
-def test_raising_batch_leaves_the_others_finished_and_is_repeated_alone(run):
+def test_raising_batch_is_repeated_alone_and_the_predictions_are_those_of_a_run_without_a_fault(
+    empty_run, finished, tmp_path
+):
+    """In another folder, with other threads, and with the batches in another order."""
+    config = empty_run.config
+    config["learner"]["threads"] = 2
+    empty_run.configure(config)
     environment = {
         "PYTHONPATH": str(REPOSITORY / "tests/workflow/planted_failure"),
         "PLANTED_FAILURE": "logs/train_batch/b001.log",
     }
-    folder = run.folder / "results/batches"
-    for batch in ("b001", "b002"):
-        shutil.rmtree(folder / batch)
-    shutil.rmtree(run.folder / "results/model")
-    output = run.fails(env=environment)
+    output = empty_run.fails(PREDICTIONS, env=environment, cwd=tmp_path)
     assert "planted failure" in output
-    assert (folder / "b000/summary.json").exists()
-    assert (folder / "b002/summary.json").exists()
+    folder = empty_run.folder / "results/batches"
+    assert (folder / "b000/model.gbm").exists()
+    assert (folder / "b002/model.gbm").exists()
     assert not (folder / "b001/uncalibrated.gbm").exists()
-    assert not (run.folder / "results/model/model_multiclass_all_genes.gbm").exists()
-    expected = everything_of("b001") - Counter([("cross_validate_batch", "b001")])
-    assert run.planned() == expected + after_the_batches()
+    assert not (empty_run.folder / "results/predictions").exists()
+    whole = ("cross_batch_scores", "combine_batches", "consolidate", "predict")
+    expected = Counter([("train_batch", "b001"), ("calibrate_batch", "b001")])
+    expected += Counter((rule, None) for rule in whole)
+    assert jobs(empty_run.ok(PREDICTIONS, cwd=tmp_path)) == expected
+    again = pl.read_parquet(empty_run.folder / PREDICTIONS)
+    assert again.equals(pl.read_parquet(finished[0] / PREDICTIONS))
 
 
 def without_out_of_fold(run) -> pl.DataFrame:
@@ -405,15 +412,6 @@ def test_every_batch_has_five_jobs_and_the_whole_the_same_ones(run):
         )
     assert Counter(job for job in found if job[1] is None) == after_the_batches()
     assert len(found) == 47 * len(BATCH_RULES) + len(DOWNSTREAM)
-
-
-def test_same_seed_gives_the_same_predictions_from_another_folder(empty_run, finished, tmp_path):
-    config = empty_run.config
-    config["learner"]["threads"] = 2
-    empty_run.configure(config)
-    empty_run.ok(PREDICTIONS, cwd=tmp_path)
-    again = pl.read_parquet(empty_run.folder / PREDICTIONS)
-    assert again.equals(pl.read_parquet(finished[0] / PREDICTIONS))
 
 
 def test_workflow_can_be_used_as_a_module(run):
