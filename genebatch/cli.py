@@ -67,6 +67,7 @@ def call(options: argparse.Namespace) -> None:
         target_share=options.target_share,
         thresholds=thresholds,
         unscored=options.unscored,
+        misaligned=options.misaligned,
         bigwig=options.bigwig,
         threads=options.threads,
     )
@@ -380,6 +381,13 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         choices=("error", "zero"),
         default="error",
         help="treat a gene without any score as an error, or its scores as zero; default: error",
+    )
+    added.add_argument(
+        "--misaligned",
+        choices=("error", "warning"),
+        default="error",
+        help="treat sequence, genes and scores that do not fit together as an error, or warn and "
+        "call all the same; default: error",
     )
     added.add_argument("--bigwig", action="store_true", help="write bigWig files as well")
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from genebatch.calls.alignment import FASTA_KEY, GENES_KEY, SCORES_KEY, check_alignment
 from genebatch.calls.browser_files import BED, BIGWIG, BIGWIG_KEY, write_bed, write_bigwigs
 from genebatch.calls.positions_file import (
     COVERAGE,
@@ -41,9 +42,6 @@ from genebatch.model.ensemble import EnsembleModel
 log = logging.getLogger(__name__)
 
 CLASSES = ("neither", *SITES)
-FASTA_KEY, GENES_KEY, SCORES_KEY = (
-    f"sequence.{name} or --{name}" for name in ("fasta", "genes", "scores")
-)
 
 
 @dataclass(frozen=True)
@@ -117,6 +115,7 @@ def call(
     target_share: float | None = None,
     thresholds: Mapping[str, float] | None = None,
     unscored: str = "error",
+    misaligned: str = "error",
     bigwig: bool = False,
     threads: int = 1,
 ) -> Coverage:
@@ -154,6 +153,9 @@ def call(
         "base" uses these thresholds too.
     unscored
         What a gene without any score is, "error" or "zero".
+    misaligned
+        What sequence, genes and scores that do not fit together are, "error" or "warning". The
+        warning is in the files too. See `check_alignment`.
     bigwig
         Whether to write bigWig files as well; needs the extra `genomics`.
     threads
@@ -166,8 +168,8 @@ def call(
     Raises
     ------
     InputError
-        If the model cannot be applied to sequences, a gene is unknown or has no scores, or there
-        is no threshold. Nothing is written then.
+        If the model cannot be applied to sequences, a gene is unknown or has no scores, there is
+        no threshold, or sequence, genes and scores do not fit together. Nothing is written then.
     RuntimeError
         If the written file lacks a position. Nothing is left then.
     """
@@ -185,11 +187,12 @@ def call(
         reader.check_genes(selected, genes)
         tracks = inputs.enter_context(open_scores(scores, selected, unscored, SCORES_KEY))
         genome = Genome(reader, tracks, spec)
+        misfits = check_alignment(genome, selected, str(genes), misaligned)
         if target_share is not None:
             chosen = band_of_share(genome, selected, target_share, chosen.high)
         if mode == "hybrid":
             log.info("re-scored %s", chosen)
-        header = _header(model, mode, chosen, limits, selected)
+        header = _header(model, mode, chosen, limits, selected, misfits)
         scored = score_positions(model, genome, selected, chosen)
         if mode != "base":
             source = "the bigWig files" if isinstance(scores, Mapping) else str(scores)
@@ -269,6 +272,7 @@ def _header(
     band: Band,
     thresholds: dict[str, float],
     genes: Sequence[Gene],
+    misfits: list[str],
 ) -> _Header:
     """Collect what the files say of themselves; warns of genes that were trained on."""
     facts = {
@@ -280,7 +284,7 @@ def _header(
         "data_digest": model.facts.get("data_digest"),
     }
     trained_on = _trained_on(model, genes)
-    notes = _warn_of_fitted_values(trained_on) if mode != "base" else []
+    notes = misfits + (_warn_of_fitted_values(trained_on) if mode != "base" else [])
     origin = {"genebatch.calls": json.dumps(facts)}
     return _Header(model.classes, thresholds, trained_on, origin, notes)
 
