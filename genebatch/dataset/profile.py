@@ -18,6 +18,7 @@ from genebatch.dataset.columns import Roles, assign_roles
 from genebatch.dataset.scan import Problem, Scan
 from genebatch.dataset.shards import Shard, read_groups
 from genebatch.io.files import InputError, first_names, unprintable
+from genebatch.io.numbers import digits
 from genebatch.io.tables import common_schema, find_shards, fingerprint, open_shard, record_batches
 
 log = logging.getLogger(__name__)
@@ -222,7 +223,8 @@ def _role_problems(scan: Scan) -> Iterator[Problem]:
         wanted[scan.roles.position] = "dataset.position must be a finite number in every row"
     for column, rule in wanted.items():
         facts = scan.columns[column]
-        outside = "negative" if column == scan.roles.weight else "outside 0 to 1"
+        ends = f"outside 0 to 1 ({digits(facts.minimum)} to {digits(facts.maximum)})"
+        outside = "negative" if column == scan.roles.weight else ends
         for fact, counts in (
             ("null or NaN", facts.empty),
             ("infinite", facts.infinite),

@@ -1,5 +1,8 @@
 """A call checks that sequence, gene models and scores fit together before it writes anything."""
 
+import itertools
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -40,7 +43,7 @@ def genome(genes, shift=0):
     """Text in which the introns of the genes are GT to AG, but `shift` nt further on."""
     text = np.random.default_rng(0).choice(LETTERS, N_GENES * SPACE + 10)
     for gene in genes:
-        for (_, start), (end, _) in zip(EXONS, EXONS[1:], strict=False):
+        for (_, start), (end, _) in itertools.pairwise(EXONS):
             start, end = start + gene.start - EXONS[0][0], end + gene.start - EXONS[0][0]
             ends = ("GT", "AG") if gene.strand == "+" else ("CT", "AC")
             text[start + shift : start + shift + 2] = list(ends[0])
@@ -131,7 +134,7 @@ def test_the_way_round_works_and_the_files_repeat_the_warning(written, capsys):
     assert main(arguments) == 1
     assert "--misaligned" in capsys.readouterr().err
     assert main([*arguments, "--misaligned", "warning"]) == 0
-    head = open(f"{out}/calls.bed").read().partition("\nc\t")[0]
+    head = Path(out, "calls.bed").read_text().partition("\nc\t")[0]
     assert "# mean score of 24 donors on the plus strand is 0 in their own class" in head
     assert pq.ParquetFile(f"{out}/positions.parquet").metadata.num_rows == 24 * 800
 
