@@ -178,6 +178,7 @@ def call(
         bigwig_library(BIGWIG_KEY)  # if it is missing, say so now and not after hours
     if Path(out).is_file():
         raise InputError(f"{out} is a file; name a folder to write into (--output)")
+    _refuse_inputs(Path(out), [fasta, genes, *_score_files(scores)])
     model = load_model(model_file, threads=threads)
     spec = feature_spec(model, model_file)
     limits = call_thresholds(model, thresholds)
@@ -254,6 +255,33 @@ def read_ids(path: str | Path) -> list[str]:
     return ids
 
 
+def _score_files(scores: ScoreSource) -> list[str | Path]:
+    if isinstance(scores, Mapping):
+        return [path for kinds in scores.values() for path in (kinds or {}).values()]
+    return [path for path in [scores] if Path(path).exists()]
+
+
+def _refuse_inputs(out: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse a folder whose files of that name are inputs: a call replaces or removes them."""
+    names = [POSITIONS, BED, COVERAGE, *(path.name for path in _bigwigs(out).values())]
+    written = {(out / name).resolve() for name in names}
+    for path in inputs:
+        if Path(path).resolve() in written:
+            raise InputError(
+                f"{path} would be replaced by the call, which writes into {out}; name another "
+                "folder (--output)"
+            )
+
+
+def _bigwigs(out: Path) -> dict[tuple[str, str], Path]:
+    """The bigWig file of each class and strand."""
+    return {
+        (name, strand): out / BIGWIG.format(name, word)
+        for name in SITES
+        for word, strand in STRANDS.items()
+    }
+
+
 def _selected(
     model: EnsembleModel, genes: str | Path, wanted: Collection[str] | None
 ) -> list[Gene]:
@@ -321,11 +349,7 @@ def _write(
     `sizes` has the length of each chromosome; without it there are no bigWig files.
     """
     remove_unfinished(out)
-    tracks = {
-        (name, strand): out / BIGWIG.format(name, word)
-        for name in SITES
-        for word, strand in STRANDS.items()
-    }
+    tracks = _bigwigs(out)
     with ExitStack() as files:
         positions, bed, coverage = (
             files.enter_context(whole(out / name)) for name in (POSITIONS, BED, COVERAGE)

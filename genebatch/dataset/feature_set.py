@@ -68,7 +68,7 @@ class Features:
         for name in self.names:
             kind = schema[name]
             if not kind.is_numeric() and kind not in (pl.Boolean, pl.Null):
-                raise InputError(f"column '{name}' holds {kind}, but this feature must be a number")
+                raise InputError(_no_number(frame[name]))
         if self.n_dense:
             dense_names = list(self.names[: self.n_dense])
             dense = frame.select(pl.col(dense_names).cast(pl.Float32)).to_numpy(order="c")
@@ -95,6 +95,18 @@ class Features:
             (np.concatenate(values), np.concatenate(rows), pointers), shape=shape
         )
         return columns.tocsr()
+
+
+def _no_number(values: pl.Series) -> str:
+    """Say what a column holds in place of numbers, with the first value that is none."""
+    numbers = values.cast(pl.Float64, strict=False) if values.dtype == pl.String else None
+    wrong = values.drop_nulls() if numbers is None else values.filter(numbers.is_null())
+    wrong = wrong.drop_nulls()
+    first = f", such as {wrong[0]!r}" if wrong.len() else ""
+    return (
+        f"column '{values.name}' holds {values.dtype}{first}, but this feature must be a number; "
+        "convert the column to numbers, with null or NaN where they are missing"
+    )
 
 
 def _explicit(dense: np.ndarray) -> sparse.csr_matrix:

@@ -101,7 +101,9 @@ class EnsembleModel:
     prevalence
         Share of each class where the model is used. None keeps the shares of the training rows.
     columns
-        Names of the group, label, weight and position columns of the training table.
+        Names of the group, label, weight and position columns of the training table. Also what
+        the group and position were in it, "text", "integer" or "number": `group_kind` and
+        `position_kind`, which older files lack.
     facts
         Data digest, missing batches and whatever else the training recorded.
     threads
@@ -176,8 +178,9 @@ class EnsembleModel:
         Parameters
         ----------
         table
-            polars, pandas or Arrow table; path of a Parquet or CSV file; folder or glob of Parquet
-            shards. Columns are taken by name, in any order. Other columns are ignored.
+            polars, pandas or Arrow table (see `given_tables.given_frames`); path of a Parquet or
+            CSV file; folder or glob of such files. Columns are taken by name, in any order. Other
+            columns are ignored.
 
         Returns
         -------
@@ -187,7 +190,8 @@ class EnsembleModel:
         Raises
         ------
         InputError
-            Naming the features that the table lacks.
+            Naming the features that the table lacks, has twice or holds as something else than
+            numbers.
         """
         return self._collect(
             table, lambda frame: self.frame_predictions(frame).probability, (len(self.classes),)

@@ -94,7 +94,7 @@ def test_booleans_are_zero_and_one():
 @pytest.mark.parametrize("name", ["dense_a", "count_a"])
 def test_text_in_a_feature_is_named(name):
     frame = FRAME.with_columns(pl.lit("NA").alias(name))
-    with pytest.raises(InputError, match=f"column '{name}' holds String, but this feature must"):
+    with pytest.raises(InputError, match=f"column '{name}' holds String, such as 'NA', but"):
         FEATURES.select(frame)
 
 
