@@ -36,7 +36,9 @@ for place in (workflow.basedir, os.getcwd()):
         )
 
 try:
-    resolved = resolve(dict(config))
+    resolved = resolve(
+        dict(config), workflow.configfiles, workflow.config_settings.config
+    )
 except InputError as error:
     raise WorkflowError(str(error))
 config.clear()

@@ -78,7 +78,7 @@ def test_inputs_that_the_call_would_replace_are_refused(made, tmp_path, name, li
     if linked:
         out = tmp_path / "linked"
         out.symlink_to(tmp_path)
-    with pytest.raises(InputError, match="would be replaced by the call.*name another folder"):
+    with pytest.raises(InputError, match=r"would be replaced by the call.*name another folder"):
         call(model, fasta, genes, own, out)
     tracks = {s: {kind: own for kind in ("donor", "acceptor")} for s in ("plus", "minus")}
     with pytest.raises(InputError, match="would be replaced by the call"):
