@@ -259,6 +259,19 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         )
 
 
+def relative_paths(config: Mapping[str, Any]) -> list[str]:
+    """The relative paths of files that a resolved configuration names."""
+    paths: list[str] = []
+    pending = [config[section][name] for section, name in (key.split(".") for key in PATHS)]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Mapping):
+            pending += value.values()
+        elif value is not None and not Path(value).is_absolute():
+            paths.append(value)
+    return paths
+
+
 def _braces(config: dict[str, Any]) -> Iterator[str]:
     """Paths of files that Snakemake would take for patterns."""
     for key in PATHS:

@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 try:
     from genebatch import ALGORITHM
-    from genebatch.config.schema import resolve
+    from genebatch.config.schema import relative_paths, resolve
     from genebatch.config.settings import Settings
     from genebatch.io.files import InputError
     from genebatch.io.tables import find_shards, fingerprint
@@ -44,6 +44,21 @@ except InputError as error:
 config.clear()
 config.update(resolved)
 settings = Settings.build(config)
+
+
+# Snakemake adds a prefix to inputs and outputs, but not to what functions and params name.
+for path in (
+    "results/model/model.gbm",
+    "logs/predict/new.log",
+    *relative_paths(config),
+):
+    if workflow.modifier.path_modifier.replace_prefix(path) != path:
+        raise WorkflowError(
+            "a module with 'prefix:' or 'replace_prefix:' is not supported: jobs find their files "
+            "below results/. Leave it out, and name the folder of the run on the command line: "
+            "`snakemake --directory FOLDER --configfile FILE`. Relative paths in the configuration "
+            "then begin in that folder"
+        )
 
 
 # Snakemake removes a job's old outputs before it runs, and the plan is one of them.
