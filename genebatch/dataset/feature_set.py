@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from genebatch.io.columns import check_lacking, is_number, no_number
 from genebatch.io.files import InputError, digest
-from genebatch.io.tables import check_lacking
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,8 @@ class Features:
         check_lacking(self.names, frame.columns)
         schema = frame.schema  # made anew at each access
         for name in self.names:
-            kind = schema[name]
-            if not kind.is_numeric() and kind not in (pl.Boolean, pl.Null):
-                raise InputError(_no_number(frame[name]))
+            if not is_number(schema[name]):
+                raise InputError(no_number(frame[name]))
         if self.n_dense:
             dense_names = list(self.names[: self.n_dense])
             dense = frame.select(pl.col(dense_names).cast(pl.Float32)).to_numpy(order="c")
@@ -85,6 +84,8 @@ class Features:
         values, rows, lengths = [], [], []
         for name in self.names[self.n_dense :]:
             column = frame[name].cast(pl.Float32).to_numpy()
+            if np.isinf(column).any():
+                column = np.where(np.isinf(column), np.float32(np.nan), column)
             nonzero = np.flatnonzero(column)  # NaN is non-zero, so a null stays missing
             values.append(column[nonzero])
             rows.append(nonzero.astype(np.int32))
@@ -95,18 +96,6 @@ class Features:
             (np.concatenate(values), np.concatenate(rows), pointers), shape=shape
         )
         return columns.tocsr()
-
-
-def _no_number(values: pl.Series) -> str:
-    """Say what a column holds in place of numbers, with the first value that is none."""
-    numbers = values.cast(pl.Float64, strict=False) if values.dtype == pl.String else None
-    wrong = values.drop_nulls() if numbers is None else values.filter(numbers.is_null())
-    wrong = wrong.drop_nulls()
-    first = f", such as {wrong[0]!r}" if wrong.len() else ""
-    return (
-        f"column '{values.name}' holds {values.dtype}{first}, but this feature must be a number; "
-        "convert the column to numbers, with null or NaN where they are missing"
-    )
 
 
 def _explicit(dense: np.ndarray) -> sparse.csr_matrix:

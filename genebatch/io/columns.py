@@ -1,8 +1,10 @@
-"""Checks that the columns that are needed are in a table, and each of them once."""
+"""Checks that the columns that are needed are in a table, each of them once, and are numbers."""
 
 import difflib
 from collections import Counter
 from collections.abc import Sequence
+
+import polars as pl
 
 from genebatch.io.files import InputError
 
@@ -39,3 +41,20 @@ def check_needed(wanted: Sequence[str], columns: Sequence[str], source: str = ""
         raise InputError(
             f"{source or 'the table'} has several columns '{repeated[0]}'; rename all but one"
         )
+
+
+def is_number(kind: pl.DataType) -> bool:
+    """Tell whether a column of this type can be computed with; one of nulls can."""
+    return kind.is_numeric() or kind in (pl.Boolean, pl.Null)
+
+
+def no_number(values: pl.Series) -> str:
+    """Say what a column holds in place of numbers, with the first value that is none."""
+    wrong = values.drop_nulls()
+    if wrong.dtype == pl.String:
+        wrong = wrong.filter(wrong.cast(pl.Float64, strict=False).is_null())
+    first = f", such as {wrong[0]!r}" if wrong.len() else ""
+    return (
+        f"column '{values.name}' holds {values.dtype}{first}, but it must be a number; convert the "
+        "column to numbers, with null or NaN where they are missing"
+    )

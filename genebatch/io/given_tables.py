@@ -72,11 +72,22 @@ def _lazy(frame: pl.LazyFrame, columns: Sequence[str]) -> pl.DataFrame:
 
 def _arrow(table: pa.Table, columns: Sequence[str]) -> pl.DataFrame:
     check_needed(columns, table.column_names)
-    return pl.DataFrame({name: _column(name, table.column(name)) for name in columns})
+    return pl.DataFrame({name: arrow_column(name, table.column(name)) for name in columns})
 
 
-def _column(name: str, values: pa.ChunkedArray) -> pl.Series:
+def arrow_column(name: str, values: pa.ChunkedArray) -> pl.Series:
+    """A column of Arrow as one of polars.
+
+    Raises
+    ------
+    InputError
+        Naming the column and its type, if polars has no such type or it holds several values a row.
+    """
     fault = f"column '{name}' is {values.type}, which cannot be read; convert it to numbers or text"
+    if pa.types.is_nested(values.type):
+        raise InputError(fault)
+    if pa.types.is_decimal(values.type):  # polars has none of 256 bits
+        values = values.cast(pa.float64())
     return _tried(lambda: pl.from_arrow(values), fault).rename(name)
 
 

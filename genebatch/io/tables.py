@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from genebatch.io.columns import check_lacking, check_needed
 from genebatch.io.files import InputError, digest, whole
-from genebatch.io.given_tables import given_frames
+from genebatch.io.given_tables import arrow_column, given_frames
 from genebatch.io.text_tables import ENDINGS, is_text, text_columns, text_frames, text_kinds
 
 # Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
@@ -267,8 +267,14 @@ def _stored_kinds(path: Path, names: Iterable[str]) -> dict[str, pl.DataType]:
     """The types of columns of a Parquet file, by its footer; columns that it lacks are left out."""
     schema = _open_stored(path).schema_arrow
     present = [name for name in names if schema.names.count(name) == 1]
-    empty = pa.table({name: pa.array([], schema.field(name).type) for name in present})
-    return {name: _written(kind) for name, kind in pl.from_arrow(empty).schema.items()}
+    kinds: dict[str, pl.DataType] = {}
+    for name in present:
+        empty = pa.chunked_array([], schema.field(name).type)
+        try:
+            kinds[name] = _written(arrow_column(name, empty).dtype)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    return kinds
 
 
 def _written(kind: pl.DataType) -> pl.DataType:

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from genebatch.config.settings import Learner
 from genebatch.dataset.feature_set import Features
+from genebatch.io.columns import is_number, no_number
 from genebatch.io.files import InputError
 from genebatch.io.numbers import beyond_rounding, digits
 from genebatch.metrics.binary import log_loss_rows
@@ -84,10 +85,12 @@ def base_margins(frame: pl.DataFrame, scores: Mapping[str, str]) -> dict[str, np
     Raises
     ------
     InputError
-        If a score is missing, or is no probability by more than rounding.
+        If a score is missing, no number, or no probability by more than rounding.
     """
     margins = {}
     for name, column in scores.items():
+        if not is_number(frame.schema[column]):
+            raise InputError(no_number(frame[column]))
         score = frame[column].cast(pl.Float64).to_numpy()
         bad = beyond_rounding(score)
         if bad.any():

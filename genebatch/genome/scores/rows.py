@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from genebatch.genome.genes import SITES, Gene
 from genebatch.genome.scores.checks import SUM_TOLERANCE
+from genebatch.io.columns import check_needed
 from genebatch.io.files import InputError
 from genebatch.io.numbers import CLIPPED, digits
-from genebatch.io.tables import check_lacking, find_shards, open_shard, record_batches
+from genebatch.io.tables import find_shards, open_shard, record_batches
 from genebatch.io.text import read_columns
 
 COLUMNS = ("gene_id", "position", *SITES)
@@ -53,7 +54,8 @@ class ParquetRows:
                 yield frame.select(
                     pl.int_range(row, row + frame.height, dtype=pl.Int64).alias("row"),
                     pl.col("gene_id").cast(pl.String),
-                    pl.col("position").cast(pl.Int64),
+                    # No gene is that long; larger numbers of 64 bits without sign have no cast.
+                    pl.col("position").clip(upper_bound=_largest(frame)).cast(pl.Int64),
                     pl.col(*SITES).cast(pl.Float32),
                 )
                 row += frame.height
@@ -194,18 +196,33 @@ def _fault(entry: dict[str, Any]) -> str:
     return f"donor and acceptor of gene {gene!r} sum to {total}; wanted a sum of at most 1"
 
 
+def _largest(frame: pl.DataFrame) -> int | None:
+    """The largest position that is kept as it is; None if all have a cast."""
+    return 2**62 if frame.schema["position"] == pl.UInt64 else None
+
+
+def _is_id(kind: pa.DataType) -> bool:
+    """Tell whether a column can hold gene ids: text of any kind, or whole numbers."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return pa.types.is_integer(kind) or any(test(kind) for test in text)
+
+
 def _footer(path: Path, key: str) -> pq.FileMetaData:
     """Metadata of a shard; refuses missing columns and columns of another type."""
     with open_shard(path) as file:
         schema, metadata = file.schema_arrow, file.metadata
     try:
-        check_lacking(COLUMNS, schema.names)
+        check_needed(COLUMNS, schema.names)
     except InputError as error:
         raise InputError(f"{path}: {error}; wanted {WANTED}; set {key}") from error
-    tests = {"position": pa.types.is_integer} | dict.fromkeys(SITES, pa.types.is_floating)
+    tests = {"gene_id": _is_id, "position": pa.types.is_integer}
+    tests |= dict.fromkeys(SITES, pa.types.is_floating)
+    wanted = {"gene_id": "text or whole numbers", "position": "whole numbers"}
     for name, test in tests.items():
         if not test(schema.field(name).type):
-            kind = "whole numbers" if name == "position" else "floating-point numbers"
+            kind = wanted.get(name, "floating-point numbers")
             raise InputError(
                 f"{path}: column {name!r} is {schema.field(name).type}; wanted {kind}; set {key}"
             )
