@@ -101,9 +101,7 @@ class EnsembleModel:
     prevalence
         Share of each class where the model is used. None keeps the shares of the training rows.
     columns
-        Names of the group, label, weight and position columns of the training table. Also what
-        the group and position were in it, "text", "integer" or "number": `group_kind` and
-        `position_kind`, which older files lack.
+        Names of the group, label, weight and position columns of the training table.
     facts
         Data digest, missing batches and whatever else the training recorded.
     threads

@@ -99,8 +99,9 @@ def refuse_as_output(out: str | Path, table: str | Path) -> None:
 def _identity(model: EnsembleModel, present: Sequence[str]) -> dict[str, str]:
     """The group and position columns that a table has, and what they were in training."""
     named = {key: model.columns.get(key) for key in ("group", "position")}
+    kinds = model.facts.get("identity_kinds") or {}  # absent from older files
     return {
-        name: model.columns.get(f"{key}_kind") or ""
+        name: kinds.get(key, "")
         for key, name in named.items()
         if name is not None and name in present
     }

@@ -163,23 +163,6 @@ def _class_sums(data: Batch) -> dict[str, dict[str, float] | None]:
     return sums
 
 
-def _columns(data: Batch) -> dict[str, str | None]:
-    """Names of columns of the table, and what the group and the position were in it."""
-    names = {key: getattr(data.labels, key) for key in ("group", "label", "weight", "position")}
-    kinds = {
-        f"{key}_kind": _kind(data.rows[key].dtype)
-        for key in ("group", "position")
-        if key in data.rows.columns
-    }
-    return names | kinds
-
-
-def _kind(kind: pl.DataType) -> str:
-    if kind.is_integer():
-        return "integer"
-    return "number" if kind.is_numeric() else "text"
-
-
 def as_model(data: Batch, learner: Learner, members: list[Member]) -> EnsembleModel:
     """A model of members that were trained on these features."""
     labels = data.labels
@@ -190,7 +173,7 @@ def as_model(data: Batch, learner: Learner, members: list[Member]) -> EnsembleMo
         scores=dict(labels.scores) if learner.start_from == "scores" else None,
         combiner=EQUAL,
         prevalence=None,
-        columns=_columns(data),
+        columns={key: getattr(labels, key) for key in ("group", "label", "weight", "position")},
         facts={"algorithm": ALGORITHM},
         rest_class=labels.rest_class,
     )

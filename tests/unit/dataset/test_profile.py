@@ -264,6 +264,21 @@ def test_base_scores_that_are_no_probabilities_are_an_error(table, refused, valu
     refused(frame, message + r"must lie in \[0, 1\]", scores=scores, infinite="missing")
 
 
+@pytest.mark.parametrize(
+    ("ids", "kind"),
+    [
+        (pl.lit(7), "integer"),
+        (pl.lit("007"), "text"),
+        (pl.lit("a", pl.Categorical), "text"),
+        (pl.lit(True), "text"),
+    ],
+)
+def test_the_profile_tells_what_names_rows(table, analyse, ids, kind):
+    frame = table().with_columns(ids.alias("gene_id"), pl.int_range(pl.len()).alias("position"))
+    found = analyse(frame).profile["identity_kinds"]
+    assert found == {"group": kind, "position": "integer"}
+
+
 def test_base_scores_of_0_and_1_are_taken(table, analyse):
     scores = {name: f"{name}_score" for name in ("neither", "donor", "acceptor")}
     ends = pl.col("position") % 2

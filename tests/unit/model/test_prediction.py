@@ -106,7 +106,7 @@ def relabelled(rows, groups):
 def test_groups_of_csv_are_text_where_training_had_text(model, toy_rows, tmp_path, groups):
     rows = relabelled(toy_rows, groups)
     rows.write_csv(tmp_path / "new.csv")
-    assert model.columns["group_kind"] == "text"
+    assert model.facts["identity_kinds"] == {"group": "text", "position": "integer"}
     predict_table(model, tmp_path / "new.csv", tmp_path / "out.parquet")
     found = pl.read_parquet(tmp_path / "out.parquet")
     assert found["gene_id"].to_list() == rows["gene_id"].to_list()
@@ -120,7 +120,7 @@ def test_groups_of_csv_are_whole_numbers_where_training_had_them(
     others = range(1, 24) if kind == pl.Int64 else map(str, range(1, 24))
     rows = relabelled(toy_rows, [first, *others])
     rows.write_csv(tmp_path / "new.csv")
-    trained = replace(model, columns=model.columns | {"group_kind": "integer"})
+    trained = replace(model, facts=model.facts | {"identity_kinds": {"group": "integer"}})
     predict_table(trained, tmp_path / "new.csv", tmp_path / "out.parquet")
     found = pl.read_parquet(tmp_path / "out.parquet")["gene_id"]
     assert found.dtype == kind
