@@ -10,15 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genebatch.config.settings import Table
+from genebatch.config.settings import Labels, Table
 from genebatch.dataset.column_facts import ColumnFacts
 from genebatch.dataset.columns import Roles, assign_roles
 from genebatch.dataset.scan import Problem, Scan
 from genebatch.dataset.shards import Shard, read_groups
 from genebatch.io.digests import KeptDigests, state
 from genebatch.io.files import InputError, first_names, unprintable
+from genebatch.io.numbers import digits
 from genebatch.io.tables import common_schema, find_shards, open_shard, record_batches
 
 log = logging.getLogger(__name__)
@@ -101,7 +103,25 @@ def analyze(
     for problem in problems:
         log.info("%s", problem.message)
     log.info("%s rows, %s groups in %d shards", f"{scan.rows:,}", f"{groups.height:,}", len(shards))
-    return Analysis(scan.profile(shards, groups, problems) | {"sequence": sequence}, groups)
+    facts = {"identity_kinds": identity_kinds(schema, labels), "sequence": sequence}
+    return Analysis(scan.profile(shards, groups, problems) | facts, groups)
+
+
+def identity_kinds(schema: pa.Schema, labels: Labels) -> dict[str, str]:
+    """What the columns of group and position hold: "text", "integer" or "number".
+
+    Tables of text to predict are read accordingly: the group 001 is text or a number.
+    """
+    named = {"group": labels.group, "position": labels.position}
+    return {key: _kind(schema.field(name).type) for key, name in named.items() if name}
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_integer(kind):
+        return "integer"
+    return "number" if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else "text"
 
 
 def _stretches(shards: Sequence[Shard]) -> Iterator[RowGroups]:
@@ -231,7 +251,8 @@ def _role_problems(scan: Scan) -> Iterator[Problem]:
         wanted[scan.roles.position] = "dataset.position must be a finite number in every row"
     for column, rule in wanted.items():
         facts = scan.columns[column]
-        outside = "negative" if column == scan.roles.weight else "outside 0 to 1"
+        ends = f"outside 0 to 1 ({digits(facts.minimum)} to {digits(facts.maximum)})"
+        outside = "negative" if column == scan.roles.weight else ends
         for fact, counts in (
             ("null or NaN", facts.empty),
             ("infinite", facts.infinite),

@@ -33,7 +33,8 @@ def identity_columns(frame: pl.DataFrame, labels: Labels) -> pl.DataFrame:
     if labels.weight:
         columns.append(pl.col(labels.weight).cast(pl.Float64).alias("weight"))
     scores = (labels.scores or {}).items()
-    columns += [pl.col(column).alias(f"score_{name}") for name, column in scores]
+    # The analysis refuses scores that are further outside than rounding.
+    columns += [pl.col(column).clip(0, 1).alias(f"score_{name}") for name, column in scores]
     return frame.select(columns)
 
 

@@ -11,6 +11,7 @@ from genebatch.dataset.column_facts import ColumnFacts, mix, multiplier
 from genebatch.dataset.columns import Roles
 from genebatch.dataset.shards import Shard
 from genebatch.io.files import digest
+from genebatch.io.numbers import CLIPPED, clipped
 from genebatch.metrics.binary import own_log_loss
 
 # A group's digest is a polynomial in its rows modulo 2^64, so that their order counts; odd, from
@@ -45,7 +46,7 @@ class Scan:
         self.roles, self.classes, self.null_label = roles, classes, null_label
         self.schema = schema
         self.rows = 0
-        bounds = dict.fromkeys(roles.scores.values(), (0.0, 1.0))
+        bounds = dict.fromkeys(roles.scores.values(), (-CLIPPED, 1 + CLIPPED))
         bounds |= {roles.weight: (0.0, np.inf)} if roles.weight else {}
         self.scores = [roles.scores[name] for name in classes] if roles.scores else []
         self.columns = {
@@ -87,6 +88,8 @@ class Scan:
             values = facts.add(batch.column(name), path, hashes)
             if name == self.roles.weight or name in self.scores:
                 values_of[name] = np.nan_to_num(values.astype(np.float64))
+            if name in self.scores:
+                values_of[name] = clipped(values_of[name])
         weight = values_of.get(self.roles.weight, np.ones(len(labels)))
         members = self._members(names)
         _, first = np.unique(local, return_index=True)

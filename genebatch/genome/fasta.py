@@ -71,6 +71,12 @@ class Fasta:
                     str(self._index.gzi.absolute()) if self._index.gzi else None
                 ),
             )
+        except UnicodeDecodeError as error:
+            self._index.close()
+            raise InputError(
+                f"{self.path} has a name that is not UTF-8 text; convert the file, for example "
+                "`iconv -f latin1 -t utf-8`"
+            ) from error
         except (OSError, ValueError) as error:
             self._index.close()
             raise InputError(f"{self.path} cannot be read: {error}; set {key}") from error
@@ -87,8 +93,8 @@ class Fasta:
         name = find_contig(chrom, self.contigs)
         if name is None:
             raise InputError(
-                f"{self.path} has no sequence {' or '.join(other_names(chrom))} (it has "
-                f"{first_names(self.contigs)}); wanted the genome of the gene models; set "
+                f"{self.path} has no sequence {' or '.join(map(repr, other_names(chrom)))} (it has "
+                f"{_quoted(self.contigs)}); wanted the genome of the gene models; set "
                 f"{self._key}"
             )
         return name
@@ -116,15 +122,15 @@ class Fasta:
         if missing:
             raise InputError(
                 f"{len(missing)} of {len(ends)} chromosomes of {source} are not in {self.path}: "
-                f"{first_names(missing)}. The first of {source} are {first_names(ends)}, the "
-                f"first of {self.path} are {first_names(self.contigs)}; set {self._key} to the "
+                f"{_quoted(missing)}. The first of {source} are {_quoted(ends)}, the first of "
+                f"{self.path} are {_quoted(self.contigs)}; set {self._key} to the "
                 "genome of the gene models, or rename one"
             )
         for chrom, gene in ends.items():
             length = self.contigs[self.name_of(chrom)]
             if gene.end > length:
                 raise InputError(
-                    f"gene {gene.id} of {source} ends at {gene.end:,} but {chrom} of {self.path} "
+                    f"gene {gene.id!r} of {source} ends at {gene.end:,} but {chrom} of {self.path} "
                     f"has {length:,} nt; wanted the same assembly; set {self._key}"
                 )
 
@@ -143,8 +149,8 @@ class Fasta:
         Returns
         -------
         np.ndarray
-            (end - start,) uint8: A 0, C 1, G 2, T 3 in either case; 4 for any other letter and
-            outside of the chromosome.
+            (end - start,) uint8: A 0, C 1, G 2, T or U 3 in either case; 4 for any other letter
+            and outside of the chromosome.
 
         Raises
         ------
@@ -190,6 +196,11 @@ class Fasta:
                 f"DNA, so letters of nucleotides; set {self._key}"
             )
         return codes
+
+
+def _quoted(names: Iterable[str]) -> str:
+    """The first few names, in quotes: some differ by a blank at the end only."""
+    return first_names(map(repr, names))
 
 
 def gene_codes(fasta: Fasta, gene: Gene, start: int, stop: int) -> np.ndarray:
@@ -289,10 +300,16 @@ def _check_length(path: Path, index: FastaIndex) -> None:
     if index.gzi is not None:
         return
     size = path.stat().st_size
-    for line in index.fai.read_text().splitlines():
-        name, length, offset, bases, width = line.split("\t")[:5]
-        rows, rest = divmod(int(length), max(int(bases), 1))
-        if int(offset) + rows * int(width) + rest - (int(width) - int(bases)) * (not rest) > size:
+    for line in index.fai.read_bytes().splitlines():
+        name, *numbers = line.decode(errors="replace").split("\t")
+        try:
+            length, offset, bases, width = map(int, numbers[:4])
+        except ValueError as error:
+            raise InputError(
+                f"{index.fai} is no index of a FASTA file; delete it, it is made again"
+            ) from error
+        rows, rest = divmod(length, max(bases, 1))
+        if offset + rows * width + rest - (width - bases) * (not rest) > size:
             raise InputError(
                 f"{path} ends inside of {name}, as its index {index.fai} has it; copy the file "
                 "again if it is truncated, delete the index if it belongs to another file"
@@ -320,10 +337,29 @@ def _make(path: Path, parts: list[Path], key: str) -> None:
             f"{path}, line {line:,}: the sequence {name!r} is there before; wanted every name once"
         )
     if done.returncode:
+        _refuse_known(path, key)
         facts = [text.partition("] ")[2] for text in done.stderr.splitlines() if "[E::" in text]
         raise InputError(
             f"{path} is not a whole FASTA file: {facts[0] if facts else done.stderr[-300:]}; "
             f"wanted lines of one length in each sequence; set {key}"
+        )
+
+
+def _refuse_known(path: Path, key: str) -> None:
+    """Refuse a file that samtools cannot index for a reason that it does not tell."""
+    last = b""
+    with open_bytes(path, WANTED, key) as stream:
+        while data := read_bytes(stream, CHUNK_BYTES, path):
+            if b"\r" in data.replace(b"\r\n", b"").removesuffix(b"\r"):
+                raise InputError(
+                    f"{path} has lines that end in CR alone, as old Macintosh files; convert it: "
+                    "`tr '\\r' '\\n'`"
+                )
+            last = (last + data).rstrip()[-CHUNK_BYTES:].rpartition(b"\n")[2]
+    if last.startswith(b">"):
+        name = last[1:].decode(errors="replace").split(maxsplit=1)[:1]
+        raise InputError(
+            f"{path}: its last sequence {name[0] if name else ''!r} is empty; take out that line"
         )
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from genebatch import load_model
-from tests.workflow.running import AS_A_USER, REPOSITORY, SMALL, Run, Watch, jobs
+from tests.workflow.running import AS_A_USER, REPOSITORY, SMALL, STARTER, Run, Watch, jobs
 
 pytestmark = pytest.mark.workflow
 
@@ -414,23 +414,46 @@ def test_every_batch_has_five_jobs_and_the_whole_the_same_ones(run):
     assert len(found) == 47 * len(BATCH_RULES) + len(DOWNSTREAM)
 
 
-def test_workflow_can_be_used_as_a_module(run):
+def used_as_a_module(run, option="", arguments=()):
+    """A dry run of a workflow that uses this one as a module."""
     snakefile = run.folder / "Snakefile"
     snakefile.write_text(
         'configfile: "config/config.yaml"\n'
         "module genebatch:\n"
         f'    snakefile: "{REPOSITORY / "workflow/Snakefile"}"\n'
-        "    config: config\n"
+        f"    config: config\n{option}"
         "use rule * from genebatch as genebatch_*\n"
         "rule mine:\n"
         "    default_target: True\n"
         "    input: rules.genebatch_all.input\n"
     )
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
-    done = subprocess.run(
-        command, cwd=run.folder, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    return STARTER.run(["--dry-run", "--cores", "1", *arguments], run.folder)
+
+
+def test_workflow_can_be_used_as_a_module(empty_run):
+    done = used_as_a_module(empty_run)
+    assert done.returncode == 0, done.stdout
+
+
+PREFIXES = ("prefix: 'gbres'", "replace_prefix: {'results/': 'gbres/'}")
+PREFIXES += ("replace_prefix: {'data/': 'other/'}",)
+
+
+def test_a_module_with_a_prefix_is_refused_and_the_remedy_works(empty_run):
+    run = empty_run
+    for option in PREFIXES:
+        done = used_as_a_module(run, f"    {option}\n")
+        assert done.returncode == 1
+        assert "a module with 'prefix:' or 'replace_prefix:' is not supported" in done.stdout
+        assert "`snakemake --directory FOLDER --configfile FILE`" in done.stdout
+    config = run.config
+    config["dataset"]["path"] = str(run.folder / config["dataset"]["path"])
+    config["predict"]["tables"] = {"new": str(run.folder / "data/new")}
+    run.configure(config)
+    remedy = ["--directory", "gbres", "--configfile", "config/config.yaml"]
+    done = used_as_a_module(run, arguments=remedy)
+    assert done.returncode == 0, done.stdout
+    assert (run.folder / "gbres").is_dir()
 
 
 def test_lint_and_format_are_clean():

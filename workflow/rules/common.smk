@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 try:
     from genebatch import ALGORITHM
     from genebatch.config.record import SHOWN, Record, made_from
-    from genebatch.config.schema import resolve
+    from genebatch.config.schema import relative_paths, resolve
     from genebatch.config.settings import Settings
     from genebatch.io.digests import KeptDigests
     from genebatch.io.files import InputError
@@ -38,12 +38,29 @@ for place in (workflow.basedir, os.getcwd()):
         )
 
 try:
-    resolved = resolve(dict(config))
+    resolved = resolve(
+        dict(config), workflow.configfiles, workflow.config_settings.config
+    )
 except InputError as error:
     raise WorkflowError(str(error))
 config.clear()
 config.update(resolved)
 settings = Settings.build(config)
+
+
+# Snakemake adds a prefix to inputs and outputs, but not to what functions and params name.
+for path in (
+    "results/model/model.gbm",
+    "logs/predict/new.log",
+    *relative_paths(config),
+):
+    if workflow.modifier.path_modifier.replace_prefix(path) != path:
+        raise WorkflowError(
+            "a module with 'prefix:' or 'replace_prefix:' is not supported: jobs find their files "
+            "below results/. Leave it out, and name the folder of the run on the command line: "
+            "`snakemake --directory FOLDER --configfile FILE`. Relative paths in the configuration "
+            "then begin in that folder"
+        )
 
 
 # Snakemake removes a job's old outputs before it runs, and the plan is one of them.

@@ -250,8 +250,9 @@ def test_a_class_without_weight_is_an_error(table, refused, weight):
 @pytest.mark.parametrize(
     ("value", "fact"),
     [
-        (1.5, "outside 0 to 1"),
-        (-0.1, "outside 0 to 1"),
+        (1.5, r"outside 0 to 1 \(0\.5 to 1\.5\)"),
+        (-0.1, r"outside 0 to 1 \(-0\.1 to 0\.5\)"),
+        (1.00001, r"outside 0 to 1 \(0\.5 to 1\.00001\)"),
         (None, "null or NaN"),
         (float("nan"), "null or NaN"),
         (float("inf"), "infinite"),
@@ -266,11 +267,34 @@ def test_base_scores_that_are_no_probabilities_are_an_error(table, refused, valu
     refused(frame, message + r"must lie in \[0, 1\]", scores=scores, infinite="missing")
 
 
+@pytest.mark.parametrize(
+    ("ids", "kind"),
+    [
+        (pl.lit(7), "integer"),
+        (pl.lit("007"), "text"),
+        (pl.lit("a", pl.Categorical), "text"),
+        (pl.lit(True), "text"),
+    ],
+)
+def test_the_profile_tells_what_names_rows(table, analyse, ids, kind):
+    frame = table().with_columns(ids.alias("gene_id"), pl.int_range(pl.len()).alias("position"))
+    found = analyse(frame).profile["identity_kinds"]
+    assert found == {"group": kind, "position": "integer"}
+
+
 def test_base_scores_of_0_and_1_are_taken(table, analyse):
     scores = {name: f"{name}_score" for name in ("neither", "donor", "acceptor")}
     ends = pl.col("position") % 2
     frame = table().with_columns(ends.cast(pl.Float32).alias(name) for name in scores.values())
     assert analyse(frame, scores=scores).profile["columns"]["donor_score"]["maximum"] == 1
+
+
+@pytest.mark.parametrize("value", [1.0000001, -1e-9])
+def test_rounding_of_base_scores_beyond_0_and_1_is_taken(table, analyse, value):
+    scores = {name: f"{name}_score" for name in ("neither", "donor", "acceptor")}
+    frame = table().with_columns(pl.lit(0.5).alias(column) for column in scores.values())
+    found = analyse(set_cells(frame, "donor_score", [1], value), scores=scores)
+    assert found.groups["base_log_loss"].is_finite().all()
 
 
 @pytest.mark.parametrize("rows_at_once", [15, 1_000_000])

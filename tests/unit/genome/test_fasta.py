@@ -49,6 +49,43 @@ def test_minus_strand_is_the_reverse_complement(file):
     assert codes(file(), "chr20", 5, 12, "-") == [1, 1, 4, 0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("strand", "+-")
+def test_rna_is_read_as_dna(file, strand):
+    text = ">a\nACGTacgtNRUu\n"
+    rna = codes(file(text.replace("T", "U").replace("t", "u"), "rna.fa"), "a", 0, 12, strand)
+    assert rna == codes(file(text.replace("U", "T")), "a", 0, 12, strand)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [(">chr20 a b", "chr20"), ("> chr20", "chr20"), (">chr20\tx", "chr20"), (">chr20 ", "chr20")],
+)
+def test_a_name_ends_at_the_first_blank(file, header, name):
+    assert codes(file(f"{header}\nACGT  \nAC\n"), name, 0, 6, "+") == [0, 1, 2, 3, 0, 1]
+
+
+@pytest.mark.parametrize("letter", ["E", "*", "1", ".", " ", "\t"])
+def test_what_is_no_nucleotide_is_refused_where_it_is_read(file, letter):
+    path = file(f">a\nAC{letter}T\nAC{letter}T\n")
+    with pytest.raises(InputError, match=re.escape(f"holds {letter!r} at a:3; wanted DNA")):
+        codes(path, "a", 0, 4, "+")
+
+
+def test_empty_sequences_before_the_last_are_left_out(file):
+    with Fasta(file(">a\n>b\nACGT\n")) as fasta:
+        assert fasta.contigs == {"b": 4}
+
+
+@pytest.mark.parametrize("content", ["x\n", "chr20\t12\n", "chr20\ta\tb\tc\td\n"])
+def test_what_is_no_index_is_named(file, content):
+    path = file()
+    Path(f"{path}.fai").write_text(content)
+    with pytest.raises(InputError, match=r"genome\.fa\.fai is no index of a FASTA .* delete it"):
+        Fasta(path)
+    Path(f"{path}.fai").unlink()
+    Fasta(path).close()
+
+
 @pytest.mark.parametrize(
     ("start", "end", "expected"),
     [
@@ -90,7 +127,8 @@ def test_an_unknown_chromosome_lists_those_of_the_file(file):
     with Fasta(file()) as fasta, pytest.raises(InputError) as error:
         fasta.name_of("NC_000020.11")
     assert str(error.value) == (
-        f"{file()} has no sequence NC_000020.11 or chrNC_000020.11 (it has chr20, chrM); wanted "
+        f"{file()} has no sequence 'NC_000020.11' or 'chrNC_000020.11' (it has 'chr20', 'chrM'); "
+        "wanted "
         "the genome of the gene models; set sequence.fasta"
     )
 
@@ -109,16 +147,16 @@ def test_chromosomes_that_are_missing_list_those_of_both_files(file):
         fasta.check_genes([gene("20", 5), gene("NC_1", 5), gene("NC_2", 5)], "genes.gtf")
     text = str(error.value)
     assert text.startswith("2 of 3 chromosomes of genes.gtf are not in ")
-    assert "NC_1, NC_2. The first of genes.gtf are 20, NC_1, NC_2, the first of " in text
+    assert "'NC_1', 'NC_2'. The first of genes.gtf are '20', 'NC_1', 'NC_2', the " in text
     assert text.endswith(
-        "are chr20, chrM; set sequence.fasta to the genome of the gene models, or rename one"
+        "are 'chr20', 'chrM'; set sequence.fasta to the genome of the gene models, or rename one"
     )
 
 
 def test_a_gene_beyond_its_chromosome_is_of_another_assembly(file):
     with (
         Fasta(file()) as fasta,
-        pytest.raises(InputError, match=r"gene G of genes.gtf ends at 13 but 20 of .* has 12 nt"),
+        pytest.raises(InputError, match=r"gene 'G' of genes.gtf ends at 13 but 20 of .* has 12 nt"),
     ):
         fasta.check_genes([gene("20", 2), gene("20", 13)], "genes.gtf")
 
@@ -153,14 +191,18 @@ def test_letters_of_proteins_are_named_with_their_place(file):
         ),
         (">a\nACGT\nAC\nACGT\n", "is not a whole FASTA file: .* at line 4; wanted lines of one"),
         (">a\nACGT\n\nACGT\n", "is not a whole FASTA file: .* at line 4"),
-        (">", "is not a whole FASTA file"),
+        (">", "its last sequence '' is empty; take out that line"),
+        (">a\nACGT\n>b of c\n\n", "its last sequence 'b' is empty; take out that line"),
+        (">a\rACGT\rACGT\r>b\rAC\r", r"lines that end in CR alone.*`tr '.r' '.n'`"),
+        (">a\nACGT\n>b\rACGT\r", "lines that end in CR alone"),
+        (">caf\xe9\nACGT\n".encode("latin1"), "has a name that is not UTF-8 text; convert"),
     ],
 )
 def test_every_wrong_file_is_named_with_what_was_wanted(file, content, message, capfd):
     path = file(content)
     with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{message}"):
         Fasta(path)
-    assert not list(path.parent.glob("*.fai"))
+    assert b"caf" in path.read_bytes() or not list(path.parent.glob("*.fai"))
     assert capfd.readouterr().err == ""
 
 
