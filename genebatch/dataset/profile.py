@@ -18,9 +18,10 @@ from genebatch.dataset.column_facts import ColumnFacts
 from genebatch.dataset.columns import Roles, assign_roles
 from genebatch.dataset.scan import Problem, Scan
 from genebatch.dataset.shards import Shard, read_groups
+from genebatch.io.digests import KeptDigests, state
 from genebatch.io.files import InputError, first_names, unprintable
 from genebatch.io.numbers import digits
-from genebatch.io.tables import common_schema, find_shards, fingerprint, open_shard, record_batches
+from genebatch.io.tables import common_schema, find_shards, open_shard, record_batches
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,12 @@ class Analysis(NamedTuple):
     groups: pl.DataFrame
 
 
-def analyze(table: Table, test_column: str | None, threads: int = 1) -> Analysis:
+def analyze(
+    table: Table,
+    test_column: str | None,
+    threads: int = 1,
+    digests: KeptDigests | None = None,
+) -> Analysis:
     """Check the data set, and describe its columns and groups.
 
     Holds the table of groups, and for each thread a record batch and the compressed row group
@@ -65,16 +71,18 @@ def analyze(table: Table, test_column: str | None, threads: int = 1) -> Analysis
         A metadata column that must be constant inside each group, or None.
     threads
         Stretches of row groups that are scanned side by side; the result is the same.
+    digests
+        Content digests of files that are known already. Other files are read once more.
 
     Raises
     ------
     InputError
-        Listing every violation of the contract.
+        Listing every violation of the contract, or naming a file that changed meanwhile.
     """
     paths = find_shards(table.path, "dataset.path")
     schema = common_schema(paths)
     roles = assign_roles(schema, table)
-    shards = [_describe(path) for path in paths]
+    shards = _describe(paths, digests or KeptDigests())
     sequence = _sequence_facts(paths)
     labels = table.labels
 
@@ -91,6 +99,7 @@ def analyze(table: Table, test_column: str | None, threads: int = 1) -> Analysis
     errors = [problem.message for problem in problems if problem.level == "error"]
     if errors:
         raise InputError(f"data set {table.path}:\n  " + "\n  ".join(errors))
+    _refuse_changed(shards)
     for problem in problems:
         log.info("%s", problem.message)
     log.info("%s rows, %s groups in %d shards", f"{scan.rows:,}", f"{groups.height:,}", len(shards))
@@ -299,10 +308,24 @@ def _feature_problems(facts: ColumnFacts, rows: int, infinite: str) -> Iterator[
         yield Problem("note", f"{path}: column '{name}': {count:,} NaN are missing values")
 
 
-def _describe(path: Path) -> Shard:
-    with open_shard(path) as file:
-        rows, row_groups = file.metadata.num_rows, file.metadata.num_row_groups
-    return Shard(str(path), rows, row_groups, path.stat().st_size, fingerprint([path]))
+def _describe(paths: Sequence[Path], digests: KeptDigests) -> list[Shard]:
+    states = [state(path) for path in paths]
+    shards = []
+    for path, told, content in zip(paths, states, digests.of(paths), strict=True):
+        with open_shard(path) as file:
+            rows, row_groups = file.metadata.num_rows, file.metadata.num_row_groups
+        shards.append(Shard(str(path), rows, row_groups, told, content))
+    return shards
+
+
+def _refuse_changed(shards: Sequence[Shard]) -> None:
+    """Raise if a file was written while it was read."""
+    changed = [shard.path for shard in shards if state(shard.path) != shard.state]
+    if changed:
+        raise InputError(
+            f"{first_names(changed)} changed while the data set was analysed; run the workflow "
+            "again once nothing writes there"
+        )
 
 
 def _sequence_facts(paths: Sequence[Path]) -> dict[str, Any] | None:

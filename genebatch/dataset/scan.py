@@ -177,7 +177,7 @@ class Scan:
             "rows": self.rows,
             "groups": groups.height,
             "digest": digest(groups["group"].to_list(), groups["digest"].to_list()),
-            "shards": [shard._asdict() for shard in shards],
+            "shards": [shard._asdict() | {"state": [*shard.state]} for shard in shards],
             "classes": {name: int(groups[f"n_{name}"].sum()) for name in self.classes},
             "roles": self.roles._asdict(),
             "columns": kinds,

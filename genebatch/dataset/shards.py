@@ -7,28 +7,42 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from genebatch.dataset.columns import Roles
+from genebatch.io.digests import State, content_digest, state
 from genebatch.io.files import InputError
-from genebatch.io.tables import fingerprint, open_shard, record_batches
+from genebatch.io.tables import open_shard, record_batches
 
 
 class Shard(NamedTuple):
-    """One Parquet file as it was analysed."""
+    """One Parquet file as it was analysed.
+
+    Attributes
+    ----------
+    path
+        The file.
+    rows, row_groups
+        How many it holds.
+    state
+        What the file system said of it.
+    content
+        SHA-256 of its bytes.
+    """
 
     path: str
     rows: int
     row_groups: int
-    bytes: int
-    fingerprint: str
+    state: State
+    content: str
 
 
 def described(profile: Mapping[str, Any]) -> tuple[Roles, list[Shard]]:
     """Give roles and shards of an analysed data set, from its JSON profile."""
-    if any("fingerprint" not in shard for shard in profile["shards"]):
+    if any("content" not in shard for shard in profile["shards"]):
         raise InputError(
             "the data set was analysed by an earlier version of genebatch; run again with "
             "--forcerun analyze_dataset (finished batches stay)"
         )
-    return Roles(**profile["roles"]), [Shard(**shard) for shard in profile["shards"]]
+    shards = [Shard(**shard | {"state": State(*shard["state"])}) for shard in profile["shards"]]
+    return Roles(**profile["roles"]), shards
 
 
 def read_groups(
@@ -108,17 +122,19 @@ def _frames(
 
 
 def check_shard(shard: Shard) -> None:
-    """Raise if the file is no longer the one that was analysed (by size and footer)."""
+    """Raise if the file is no longer the one that was analysed.
+
+    A file that only seems to have changed, such as a touched one, is read whole to tell.
+    """
     path = Path(shard.path)
-    size = path.stat().st_size if path.exists() else None
-    if size != shard.bytes:
-        state = "is gone" if size is None else f"has {size:,} bytes"
-        state += f" but had {shard.bytes:,} when the data set was analysed"
-    elif fingerprint([path]) != shard.fingerprint:
-        state = "has other values than when the data set was analysed"
+    if not path.exists():
+        fact = "is gone"
+    elif state(path) == shard.state:
+        return
+    elif state(path).size != shard.state.size:
+        fact = f"has {state(path).size:,} bytes but had {shard.state.size:,} when it was analysed"
+    elif content_digest(path) != shard.content:
+        fact = "has other values than when it was analysed"
     else:
         return
-    raise InputError(
-        f"{shard.path} {state}; "
-        "run the workflow again from analyze_dataset (--forcerun analyze_dataset)"
-    )
+    raise InputError(f"{shard.path} {fact}; run the workflow again, which analyses the data anew")

@@ -1,7 +1,6 @@
 """Reads tables of any kind: finds their shards, tells their columns, streams their rows."""
 
 import glob
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,13 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genebatch.io.columns import check_lacking, check_needed
-from genebatch.io.files import InputError, digest, whole
+from genebatch.io.files import InputError, whole
 from genebatch.io.given_tables import arrow_column, given_frames
 from genebatch.io.text_tables import ENDINGS, is_text, text_columns, text_frames, text_kinds
 
 # Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
 BATCH_ROWS = 8192
-FOOTER_BYTES = 64 << 10
 
 
 def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
@@ -61,21 +59,6 @@ def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.
         return pq.ParquetFile(path, metadata=metadata, pre_buffer=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
-
-
-def fingerprint(paths: Sequence[str | Path]) -> str:
-    """Digest of the names, sizes and last 64 KiB of some files.
-
-    A Parquet file ends in its footer, which holds offsets, sizes and statistics of every column
-    chunk, so a changed shard is noticed without reading it, and a touched one is not a change.
-    """
-    parts = []
-    for path in map(Path, paths):
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            stream.seek(max(size - FOOTER_BYTES, 0))
-            parts.append([path.name, size, hashlib.sha256(stream.read()).hexdigest()])
-    return digest(parts)
 
 
 def common_schema(paths: Sequence[Path]) -> pa.Schema:
@@ -139,10 +122,13 @@ def record_batches(
 
 
 @contextmanager
-def parquet_rows(path: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
+def parquet_rows(
+    path: str | Path, metadata: Mapping[str, str] | None = None
+) -> Iterator[Callable[[pl.DataFrame], None]]:
     """Give a function that appends frames to a Parquet file, which is whole when the block ends.
 
-    The first frame fixes the columns. A block that writes no frame leaves no file.
+    The first frame fixes the columns. A block that writes no frame leaves no file. The file carries
+    `metadata`.
     """
     with whole(path) as temporary, ExitStack() as closing:
         writers: list[pq.ParquetWriter] = []
@@ -150,7 +136,8 @@ def parquet_rows(path: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
         def write(frame: pl.DataFrame) -> None:
             table = frame.to_arrow()
             if not writers:
-                writers.append(closing.enter_context(pq.ParquetWriter(temporary, table.schema)))
+                schema = table.schema.with_metadata(metadata)
+                writers.append(closing.enter_context(pq.ParquetWriter(temporary, schema)))
             writers[0].write_table(table.cast(writers[0].schema))
 
         yield write

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +42,15 @@ def load_all(files: Sequence[RowFile], learner: Learner) -> Batch:
         stands once, with the fold of the first of them.
     """
     first = files[0]
-    key = digest([file.key for file in files])
+    key = key_of_all({file.name: file.key for file in files})
     rows = merged_identity(files).drop("batch")
     matrix = _on_disk(_Pages(files), learner)
     return as_batch(NAME, matrix, rows, first.features, first.labels, key, learner)
+
+
+def key_of_all(keys: Mapping[str, str]) -> str:
+    """Digest of the rows of all batches, from batch to its key."""
+    return digest([keys[name] for name in sorted(keys)])
 
 
 def _on_disk(pages: "_Pages", learner: Learner) -> xgb.ExtMemQuantileDMatrix:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from genebatch import load_model
-from tests.workflow.running import REPOSITORY, SMALL, STARTER, Run, Watch, jobs
+from tests.workflow.running import AS_A_USER, REPOSITORY, SMALL, STARTER, Run, Watch, jobs
 
 pytestmark = pytest.mark.workflow
 
@@ -223,7 +223,7 @@ def test_rival_is_trained_and_judged_but_not_delivered(run):
 
 def test_best_candidate_is_delivered(run):
     run.configure({**SMALL, "ensemble": SMALL["ensemble"] | {"rivals": RIVALS}, "final": "best"})
-    done = jobs(run.ok())
+    done = jobs(run.ok(env=AS_A_USER))
     assert done == Counter([(r, None) for r in ("train_single", "distil", *AFTER_COMBINING)])
     folder = run.folder / "results"
     table = pl.read_csv(folder / "model/candidates.tsv", separator="\t")
@@ -303,8 +303,7 @@ def test_another_number_of_explained_rows_leaves_the_batch_models_alone(run):
 
 
 def test_batch_of_another_plan_is_not_consolidated(run):
-    """A results folder without Snakemake's records, and another plan."""
-    shutil.rmtree(run.folder / ".snakemake")
+    """Whatever Snakemake is told to pass over."""
     config = run.config
     config["batching"]["seed"] = 8
     config["cv"]["seed"] = 8
@@ -330,23 +329,30 @@ def test_own_config_file_stands_alone(run, tmp_path):
     assert "predict" not in {rule for rule, _ in jobs(output)}
 
 
-def test_raising_batch_leaves_the_others_finished_and_is_repeated_alone(run):
+def test_raising_batch_is_repeated_alone_and_the_predictions_are_those_of_a_run_without_a_fault(
+    empty_run, finished, tmp_path
+):
+    """In another folder, with other threads, and with the batches in another order."""
+    config = empty_run.config
+    config["learner"]["threads"] = 2
+    empty_run.configure(config)
     environment = {
         "PYTHONPATH": str(REPOSITORY / "tests/workflow/planted_failure"),
         "PLANTED_FAILURE": "logs/train_batch/b001.log",
     }
-    folder = run.folder / "results/batches"
-    for batch in ("b001", "b002"):
-        shutil.rmtree(folder / batch)
-    shutil.rmtree(run.folder / "results/model")
-    output = run.fails(env=environment)
+    output = empty_run.fails(PREDICTIONS, env=environment, cwd=tmp_path)
     assert "planted failure" in output
-    assert (folder / "b000/summary.json").exists()
-    assert (folder / "b002/summary.json").exists()
+    folder = empty_run.folder / "results/batches"
+    assert (folder / "b000/model.gbm").exists()
+    assert (folder / "b002/model.gbm").exists()
     assert not (folder / "b001/uncalibrated.gbm").exists()
-    assert not (run.folder / "results/model/model_multiclass_all_genes.gbm").exists()
-    expected = everything_of("b001") - Counter([("cross_validate_batch", "b001")])
-    assert run.planned() == expected + after_the_batches()
+    assert not (empty_run.folder / "results/predictions").exists()
+    whole = ("cross_batch_scores", "combine_batches", "consolidate", "predict")
+    expected = Counter([("train_batch", "b001"), ("calibrate_batch", "b001")])
+    expected += Counter((rule, None) for rule in whole)
+    assert jobs(empty_run.ok(PREDICTIONS, cwd=tmp_path)) == expected
+    again = pl.read_parquet(empty_run.folder / PREDICTIONS)
+    assert again.equals(pl.read_parquet(finished[0] / PREDICTIONS))
 
 
 def without_out_of_fold(run) -> pl.DataFrame:
@@ -364,7 +370,7 @@ def test_batch_beyond_its_estimate_is_stopped_alone_and_repeated_alone(run):
     halved = manifest.with_columns(pl.when(batch="b001").then(need // 2).otherwise(need))
     halved.write_csv(run.folder / "results/batches/manifest.tsv", separator="\t")
     targets = [f"results/batches/{batch}/out_of_fold.parquet" for batch in BATCHES]
-    run.fails(*targets)
+    run.fails(*targets, env=AS_A_USER)
     told = (run.folder / "logs/cross_validate_batch/b001.log").read_text()
     allowed = halved.filter(batch="b001")["mem_mb_cross_validate_batch"].item()
     assert "out of memory" in told
@@ -386,7 +392,7 @@ def test_as_many_batches_run_side_by_side_as_memory_has_room_for(run, room):
     cap = room * need + need // 2
     targets = [f"results/batches/{batch}/out_of_fold.parquet" for batch in BATCHES]
     with Watch("cross_validate_batch", run.folder) as watch:
-        run.ok(*targets, "--resources", f"mem_mb={cap}")
+        run.ok(*targets, "--resources", f"mem_mb={cap}", env=AS_A_USER)
     assert watch.most_jobs == room
     assert 0 < watch.most_mb <= cap
 
@@ -406,15 +412,6 @@ def test_every_batch_has_five_jobs_and_the_whole_the_same_ones(run):
         )
     assert Counter(job for job in found if job[1] is None) == after_the_batches()
     assert len(found) == 47 * len(BATCH_RULES) + len(DOWNSTREAM)
-
-
-def test_same_seed_gives_the_same_predictions_from_another_folder(empty_run, finished, tmp_path):
-    config = empty_run.config
-    config["learner"]["threads"] = 2
-    empty_run.configure(config)
-    empty_run.ok(PREDICTIONS, cwd=tmp_path)
-    again = pl.read_parquet(empty_run.folder / PREDICTIONS)
-    assert again.equals(pl.read_parquet(finished[0] / PREDICTIONS))
 
 
 def used_as_a_module(run, option="", arguments=()):

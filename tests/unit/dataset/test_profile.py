@@ -1,5 +1,6 @@
 """The analysis checks the data set against the input contract."""
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from genebatch.dataset import profile as analysis
 from genebatch.dataset.profile import analyze
+from genebatch.io.digests import state
 from genebatch.io.files import InputError
 from tests.builders.tables_and_figures import set_cells
 
@@ -41,8 +43,9 @@ def test_the_profile_counts_what_is_there(table, analyse, tmp_path):
     assert profile["classes"] == {"neither": 96, "donor": 12, "acceptor": 12}
     assert profile["roles"]["candidates"] == ["noise", "ties", "kmer"]
     assert [shard["rows"] for shard in profile["shards"]] == [40, 40, 40]
-    size = (tmp_path / "data" / "part-0.parquet").stat().st_size
-    assert profile["shards"][0]["bytes"] == size
+    path = tmp_path / "data" / "part-0.parquet"
+    assert profile["shards"][0]["state"] == [*state(path)]
+    assert profile["shards"][0]["content"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_empty_labels_are_the_null_class(table, analyse):
