@@ -17,8 +17,9 @@ from genebatch.dataset.column_facts import ColumnFacts
 from genebatch.dataset.columns import Roles, assign_roles
 from genebatch.dataset.scan import Problem, Scan
 from genebatch.dataset.shards import Shard, read_groups
+from genebatch.io.data_files import find_files
 from genebatch.io.files import InputError, first_names, unprintable
-from genebatch.io.tables import common_schema, find_shards, fingerprint, open_shard, record_batches
+from genebatch.io.tables import common_schema, fingerprint, open_shard, record_batches
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def analyze(table: Table, test_column: str | None, threads: int = 1) -> Analysis
     InputError
         Listing every violation of the contract.
     """
-    paths = find_shards(table.path, "dataset.path")
+    paths, left_out = find_files(table.path, "dataset.path")
     schema = common_schema(paths)
     roles = assign_roles(schema, table)
     shards = [_describe(path) for path in paths]
@@ -83,7 +84,8 @@ def analyze(table: Table, test_column: str | None, threads: int = 1) -> Analysis
     for part in _side_by_side(lambda rows: _scan(begin(), rows), _stretches(shards), threads):
         scan.merge(part)
     groups = scan.groups()
-    problems = find_problems(scan, table.infinite, test_column)
+    problems = [Problem("note", note) for note in left_out]
+    problems += find_problems(scan, table.infinite, test_column)
     if roles.position:
         problems += _duplicates(shards, groups, roles)
     errors = [problem.message for problem in problems if problem.level == "error"]

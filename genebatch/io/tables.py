@@ -1,7 +1,6 @@
 """Reads tables of any kind: finds their shards, tells their columns, streams their rows."""
 
 import difflib
-import glob
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError, digest, whole
 
 # Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
@@ -20,37 +20,6 @@ BATCH_ROWS = 8192
 # The types of the columns of a CSV file are inferred from so many rows.
 TYPED_ROWS = 10_000
 FOOTER_BYTES = 64 << 10
-
-
-def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
-    """List the Parquet files of a file, folder or glob, sorted by name.
-
-    Parameters
-    ----------
-    path
-        What to look for.
-    key
-        The config key that an error asks the user to set, if there is one.
-
-    Raises
-    ------
-    InputError
-        If nothing is there.
-    """
-    text = str(path)
-    remedy = f"; set {key}" if key else ""
-    if Path(text).is_dir():
-        # A hidden file is a shard that a killed job did not finish.
-        paths = sorted(p for p in Path(text).rglob("*.parquet") if not p.name.startswith("."))
-        if not paths:
-            raise InputError(f"folder {text} holds no *.parquet file{remedy}")
-        return paths
-    if Path(text).is_file():
-        return [Path(text)]
-    paths = sorted(Path(name) for name in glob.glob(text, recursive=True))
-    if not paths:
-        raise InputError(f"{text} does not exist and matches no file{remedy}")
-    return paths
 
 
 def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:

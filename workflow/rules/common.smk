@@ -10,7 +10,8 @@ try:
     from genebatch.config.schema import resolve
     from genebatch.config.settings import Settings
     from genebatch.io.files import InputError
-    from genebatch.io.tables import find_shards, fingerprint
+    from genebatch.io.data_files import find_shards
+    from genebatch.io.tables import fingerprint
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: install genebatch into the environment that runs Snakemake "

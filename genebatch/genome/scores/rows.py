@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from genebatch.genome.genes import SITES, Gene
 from genebatch.genome.scores.checks import SUM_TOLERANCE
+from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError
-from genebatch.io.tables import check_lacking, find_shards, open_shard, record_batches
+from genebatch.io.tables import check_lacking, open_shard, record_batches
 from genebatch.io.text import read_columns
 
 COLUMNS = ("gene_id", "position", *SITES)

@@ -10,7 +10,6 @@ from genebatch.io import tables
 from genebatch.io.files import InputError, write_tsv
 from genebatch.io.tables import (
     common_schema,
-    find_shards,
     open_shard,
     parquet_rows,
     read_table,
@@ -18,31 +17,6 @@ from genebatch.io.tables import (
     record_batches,
     table_columns,
 )
-
-
-def test_shards_of_a_folder_are_sorted_and_found_in_subfolders(tmp_path):
-    names = ["b.parquet", "a.parquet", "sub/c.parquet", "notes.txt"]
-    for name in names:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = [str(path.relative_to(tmp_path)) for path in find_shards(tmp_path)]
-    assert found == ["a.parquet", "b.parquet", "sub/c.parquet"]
-    assert find_shards(f"{tmp_path}/[ab].parquet") == [
-        tmp_path / "a.parquet",
-        tmp_path / "b.parquet",
-    ]
-    assert find_shards(tmp_path / "a.parquet") == [tmp_path / "a.parquet"]
-
-
-@pytest.mark.parametrize("name", ["absent", "absent/*.parquet"])
-def test_a_path_that_matches_nothing_is_named(tmp_path, name):
-    with pytest.raises(InputError, match=r"absent.* does not exist .* dataset\.path"):
-        find_shards(tmp_path / name, "dataset.path")
-
-
-def test_an_empty_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"holds no \*\.parquet file; set dataset\.path"):
-        find_shards(tmp_path, "dataset.path")
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"a,b\n1,2\n"])
@@ -179,12 +153,6 @@ def test_a_column_of_our_own_tables_keeps_its_type_where_it_is_empty_or_looks_li
     frame = frame.cast({"reason": pl.String})
     write_tsv(tmp_path / "t.tsv", frame)
     assert read_tsv(tmp_path / "t.tsv").equals(frame)
-
-
-def test_what_a_killed_job_left_of_a_shard_is_no_shard(tmp_path):
-    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "part-000.parquet")
-    (tmp_path / ".abc.part.parquet").write_bytes(b"PAR1")
-    assert find_shards(tmp_path) == [tmp_path / "part-000.parquet"]
 
 
 def test_frames_are_appended_and_the_file_is_whole_at_the_end(tmp_path):
