@@ -349,6 +349,10 @@ def _lines(
         {"column": column, "role": role, "kind": None, "kept": False, "reason": f"set by {key}"}
         for column, role, key in _given_roles(roles)
     ]
+    lines += [
+        {"column": column, "role": "left out", "kind": None, "kept": False, "reason": reason}
+        for column, reason in roles.left_out.items()
+    ]
     for column in roles.candidates:
         reason = "; ".join(reasons.get(column, []))
         kept = column in protected or not reason

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from genebatch.dataset.columns import match_columns
+from genebatch.dataset.columns import is_pattern, match_columns
 from genebatch.dataset.shards import Shard, read_groups
 from genebatch.io.files import InputError, first_names
 from genebatch.io.tables import check_lacking
@@ -260,7 +260,7 @@ def _values(frame: pl.DataFrame, columns: Sequence[str]) -> np.ndarray:
 
 def _named(similar_by: Sequence[str], names: Sequence[str]) -> list[str]:
     """Features that the config names."""
-    plain = [name for name in similar_by if not any(mark in name for mark in "*?[")]
+    plain = [name for name in similar_by if not is_pattern(name)]
     unknown = [name for name in plain if name not in set(names)]
     if unknown:
         raise InputError(

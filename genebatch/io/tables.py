@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,7 +26,7 @@ def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.
     try:
         # With pre_buffer all requested row groups would be held at once.
         return pq.ParquetFile(path, metadata=metadata, pre_buffer=False)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
 
 
@@ -44,31 +43,6 @@ def fingerprint(paths: Sequence[str | Path]) -> str:
             stream.seek(max(size - FOOTER_BYTES, 0))
             parts.append([path.name, size, hashlib.sha256(stream.read()).hexdigest()])
     return digest(parts)
-
-
-def common_schema(paths: Sequence[Path]) -> pa.Schema:
-    """Check that all shards have the same columns and types, and give the first one's schema."""
-    first = open_shard(paths[0]).schema_arrow
-    wanted = {field.name: _kind(field.type) for field in first}
-    repeated = [name for name, times in Counter(first.names).items() if times > 1]
-    if repeated:
-        raise InputError(f"{paths[0]} has several columns '{repeated[0]}'; rename all but one")
-    for path in paths[1:]:
-        kinds = {field.name: _kind(field.type) for field in open_shard(path).schema_arrow}
-        lines = [f"lacks column '{name}'" for name in wanted.keys() - kinds.keys()]
-        lines += [f"has the further column '{name}'" for name in kinds.keys() - wanted.keys()]
-        lines += [
-            f"has column '{name}' as {kinds[name]}, not {wanted[name]}"
-            for name in wanted.keys() & kinds.keys()
-            if kinds[name] != wanted[name]
-        ]
-        if lines:
-            shown = "; ".join(sorted(lines)[:5]) + (" ..." if len(lines) > 5 else "")
-            raise InputError(
-                f"{path} differs from {paths[0]}: {shown} ({len(lines)} differences); "
-                "all shards of dataset.path must have the same columns and types"
-            )
-    return first
 
 
 def record_batches(
@@ -227,11 +201,3 @@ def _csv_errors(path: str | Path) -> Iterator[None]:
             f"{path} cannot be read as CSV: {fact}; types are those of the first {TYPED_ROWS:,} "
             "rows, Parquet has no such limit"
         ) from error
-
-
-def _kind(kind: pa.DataType) -> str:
-    """Name of a type; all ways to store text count as one type, since writers differ."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return "text" if any(test(kind) for test in text) else str(kind)

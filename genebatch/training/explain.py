@@ -1,6 +1,5 @@
 """Explains a batch's model: SHAP values and importances on a sample balanced by group."""
 
-import fnmatch
 import hashlib
 import logging
 from collections import Counter
@@ -12,6 +11,7 @@ import polars as pl
 from scipy import sparse
 
 from genebatch.config.settings import Explaining
+from genebatch.dataset.columns import matching
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.row_file import RowFile
 from genebatch.dataset.rows import label_codes, row_weights, score_columns
@@ -119,7 +119,7 @@ def families(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[s
     family_of = {}
     for family, patterns in given.items():
         for pattern in patterns:
-            for name in fnmatch.filter(names, pattern):
+            for name in matching(pattern, names):
                 family_of.setdefault(name, family)
     prefixes = Counter(name.split("_")[0] for name in names if name not in family_of)
     for name in names:

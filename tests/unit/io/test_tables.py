@@ -2,14 +2,11 @@
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from genebatch.io import tables
 from genebatch.io.files import InputError, write_tsv
 from genebatch.io.tables import (
-    common_schema,
     open_shard,
     parquet_rows,
     read_table,
@@ -25,34 +22,6 @@ def test_what_is_no_parquet_file_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"broken\.parquet is not a readable Parquet file"):
         open_shard(path)
-
-
-def test_differing_shards_are_told_by_column_and_type(tmp_path):
-    first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    pl.DataFrame({"x": [1.0], "y": [1], "z": [1]}).write_parquet(first)
-    pl.DataFrame({"x": [1], "y": [1], "w": [1]}).write_parquet(second)
-    with pytest.raises(InputError) as caught:
-        common_schema([first, second])
-    message = str(caught.value)
-    assert "b.parquet differs from" in message
-    assert "lacks column 'z'" in message
-    assert "has the further column 'w'" in message
-    assert "has column 'x' as int64, not double" in message
-    assert "dataset.path" in message
-
-
-def test_a_column_that_comes_twice_is_named(tmp_path):
-    twice = pa.Table.from_arrays([pa.array([1])] * 3, names=["x", "y", "x"])
-    pq.write_table(twice, tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r"a\.parquet has several columns 'x'"):
-        common_schema([tmp_path / "a.parquet"])
-
-
-def test_shards_may_order_their_columns_differently(tmp_path):
-    first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    pl.DataFrame({"x": [1], "y": [2]}).write_parquet(first)
-    pl.DataFrame({"y": [1], "x": [2]}).write_parquet(second)
-    assert common_schema([first, second]).names == ["x", "y"]
 
 
 @pytest.fixture
