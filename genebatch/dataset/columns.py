@@ -16,6 +16,8 @@ from genebatch.io.files import InputError
 
 log = logging.getLogger(__name__)
 
+START = "(start)"  # what explanations call that which boosters start from
+
 
 class Roles(NamedTuple):
     """What each column of the input table is for; `candidates` may become features.
@@ -74,6 +76,7 @@ def assign_roles(
     no_features = {name: why for name, why in left_out.items() if name not in taken}
     candidates = [name for name in columns if name not in taken and name not in no_features]
     _check_numeric(schema, candidates)
+    _check_names([*named.values(), *metadata, *candidates])
     return Roles(
         labels.group,
         labels.label,
@@ -105,6 +108,17 @@ def _check_numeric(schema: pa.Schema, candidates: Sequence[str]) -> None:
             f"columns {shown} cannot be features as they are not numeric; "
             "list them in dataset.metadata or dataset.exclude"
         )
+
+
+def _check_names(used: Iterable[str]) -> None:
+    """Refuse names that mean something else: to Polars a pattern, in importances the start."""
+    for name in used:
+        pattern = name in ("", "*") or (name.startswith("^") and name.endswith("$"))
+        if pattern or name == START:
+            fact = "is a name of our own in results" if name == START else "reads as a pattern"
+            raise InputError(
+                f"column '{name}' {fact}; rename it in the table, or list it in dataset.exclude"
+            )
 
 
 def require(column: str, columns: Collection[str], key: str) -> None:
@@ -139,6 +153,13 @@ def match_columns(patterns: Iterable[str], columns: Sequence[str], key: str) -> 
 def matching(pattern: str, names: Sequence[str]) -> list[str]:
     """The name that is written exactly so, whatever marks it has; else those that match."""
     return [pattern] if pattern in names else fnmatch.filter(names, pattern)
+
+
+def own_name(name: str, taken: Collection[str]) -> str:
+    """The name of a column of our own beside columns of the table, with `row.` if it is taken."""
+    while name in taken:
+        name = f"row.{name}"
+    return name
 
 
 def is_pattern(text: str) -> bool:

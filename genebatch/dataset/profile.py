@@ -375,15 +375,19 @@ def _duplicates(shards: list[Shard], groups: pl.DataFrame, roles: Roles) -> list
     n_repeated = 0
     example = None
     for some in ordered.with_columns(part.alias("part")).partition_by("part"):
-        numbers = some.select(pl.col("group").sort().alias(roles.group)).with_row_index("n")
+        numbers = some.select(pl.col("group").sort()).with_row_index("n")
         frames = read_groups(shards, some, [roles.position], roles.group)
-        keys = [frame.join(numbers, on=roles.group).select("n", roles.position) for frame in frames]
-        ordered_keys = pl.concat(keys).sort("n", roles.position)
+        pairs = [
+            pl.DataFrame([f[roles.group].alias("group"), f[roles.position].alias("p")])
+            for f in frames
+        ]
+        keys = [pair.join(numbers, on="group").select("n", "p") for pair in pairs]
+        ordered_keys = pl.concat(keys).sort("n", "p")
         repeated = ordered_keys.filter(pl.all_horizontal(pl.all() == pl.all().shift()))
         n_repeated += repeated.height
         if repeated.height and example is None:
             number, position = repeated.row(0)
-            example = numbers[roles.group][number], position
+            example = numbers["group"][number], position
     if not n_repeated:
         return []
     return [

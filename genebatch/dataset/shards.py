@@ -83,9 +83,8 @@ def read_groups(
         check_shard(shard)
         names = [*dict.fromkeys([group, *columns])]
         for frame in _frames(shard.stored, names, row_groups, first_chunk, place):
-            kept = frame.with_columns(pl.col(group).cast(pl.String)).filter(
-                pl.col(group).is_in(wanted.implode())
-            )
+            named = frame.with_columns(frame[group].cast(pl.String))
+            kept = named.filter(named[group].is_in(wanted.implode()))
             if kept.height:
                 yield kept
 

@@ -70,12 +70,13 @@ def record_batches(
                 raise InputError(f"{path}: {error}") from error
             columns = list(columns)
         try:
-            yield from file.iter_batches(
+            for batch in file.iter_batches(
                 batch_rows or BATCH_ROWS,
                 row_groups=row_groups,
                 columns=columns,
                 use_threads=False,
-            )
+            ):
+                yield batch if columns is None else _exactly(batch, columns)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{path} cannot be read (truncated?): {error}") from error
 
@@ -141,6 +142,14 @@ def table_columns(table: str | Path) -> list[str]:
         with _csv_errors(table):
             return _scan_csv(table).collect_schema().names()
     return open_shard(find_shards(table)[0]).schema_arrow.names
+
+
+def _exactly(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """The batch without columns that were not asked for: Arrow reads `a.b` for `a` too."""
+    if batch.num_columns == len(set(columns)):
+        return batch
+    wanted = set(columns)
+    return batch.select([name for name in batch.schema.names if name in wanted])
 
 
 def read_tsv(path: str | Path) -> pl.DataFrame:
