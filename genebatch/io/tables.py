@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genebatch.io.data_files import find_shards
+from genebatch.io.data_files import find_shards, folder_columns
 from genebatch.io.files import InputError, digest, whole
 
 # Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
@@ -141,7 +141,9 @@ def table_columns(table: str | Path) -> list[str]:
     if _is_csv(table):
         with _csv_errors(table):
             return _scan_csv(table).collect_schema().names()
-    return open_shard(find_shards(table)[0]).schema_arrow.names
+    first = find_shards(table)[0]
+    names = open_shard(first).schema_arrow.names
+    return [*names, *(name for name in folder_columns(table, first) if name not in names)]
 
 
 def _exactly(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
@@ -188,8 +190,12 @@ def _read_path(table: str | Path, columns: Sequence[str]) -> Iterator[pl.DataFra
             yield from lazy.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
         return
     for path in find_shards(table):
-        for batch in record_batches(path, columns):
-            yield pl.from_arrow(batch)
+        stored = set(open_shard(path).schema_arrow.names)
+        given = folder_columns(table, path).items()
+        folders = {name: text for name, text in given if name in columns and name not in stored}
+        values = [pl.lit(text, pl.String).alias(name) for name, text in folders.items()]
+        for batch in record_batches(path, [name for name in columns if name not in folders]):
+            yield pl.from_arrow(batch).with_columns(values)
 
 
 def _is_csv(table: str | Path) -> bool:

@@ -143,3 +143,20 @@ def test_nothing_is_left_of_rows_that_could_not_be_written(tmp_path):
     with pytest.raises(ZeroDivisionError), parquet_rows(tmp_path / "b.parquet") as write:
         write_and_fail(write)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_of_folders_are_columns_of_a_table_to_predict(tmp_path):
+    for group in ("g1", "g2"):
+        (tmp_path / f"gene={group}").mkdir()
+        pl.DataFrame({"x": [1.0, 2.0]}).write_parquet(tmp_path / f"gene={group}" / "0.parquet")
+    assert table_columns(tmp_path) == ["x", "gene"]
+    rows = pl.concat(read_table(tmp_path, ["gene", "x"])).select("gene", "x").rows()
+    assert rows == [("g1", 1.0), ("g1", 2.0), ("g2", 1.0), ("g2", 2.0)]
+
+
+def test_a_column_named_like_a_path_is_read_alone(tmp_path):
+    table = pl.DataFrame({"a": [1], "a.b": [2], "a.b.c": [3]})
+    table.write_parquet(tmp_path / "t.parquet")
+    for names in (["a"], ["a.b"], ["a.b.c", "a"]):
+        (batch,) = record_batches(tmp_path / "t.parquet", names)
+        assert sorted(batch.schema.names) == sorted(names)
