@@ -408,7 +408,7 @@ def test_facts_that_are_no_json_are_refused(built):
 @pytest.mark.parametrize(
     "names", [{"gene_id": "n"}, {"position": "n"}, {"gene_id": "group", "position": "p"}]
 )
-def test_repeated_positions_are_found_whatever_columns_are_called(analyse, names):
+def test_repeated_positions_are_found_whatever_columns_are_called(table, analyse, names):
     frame = table().with_columns(position=pl.lit(1)).rename(names)
     keys = {"group": names.get("gene_id", "gene_id"), "position": names.get("position", "position")}
     with pytest.raises(InputError, match="rows repeat a "):
