@@ -25,7 +25,7 @@ def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.
     try:
         # With pre_buffer all requested row groups would be held at once.
         return pq.ParquetFile(path, metadata=metadata, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # a name may be no UTF-8
         raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
 
 
@@ -61,7 +61,7 @@ def record_batches(
                 use_threads=False,
             ):
                 yield batch if columns is None else _exactly(batch, columns)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path} cannot be read (truncated?): {error}") from error
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from genebatch.io import tables

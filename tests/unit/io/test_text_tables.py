@@ -41,7 +41,7 @@ def test_separators_ends_of_lines_and_compression_change_nothing(
 ):
     lines = [("z", "g", "x"), ("1", "001", "0.5"), ("2", '"a b"', "2")]
     content = (mark + "".join(separator.join(line) + ends for line in lines)).encode()
-    path = file(gzip.compress(content) if packed else content, name + ".gz" * packed)
+    path = file(gzip.compress(content, mtime=0) if packed else content, name + ".gz" * packed)
     assert is_text(path)
     assert text_columns(path) == ["z", "g", "x"]
     assert read(path).to_dict(as_series=False) == {"g": ["001", "a b"], "x": [0.5, 2]}
@@ -140,7 +140,7 @@ def test_one_late_id_decides_for_the_whole_column(file, monkeypatch):
         ("", "is empty; wanted a table with a line of names"),
         (b"g,x\n\xe9,1\n", "line 2: not UTF-8 text; convert the file"),
         (b"PK\x03\x04", "is a zip archive; wanted a table"),
-        (gzip.compress(b"g,x\n" + b"a,1\n" * 9999)[:-9], "is truncated or damaged"),
+        (gzip.compress(b"g,x\n" + b"a,1\n" * 9999, mtime=0)[:-9], "is truncated or damaged"),
         ("g,x\na,1\n".encode("utf-16"), "is UTF-16 text"),
     ],
 )
