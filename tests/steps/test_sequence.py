@@ -111,7 +111,7 @@ def test_scores_are_sorted_by_gene_id_and_position(score, caplog):
 
 
 def test_gene_beyond_the_genome_is_refused_before_anything_is_written(score):
-    with pytest.raises(InputError, match=r"gene G .* ends at 3,001"):
+    with pytest.raises(InputError, match=r"gene 'G' .* ends at 3,001"):
         score({"G": ("chr1", "+", 0, 3_001)})
     assert not score.path.exists()
 
@@ -444,8 +444,8 @@ def test_nothing_is_left_behind_where_a_shard_fails(genome, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (("c9", "+", [[(0, 50)]]), "1 of 3 chromosomes .*: c9"),
-        (("c1", "+", [[(2_900, 3_001)]]), "gene odd .* ends at 3,001"),
+        (("c9", "+", [[(0, 50)]]), "1 of 3 chromosomes .*: 'c9'"),
+        (("c1", "+", [[(2_900, 3_001)]]), "gene 'odd' .* ends at 3,001"),
         (("c1", "+", [[(2_900, 2_904)]]), r"1 genes shorter than 5 nt.*\(odd\)"),
     ],
 )
