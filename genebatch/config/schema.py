@@ -223,6 +223,9 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield f"'dataset.classes' has {name!r}, which is empty or has control characters"
     if "all" in classes:
         yield "'dataset.classes' has 'all', which means every class in results; rename that label"
+    if "per_group" in classes:
+        yield "'dataset.classes' has 'per_group', a name of a column of results; rename that label"
+    yield from _taken_names(dataset)
     single = [dataset[key] for key in ("group", "label", "weight", "position") if dataset[key]]
     columns = [*single, *(dataset["scores"] or {}).values()]
     for column in sorted({column for column in columns if columns.count(column) > 1}):
@@ -270,6 +273,17 @@ def relative_paths(config: Mapping[str, Any]) -> list[str]:
         elif value is not None and not Path(value).is_absolute():
             paths.append(value)
     return paths
+
+
+def _taken_names(dataset: dict[str, Any]) -> Iterator[str]:
+    """Columns that predictions copy, called like columns that predictions add."""
+    added = {f"{kind}_{name}" for kind in ("probability", "std") for name in dataset["classes"]}
+    for key in ("group", "position"):
+        if dataset[key] in added | {"prediction"}:
+            yield (
+                f"'dataset.{key}' is {dataset[key]!r}, but predictions have a column of their own "
+                f"of that name; rename it in the table and in dataset.{key}"
+            )
 
 
 def _braces(config: dict[str, Any]) -> Iterator[str]:

@@ -70,7 +70,7 @@ class Features:
                 raise InputError(no_number(frame[name]))
         if self.n_dense:
             dense_names = list(self.names[: self.n_dense])
-            dense = frame.select(pl.col(dense_names).cast(pl.Float32)).to_numpy(order="c")
+            dense = frame[dense_names].cast(pl.Float32).to_numpy(order="c")
             if np.isinf(dense).any():
                 dense = np.where(np.isinf(dense), np.float32(np.nan), dense)
         else:

@@ -223,7 +223,7 @@ def _by_part(
     """
     parts = groups.select("group", "part", "fold")
     for chunk in chunks:
-        rows = chunk.select(pl.col(group).alias("group")).with_row_index("row")
+        rows = chunk.select(chunk[group].alias("group")).with_row_index("row")
         rows = rows.join(parts, on="group", how="inner").sort("part", "row")
         for (name,), part in rows.group_by("part", maintain_order=True):
             yield name, chunk[part["row"]], part["fold"]

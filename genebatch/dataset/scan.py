@@ -170,16 +170,16 @@ class Scan:
     ) -> dict[str, Any]:
         """The JSON profile of the data set."""
         kinds = {
-            name: facts.summary(self.rows, self.schema.field(name).type)
+            name: facts.summary(self.rows, _read_as(self.schema.field(name).type))
             for name, facts in self.columns.items()
         }
         return {
             "rows": self.rows,
             "groups": groups.height,
             "digest": digest(groups["group"].to_list(), groups["digest"].to_list()),
-            "shards": [shard._asdict() | {"state": [*shard.state]} for shard in shards],
+            "shards": [shard.to_json() for shard in shards],
             "classes": {name: int(groups[f"n_{name}"].sum()) for name in self.classes},
-            "roles": self.roles._asdict(),
+            "roles": self.roles._asdict() | {"left_out": dict(self.roles.left_out)},
             "columns": kinds,
             "problems": [problem._asdict() for problem in problems],
         }
@@ -285,6 +285,11 @@ class Scan:
             values.append(value)
         elif values[member] != value:
             self.varying[name].add(member)
+
+
+def _read_as(kind: pa.DataType) -> pa.DataType:
+    """The type of a column in the profile; one without any value is read as float32."""
+    return pa.float32() if pa.types.is_null(kind) else kind
 
 
 def _powers(count: int) -> np.ndarray:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from genebatch.dataset.columns import Roles
+from genebatch.dataset.shard_batches import Stored, stored_batches
 from genebatch.io.digests import State, content_digest, state
 from genebatch.io.files import InputError
-from genebatch.io.tables import open_shard, record_batches
+from genebatch.io.tables import open_shard
 
 
 class Shard(NamedTuple):
@@ -25,6 +27,8 @@ class Shard(NamedTuple):
         What the file system said of it.
     content
         SHA-256 of its bytes.
+    casts, folders
+        As in `Stored`.
     """
 
     path: str
@@ -32,6 +36,18 @@ class Shard(NamedTuple):
     row_groups: int
     state: State
     content: str
+    casts: Mapping[str, str] = MappingProxyType({})
+    folders: Mapping[str, str | None] = MappingProxyType({})
+
+    @property
+    def stored(self) -> Stored:
+        """How the file stores its columns."""
+        return Stored(self.path, self.casts, self.folders)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON form; most shards have no casts and no folders."""
+        plain = self._asdict() | {"state": [*self.state]}
+        return {key: value for key, value in plain.items() if value != {}}
 
 
 def described(profile: Mapping[str, Any]) -> tuple[Roles, list[Shard]]:
@@ -83,10 +99,9 @@ def read_groups(
     for shard, first_chunk, row_groups in _with_row_groups(shards, groups):
         check_shard(shard)
         names = [*dict.fromkeys([group, *columns])]
-        for frame in _frames(shard.path, names, row_groups, first_chunk, place):
-            kept = frame.with_columns(pl.col(group).cast(pl.String)).filter(
-                pl.col(group).is_in(wanted.implode())
-            )
+        for frame in _frames(shard.stored, names, row_groups, first_chunk, place):
+            named = frame.with_columns(frame[group].cast(pl.String))
+            kept = named.filter(named[group].is_in(wanted.implode()))
             if kept.height:
                 yield kept
 
@@ -105,16 +120,16 @@ def _with_row_groups(
 
 
 def _frames(
-    path: str, columns: list[str], row_groups: list[int], first_chunk: int, place: str | None
+    file: Stored, columns: list[str], row_groups: list[int], first_chunk: int, place: str | None
 ) -> Iterator[pl.DataFrame]:
     if place is None:
-        yield from map(pl.from_arrow, record_batches(path, columns, row_groups))
+        yield from map(pl.from_arrow, stored_batches(file, columns, row_groups))
         return
-    with open_shard(path) as file:
-        metadata = file.metadata
+    with open_shard(file.path) as opened:
+        metadata = opened.metadata
     for row_group in row_groups:
         start = (first_chunk + row_group) << 32
-        for batch in record_batches(path, columns, [row_group], metadata=metadata):
+        for batch in stored_batches(file, columns, [row_group], metadata=metadata):
             end = start + batch.num_rows
             places = pl.int_range(start, end, dtype=pl.UInt64, eager=True).alias(place)
             yield pl.from_arrow(batch).with_columns(places)

@@ -1,7 +1,5 @@
 """Reads tables of any kind: finds their shards, tells their columns, streams their rows."""
 
-import glob
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from os import PathLike
@@ -13,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genebatch.io.columns import check_lacking, check_needed
+from genebatch.io.data_files import find_shards, folder_columns
 from genebatch.io.files import InputError, whole
 from genebatch.io.given_tables import arrow_column, given_frames
 from genebatch.io.text_tables import ENDINGS, is_text, text_columns, text_frames, text_kinds
@@ -21,69 +20,13 @@ from genebatch.io.text_tables import ENDINGS, is_text, text_columns, text_frames
 BATCH_ROWS = 8192
 
 
-def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
-    """List the Parquet files of a file, folder or glob, sorted by name.
-
-    Parameters
-    ----------
-    path
-        What to look for.
-    key
-        The config key that an error asks the user to set, if there is one.
-
-    Raises
-    ------
-    InputError
-        If nothing is there.
-    """
-    text = str(path)
-    remedy = f"; set {key}" if key else ""
-    if Path(text).is_dir():
-        # A hidden file is a shard that a killed job did not finish.
-        paths = sorted(p for p in Path(text).rglob("*.parquet") if not p.name.startswith("."))
-        if not paths:
-            raise InputError(f"folder {text} holds no *.parquet file{remedy}")
-        return paths
-    if Path(text).is_file():
-        return [Path(text)]
-    paths = sorted(Path(name) for name in glob.glob(text, recursive=True))
-    if not paths:
-        raise InputError(f"{text} does not exist and matches no file{remedy}")
-    return paths
-
-
 def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
     """Open a Parquet file, or say which file is broken; its footer is read if not given."""
     try:
         # With pre_buffer all requested row groups would be held at once.
         return pq.ParquetFile(path, metadata=metadata, pre_buffer=False)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # a name may be no UTF-8
         raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
-
-
-def common_schema(paths: Sequence[Path]) -> pa.Schema:
-    """Check that all shards have the same columns and types, and give the first one's schema."""
-    first = open_shard(paths[0]).schema_arrow
-    wanted = {field.name: _kind(field.type) for field in first}
-    repeated = [name for name, times in Counter(first.names).items() if times > 1]
-    if repeated:
-        raise InputError(f"{paths[0]} has several columns '{repeated[0]}'; rename all but one")
-    for path in paths[1:]:
-        kinds = {field.name: _kind(field.type) for field in open_shard(path).schema_arrow}
-        lines = [f"lacks column '{name}'" for name in wanted.keys() - kinds.keys()]
-        lines += [f"has the further column '{name}'" for name in kinds.keys() - wanted.keys()]
-        lines += [
-            f"has column '{name}' as {kinds[name]}, not {wanted[name]}"
-            for name in wanted.keys() & kinds.keys()
-            if kinds[name] != wanted[name]
-        ]
-        if lines:
-            shown = "; ".join(sorted(lines)[:5]) + (" ..." if len(lines) > 5 else "")
-            raise InputError(
-                f"{path} differs from {paths[0]}: {shown} ({len(lines)} differences); "
-                "all shards of dataset.path must have the same columns and types"
-            )
-    return first
 
 
 def record_batches(
@@ -111,13 +54,14 @@ def record_batches(
                 raise InputError(f"{path}: {error}") from error
             columns = list(columns)
         try:
-            yield from file.iter_batches(
+            for batch in file.iter_batches(
                 batch_rows or BATCH_ROWS,
                 row_groups=row_groups,
                 columns=columns,
                 use_threads=False,
-            )
-        except (pa.ArrowInvalid, OSError) as error:
+            ):
+                yield batch if columns is None else _exactly(batch, columns)
+        except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path} cannot be read (truncated?): {error}") from error
 
 
@@ -177,7 +121,18 @@ def read_table(
 def table_columns(table: str | Path) -> list[str]:
     """Column names of a table on disk."""
     first = find_shards(table)[0]
-    return text_columns(first) if is_text(first) else _open_stored(first).schema_arrow.names
+    if is_text(first):
+        return text_columns(first)
+    names = _open_stored(first).schema_arrow.names
+    return [*names, *(name for name in folder_columns(table, first) if name not in names)]
+
+
+def _exactly(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """The batch without columns that were not asked for: Arrow reads `a.b` for `a` too."""
+    if batch.num_columns == len(set(columns)):
+        return batch
+    wanted = set(columns)
+    return batch.select([name for name in batch.schema.names if name in wanted])
 
 
 def read_tsv(path: str | Path) -> pl.DataFrame:
@@ -205,13 +160,20 @@ def _read_path(
         if is_text(path):
             yield from text_frames(path, columns, kinds)
             continue
-        check_needed(columns, _open_stored(path).schema_arrow.names, str(path))
-        for batch in record_batches(path, columns):
+        present = _open_stored(path).schema_arrow.names
+        given = folder_columns(table, path).items()
+        folders = {name: text for name, text in given if name in columns and name not in present}
+        stored = [name for name in columns if name not in folders]
+        check_needed(stored, present, str(path))
+        casts = {name: kind for name, kind in kinds.items() if name not in folders}
+        values = [pl.lit(text, pl.String).alias(name) for name, text in folders.items()]
+        for batch in record_batches(path, stored):
             try:
-                (frame,) = given_frames(batch, columns)
+                (frame,) = given_frames(batch, stored)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
-            yield frame.with_columns(**{name: frame[name].cast(kinds[name]) for name in kinds})
+            frame = frame.with_columns(**{name: frame[name].cast(casts[name]) for name in casts})
+            yield frame.with_columns(values)[list(columns)]
 
 
 def _open_stored(path: Path) -> pq.ParquetFile:
@@ -283,11 +245,3 @@ def _common(name: str, first: Mapping[pl.DataType, Path]) -> pl.DataType:
         f"column '{name}' is {one} in {first[one]} and {other} in {first[other]}; store it as one "
         "type"
     )
-
-
-def _kind(kind: pa.DataType) -> str:
-    """Name of a type; all ways to store text count as one type, since writers differ."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return "text" if any(test(kind) for test in text) else str(kind)

@@ -10,8 +10,9 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from genebatch.dataset.rows import probability_columns
+from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError, whole
-from genebatch.io.tables import find_shards, read_table, table_columns
+from genebatch.io.tables import read_table, table_columns
 from genebatch.model.archive import load_model
 from genebatch.model.ensemble import EnsembleModel
 

@@ -29,7 +29,7 @@ class Files:
 
     def __init__(self, folder, **sections):
         batching = {"max_groups": 4, "min_groups": 2, "min_positives": 1}
-        sections = {"cv": {"n_splits": 2}, "test": {"groups": ["g02", "g07"]}} | sections
+        sections = {"cv": {"n_splits": 3}, "test": {"groups": ["g02", "g07"]}} | sections
         sections["batching"] = batching | sections.get("batching", {})
         self.folder = folder
         path = {"path": str(folder / "data")}

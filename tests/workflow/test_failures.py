@@ -114,7 +114,7 @@ def test_ensemble_goes_without_a_failed_batch_and_the_rerun_trains_exactly_that(
         assert "b001 (13 groups, " in (run.folder / "results" / name).read_text()
     assert run.planned() == Counter()
     # A run whose jobs come before the plan ends in order as well.
-    assert jobs(run.ok("results/dataset/profile.json", "--forcerun", "analyze_dataset"))
+    assert jobs(run.ok("results/dataset/test_groups.tsv", "--forcerun", "choose_test_groups"))
     run.configure(whole)
     assert run.planned() == everything_of("b001") + after_the_batches()
 

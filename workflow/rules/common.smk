@@ -12,7 +12,7 @@ try:
     from genebatch.config.settings import Settings
     from genebatch.io.digests import KeptDigests
     from genebatch.io.files import InputError
-    from genebatch.io.tables import find_shards
+    from genebatch.io.data_files import find_shards
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: install genebatch into the environment that runs Snakemake "

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from genebatch.genome.genes import SITES, Gene
 from genebatch.genome.scores.checks import SUM_TOLERANCE
 from genebatch.io.columns import check_needed
+from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError
 from genebatch.io.numbers import CLIPPED, digits
-from genebatch.io.tables import find_shards, open_shard, record_batches
+from genebatch.io.tables import open_shard, record_batches
 from genebatch.io.text import read_columns
 
 COLUMNS = ("gene_id", "position", *SITES)

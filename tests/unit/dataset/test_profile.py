@@ -430,3 +430,13 @@ def test_shards_that_were_built_differently_are_refused(built, second):
 def test_facts_that_are_no_json_are_refused(built):
     with pytest.raises(InputError, match=r"part-0\.parquet.*is no JSON"):
         built("{", "{")
+
+
+@pytest.mark.parametrize(
+    "names", [{"gene_id": "n"}, {"position": "n"}, {"gene_id": "group", "position": "p"}]
+)
+def test_repeated_positions_are_found_whatever_columns_are_called(table, analyse, names):
+    frame = table().with_columns(position=pl.lit(1)).rename(names)
+    keys = {"group": names.get("gene_id", "gene_id"), "position": names.get("position", "position")}
+    with pytest.raises(InputError, match="rows repeat a "):
+        analyse(frame, **keys)

@@ -5,10 +5,11 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pysam
 import pytest
 
-from genebatch.genome import fasta as module
+from genebatch.genome import fasta_index as module
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import Gene
 from genebatch.io.files import InputError
@@ -254,6 +255,55 @@ def test_an_index_older_than_its_file_is_made_anew(file):
     modified = path.stat().st_mtime + 10
     os.utime(path, (modified, modified))
     assert codes(path, "other", 0, 3, "+") == [1, 1, 1]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ">chr20 of a genome\nACGTNA\ncgtRGG\n>chrM\nTTA\n",  # lines of another length
+        ">chrM\nTTA\n>chr20 of a genome\nACGTN\nacgtR\nGG\n",  # another order
+        ">chr20 of the genome\nACGTN\nacgtR\nGG\n>chrM\nTTA\n",  # two letters more
+        ">chr2O of a genome\nACGTN\nacgtR\nGG\n>chrM\nTTA\n",  # another name
+    ],
+)
+def test_an_index_of_another_file_is_made_anew_whatever_the_times(file, bgzip, packed, text):
+    path = bgzip() if packed else file()
+    Fasta(path).close()
+    indexed = Path(f"{path}.fai")
+    later = indexed.stat().st_mtime - 10
+    _ = bgzip(text) if packed else file(text)
+    os.utime(path, (later, later))
+    name = text[1:].split()[0]
+    with Fasta(path) as fasta:
+        assert list(fasta.contigs) == [
+            line[1:].split()[0] for line in text.split("\n") if ">" in line
+        ]
+        bases = "".join(text.partition(">" + name)[2].partition("\n")[2].partition(">")[0].split())
+        wanted = ["ACGT".find(base) % 5 for base in bases.upper()]
+        assert [min(code, 4) for code in fasta.fetch(name, 0, len(bases), "+")] == wanted
+
+
+def test_an_index_of_a_larger_bgzip_file_is_known_by_its_blocks(bgzip):
+    rng = np.random.default_rng(1)
+    texts = [
+        "".join(
+            f">c{number}\n"
+            + "\n".join("".join(rng.choice([*"ACGT"], 60)) for _ in range(400))
+            + "\n"
+            for number in range(12)
+        )
+        for _ in range(2)
+    ]
+    path = bgzip(texts[0])
+    Fasta(path).close()
+    times = [Path(f"{path}.{kind}").stat().st_mtime_ns for kind in ("fai", "gzi")]
+    Fasta(path).close()
+    assert [Path(f"{path}.{kind}").stat().st_mtime_ns for kind in ("fai", "gzi")] == times
+    bgzip(texts[1])
+    os.utime(path, ns=(times[0] - 10**9, times[0] - 10**9))
+    wanted = ["ACGT".index(base) for base in texts[1].split("\n")[1]]
+    assert codes(path, "c0", 0, 60, "+") == wanted
 
 
 def test_a_folder_that_cannot_be_written_gets_no_index_and_none_is_left(

@@ -9,8 +9,6 @@ import pytest
 from genebatch.io import tables
 from genebatch.io.files import InputError, write_tsv
 from genebatch.io.tables import (
-    common_schema,
-    find_shards,
     open_shard,
     parquet_rows,
     read_table,
@@ -20,65 +18,12 @@ from genebatch.io.tables import (
 )
 
 
-def test_shards_of_a_folder_are_sorted_and_found_in_subfolders(tmp_path):
-    names = ["b.parquet", "a.parquet", "sub/c.parquet", "notes.txt"]
-    for name in names:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = [str(path.relative_to(tmp_path)) for path in find_shards(tmp_path)]
-    assert found == ["a.parquet", "b.parquet", "sub/c.parquet"]
-    assert find_shards(f"{tmp_path}/[ab].parquet") == [
-        tmp_path / "a.parquet",
-        tmp_path / "b.parquet",
-    ]
-    assert find_shards(tmp_path / "a.parquet") == [tmp_path / "a.parquet"]
-
-
-@pytest.mark.parametrize("name", ["absent", "absent/*.parquet"])
-def test_a_path_that_matches_nothing_is_named(tmp_path, name):
-    with pytest.raises(InputError, match=r"absent.* does not exist .* dataset\.path"):
-        find_shards(tmp_path / name, "dataset.path")
-
-
-def test_an_empty_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"holds no \*\.parquet file; set dataset\.path"):
-        find_shards(tmp_path, "dataset.path")
-
-
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"a,b\n1,2\n"])
 def test_what_is_no_parquet_file_is_named(tmp_path, content):
     path = tmp_path / "broken.parquet"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"broken\.parquet is not a readable Parquet file"):
         open_shard(path)
-
-
-def test_differing_shards_are_told_by_column_and_type(tmp_path):
-    first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    pl.DataFrame({"x": [1.0], "y": [1], "z": [1]}).write_parquet(first)
-    pl.DataFrame({"x": [1], "y": [1], "w": [1]}).write_parquet(second)
-    with pytest.raises(InputError) as caught:
-        common_schema([first, second])
-    message = str(caught.value)
-    assert "b.parquet differs from" in message
-    assert "lacks column 'z'" in message
-    assert "has the further column 'w'" in message
-    assert "has column 'x' as int64, not double" in message
-    assert "dataset.path" in message
-
-
-def test_a_column_that_comes_twice_is_named(tmp_path):
-    twice = pa.Table.from_arrays([pa.array([1])] * 3, names=["x", "y", "x"])
-    pq.write_table(twice, tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r"a\.parquet has several columns 'x'"):
-        common_schema([tmp_path / "a.parquet"])
-
-
-def test_shards_may_order_their_columns_differently(tmp_path):
-    first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    pl.DataFrame({"x": [1], "y": [2]}).write_parquet(first)
-    pl.DataFrame({"y": [1], "x": [2]}).write_parquet(second)
-    assert common_schema([first, second]).names == ["x", "y"]
 
 
 @pytest.fixture
@@ -225,12 +170,6 @@ def test_a_column_of_our_own_tables_keeps_its_type_where_it_is_empty_or_looks_li
     assert read_tsv(tmp_path / "t.tsv").equals(frame)
 
 
-def test_what_a_killed_job_left_of_a_shard_is_no_shard(tmp_path):
-    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "part-000.parquet")
-    (tmp_path / ".abc.part.parquet").write_bytes(b"PAR1")
-    assert find_shards(tmp_path) == [tmp_path / "part-000.parquet"]
-
-
 def test_frames_are_appended_and_the_file_is_whole_at_the_end(tmp_path):
     out = tmp_path / "rows.parquet"
     with parquet_rows(out) as write:
@@ -250,3 +189,20 @@ def test_nothing_is_left_of_rows_that_could_not_be_written(tmp_path):
     with pytest.raises(ZeroDivisionError), parquet_rows(tmp_path / "b.parquet") as write:
         write_and_fail(write)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_of_folders_are_columns_of_a_table_to_predict(tmp_path):
+    for group in ("g1", "g2"):
+        (tmp_path / f"gene={group}").mkdir()
+        pl.DataFrame({"x": [1.0, 2.0]}).write_parquet(tmp_path / f"gene={group}" / "0.parquet")
+    assert table_columns(tmp_path) == ["x", "gene"]
+    rows = pl.concat(read_table(tmp_path, ["gene", "x"])).select("gene", "x").rows()
+    assert rows == [("g1", 1.0), ("g1", 2.0), ("g2", 1.0), ("g2", 2.0)]
+
+
+def test_a_column_named_like_a_path_is_read_alone(tmp_path):
+    table = pl.DataFrame({"a": [1], "a.b": [2], "a.b.c": [3]})
+    table.write_parquet(tmp_path / "t.parquet")
+    for names in (["a"], ["a.b"], ["a.b.c", "a"]):
+        (batch,) = record_batches(tmp_path / "t.parquet", names)
+        assert sorted(batch.schema.names) == sorted(names)
