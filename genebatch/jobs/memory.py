@@ -26,6 +26,10 @@ SCHEDULER_MB = 300
 
 FREQUENT_BYTES = 3.3  # of a row and a frequent count (see `Shape`), beside its cells
 NARROW_BINS = 16  # of a feature with few distinct values
+# Most nodes of a tree whose histograms XGBoost keeps on the CPU; by itself it keeps 65,536. A tree
+# of depth 9 has 511 nodes with a histogram. A deeper tree adds up some histograms anew from their
+# rows, which took no longer at depth 12.
+CACHED_NODES = 512
 
 # These equal constants of the modules that use them, which this layer does not import; a test
 # compares them.
@@ -95,12 +99,13 @@ def thread_mb(shape: Shape) -> int:
 
     A thread has its own histograms for the nodes of the deepest level, its stack and its heap.
     """
-    own = histogram_bytes(shape, 2 ** (_levels(shape) - 1))
+    own = histogram_bytes(shape, _cached_nodes(shape) // 2)
     return math.ceil(own * MARGIN / MB) + THREAD_MB
 
 
-def _levels(shape: Shape) -> int:
-    return min(shape.max_depth, 8)
+def _cached_nodes(shape: Shape) -> int:
+    """Nodes of a full tree whose histograms are kept; those at the largest depth have none."""
+    return min(2**shape.max_depth, CACHED_NODES)
 
 
 def _frame(shape: Shape) -> float:
@@ -115,7 +120,7 @@ def _frame(shape: Shape) -> float:
 def train_batch(shape: Shape) -> float:
     """The matrix of all rows, the sketches it is built from, and histograms of all levels."""
     matrix = shape.rows * matrix_bytes(shape) + _frame(shape)
-    histograms = histogram_bytes(shape, 2 ** _levels(shape))
+    histograms = histogram_bytes(shape, _cached_nodes(shape))
     return BASE_MB * MB + matrix + sketch_bytes(shape) + histograms
 
 
@@ -149,7 +154,7 @@ def diagnose_batch(shape: Shape) -> float:
 
 def _boosters(whole: Whole) -> float:
     """Trees of all members, every tree full: a node takes about 60 bytes."""
-    nodes = 2 ** (_levels(whole.shape) + 1)
+    nodes = 2 ** (min(whole.shape.max_depth, 8) + 1)
     trees = whole.n_members * whole.shape.n_classes * whole.shape.n_estimators
     return trees * nodes * 60.0
 
@@ -176,7 +181,7 @@ def train_single(whole: Whole) -> float:
     block = shape.stored * (8 if shape.n_counts else 4)
     pages = PAGES * min(shape.rows, PAGE_ROWS) * (block + matrix_bytes(shape))
     known = shape.rows * (KNOWN_BYTES + 12 * shape.n_classes)
-    histograms = histogram_bytes(shape, 2 ** _levels(shape))
+    histograms = histogram_bytes(shape, _cached_nodes(shape))
     return BASE_MB * MB + pages + known + sketch_bytes(shape) + histograms
 
 
