@@ -1,6 +1,6 @@
 # make demo    the built-in example, from a simulated genome to a model and its calls
 # make test    linters and every test, by two workers (WORKERS=4 for more)
-# make test-quick  linters and the unit tests but the slow ones, for the everyday: under 2 minutes
+# make test-quick  linters and the unit tests without the slow ones, for the everyday
 # make test-thorough  make test with more seeds and examples of the same kinds
 # make test-cluster  the workflow on a SLURM of its own (Debian's packages, root)
 # make bench   one batch by genebatch and by other ways to boost it: benchmarks/peers.md
@@ -28,7 +28,7 @@ test: lint
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
 test-quick: lint
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal -m 'not (cluster or workflow or slow)'
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal -m 'not slow' tests/unit
 
 test-thorough:
 	GENEBATCH_THOROUGH=1 $(MAKE) test

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from genebatch import __version__
 from genebatch.io.files import InputError
+from genebatch.io.terminal import PrintableFormatter, printable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,13 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Warnings go to standard error too; they change neither output nor status.
     """
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         options.run(options)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
     except (InputError, OSError) as error:  # such as a full disk
-        print(f"genebatch {options.command}: {error}", file=sys.stderr)
+        print(f"genebatch {options.command}: {printable(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -67,6 +70,7 @@ def call(options: argparse.Namespace) -> None:
         target_share=options.target_share,
         thresholds=thresholds,
         unscored=options.unscored,
+        misaligned=options.misaligned,
         bigwig=options.bigwig,
         threads=options.threads,
     )
@@ -109,7 +113,7 @@ def inspect(options: argparse.Namespace) -> None:
     from genebatch.report.model_text import model_lines
 
     for line in model_lines(load_model(options.model)):
-        print(line)
+        print(printable(line))
 
 
 def verify(options: argparse.Namespace) -> None:
@@ -194,7 +198,7 @@ def _print_plan(
     needs = (pl.max_horizontal(pl.col("^mem_mb_.*$")) + more) * factor
     shown = ("batch", "groups", "rows", pl.col("^rows_.*$"), needs.alias("mem_mb"))
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True):
-        print(manifest.select(*shown))
+        print(printable(manifest.select(*shown)))
     scaled = manifest.with_columns(pl.col("^mem_mb_.*$", "thread_mb") * factor)
     running, used = side_by_side(scaled, memory, cores, threads)
     print(
@@ -222,7 +226,7 @@ def _print_ranks(table: "pl.DataFrame", by: str, top: int) -> None:
     settings = {"tbl_rows": -1, "tbl_cols": -1, "tbl_hide_dataframe_shape": True}
     settings |= {"tbl_hide_column_data_types": True, "fmt_str_lengths": 40, "tbl_width_chars": 200}
     with pl.Config(**settings):
-        print(table.head(top).select("rank", "group", "rows", *shown))
+        print(printable(table.head(top).select("rank", "group", "rows", *shown)))
 
 
 def _combiner_of(results: Path) -> str:
@@ -380,6 +384,13 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         choices=("error", "zero"),
         default="error",
         help="treat a gene without any score as an error, or its scores as zero; default: error",
+    )
+    added.add_argument(
+        "--misaligned",
+        choices=("error", "warning"),
+        default="error",
+        help="treat sequence, genes and scores that do not fit together as an error, or warn and "
+        "call all the same; default: error",
     )
     added.add_argument("--bigwig", action="store_true", help="write bigWig files as well")
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")

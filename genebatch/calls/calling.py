@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from genebatch.calls.alignment import FASTA_KEY, GENES_KEY, SCORES_KEY, check_alignment
 from genebatch.calls.browser_files import BED, BIGWIG, BIGWIG_KEY, write_bed, write_bigwigs
 from genebatch.calls.positions_file import (
     COVERAGE,
@@ -41,9 +42,6 @@ from genebatch.model.ensemble import EnsembleModel
 log = logging.getLogger(__name__)
 
 CLASSES = ("neither", *SITES)
-FASTA_KEY, GENES_KEY, SCORES_KEY = (
-    f"sequence.{name} or --{name}" for name in ("fasta", "genes", "scores")
-)
 
 
 @dataclass(frozen=True)
@@ -117,6 +115,7 @@ def call(
     target_share: float | None = None,
     thresholds: Mapping[str, float] | None = None,
     unscored: str = "error",
+    misaligned: str = "error",
     bigwig: bool = False,
     threads: int = 1,
 ) -> Coverage:
@@ -154,6 +153,9 @@ def call(
         "base" uses these thresholds too.
     unscored
         What a gene without any score is, "error" or "zero".
+    misaligned
+        What sequence, genes and scores that do not fit together are, "error" or "warning". The
+        warning is in the files too. See `check_alignment`.
     bigwig
         Whether to write bigWig files as well; needs the extra `genomics`.
     threads
@@ -166,8 +168,8 @@ def call(
     Raises
     ------
     InputError
-        If the model cannot be applied to sequences, a gene is unknown or has no scores, or there
-        is no threshold. Nothing is written then.
+        If the model cannot be applied to sequences, a gene is unknown or has no scores, there is
+        no threshold, or sequence, genes and scores do not fit together. Nothing is written then.
     RuntimeError
         If the written file lacks a position. Nothing is left then.
     """
@@ -176,6 +178,7 @@ def call(
         bigwig_library(BIGWIG_KEY)  # if it is missing, say so now and not after hours
     if Path(out).is_file():
         raise InputError(f"{out} is a file; name a folder to write into (--output)")
+    _refuse_inputs(Path(out), [fasta, genes, *_score_files(scores)])
     model = load_model(model_file, threads=threads)
     spec = feature_spec(model, model_file)
     limits = call_thresholds(model, thresholds)
@@ -185,11 +188,12 @@ def call(
         reader.check_genes(selected, genes)
         tracks = inputs.enter_context(open_scores(scores, selected, unscored, SCORES_KEY))
         genome = Genome(reader, tracks, spec)
+        misfits = check_alignment(genome, selected, str(genes), misaligned)
         if target_share is not None:
             chosen = band_of_share(genome, selected, target_share, chosen.high)
         if mode == "hybrid":
             log.info("re-scored %s", chosen)
-        header = _header(model, mode, chosen, limits, selected)
+        header = _header(model, mode, chosen, limits, selected, misfits)
         scored = score_positions(model, genome, selected, chosen)
         if mode != "base":
             source = "the bigWig files" if isinstance(scores, Mapping) else str(scores)
@@ -251,6 +255,33 @@ def read_ids(path: str | Path) -> list[str]:
     return ids
 
 
+def _score_files(scores: ScoreSource) -> list[str | Path]:
+    if isinstance(scores, Mapping):
+        return [path for kinds in scores.values() for path in (kinds or {}).values()]
+    return [path for path in [scores] if Path(path).exists()]
+
+
+def _refuse_inputs(out: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse a folder whose files of that name are inputs: a call replaces or removes them."""
+    names = [POSITIONS, BED, COVERAGE, *(path.name for path in _bigwigs(out).values())]
+    written = {(out / name).resolve() for name in names}
+    for path in inputs:
+        if Path(path).resolve() in written:
+            raise InputError(
+                f"{path} would be replaced by the call, which writes into {out}; name another "
+                "folder (--output)"
+            )
+
+
+def _bigwigs(out: Path) -> dict[tuple[str, str], Path]:
+    """The bigWig file of each class and strand."""
+    return {
+        (name, strand): out / BIGWIG.format(name, word)
+        for name in SITES
+        for word, strand in STRANDS.items()
+    }
+
+
 def _selected(
     model: EnsembleModel, genes: str | Path, wanted: Collection[str] | None
 ) -> list[Gene]:
@@ -269,6 +300,7 @@ def _header(
     band: Band,
     thresholds: dict[str, float],
     genes: Sequence[Gene],
+    misfits: list[str],
 ) -> _Header:
     """Collect what the files say of themselves; warns of genes that were trained on."""
     facts = {
@@ -280,7 +312,7 @@ def _header(
         "data_digest": model.facts.get("data_digest"),
     }
     trained_on = _trained_on(model, genes)
-    notes = _warn_of_fitted_values(trained_on) if mode != "base" else []
+    notes = misfits + (_warn_of_fitted_values(trained_on) if mode != "base" else [])
     origin = {"genebatch.calls": json.dumps(facts)}
     return _Header(model.classes, thresholds, trained_on, origin, notes)
 
@@ -317,11 +349,7 @@ def _write(
     `sizes` has the length of each chromosome; without it there are no bigWig files.
     """
     remove_unfinished(out)
-    tracks = {
-        (name, strand): out / BIGWIG.format(name, word)
-        for name in SITES
-        for word, strand in STRANDS.items()
-    }
+    tracks = _bigwigs(out)
     with ExitStack() as files:
         positions, bed, coverage = (
             files.enter_context(whole(out / name)) for name in (POSITIONS, BED, COVERAGE)

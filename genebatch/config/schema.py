@@ -3,13 +3,15 @@
 import copy
 import difflib
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from genebatch.config.yaml_values import merged, read_values, text_of_files
 from genebatch.io.files import InputError, unprintable
 
 # Keys whose values are paths, or paths by name.
@@ -66,13 +68,32 @@ def schema_path() -> Path:
 
 def load_schema() -> dict[str, Any]:
     """Read the JSON Schema of the configuration."""
-    return yaml.safe_load(schema_path().read_text(encoding="utf-8"))
+    return copy.deepcopy(_read_schema(schema_path()))
 
 
-def resolve(config: dict[str, Any]) -> dict[str, Any]:
+@cache
+def _read_schema(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def resolve(
+    config: dict[str, Any],
+    files: Sequence[str | Path] = (),
+    command_line: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Fill in every default of `config`, then check it.
 
     With `sequence.fasta` the table is the built one, and so are the roles of its columns.
+
+    Parameters
+    ----------
+    config
+        The configuration as YAML reads it.
+    files
+        The files that it was read from, later ones over earlier ones. They say how a name is spelt
+        that YAML reads as something else.
+    command_line
+        What `--config` of Snakemake gives, which is in `config` too. YAML has not read its text.
 
     Returns
     -------
@@ -85,8 +106,14 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
         With one line for each unknown key (and the nearest known one), missing key or wrong value.
     """
     schema = load_schema()
-    filled = _with_defaults(_with_built_table(_with_present_names(config)), schema)
-    problems = [
+    named = _with_present_names(config)
+    text = _with_present_names(text_of_files(files))
+    misread: list[str] = []
+    read = read_values(
+        named, schema, misread, text=text, given=_with_present_names(command_line or {})
+    )
+    filled = _with_defaults(_with_built_table(read), schema)
+    problems = misread + [
         line for error in Draft202012Validator(schema).iter_errors(filled) for line in _say(error)
     ]
     if not problems:
@@ -98,25 +125,16 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
 
 def load(*paths: str | Path) -> dict[str, Any]:
     """Read YAML configuration files, later ones merged over earlier ones, and resolve."""
-    merged: dict[str, Any] = {}
+    together: dict[str, Any] = {}
     for path in paths:
         try:
             config = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
             raise InputError(f"configuration file {path}: {error}") from error
         if not isinstance(config, dict):
             raise InputError(f"configuration file {path}: a mapping of keys is wanted")
-        merged = _merged(merged, config)
-    return resolve(merged)
-
-
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    nested = {
-        key: _merged(below[key], value)
-        for key, value in above.items()
-        if isinstance(value, dict) and isinstance(below.get(key), dict)
-    }
-    return below | above | nested
+        together = merged(together, config)
+    return resolve(together, paths)
 
 
 def render(example: bool = False) -> str:
@@ -206,6 +224,9 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield f"'dataset.classes' has {name!r}, which is empty or has control characters"
     if "all" in classes:
         yield "'dataset.classes' has 'all', which means every class in results; rename that label"
+    if "per_group" in classes:
+        yield "'dataset.classes' has 'per_group', a name of a column of results; rename that label"
+    yield from _taken_names(dataset)
     single = [dataset[key] for key in ("group", "label", "weight", "position") if dataset[key]]
     columns = [*single, *(dataset["scores"] or {}).values()]
     for column in sorted({column for column in columns if columns.count(column) > 1}):
@@ -240,6 +261,30 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
             "'calibration.prevalence' is 'weights' but dataset.weight is null: name the column of "
             "weights there, or give a share for each of dataset.classes"
         )
+
+
+def relative_paths(config: Mapping[str, Any]) -> list[str]:
+    """The relative paths of files that a resolved configuration names."""
+    paths: list[str] = []
+    pending = [config[section][name] for section, name in (key.split(".") for key in PATHS)]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Mapping):
+            pending += value.values()
+        elif value is not None and not Path(value).is_absolute():
+            paths.append(value)
+    return paths
+
+
+def _taken_names(dataset: dict[str, Any]) -> Iterator[str]:
+    """Columns that predictions copy, called like columns that predictions add."""
+    added = {f"{kind}_{name}" for kind in ("probability", "std") for name in dataset["classes"]}
+    for key in ("group", "position"):
+        if dataset[key] in added | {"prediction"}:
+            yield (
+                f"'dataset.{key}' is {dataset[key]!r}, but predictions have a column of their own "
+                f"of that name; rename it in the table and in dataset.{key}"
+            )
 
 
 def _braces(config: dict[str, Any]) -> Iterator[str]:

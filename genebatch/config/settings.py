@@ -262,6 +262,7 @@ class Calls(Section):
     mode: str
     band: tuple[float, float]
     target_share: float | None
+    misaligned: str
     bigwig: bool
 
 

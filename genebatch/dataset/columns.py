@@ -2,17 +2,28 @@
 
 import difflib
 import fnmatch
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from genebatch.config.settings import Labels, Table
+from genebatch.dataset.table_schema import is_text
 from genebatch.io.files import InputError
+
+log = logging.getLogger(__name__)
+
+START = "(start)"  # what explanations call that which boosters start from
 
 
 class Roles(NamedTuple):
-    """What each column of the input table is for; `candidates` may become features."""
+    """What each column of the input table is for; `candidates` may become features.
+
+    `left_out` tells of columns without a role why they are no features.
+    """
 
     group: str
     label: str | None
@@ -22,10 +33,27 @@ class Roles(NamedTuple):
     metadata: list[str]
     excluded: list[str]
     candidates: list[str]
+    left_out: Mapping[str, str] = MappingProxyType({})
 
 
-def assign_roles(schema: pa.Schema, table: Table) -> Roles:
+def assign_roles(
+    schema: pa.Schema,
+    table: Table,
+    left_out: Mapping[str, str] = MappingProxyType({}),
+    odd: Mapping[str, Path] = MappingProxyType({}),
+) -> Roles:
     """Give every column of the table one role, as the section `dataset` says.
+
+    Parameters
+    ----------
+    schema
+        The columns, and the types that they are read as.
+    table
+        The section `dataset`.
+    left_out
+        Columns that are no features unless the config names them, and why.
+    odd
+        Columns whose types differ between shards, and a shard to name.
 
     Raises
     ------
@@ -38,15 +66,17 @@ def assign_roles(schema: pa.Schema, table: Table) -> Roles:
     named = _named_columns(labels)
     for key, column in named.items():
         require(column, columns, key)
-    _check_types(schema, labels)
+    _check_types(schema, labels, odd)
     metadata = match_columns(table.metadata, columns, "dataset.metadata")
     excluded = match_columns(table.exclude, columns, "dataset.exclude")
     _check_metadata(schema, metadata)
     _check_scores_free(scores, {"dataset.metadata": metadata, "dataset.exclude": excluded})
     taken = {labels.group, labels.label, labels.weight, labels.position}
     taken |= set(metadata) | set(excluded)
-    candidates = [name for name in columns if name not in taken]
+    no_features = {name: why for name, why in left_out.items() if name not in taken}
+    candidates = [name for name in columns if name not in taken and name not in no_features]
     _check_numeric(schema, candidates)
+    _check_names([*named.values(), *metadata, *candidates])
     return Roles(
         labels.group,
         labels.label,
@@ -56,6 +86,7 @@ def assign_roles(schema: pa.Schema, table: Table) -> Roles:
         [name for name in metadata if name not in set(named.values())],
         excluded,
         candidates,
+        no_features,
     )
 
 
@@ -79,6 +110,17 @@ def _check_numeric(schema: pa.Schema, candidates: Sequence[str]) -> None:
         )
 
 
+def _check_names(used: Iterable[str]) -> None:
+    """Refuse names that mean something else: to Polars a pattern, in importances the start."""
+    for name in used:
+        pattern = name in ("", "*") or (name.startswith("^") and name.endswith("$"))
+        if pattern or name == START:
+            fact = "is a name of our own in results" if name == START else "reads as a pattern"
+            raise InputError(
+                f"column '{name}' {fact}; rename it in the table, or list it in dataset.exclude"
+            )
+
+
 def require(column: str, columns: Collection[str], key: str) -> None:
     """Raise unless `column` is among `columns`; the message names the nearest one."""
     if column in columns:
@@ -95,38 +137,59 @@ def match_columns(patterns: Iterable[str], columns: Sequence[str], key: str) -> 
     """Columns that match any of the names or glob patterns, in table order.
 
     A plain name that matches nothing is an error, since a misspelt metadata column would
-    silently become a feature.
+    silently become a feature. A pattern that matches nothing is logged.
     """
     matched: set[str] = set()
     for pattern in patterns:
-        if any(mark in pattern for mark in "*?["):
-            matched.update(fnmatch.filter(columns, pattern))
-        else:
+        names = matching(pattern, columns)
+        if not names and not is_pattern(pattern):
             require(pattern, columns, key)
-            matched.add(pattern)
+        elif not names:
+            log.warning("the pattern '%s' of %s matches no column", pattern, key)
+        matched.update(names)
     return [name for name in columns if name in matched]
 
 
-def _check_types(schema: pa.Schema, labels: Labels) -> None:
+def matching(pattern: str, names: Sequence[str]) -> list[str]:
+    """The name that is written exactly so, whatever marks it has; else those that match."""
+    return [pattern] if pattern in names else fnmatch.filter(names, pattern)
+
+
+def own_name(name: str, taken: Collection[str]) -> str:
+    """The name of a column of our own beside columns of the table, with `row.` if it is taken."""
+    while name in taken:
+        name = f"row.{name}"
+    return name
+
+
+def is_pattern(text: str) -> bool:
+    """Tell whether a text may match other names than itself."""
+    return any(mark in text for mark in "*?[")
+
+
+def _check_types(schema: pa.Schema, labels: Labels, odd: Mapping[str, Path]) -> None:
     """Refuse columns whose values would not mean the same everywhere, such as a label of 1.0."""
     wanted = {"group": _is_name, "label": _is_name, "weight": _is_numeric, "position": _is_numeric}
     for key, fits in wanted.items():
         column = getattr(labels, key)
         if column is not None and not fits(schema.field(column).type):
             kinds = "text or whole numbers" if fits is _is_name else "numbers"
+            where = f" in {odd[column]}" if column in odd else ""
             raise InputError(
-                f"column '{column}' is {schema.field(column).type}, but dataset.{key} must hold "
-                f"{kinds}; store it so or name another column"
+                f"column '{column}' is {schema.field(column).type}{where}, but dataset.{key} must "
+                f"hold {kinds}; store it so or name another column"
             )
 
 
 def _check_metadata(schema: pa.Schema, metadata: Sequence[str]) -> None:
     for name in metadata:
         kind = schema.field(name).type
-        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        if not (_is_name(kind) or _is_numeric(kind) or pa.types.is_temporal(kind)) or (
+            pa.types.is_interval(kind)
+        ):
             raise InputError(
-                f"column '{name}' ({kind}) cannot be metadata as it has no text form; "
-                "list it in dataset.exclude"
+                f"column '{name}' ({kind}) cannot be metadata as it has no text form; store it as "
+                "text, or list it in dataset.exclude"
             )
 
 
@@ -141,11 +204,15 @@ def _check_scores_free(scores: Mapping[str, str], patterns: Mapping[str, Sequenc
 
 
 def _is_name(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return text or pa.types.is_string_view(kind) or pa.types.is_integer(kind) or kind == pa.bool_()
+    return (
+        is_text(kind) or pa.types.is_integer(kind) or kind == pa.bool_() or pa.types.is_null(kind)
+    )
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_null(kind)
+    )

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from genebatch.io.columns import check_lacking, is_number, no_number
 from genebatch.io.files import InputError, digest
-from genebatch.io.tables import check_lacking
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,11 @@ class Features:
         check_lacking(self.names, frame.columns)
         schema = frame.schema  # made anew at each access
         for name in self.names:
-            kind = schema[name]
-            if not kind.is_numeric() and kind not in (pl.Boolean, pl.Null):
-                raise InputError(f"column '{name}' holds {kind}, but this feature must be a number")
+            if not is_number(schema[name]):
+                raise InputError(no_number(frame[name]))
         if self.n_dense:
             dense_names = list(self.names[: self.n_dense])
-            dense = frame.select(pl.col(dense_names).cast(pl.Float32)).to_numpy(order="c")
+            dense = frame[dense_names].cast(pl.Float32).to_numpy(order="c")
             if np.isinf(dense).any():
                 dense = np.where(np.isinf(dense), np.float32(np.nan), dense)
         else:
@@ -85,6 +84,8 @@ class Features:
         values, rows, lengths = [], [], []
         for name in self.names[self.n_dense :]:
             column = frame[name].cast(pl.Float32).to_numpy()
+            if np.isinf(column).any():
+                column = np.where(np.isinf(column), np.float32(np.nan), column)
             nonzero = np.flatnonzero(column)  # NaN is non-zero, so a null stays missing
             values.append(column[nonzero])
             rows.append(nonzero.astype(np.int32))

@@ -3,22 +3,29 @@
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from genebatch.config.settings import Table
+from genebatch.config.settings import Labels, Table
 from genebatch.dataset.column_facts import ColumnFacts
 from genebatch.dataset.columns import Roles, assign_roles
 from genebatch.dataset.scan import Problem, Scan
+from genebatch.dataset.shard_batches import Stored, stored_batches
 from genebatch.dataset.shards import Shard, read_groups
+from genebatch.dataset.table_schema import TableSchema, read_schema
+from genebatch.io.data_files import find_files, folder_columns
+from genebatch.io.digests import KeptDigests, state
 from genebatch.io.files import InputError, first_names, unprintable
-from genebatch.io.tables import common_schema, find_shards, fingerprint, open_shard, record_batches
+from genebatch.io.numbers import digits
+from genebatch.io.tables import open_shard
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +40,17 @@ SEQUENCE_KEY = b"genebatch.sequence"  # in the schema metadata of a table that w
 
 
 class RowGroups(NamedTuple):
-    """Consecutive row groups of a shard, the first of which is `chunk` of the data set."""
+    """Consecutive row groups of a shard, the first of which is `chunk` of the data set.
 
-    path: str
+    `folders` are the columns that the folders of the shard stand for, those of the file too.
+    """
+
+    file: Stored
     shard: int
     metadata: pq.FileMetaData
     row_groups: range
     chunk: int
+    folders: Mapping[str, str | None]
 
 
 class Analysis(NamedTuple):
@@ -49,7 +60,12 @@ class Analysis(NamedTuple):
     groups: pl.DataFrame
 
 
-def analyze(table: Table, test_column: str | None, threads: int = 1) -> Analysis:
+def analyze(
+    table: Table,
+    test_column: str | None,
+    threads: int = 1,
+    digests: KeptDigests | None = None,
+) -> Analysis:
     """Check the data set, and describe its columns and groups.
 
     Holds the table of groups, and for each thread a record batch and the compressed row group
@@ -63,16 +79,21 @@ def analyze(table: Table, test_column: str | None, threads: int = 1) -> Analysis
         A metadata column that must be constant inside each group, or None.
     threads
         Stretches of row groups that are scanned side by side; the result is the same.
+    digests
+        Content digests of files that are known already. Other files are read once more.
 
     Raises
     ------
     InputError
-        Listing every violation of the contract.
+        Listing every violation of the contract, or naming a file that changed meanwhile.
     """
-    paths = find_shards(table.path, "dataset.path")
-    schema = common_schema(paths)
-    roles = assign_roles(schema, table)
-    shards = [_describe(path) for path in paths]
+    paths, left_out = find_files(table.path, "dataset.path")
+    given = [folder_columns(table.path, path) for path in paths]
+    columns = read_schema(paths, given, _named(table))
+    schema = columns.schema
+    roles = assign_roles(schema, table, _no_features(columns), columns.odd)
+    shards = _describe(paths, columns, roles, digests or KeptDigests())
+    used = _used(roles, columns)
     sequence = _sequence_facts(paths)
     labels = table.labels
 
@@ -80,22 +101,71 @@ def analyze(table: Table, test_column: str | None, threads: int = 1) -> Analysis
         return Scan(roles, list(labels.classes), labels.null_label, schema)
 
     scan = begin()
-    for part in _side_by_side(lambda rows: _scan(begin(), rows), _stretches(shards), threads):
+    stretches = _stretches(shards, given)
+    for part in _side_by_side(lambda rows: _scan(begin(), rows, used), stretches, threads):
         scan.merge(part)
     groups = scan.groups()
-    problems = find_problems(scan, table.infinite, test_column)
+    problems = [Problem("note", note) for note in left_out]
+    problems += [
+        Problem("note", f"column '{name}' is no feature: {reason}")
+        for name, reason in roles.left_out.items()
+    ]
+    problems += find_problems(scan, table.infinite, test_column)
     if roles.position:
         problems += _duplicates(shards, groups, roles)
     errors = [problem.message for problem in problems if problem.level == "error"]
     if errors:
         raise InputError(f"data set {table.path}:\n  " + "\n  ".join(errors))
+    _refuse_changed(shards)
     for problem in problems:
         log.info("%s", problem.message)
     log.info("%s rows, %s groups in %d shards", f"{scan.rows:,}", f"{groups.height:,}", len(shards))
-    return Analysis(scan.profile(shards, groups, problems) | {"sequence": sequence}, groups)
+    facts = {"identity_kinds": identity_kinds(schema, labels), "sequence": sequence}
+    return Analysis(scan.profile(shards, groups, problems) | facts, groups)
 
 
-def _stretches(shards: Sequence[Shard]) -> Iterator[RowGroups]:
+def identity_kinds(schema: pa.Schema, labels: Labels) -> dict[str, str]:
+    """What the columns of group and position hold: "text", "integer" or "number".
+
+    Tables of text to predict are read accordingly: the group 001 is text or a number.
+    """
+    named = {"group": labels.group, "position": labels.position}
+    return {key: _kind(schema.field(name).type) for key, name in named.items() if name}
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_integer(kind):
+        return "integer"
+    return "number" if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else "text"
+
+
+def _named(table: Table) -> set[str]:
+    """Columns that the config names exactly."""
+    labels = table.labels
+    named = {labels.group, labels.label, labels.weight, labels.position, *table.metadata}
+    return (named | set((labels.scores or {}).values())) - {None}
+
+
+def _no_features(columns: TableSchema) -> dict[str, str]:
+    """Columns that become no features by themselves, and why."""
+    reason = "it is the index of a data frame; to make it one, reset the index before writing"
+    index = dict.fromkeys((n for n in columns.index if n in columns.schema.names), reason)
+    folders = columns.folders[0]
+    return index | dict.fromkeys(folders, "it stands in the names of folders only")
+
+
+def _used(roles: Roles, columns: TableSchema) -> list[str] | None:
+    """Columns to scan, or None if these are all columns of the files."""
+    single = filter(None, (roles.group, roles.label, roles.weight, roles.position))
+    used = list(dict.fromkeys([*single, *roles.metadata, *roles.candidates]))
+    return None if set(used) == set(columns.stored[0]) else used
+
+
+def _stretches(
+    shards: Sequence[Shard], given: Sequence[Mapping[str, str | None]]
+) -> Iterator[RowGroups]:
     """Cut each shard into runs of row groups of at least `STRETCH_ROWS` rows, the last one shorter.
 
     The footer of one shard is held: of some 1,000 columns it takes 1 MB for each row group.
@@ -110,18 +180,35 @@ def _stretches(shards: Sequence[Shard]) -> Iterator[RowGroups]:
             rows += metadata.row_group(row_group).num_rows
             if rows >= STRETCH_ROWS or row_group == shard.row_groups - 1:
                 row_groups = range(first, row_group + 1)
-                yield RowGroups(shard.path, number, metadata, row_groups, chunk + first)
+                first_chunk = chunk + first
+                yield RowGroups(
+                    shard.stored, number, metadata, row_groups, first_chunk, given[number]
+                )
                 first, rows = row_group + 1, 0
         chunk += shard.row_groups
 
 
-def _scan(scan: Scan, rows: RowGroups) -> Scan:
+def _scan(scan: Scan, rows: RowGroups, columns: list[str] | None) -> Scan:
+    file = rows.file
     for chunk, row_group in enumerate(rows.row_groups, rows.chunk):
         start = 0
-        for batch in record_batches(rows.path, row_groups=[row_group], metadata=rows.metadata):
-            scan.add(batch, rows.path, rows.shard, chunk, start)
+        for batch in stored_batches(file, columns, [row_group], metadata=rows.metadata):
+            _check_folders(batch, rows)
+            scan.add(batch, file.path, rows.shard, chunk, start)
             start += batch.num_rows
     return scan
+
+
+def _check_folders(batch: pa.RecordBatch, rows: RowGroups) -> None:
+    """Refuse a file whose column says something else than the folder that is named after it."""
+    for name in rows.folders.keys() & set(batch.schema.names) - rows.file.folders.keys():
+        values = pc.cast(batch.column(name), pa.string()).unique().to_pylist()
+        other = next((value for value in values if value != rows.folders[name]), None)
+        if values and values != [rows.folders[name]]:
+            raise InputError(
+                f"{rows.file.path}: column '{name}' holds {other!r}, but its folder is called "
+                f"{name}={rows.folders[name]}; correct one of them, or rename the folder"
+            )
 
 
 def _side_by_side(
@@ -222,7 +309,8 @@ def _role_problems(scan: Scan) -> Iterator[Problem]:
         wanted[scan.roles.position] = "dataset.position must be a finite number in every row"
     for column, rule in wanted.items():
         facts = scan.columns[column]
-        outside = "negative" if column == scan.roles.weight else "outside 0 to 1"
+        ends = f"outside 0 to 1 ({digits(facts.minimum)} to {digits(facts.maximum)})"
+        outside = "negative" if column == scan.roles.weight else ends
         for fact, counts in (
             ("null or NaN", facts.empty),
             ("infinite", facts.infinite),
@@ -278,10 +366,31 @@ def _feature_problems(facts: ColumnFacts, rows: int, infinite: str) -> Iterator[
         yield Problem("note", f"{path}: column '{name}': {count:,} NaN are missing values")
 
 
-def _describe(path: Path) -> Shard:
-    with open_shard(path) as file:
-        rows, row_groups = file.metadata.num_rows, file.metadata.num_row_groups
-    return Shard(str(path), rows, row_groups, path.stat().st_size, fingerprint([path]))
+def _describe(
+    paths: Sequence[Path], columns: TableSchema, roles: Roles, digests: KeptDigests
+) -> list[Shard]:
+    states = [state(path) for path in paths]
+    numbers = [*filter(None, (roles.weight, roles.position)), *roles.candidates]
+    shards = []
+    for number, (path, told, content) in enumerate(
+        zip(paths, states, digests.of(paths), strict=True)
+    ):
+        with open_shard(path) as file:
+            rows, row_groups = file.metadata.num_rows, file.metadata.num_row_groups
+        casts = columns.casts(number, text=(roles.group, roles.label), numbers=numbers)
+        folders = {n: v for n, v in columns.folders[number].items() if n not in roles.left_out}
+        shards.append(Shard(str(path), rows, row_groups, told, content, casts, folders))
+    return shards
+
+
+def _refuse_changed(shards: Sequence[Shard]) -> None:
+    """Raise if a file was written while it was read."""
+    changed = [shard.path for shard in shards if state(shard.path) != shard.state]
+    if changed:
+        raise InputError(
+            f"{first_names(changed)} changed while the data set was analysed; run the workflow "
+            "again once nothing writes there"
+        )
 
 
 def _sequence_facts(paths: Sequence[Path]) -> dict[str, Any] | None:
@@ -312,15 +421,19 @@ def _duplicates(shards: list[Shard], groups: pl.DataFrame, roles: Roles) -> list
     n_repeated = 0
     example = None
     for some in ordered.with_columns(part.alias("part")).partition_by("part"):
-        numbers = some.select(pl.col("group").sort().alias(roles.group)).with_row_index("n")
+        numbers = some.select(pl.col("group").sort()).with_row_index("n")
         frames = read_groups(shards, some, [roles.position], roles.group)
-        keys = [frame.join(numbers, on=roles.group).select("n", roles.position) for frame in frames]
-        ordered_keys = pl.concat(keys).sort("n", roles.position)
+        pairs = [
+            pl.DataFrame([f[roles.group].alias("group"), f[roles.position].alias("p")])
+            for f in frames
+        ]
+        keys = [pair.join(numbers, on="group").select("n", "p") for pair in pairs]
+        ordered_keys = pl.concat(keys).sort("n", "p")
         repeated = ordered_keys.filter(pl.all_horizontal(pl.all() == pl.all().shift()))
         n_repeated += repeated.height
         if repeated.height and example is None:
             number, position = repeated.row(0)
-            example = numbers[roles.group][number], position
+            example = numbers["group"][number], position
     if not n_repeated:
         return []
     return [

@@ -133,7 +133,7 @@ def _verify(part: Part, written: int) -> None:
     if written != planned:
         raise InputError(
             f"{part.name} has {written:,} rows but {planned:,} were planned; the data set has "
-            "changed, run again from analyze_dataset (--forcerun analyze_dataset)"
+            "changed; run the workflow again, which analyses the data anew"
         )
 
 
@@ -171,12 +171,12 @@ def _stamp(part: Part, shards: Sequence[Shard], labels: Labels) -> str:
     """Digest of what a file holds and from where: key, places of the groups, their shards."""
     places = part.groups.sort("group").select("group", "chunks", "first").rows()
     holding = set(part.groups["chunks"].explode().to_list())
-    fingerprints, start = [], 0
+    contents, start = [], 0
     for shard in shards:
         if not holding.isdisjoint(range(start, start + shard.row_groups)):
-            fingerprints.append(shard.fingerprint)
+            contents.append(shard.content)
         start += shard.row_groups
-    return digest(FORMAT, part.key, labels.plain(), places, fingerprints)
+    return digest(FORMAT, part.key, labels.plain(), places, contents)
 
 
 def _stamp_of(path: Path) -> str | None:
@@ -223,7 +223,7 @@ def _by_part(
     """
     parts = groups.select("group", "part", "fold")
     for chunk in chunks:
-        rows = chunk.select(pl.col(group).alias("group")).with_row_index("row")
+        rows = chunk.select(chunk[group].alias("group")).with_row_index("row")
         rows = rows.join(parts, on="group", how="inner").sort("part", "row")
         for (name,), part in rows.group_by("part", maintain_order=True):
             yield name, chunk[part["row"]], part["fold"]

@@ -24,17 +24,18 @@ def identity_columns(frame: pl.DataFrame, labels: Labels) -> pl.DataFrame:
     Columns: `group`, `label` (text), and where the table has them `position`, `weight` (float64)
     and `score_{class}`.
     """
-    label = pl.col(labels.label).cast(pl.String)
+    label = frame[labels.label].cast(pl.String)
     if labels.null_label is not None:
         label = label.fill_null(labels.null_label)
-    columns = [pl.col(labels.group).alias("group"), label.alias("label")]
+    columns = [frame[labels.group].alias("group"), label.alias("label")]
     if labels.position:
-        columns.append(pl.col(labels.position).alias("position"))
+        columns.append(frame[labels.position].alias("position"))
     if labels.weight:
-        columns.append(pl.col(labels.weight).cast(pl.Float64).alias("weight"))
+        columns.append(frame[labels.weight].cast(pl.Float64).alias("weight"))
     scores = (labels.scores or {}).items()
-    columns += [pl.col(column).alias(f"score_{name}") for name, column in scores]
-    return frame.select(columns)
+    # The analysis refuses scores that are further outside than rounding.
+    columns += [frame[column].clip(0, 1).alias(f"score_{name}") for name, column in scores]
+    return pl.DataFrame(columns)
 
 
 def identity_names(columns: Collection[str]) -> list[str]:

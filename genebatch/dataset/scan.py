@@ -11,6 +11,7 @@ from genebatch.dataset.column_facts import ColumnFacts, mix, multiplier
 from genebatch.dataset.columns import Roles
 from genebatch.dataset.shards import Shard
 from genebatch.io.files import digest
+from genebatch.io.numbers import CLIPPED, clipped
 from genebatch.metrics.binary import own_log_loss
 
 # A group's digest is a polynomial in its rows modulo 2^64, so that their order counts; odd, from
@@ -45,7 +46,7 @@ class Scan:
         self.roles, self.classes, self.null_label = roles, classes, null_label
         self.schema = schema
         self.rows = 0
-        bounds = dict.fromkeys(roles.scores.values(), (0.0, 1.0))
+        bounds = dict.fromkeys(roles.scores.values(), (-CLIPPED, 1 + CLIPPED))
         bounds |= {roles.weight: (0.0, np.inf)} if roles.weight else {}
         self.scores = [roles.scores[name] for name in classes] if roles.scores else []
         self.columns = {
@@ -87,6 +88,8 @@ class Scan:
             values = facts.add(batch.column(name), path, hashes)
             if name == self.roles.weight or name in self.scores:
                 values_of[name] = np.nan_to_num(values.astype(np.float64))
+            if name in self.scores:
+                values_of[name] = clipped(values_of[name])
         weight = values_of.get(self.roles.weight, np.ones(len(labels)))
         members = self._members(names)
         _, first = np.unique(local, return_index=True)
@@ -167,16 +170,16 @@ class Scan:
     ) -> dict[str, Any]:
         """The JSON profile of the data set."""
         kinds = {
-            name: facts.summary(self.rows, self.schema.field(name).type)
+            name: facts.summary(self.rows, _read_as(self.schema.field(name).type))
             for name, facts in self.columns.items()
         }
         return {
             "rows": self.rows,
             "groups": groups.height,
             "digest": digest(groups["group"].to_list(), groups["digest"].to_list()),
-            "shards": [shard._asdict() for shard in shards],
+            "shards": [shard.to_json() for shard in shards],
             "classes": {name: int(groups[f"n_{name}"].sum()) for name in self.classes},
-            "roles": self.roles._asdict(),
+            "roles": self.roles._asdict() | {"left_out": dict(self.roles.left_out)},
             "columns": kinds,
             "problems": [problem._asdict() for problem in problems],
         }
@@ -282,6 +285,11 @@ class Scan:
             values.append(value)
         elif values[member] != value:
             self.varying[name].add(member)
+
+
+def _read_as(kind: pa.DataType) -> pa.DataType:
+    """The type of a column in the profile; one without any value is read as float32."""
+    return pa.float32() if pa.types.is_null(kind) else kind
 
 
 def _powers(count: int) -> np.ndarray:

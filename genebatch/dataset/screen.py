@@ -260,7 +260,7 @@ class Screen:
         if len(names) < 2:
             return []
         rows = np.linspace(0, self.frame.height - 1, min(PAIR_ROWS, self.frame.height)).astype(int)
-        part = self.frame[rows].select(pl.col(names).cast(pl.Float32)).to_numpy()
+        part = self.frame[rows][names].cast(pl.Float32).to_numpy()
         near = 0.5 + (self.limits - 0.5) * 0.8  # the AUC on a part of the rows may be that far off
         found, gone = [], set()
         for left, name in enumerate(names[:-1]):
@@ -348,6 +348,10 @@ def _lines(
     lines = [
         {"column": column, "role": role, "kind": None, "kept": False, "reason": f"set by {key}"}
         for column, role, key in _given_roles(roles)
+    ]
+    lines += [
+        {"column": column, "role": "left out", "kind": None, "kept": False, "reason": reason}
+        for column, reason in roles.left_out.items()
     ]
     for column in roles.candidates:
         reason = "; ".join(reasons.get(column, []))

@@ -2,33 +2,63 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from genebatch.dataset.columns import Roles
+from genebatch.dataset.shard_batches import Stored, stored_batches
+from genebatch.io.digests import State, content_digest, state
 from genebatch.io.files import InputError
-from genebatch.io.tables import fingerprint, open_shard, record_batches
+from genebatch.io.tables import open_shard
 
 
 class Shard(NamedTuple):
-    """One Parquet file as it was analysed."""
+    """One Parquet file as it was analysed.
+
+    Attributes
+    ----------
+    path
+        The file.
+    rows, row_groups
+        How many it holds.
+    state
+        What the file system said of it.
+    content
+        SHA-256 of its bytes.
+    casts, folders
+        As in `Stored`.
+    """
 
     path: str
     rows: int
     row_groups: int
-    bytes: int
-    fingerprint: str
+    state: State
+    content: str
+    casts: Mapping[str, str] = MappingProxyType({})
+    folders: Mapping[str, str | None] = MappingProxyType({})
+
+    @property
+    def stored(self) -> Stored:
+        """How the file stores its columns."""
+        return Stored(self.path, self.casts, self.folders)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON form; most shards have no casts and no folders."""
+        plain = self._asdict() | {"state": [*self.state]}
+        return {key: value for key, value in plain.items() if value != {}}
 
 
 def described(profile: Mapping[str, Any]) -> tuple[Roles, list[Shard]]:
     """Give roles and shards of an analysed data set, from its JSON profile."""
-    if any("fingerprint" not in shard for shard in profile["shards"]):
+    if any("content" not in shard for shard in profile["shards"]):
         raise InputError(
             "the data set was analysed by an earlier version of genebatch; run again with "
             "--forcerun analyze_dataset (finished batches stay)"
         )
-    return Roles(**profile["roles"]), [Shard(**shard) for shard in profile["shards"]]
+    shards = [Shard(**shard | {"state": State(*shard["state"])}) for shard in profile["shards"]]
+    return Roles(**profile["roles"]), shards
 
 
 def read_groups(
@@ -69,10 +99,9 @@ def read_groups(
     for shard, first_chunk, row_groups in _with_row_groups(shards, groups):
         check_shard(shard)
         names = [*dict.fromkeys([group, *columns])]
-        for frame in _frames(shard.path, names, row_groups, first_chunk, place):
-            kept = frame.with_columns(pl.col(group).cast(pl.String)).filter(
-                pl.col(group).is_in(wanted.implode())
-            )
+        for frame in _frames(shard.stored, names, row_groups, first_chunk, place):
+            named = frame.with_columns(frame[group].cast(pl.String))
+            kept = named.filter(named[group].is_in(wanted.implode()))
             if kept.height:
                 yield kept
 
@@ -91,16 +120,16 @@ def _with_row_groups(
 
 
 def _frames(
-    path: str, columns: list[str], row_groups: list[int], first_chunk: int, place: str | None
+    file: Stored, columns: list[str], row_groups: list[int], first_chunk: int, place: str | None
 ) -> Iterator[pl.DataFrame]:
     if place is None:
-        yield from map(pl.from_arrow, record_batches(path, columns, row_groups))
+        yield from map(pl.from_arrow, stored_batches(file, columns, row_groups))
         return
-    with open_shard(path) as file:
-        metadata = file.metadata
+    with open_shard(file.path) as opened:
+        metadata = opened.metadata
     for row_group in row_groups:
         start = (first_chunk + row_group) << 32
-        for batch in record_batches(path, columns, [row_group], metadata=metadata):
+        for batch in stored_batches(file, columns, [row_group], metadata=metadata):
             end = start + batch.num_rows
             places = pl.int_range(start, end, dtype=pl.UInt64, eager=True).alias(place)
             yield pl.from_arrow(batch).with_columns(places)
@@ -108,17 +137,19 @@ def _frames(
 
 
 def check_shard(shard: Shard) -> None:
-    """Raise if the file is no longer the one that was analysed (by size and footer)."""
+    """Raise if the file is no longer the one that was analysed.
+
+    A file that only seems to have changed, such as a touched one, is read whole to tell.
+    """
     path = Path(shard.path)
-    size = path.stat().st_size if path.exists() else None
-    if size != shard.bytes:
-        state = "is gone" if size is None else f"has {size:,} bytes"
-        state += f" but had {shard.bytes:,} when the data set was analysed"
-    elif fingerprint([path]) != shard.fingerprint:
-        state = "has other values than when the data set was analysed"
+    if not path.exists():
+        fact = "is gone"
+    elif state(path) == shard.state:
+        return
+    elif state(path).size != shard.state.size:
+        fact = f"has {state(path).size:,} bytes but had {shard.state.size:,} when it was analysed"
+    elif content_digest(path) != shard.content:
+        fact = "has other values than when it was analysed"
     else:
         return
-    raise InputError(
-        f"{shard.path} {state}; "
-        "run the workflow again from analyze_dataset (--forcerun analyze_dataset)"
-    )
+    raise InputError(f"{shard.path} {fact}; run the workflow again, which analyses the data anew")

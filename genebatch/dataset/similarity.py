@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from genebatch.dataset.columns import match_columns
+from genebatch.dataset.columns import is_pattern, match_columns, own_name
 from genebatch.dataset.shards import Shard, read_groups
 from genebatch.io.files import InputError, first_names
 from genebatch.io.tables import check_lacking
@@ -80,7 +80,8 @@ def describe(
     Returns
     -------
     Described
-        `groups` has the column `group`, and a float32 column for each chosen feature: the mean
+        `groups` has the column `group`, and a float32 column for each chosen feature (`row.group`
+        for one that is called `group`): the mean
         over the group's rows less its mean over training groups, divided by its standard deviation
         over them. Missing and infinite values do not count; a group without any value has 0.
         `similarity` has `columns`, `mean` and `scale` for `standardise`, `chosen_by`, and under
@@ -111,7 +112,8 @@ def describe(
     standardised = standardise(table, facts).astype(np.float32)
     counts = (f"{count:,}" for count in (training.height, len(chosen), len(wanted)))
     log.info("%s training groups are told apart by %s of %s features", *counts)
-    return Described(training.select("group").hstack(pl.DataFrame(standardised, chosen)), facts)
+    stored = [own_name(name, {"group"}) for name in chosen]
+    return Described(training.select("group").hstack(pl.DataFrame(standardised, stored)), facts)
 
 
 def standardise(frame: pl.DataFrame, similarity: Mapping[str, Any]) -> np.ndarray:
@@ -179,7 +181,7 @@ def centroids(
                 f"(without: {first_names(lacking) or 'none'}); the two belong to different plans: "
                 "run again from describe_groups (--forcerun describe_groups)"
             )
-        rows.append(described.select(pl.col(columns).cast(pl.Float64).mean()).row(0))
+        rows.append(described[columns].cast(pl.Float64).mean().row(0))
     return np.array(rows, np.float64)
 
 
@@ -201,7 +203,7 @@ def group_moments(
     mean = np.zeros((groups.height, len(columns)))
     within = np.zeros(len(columns))
     for frame in read_groups(shards, groups, columns, group):
-        names = frame.select(pl.col(group).alias("name"))
+        names = frame.select(frame[group].alias("name"))
         place = names.join(rows, on="name", how="left", maintain_order="left")["row"].to_numpy()
         order = np.argsort(place, kind="stable")
         members, starts = np.unique(place[order], return_index=True)
@@ -253,14 +255,14 @@ def intraclass_correlation(moments: Moments) -> np.ndarray:
 def _values(frame: pl.DataFrame, columns: Sequence[str]) -> np.ndarray:
     """Columns rounded to float32, as boosters see them; missing and infinite values are NaN."""
     check_lacking(columns, frame.columns)
-    values = frame.select(pl.col(list(columns)).cast(pl.Float32)).to_numpy().astype(np.float64)
+    values = frame[list(columns)].cast(pl.Float32).to_numpy().astype(np.float64)
     values[np.isinf(values)] = np.nan
     return values
 
 
 def _named(similar_by: Sequence[str], names: Sequence[str]) -> list[str]:
     """Features that the config names."""
-    plain = [name for name in similar_by if not any(mark in name for mark in "*?[")]
+    plain = [name for name in similar_by if not is_pattern(name)]
     unknown = [name for name in plain if name not in set(names)]
     if unknown:
         raise InputError(

@@ -8,6 +8,7 @@ import polars as pl
 from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
 from genebatch.model.ensemble import EnsembleModel, Member
+from genebatch.model.origin import refuse_other_settings
 
 
 def load_batches(
@@ -23,14 +24,16 @@ def load_batches(
     Raises
     ------
     InputError
-        Naming the other batches of the manifest that are missing, or those that were trained for
-        other rows, folds or features than it names.
+        Naming the other batches of the manifest that are missing, those that were trained for
+        other rows, folds or features than it names, or those that were trained by other settings.
     """
     loaded = {}
     for path in paths:
         model = load_model(path, threads=threads)
         loaded[model.members[0].name] = model
-    refuse_other_plans((model.members[0] for model in loaded.values()), manifest, missing)
+    members = [model.members[0] for model in loaded.values()]
+    refuse_other_plans(members, manifest, missing)
+    refuse_other_settings(members)
     return loaded
 
 

@@ -79,6 +79,7 @@ def run_facts(
         "data_groups": data["groups"],
         "batches": batches.select("batch", "key", "groups", "rows").to_dicts(),
         "missing_batches": list(missing),
+        "identity_kinds": data.get("identity_kinds"),
         "sequence": data.get("sequence"),
         "trained_genes": None if genes is None else list(genes),
     }

@@ -13,18 +13,25 @@ import numpy as np
 
 from genebatch.genome.fasta import Fasta, gene_codes
 from genebatch.genome.genes import SITES, STRANDS, Gene, splice_sites
+from genebatch.genome.scores.tracks import ScoreTracks
 from genebatch.io.files import InputError
 
 log = logging.getLogger(__name__)
 
 OFFSETS = np.arange(-2, 3)  # nt from a site, in transcript orientation
 AT_SITE = int(np.flatnonzero(OFFSETS == 0)[0])
-FEWEST = 20  # sites of a kind and strand; with fewer, nothing is refused
+FEWEST = 20  # sites of a kind and strand; with fewer, nothing is refused, but warned of
+FEWEST_TOLD = 4  # with fewer, chance may look like a shift, and nothing is said
 # Over 98 % of the introns of known genomes have these ends; chance gives 13 % and 6 %.
 LEAST_SHARE = 0.5
+FITTING_SHARE = 0.8  # another offset with this share explains a misfit
 # Scores are refused if another place than the sites has at least this mean score, and at least
 # this multiple of the mean at the sites.
 LEAST_MEAN, CLEARLY = 0.05, 2
+SCORES_WANTED = (
+    "wanted donor and acceptor scores by the 0-based position from the gene's start in transcript "
+    "orientation (bigWig: of the site's own genomic base)"
+)
 
 
 class Motif(NamedTuple):
@@ -38,7 +45,12 @@ class Motif(NamedTuple):
 MOTIFS = (Motif(1, (13, 11), "followed by GT or GC"), Motif(-2, (2,), "preceded by AG"))
 
 
-def check_motifs(fasta: Fasta, genes: Iterable[Gene], source: str) -> dict[str, Any]:
+def check_motifs(
+    fasta: Fasta,
+    genes: Iterable[Gene],
+    source: str,
+    keys: str = "sequence.fasta and sequence.genes",
+) -> dict[str, Any]:
     """Refuse gene models whose introns lack the usual first and last bases.
 
     Reads six nt per site. Holds the counts.
@@ -51,6 +63,8 @@ def check_motifs(fasta: Fasta, genes: Iterable[Gene], source: str) -> dict[str, 
         The genes; a site of two genes counts twice.
     source
         The file of the genes, for the message.
+    keys
+        The config keys or flags of genome and genes.
 
     Returns
     -------
@@ -63,7 +77,7 @@ def check_motifs(fasta: Fasta, genes: Iterable[Gene], source: str) -> dict[str, 
     InputError
         If fewer than half of the donors are followed by GT or GC, or fewer than half of the
         acceptors are preceded by AG, on a strand with at least 20 of them. The message says
-        whether another offset would fit.
+        whether another offset would fit. From 4 sites on it is a warning.
     """
     matches = {
         strand: np.zeros((len(SITES), len(OFFSETS)), np.int64) for strand in STRANDS.values()
@@ -71,14 +85,14 @@ def check_motifs(fasta: Fasta, genes: Iterable[Gene], source: str) -> dict[str, 
     sites = {strand: np.zeros(len(SITES), np.int64) for strand in STRANDS.values()}
     for gene in genes:
         for kind, positions in enumerate(splice_sites(gene)):
-            matches[gene.strand][kind] += _motifs_near(fasta, gene, positions, MOTIFS[kind])
+            matches[gene.strand][kind] += motifs_near(fasta, gene, positions, MOTIFS[kind])
             sites[gene.strand][kind] += len(positions)
     facts: dict[str, Any] = {}
     for name, strand in STRANDS.items():
         facts[name] = {}
         for kind, n in enumerate(sites[strand].tolist()):
             shares = matches[strand][kind] / max(n, 1)
-            _judge_motif(shares, n, kind, name, fasta, source)
+            refuse_or_warn(_wrong_motif(shares, n, kind, name, fasta, source, keys), n)
             facts[name][SITES[kind]] = {
                 "sites": n,
                 "motif_share": float(shares[AT_SITE]) if n else None,
@@ -86,8 +100,17 @@ def check_motifs(fasta: Fasta, genes: Iterable[Gene], source: str) -> dict[str, 
     return facts
 
 
-def _motifs_near(fasta: Fasta, gene: Gene, positions: np.ndarray, motif: Motif) -> np.ndarray:
-    """Number of sites that have the motif at each of `OFFSETS`."""
+def refuse_or_warn(fault: str | None, n: int) -> None:
+    """Raise a fault that was seen at enough sites; warn of one that was seen at few."""
+    if fault is None or n < FEWEST_TOLD:
+        return
+    if n >= FEWEST:
+        raise InputError(fault)
+    log.warning("%s", fault)
+
+
+def motifs_near(fasta: Fasta, gene: Gene, positions: np.ndarray, motif: Motif) -> np.ndarray:
+    """Number of positions that have the motif at each of `OFFSETS` from them."""
     first, width = motif.first + OFFSETS[0], len(OFFSETS) + 1
     codes = np.array(
         [gene_codes(fasta, gene, at + first, at + first + width) for at in positions.tolist()],
@@ -96,18 +119,19 @@ def _motifs_near(fasta: Fasta, gene: Gene, positions: np.ndarray, motif: Motif) 
     return np.isin(5 * codes[:, :-1] + codes[:, 1:], motif.words).sum(axis=0)
 
 
-def _judge_motif(
-    shares: np.ndarray, n: int, kind: int, strand: str, fasta: Fasta, source: str
-) -> None:
+def _wrong_motif(
+    shares: np.ndarray, n: int, kind: int, strand: str, fasta: Fasta, source: str, keys: str
+) -> str | None:
+    """Say what is wrong with sites whose shares of the motif are these at `OFFSETS`."""
     what = f"{n:,} {SITES[kind]}s on the {strand} strand"
-    if n < FEWEST:
-        log.info("%s: fewer than %d, not checked against the sequence", what, FEWEST)
-        return
+    if n < FEWEST_TOLD:
+        log.info("%s: fewer than %d, not checked against the sequence", what, FEWEST_TOLD)
+        return None
     log.info("%s: %.1f %% are %s", what, 100 * shares[AT_SITE], MOTIFS[kind].text)
     if shares[AT_SITE] >= LEAST_SHARE:
-        return
+        return None
     best = int(shares.argmax())
-    if shares[best] >= LEAST_SHARE:
+    if shares[best] >= FITTING_SHARE:
         reason = (
             f"{shares[best]:.1%} would be if they lay {abs(OFFSETS[best])} nt further "
             f"{'on' if OFFSETS[best] > 0 else 'back'} in transcript orientation, so coordinates "
@@ -115,10 +139,10 @@ def _judge_motif(
         )
     else:
         reason = "FASTA and gene models are of different assemblies, or coordinates are off"
-    raise InputError(
+    return (
         f"of {what} of {source}, {shares[AT_SITE]:.1%} are {MOTIFS[kind].text} in {fasta.path}, "
-        f"wanted at least {LEAST_SHARE:.0%}: {reason}; set sequence.fasta and sequence.genes to "
-        "files of one assembly, GTF and GFF3 counting from 1 with both ends included"
+        f"wanted at least {LEAST_SHARE:.0%}: {reason}; set {keys} to files of one assembly, GTF "
+        "and GFF3 counting from 1 with both ends included"
     )
 
 
@@ -144,9 +168,7 @@ class SiteScores:
         blocks
             Successive (2, n) blocks that cover the gene.
         """
-        sites = splice_sites(gene)
-        along = np.concatenate(sites)
-        places = np.stack([along, gene.length - 1 - along])[:, None] + OFFSETS[:, None]
+        places = _places(gene)
         near = np.zeros((len(SITES), *places.shape), np.float32)  # 0 outside of the gene
         start = 0
         for scores in blocks:
@@ -155,12 +177,36 @@ class SiteScores:
             near[:, inside] = scores[:, places[inside] - start]
             start = stop
             yield scores
-        for kind, part in enumerate(np.split(near, [len(sites[0])], axis=-1)):
+        self._add(gene, near)
+
+    def read(self, gene: Gene, scores: ScoreTracks) -> None:
+        """Add the sites of a gene, whose scores are read around each site alone."""
+        places = _places(gene)
+        near = np.zeros((len(SITES), *places.shape), np.float32)
+        for direction, first in enumerate(places[:, 0].tolist()):
+            for site, start in enumerate(first):
+                stretch = scores.fetch(gene, start, start + len(OFFSETS))
+                near[:, direction, :, site] = stretch
+        self._add(gene, near)
+
+    def _add(self, gene: Gene, near: np.ndarray) -> None:
+        """Add scores (2, along or against the gene, offset, site), donors before acceptors."""
+        n_donors = len(splice_sites(gene)[0])
+        for kind, part in enumerate(np.split(near, [n_donors], axis=-1)):
             self._sums[gene.strand][kind] += part.sum(axis=-1, dtype=np.float64)
             self._sites[gene.strand][kind] += part.shape[-1]
 
-    def check(self) -> dict[str, Any]:
+    def sites(self, strand: str, kind: int) -> int:
+        """Number of sites seen of a strand ("+", "-") and kind."""
+        return int(self._sites[strand][kind])
+
+    def check(self, key: str = "sequence.scores") -> dict[str, Any]:
         """Refuse scores that are clearly higher in another place, or in the other class.
+
+        Parameters
+        ----------
+        key
+            The config key or flag of the scores.
 
         Returns
         -------
@@ -174,7 +220,7 @@ class SiteScores:
         InputError
             If a place has a mean score of at least .05 and at least twice that of the sites' own
             class at offset 0. This needs 20 sites of a kind and strand. The message says what
-            fits better.
+            fits better. From 4 sites on it is a warning.
         """
         facts: dict[str, Any] = {}
         for name, strand in STRANDS.items():
@@ -182,17 +228,23 @@ class SiteScores:
             for kind, n in enumerate(self._sites[strand].tolist()):
                 means = self._sums[strand][kind] / max(n, 1)
                 own_first = means[[kind, 1 - kind], : 1 if strand == "+" else 2]
-                _judge_scores(own_first, n, kind, name)
+                refuse_or_warn(_wrong_scores(own_first, n, kind, name, key), n)
                 facts[name][SITES[kind]] = _named(own_first if n else None)
         return facts
 
 
-def _judge_scores(means: np.ndarray, n: int, kind: int, strand: str) -> None:
-    """Check means by class (own, other), along or against the gene, and offset."""
+def _places(gene: Gene) -> np.ndarray:
+    """Positions near the sites, donors first: (along or against the gene, offset, site)."""
+    along = np.concatenate(splice_sites(gene))
+    return np.stack([along, gene.length - 1 - along])[:, None] + OFFSETS[:, None]
+
+
+def _wrong_scores(means: np.ndarray, n: int, kind: int, strand: str, key: str) -> str | None:
+    """Say what is wrong with means by class (own, other), along or against, and offset."""
     what = f"{n:,} {SITES[kind]}s on the {strand} strand"
-    if n < FEWEST:
-        log.info("%s: fewer than %d, not checked against the scores", what, FEWEST)
-        return
+    if n < FEWEST_TOLD:
+        log.info("%s: fewer than %d, not checked against the scores", what, FEWEST_TOLD)
+        return None
     here, beside = means[0, 0, AT_SITE], means.copy()
     beside[0, 0, AT_SITE] = 0
     best = np.unravel_index(beside.argmax(), beside.shape)
@@ -200,23 +252,23 @@ def _judge_scores(means: np.ndarray, n: int, kind: int, strand: str) -> None:
         "%s: mean %s score %.3g, at most %.3g beside them", what, SITES[kind], here, beside[best]
     )
     if beside[best] >= max(LEAST_MEAN, CLEARLY * here):
-        raise InputError(
+        other, mirrored, offset = best
+        return (
             f"mean score of {what} is {here:.3g} in their own class, but {beside[best]:.3g} "
-            f"elsewhere: {_explain(*best)}; wanted donor and acceptor scores by the 0-based "
-            "position from the gene's start in transcript orientation (bigWig: of the site's own "
-            "genomic base); set sequence.scores"
+            f"elsewhere: {explain(other, mirrored, int(OFFSETS[offset]))}; {SCORES_WANTED}; "
+            f"set {key}"
         )
-    if here < LEAST_MEAN:
+    if here < LEAST_MEAN and n >= FEWEST:
         log.warning(
             "base scores hardly find the %s (mean %.3g): unless the base model is that weak, "
-            "sequence.scores are of other gene models or of the other strand",
-            *(what, here),
+            "%s are of other gene models or of the other strand",
+            *(what, here, key),
         )
+    return None
 
 
-def _explain(other: int, mirrored: int, offset: int) -> str:
-    """Say what is wrong with scores that are highest at this class, direction and offset."""
-    nt = int(OFFSETS[offset])
+def explain(other: int, mirrored: int, nt: int) -> str:
+    """Say what is wrong with scores that are highest at this class, direction and offset in nt."""
     faults = []
     if other:
         faults.append("donor and acceptor look swapped")

@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genebatch.io.terminal import printable
+
 if TYPE_CHECKING:  # job scripts bound threads after this import and before that of polars
     import polars as pl
 
@@ -29,7 +31,13 @@ GZIP = b"\x1f\x8b"  # how a gzip file, and one of bgzip, begins
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong; the message names the fact and the remedy."""
+    """Something the user gave is wrong; the message names the fact and the remedy.
+
+    Control characters in the message are escaped, since it may quote names from files.
+    """
+
+    def __init__(self, message: object):
+        super().__init__(printable(message))
 
 
 @contextmanager

@@ -1,11 +1,8 @@
 """Reads tables of any kind: finds their shards, tells their columns, streams their rows."""
 
-import difflib
-import glob
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +10,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genebatch.io.files import InputError, digest, whole
+from genebatch.io.columns import check_lacking, check_needed
+from genebatch.io.data_files import find_shards, folder_columns
+from genebatch.io.files import InputError, whole
+from genebatch.io.given_tables import arrow_column, given_frames
+from genebatch.io.text_tables import ENDINGS, is_text, text_columns, text_frames, text_kinds
 
 # Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
 BATCH_ROWS = 8192
-# The types of the columns of a CSV file are inferred from so many rows.
-TYPED_ROWS = 10_000
-FOOTER_BYTES = 64 << 10
-
-
-def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
-    """List the Parquet files of a file, folder or glob, sorted by name.
-
-    Parameters
-    ----------
-    path
-        What to look for.
-    key
-        The config key that an error asks the user to set, if there is one.
-
-    Raises
-    ------
-    InputError
-        If nothing is there.
-    """
-    text = str(path)
-    remedy = f"; set {key}" if key else ""
-    if Path(text).is_dir():
-        # A hidden file is a shard that a killed job did not finish.
-        paths = sorted(p for p in Path(text).rglob("*.parquet") if not p.name.startswith("."))
-        if not paths:
-            raise InputError(f"folder {text} holds no *.parquet file{remedy}")
-        return paths
-    if Path(text).is_file():
-        return [Path(text)]
-    paths = sorted(Path(name) for name in glob.glob(text, recursive=True))
-    if not paths:
-        raise InputError(f"{text} does not exist and matches no file{remedy}")
-    return paths
 
 
 def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
@@ -58,48 +25,8 @@ def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.
     try:
         # With pre_buffer all requested row groups would be held at once.
         return pq.ParquetFile(path, metadata=metadata, pre_buffer=False)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # a name may be no UTF-8
         raise InputError(f"{path} is not a readable Parquet file (truncated?): {error}") from error
-
-
-def fingerprint(paths: Sequence[str | Path]) -> str:
-    """Digest of the names, sizes and last 64 KiB of some files.
-
-    A Parquet file ends in its footer, which holds offsets, sizes and statistics of every column
-    chunk, so a changed shard is noticed without reading it, and a touched one is not a change.
-    """
-    parts = []
-    for path in map(Path, paths):
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            stream.seek(max(size - FOOTER_BYTES, 0))
-            parts.append([path.name, size, hashlib.sha256(stream.read()).hexdigest()])
-    return digest(parts)
-
-
-def common_schema(paths: Sequence[Path]) -> pa.Schema:
-    """Check that all shards have the same columns and types, and give the first one's schema."""
-    first = open_shard(paths[0]).schema_arrow
-    wanted = {field.name: _kind(field.type) for field in first}
-    repeated = [name for name, times in Counter(first.names).items() if times > 1]
-    if repeated:
-        raise InputError(f"{paths[0]} has several columns '{repeated[0]}'; rename all but one")
-    for path in paths[1:]:
-        kinds = {field.name: _kind(field.type) for field in open_shard(path).schema_arrow}
-        lines = [f"lacks column '{name}'" for name in wanted.keys() - kinds.keys()]
-        lines += [f"has the further column '{name}'" for name in kinds.keys() - wanted.keys()]
-        lines += [
-            f"has column '{name}' as {kinds[name]}, not {wanted[name]}"
-            for name in wanted.keys() & kinds.keys()
-            if kinds[name] != wanted[name]
-        ]
-        if lines:
-            shown = "; ".join(sorted(lines)[:5]) + (" ..." if len(lines) > 5 else "")
-            raise InputError(
-                f"{path} differs from {paths[0]}: {shown} ({len(lines)} differences); "
-                "all shards of dataset.path must have the same columns and types"
-            )
-    return first
 
 
 def record_batches(
@@ -127,21 +54,25 @@ def record_batches(
                 raise InputError(f"{path}: {error}") from error
             columns = list(columns)
         try:
-            yield from file.iter_batches(
+            for batch in file.iter_batches(
                 batch_rows or BATCH_ROWS,
                 row_groups=row_groups,
                 columns=columns,
                 use_threads=False,
-            )
-        except (pa.ArrowInvalid, OSError) as error:
+            ):
+                yield batch if columns is None else _exactly(batch, columns)
+        except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path} cannot be read (truncated?): {error}") from error
 
 
 @contextmanager
-def parquet_rows(path: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
+def parquet_rows(
+    path: str | Path, metadata: Mapping[str, str] | None = None
+) -> Iterator[Callable[[pl.DataFrame], None]]:
     """Give a function that appends frames to a Parquet file, which is whole when the block ends.
 
-    The first frame fixes the columns. A block that writes no frame leaves no file.
+    The first frame fixes the columns. A block that writes no frame leaves no file. The file carries
+    `metadata`.
     """
     with whole(path) as temporary, ExitStack() as closing:
         writers: list[pq.ParquetWriter] = []
@@ -149,7 +80,8 @@ def parquet_rows(path: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
         def write(frame: pl.DataFrame) -> None:
             table = frame.to_arrow()
             if not writers:
-                writers.append(closing.enter_context(pq.ParquetWriter(temporary, table.schema)))
+                schema = table.schema.with_metadata(metadata)
+                writers.append(closing.enter_context(pq.ParquetWriter(temporary, schema)))
             writers[0].write_table(table.cast(writers[0].schema))
 
         yield write
@@ -157,47 +89,50 @@ def parquet_rows(path: str | Path) -> Iterator[Callable[[pl.DataFrame], None]]:
             raise InputError(f"there are no rows to write into {path}")
 
 
-def read_table(table: Any, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+def read_table(
+    table: Any, columns: Sequence[str], identity: Mapping[str, str] | None = None
+) -> Iterator[pl.DataFrame]:
     """Stream some columns of any table in pieces of at most `BATCH_ROWS` rows.
 
     Parameters
     ----------
     table
-        polars or pandas frame, Arrow table, or a path: a Parquet or CSV file (by its ending), a
-        folder or a glob of Parquet shards. Of a path one record batch is held.
+        What `given_tables.given_frames` takes, or a path: a Parquet file, a table of text (by its
+        ending), a folder or a glob of such files. Of a path one record batch is held.
     columns
-        Columns that must be there.
+        Columns that must be there, each once. Those of a table of text are numbers.
+    identity
+        Those of `columns` that name rows, and what they were in training; see
+        `text_tables.text_frames`. They have one type in all files of a path.
 
     Raises
     ------
     InputError
-        Naming the missing columns, or if `table` is nothing of the above.
+        Naming the missing or repeated columns, or if `table` is nothing of the above.
     """
-    if isinstance(table, str | Path):
-        yield from _read_path(table, columns)
-        return
-    if not isinstance(table, pl.DataFrame):
-        given = list(getattr(table, "column_names", getattr(table, "columns", ())))
-        if not given or not isinstance(given[0], str):
-            raise InputError(
-                f"a {type(table).__name__} has no column names; give a polars, pandas or Arrow "
-                "table, or a path"
-            )
-        check_lacking(columns, given)
-        if isinstance(table, pa.Table):
-            table = pl.from_arrow(table.select(list(columns)))
-        else:
-            table = pl.from_pandas(table[list(columns)])
-    check_lacking(columns, table.columns)
-    yield from table.select(columns).iter_slices(BATCH_ROWS)
+    if isinstance(table, str | PathLike):
+        frames = _read_path(Path(table), columns, identity or {})
+    else:
+        frames = given_frames(table, columns)
+    for frame in frames:
+        yield from frame.iter_slices(BATCH_ROWS)
 
 
 def table_columns(table: str | Path) -> list[str]:
     """Column names of a table on disk."""
-    if _is_csv(table):
-        with _csv_errors(table):
-            return _scan_csv(table).collect_schema().names()
-    return open_shard(find_shards(table)[0]).schema_arrow.names
+    first = find_shards(table)[0]
+    if is_text(first):
+        return text_columns(first)
+    names = _open_stored(first).schema_arrow.names
+    return [*names, *(name for name in folder_columns(table, first) if name not in names)]
+
+
+def _exactly(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """The batch without columns that were not asked for: Arrow reads `a.b` for `a` too."""
+    if batch.num_columns == len(set(columns)):
+        return batch
+    wanted = set(columns)
+    return batch.select([name for name in batch.schema.names if name in wanted])
 
 
 def read_tsv(path: str | Path) -> pl.DataFrame:
@@ -216,53 +151,97 @@ def read_tsv(path: str | Path) -> pl.DataFrame:
     return pl.read_csv(path, separator="\t", schema_overrides=present, infer_schema_length=None)
 
 
-def check_lacking(wanted: Sequence[str], columns: Sequence[str]) -> None:
-    """Raise unless all `wanted` are among `columns`; the message names those that are not."""
-    present = set(columns)
-    lacking = [name for name in wanted if name not in present]
-    if not lacking:
-        return
-    shown = ", ".join(f"'{name}'" for name in lacking[:8]) + (" ..." if len(lacking) > 8 else "")
-    near = difflib.get_close_matches(lacking[0], columns, n=1)
-    hint = f"; nearest to '{lacking[0]}' is '{near[0]}'" if near else ""
-    raise InputError(f"the table lacks {len(lacking)} of the columns needed: {shown}{hint}")
+def _read_path(
+    table: Path, columns: Sequence[str], identity: Mapping[str, str]
+) -> Iterator[pl.DataFrame]:
+    paths = find_shards(table)
+    kinds = identity_kinds(paths, identity)
+    for path in paths:
+        if is_text(path):
+            yield from text_frames(path, columns, kinds)
+            continue
+        present = _open_stored(path).schema_arrow.names
+        given = folder_columns(table, path).items()
+        folders = {name: text for name, text in given if name in columns and name not in present}
+        stored = [name for name in columns if name not in folders]
+        check_needed(stored, present, str(path))
+        casts = {name: kind for name, kind in kinds.items() if name not in folders}
+        values = [pl.lit(text, pl.String).alias(name) for name, text in folders.items()]
+        for batch in record_batches(path, stored):
+            try:
+                (frame,) = given_frames(batch, stored)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+            frame = frame.with_columns(**{name: frame[name].cast(casts[name]) for name in casts})
+            yield frame.with_columns(values)[list(columns)]
 
 
-def _read_path(table: str | Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    if _is_csv(table):
-        check_lacking(columns, table_columns(table))
-        lazy = _scan_csv(table).select(columns)
-        with _csv_errors(table):
-            yield from lazy.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
-        return
-    for path in find_shards(table):
-        for batch in record_batches(path, columns):
-            yield pl.from_arrow(batch)
+def _open_stored(path: Path) -> pq.ParquetFile:
+    """Open a file that is not named as a table of text."""
+    with path.open("rb") as stream:
+        if stream.read(4) != b"PAR1":
+            raise InputError(
+                f"{path} is no Parquet file; a table of text is known by its ending: "
+                f"{', '.join(ENDINGS)}, also with .gz"
+            )
+    return open_shard(path)
 
 
-def _is_csv(table: str | Path) -> bool:
-    return str(table).endswith((".csv", ".csv.gz"))
+def identity_kinds(paths: Sequence[Path], identity: Mapping[str, str]) -> dict[str, pl.DataType]:
+    """The type of each identity column that holds its values in every file of a table.
+
+    Whole numbers in one file and text in another are text; other types are what the files hold.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    identity
+        As in `text_tables.text_kinds`.
+
+    Raises
+    ------
+    InputError
+        Naming two files whose types have no common one.
+    """
+    first: dict[str, dict[pl.DataType, Path]] = {name: {} for name in identity}
+    for path in paths:
+        kinds = text_kinds(path, identity) if is_text(path) else _stored_kinds(path, identity)
+        for name, kind in kinds.items():
+            first[name].setdefault(kind, path)
+    return {name: _common(name, kinds) for name, kinds in first.items()}
 
 
-def _scan_csv(path: str | Path) -> pl.LazyFrame:
-    return pl.scan_csv(path, infer_schema_length=TYPED_ROWS)
+def _stored_kinds(path: Path, names: Iterable[str]) -> dict[str, pl.DataType]:
+    """The types of columns of a Parquet file, by its footer; columns that it lacks are left out."""
+    schema = _open_stored(path).schema_arrow
+    present = [name for name in names if schema.names.count(name) == 1]
+    kinds: dict[str, pl.DataType] = {}
+    for name in present:
+        empty = pa.chunked_array([], schema.field(name).type)
+        try:
+            kinds[name] = _written(arrow_column(name, empty).dtype)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    return kinds
 
 
-@contextmanager
-def _csv_errors(path: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except (pl.exceptions.PolarsError, OSError) as error:
-        fact = str(error).partition("\n")[0]
-        raise InputError(
-            f"{path} cannot be read as CSV: {fact}; types are those of the first {TYPED_ROWS:,} "
-            "rows, Parquet has no such limit"
-        ) from error
+def _written(kind: pl.DataType) -> pl.DataType:
+    """The type that a type is written as: categories are text."""
+    return pl.String() if isinstance(kind, pl.Categorical | pl.Enum) else kind
 
 
-def _kind(kind: pa.DataType) -> str:
-    """Name of a type; all ways to store text count as one type, since writers differ."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return "text" if any(test(kind) for test in text) else str(kind)
+def _common(name: str, first: Mapping[pl.DataType, Path]) -> pl.DataType:
+    """The type for values of several types, given with a file that holds each."""
+    kinds = [kind for kind in first if kind != pl.Null]
+    if len(kinds) < 2:
+        return kinds[0] if kinds else pl.Null()
+    if all(kind.is_signed_integer() for kind in kinds):
+        return pl.Int64()
+    if all(kind.is_integer() or kind == pl.String for kind in kinds):
+        return pl.String()
+    one, other = kinds[:2]
+    raise InputError(
+        f"column '{name}' is {one} in {first[one]} and {other} in {first[other]}; store it as one "
+        "type"
+    )

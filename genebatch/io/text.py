@@ -176,3 +176,6 @@ def _refuse_header(
             f"{path}, line 1: the column {lacking[0]!r} is missing (columns: {shown}); wanted "
             f"{wanted}; set {key}"
         )
+    repeated = [name for name in columns if header.count(name) > 1]
+    if repeated:
+        raise InputError(f"{path}, line 1, has several columns {repeated[0]!r}; rename all but one")

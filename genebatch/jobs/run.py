@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from genebatch.io.files import InputError, check_whole, write_json
+from genebatch.io.terminal import PrintableFormatter
 from genebatch.jobs.limits import MB
 from genebatch.jobs.scratch import full_disk, is_disk_full, make_scratch, remove_unfinished
 
@@ -149,13 +150,10 @@ def _log_to(path: str | Path) -> None:
     """Send messages to a new log file and to standard error."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     handlers = [logging.FileHandler(path, mode="w"), logging.StreamHandler(sys.stderr)]
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-        handlers=handlers,
-        force=True,
-    )
+    style = PrintableFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    for handler in handlers:
+        handler.setFormatter(style)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
 
 
 def _go_on_in_child(mem_mb: int, remedy: str, scratch: Path) -> None:

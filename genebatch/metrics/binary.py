@@ -14,6 +14,7 @@ from sklearn.metrics import (
 )
 
 from genebatch.io.files import InputError
+from genebatch.io.numbers import beyond_rounding, digits
 
 # Fewer than a billion rows cannot tell a smaller probability from this one. It limits the log loss
 # of a row to 20.7 nats. It needs float64: 1 - 1e-9 is 1 in float32.
@@ -197,11 +198,11 @@ def last_of_ties(ordered: np.ndarray) -> np.ndarray:
 def checked_probabilities(probability: np.ndarray) -> np.ndarray:
     """Check probabilities and give them as float64; rounding beyond [0, 1] is clipped."""
     probability = np.asarray(probability, dtype=np.float64)
-    wrong = ~((probability >= -1e-6) & (probability <= 1 + 1e-6))
+    wrong = beyond_rounding(probability)
     if wrong.any():
         raise InputError(
             f"{wrong.sum():,} of {wrong.size:,} probabilities are NaN or outside 0 to 1 "
-            f"(such as {probability[wrong][0]:.6g}); margins go through the logistic first"
+            f"(such as {digits(probability[wrong][0])}); margins go through the logistic first"
         )
     return np.clip(probability, 0.0, 1.0)
 

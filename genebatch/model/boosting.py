@@ -12,7 +12,9 @@ from scipy import sparse
 
 from genebatch.config.settings import Learner
 from genebatch.dataset.feature_set import Features
+from genebatch.io.columns import is_number, no_number
 from genebatch.io.files import InputError
+from genebatch.io.numbers import beyond_rounding, digits
 from genebatch.jobs.memory import CACHED_NODES
 from genebatch.metrics.binary import log_loss_rows
 
@@ -84,16 +86,18 @@ def base_margins(frame: pl.DataFrame, scores: Mapping[str, str]) -> dict[str, np
     Raises
     ------
     InputError
-        If a score is missing or is no probability.
+        If a score is missing, no number, or no probability by more than rounding.
     """
     margins = {}
     for name, column in scores.items():
+        if not is_number(frame.schema[column]):
+            raise InputError(no_number(frame[column]))
         score = frame[column].cast(pl.Float64).to_numpy()
-        bad = ~((score >= 0) & (score <= 1))
+        bad = beyond_rounding(score)
         if bad.any():
             raise InputError(
                 f"column '{column}' has {int(bad.sum()):,} values that are not probabilities "
-                f"(first: {score[bad][0]}); dataset.scores.{name} must lie in [0, 1]"
+                f"(first: {digits(score[bad][0])}); dataset.scores.{name} must lie in [0, 1]"
             )
         clipped = np.clip(score, SCORE_FLOOR, SCORE_CEILING)
         margins[name] = (np.log(clipped) - np.log1p(-clipped)).astype(np.float32)

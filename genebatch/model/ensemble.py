@@ -176,8 +176,9 @@ class EnsembleModel:
         Parameters
         ----------
         table
-            polars, pandas or Arrow table; path of a Parquet or CSV file; folder or glob of Parquet
-            shards. Columns are taken by name, in any order. Other columns are ignored.
+            polars, pandas or Arrow table (see `given_tables.given_frames`); path of a Parquet or
+            CSV file; folder or glob of such files. Columns are taken by name, in any order. Other
+            columns are ignored.
 
         Returns
         -------
@@ -187,7 +188,8 @@ class EnsembleModel:
         Raises
         ------
         InputError
-            Naming the features that the table lacks.
+            Naming the features that the table lacks, has twice or holds as something else than
+            numbers.
         """
         return self._collect(
             table, lambda frame: self.frame_predictions(frame).probability, (len(self.classes),)

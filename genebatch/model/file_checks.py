@@ -26,6 +26,49 @@ def _object(required: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "object", "properties": required, "required": list(required), **more}
 
 
+COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+TEXTS = {"type": "array", "items": TEXT}
+BY_CLASS = {"type": ["object", "null"], "additionalProperties": NUMBER}
+THRESHOLD = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+THRESHOLDS = {
+    "type": ["object", "null"],
+    "additionalProperties": _object({"rows": THRESHOLD, "weighted": THRESHOLD}),
+}
+# What the package reads of facts. A later version may record others, which nothing reads.
+MEMBER_FACTS = {
+    "type": "object",
+    "required": ["rows"],
+    "properties": {
+        **dict.fromkeys(("rows", "fold"), COUNT),
+        "key": TEXT,
+        "seed": {"type": "integer"},
+        "n_trees": {"type": "object", "additionalProperties": COUNT},
+        **dict.fromkeys(("class_rows", "class_weights"), BY_CLASS),
+        "metrics": {"type": ["array", "null"], "items": {"type": "object"}},
+        "mix": NUMBER,
+        "teachers": TEXTS,
+        "settings": {"type": "object"},
+    },
+}
+FACTS = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("final", "data_digest"), TEXT),
+        **dict.fromkeys(("data_rows", "data_groups", "algorithm"), COUNT),
+        "batches": {
+            "type": "array",
+            "items": _object({"batch": TEXT, "key": TEXT, "groups": COUNT, "rows": COUNT}),
+        },
+        "missing_batches": TEXTS,
+        "trained_genes": {"type": ["array", "null"], "items": TEXT},
+        "sequence": {
+            "type": ["object", "null"],
+            "required": ["features"],
+            "properties": {"features": {"type": "object"}, "least_score": THRESHOLD},
+        },
+        **dict.fromkeys(("thresholds", "base_thresholds"), THRESHOLDS),
+    },
+}
 MEMBER = _object(
     {
         "name": TEXT,
@@ -33,7 +76,7 @@ MEMBER = _object(
         "groups": {"type": "array", "items": TEXT},
         "groups_digest": TEXT,
         "class_weight": {"type": "array", "items": {"type": "number", "minimum": 0}},
-        "facts": {"type": "object"},
+        "facts": MEMBER_FACTS,
     }
 )
 DESCRIPTION = _object(
@@ -48,7 +91,7 @@ DESCRIPTION = _object(
             "additionalProperties": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
         },
         "columns": _object({"group": TEXT}, additionalProperties=NONE_OR_TEXT),
-        "facts": {"type": "object"},
+        "facts": FACTS,
         "members": {"type": "array", "items": MEMBER, "minItems": 1},
         "files": {
             "type": "object",
@@ -111,6 +154,9 @@ def _check_parts(description: Mapping[str, Any]) -> None:
         raise InputError("model.json: more dense features than features")
     for key in ("scores", "prevalence"):
         if description[key] is not None and set(description[key]) != set(classes):
+            raise InputError(f"model.json: {key} names other classes than {', '.join(classes)}")
+    for key in ("thresholds", "base_thresholds"):
+        if not set(description["facts"].get(key) or {}) <= set(classes):
             raise InputError(f"model.json: {key} names other classes than {', '.join(classes)}")
     if description.get("rest_class") not in (None, *classes):  # absent from older files
         raise InputError("model.json: rest_class is none of the classes")

@@ -1,6 +1,8 @@
 """Predicts tables of any size into Parquet files."""
 
 import logging
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from genebatch.dataset.rows import probability_columns
+from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError, whole
 from genebatch.io.tables import read_table, table_columns
 from genebatch.model.archive import load_model
@@ -33,7 +36,7 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
     model
         A loaded model.
     table
-        Parquet or CSV file, folder or glob of Parquet shards.
+        Parquet or CSV file, folder or glob of Parquet shards; see `tables.read_table`.
     out
         Parquet file. Its columns are the group and position columns that the table has,
         `prediction`, `probability_{class}` and `std_{class}`. The last is the standard deviation
@@ -47,19 +50,20 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
     Raises
     ------
     InputError
-        If a needed column is missing or the table has no rows. Nothing is written then.
+        If a needed column is missing, the table has no rows, or the output is one of its files.
+        Nothing is written then.
     """
     if Path(out).suffix != ".parquet":
         raise InputError(f"predictions are written as Parquet; {out} should end in .parquet")
-    present = set(table_columns(table))
-    named = [model.columns.get("group"), model.columns.get("position")]
-    identity = [name for name in named if name in present]
+    refuse_as_output(out, table)
+    identity = _identity(model, table_columns(table))
     columns = list(dict.fromkeys([*identity, *model.columns_in_]))
+    kinds = {name: kind for name, kind in identity.items() if name not in model.columns_in_}
     rows = 0
     with whole(out) as temporary:
         writer = None
-        for frame in read_table(table, columns):
-            part = predict_frame(model, frame, identity).to_arrow()
+        for frame in read_table(table, columns, kinds):
+            part = _predicted(model, frame, list(identity), table).to_arrow()
             if writer is None:
                 writer = pq.ParquetWriter(temporary, part.schema.with_metadata(model.origin))
             writer.write_table(part.cast(writer.schema))
@@ -69,6 +73,49 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
         writer.close()
     log.info("%s rows predicted into %s", f"{rows:,}", out)
     return rows
+
+
+def refuse_as_output(out: str | Path, table: str | Path) -> None:
+    """Refuse an output that is a file of the table, also through links, or would become one."""
+    target = Path(out).resolve()
+    source = Path(table)
+    inputs = find_shards(table)
+    same = any(
+        path.resolve() == target or (target.exists() and path.samefile(target)) for path in inputs
+    )
+    if same:
+        raise InputError(f"{out} is a file of the table {table}; give the predictions another name")
+    if source.is_dir() and target.is_relative_to(source.resolve()):
+        raise InputError(
+            f"{out} lies in the folder of the table {table}, whose files are all read; write the "
+            "predictions into another folder"
+        )
+    if not source.exists() and fnmatch(str(target), str(source.absolute())):
+        raise InputError(
+            f"{out} matches {table}, so it would be read as part of the table; write the "
+            "predictions into another folder"
+        )
+
+
+def _identity(model: EnsembleModel, present: Sequence[str]) -> dict[str, str]:
+    """The group and position columns that a table has, and what they were in training."""
+    named = {key: model.columns.get(key) for key in ("group", "position")}
+    kinds = model.facts.get("identity_kinds") or {}  # absent from older files
+    return {
+        name: kinds.get(key, "")
+        for key, name in named.items()
+        if name is not None and name in present
+    }
+
+
+def _predicted(
+    model: EnsembleModel, frame: pl.DataFrame, identity: list[str], table: str | Path
+) -> pl.DataFrame:
+    """Predict a frame of a table; errors about its values name the table."""
+    try:
+        return predict_frame(model, frame, identity)
+    except InputError as error:
+        raise InputError(f"{table}: {error}") from error
 
 
 def predict_frame(model: EnsembleModel, frame: pl.DataFrame, identity: list[str]) -> pl.DataFrame:

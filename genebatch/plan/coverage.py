@@ -1,11 +1,15 @@
 """Tells what a plan covers: what each batch holds, and how often every group is held."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
+from genebatch.io.files import InputError, first_names
 from genebatch.plan.strategies import complexity
+
+log = logging.getLogger(__name__)
 
 
 def coverage(plan: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
@@ -71,6 +75,64 @@ def times_held(plan: pl.DataFrame) -> pl.DataFrame:
             line = {"role": role, "batches": batches, "groups": chosen.height}
             lines.append(line | {"rows": int(chosen["rows"].sum())})
     return pl.DataFrame(lines)
+
+
+def check_classes(training: pl.DataFrame, groups: pl.DataFrame, classes: Sequence[str]) -> None:
+    """Raise if a class has no row in training groups; warn if one group has all of them.
+
+    Parameters
+    ----------
+    training
+        The training groups of the table of groups.
+    groups
+        The table of groups.
+    classes
+        Names of the classes.
+
+    Raises
+    ------
+    InputError
+        Naming the class, and the test groups that have its rows.
+    """
+    for name in classes:
+        holding = training.filter(training[f"n_{name}"] > 0)
+        if holding.height > 1:
+            continue
+        if holding.height:
+            log.warning(
+                "class '%s': all training rows (%s) are in one group, '%s'; no model that never "
+                "saw this group knows the class",
+                name,
+                f"{holding[f'n_{name}'][0]:,}",
+                holding["group"][0],
+            )
+            continue
+        test = groups.filter(groups[f"n_{name}"] > 0)
+        raise InputError(
+            f"class '{name}' has no row in training groups: its {test[f'n_{name}'].sum():,} rows "
+            f"are in test groups ({first_names(test['group'])}); choose other test groups "
+            "(test.groups, test.values, test.seed), or take the class out of dataset.classes"
+        )
+
+
+def check_folds(fold: np.ndarray, batch: str) -> None:
+    """Raise unless two groups are outside of each fold: one to train, one to stop boosting on.
+
+    Parameters
+    ----------
+    fold
+        (groups,) fold of each group of the batch.
+    batch
+        Its name.
+    """
+    numbers, sizes = np.unique(fold, return_counts=True)
+    fewest = len(fold) - int(sizes.max())
+    if fewest < 2:
+        raise InputError(
+            f"batch {batch} has {len(fold)} groups, of which fold {numbers[sizes.argmax()]} leaves "
+            f"{fewest}: training and stopping need two groups outside of each fold; raise "
+            "batching.min_groups to 4 or more, or give more groups"
+        )
 
 
 def check_coverage(plan: pl.DataFrame, groups: pl.DataFrame, test: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from genebatch.io.files import InputError, digest
 from genebatch.jobs.memory import thread_mb
 from genebatch.jobs.needs import estimate_mb, estimate_minutes, largest_mb, rules_of
 from genebatch.jobs.sizes import Shape, Whole
-from genebatch.plan.coverage import check_coverage
+from genebatch.plan.coverage import check_classes, check_coverage, check_folds
 from genebatch.plan.kept_plan import kept_folds, kept_members
 from genebatch.plan.strategies import SIMILAR, STRATEGIES
 
@@ -79,6 +79,7 @@ def make_plan(data: Data, batching: Batching, planning: Planning, limits: Limits
     """
     training = data.groups.filter(~pl.col("group").is_in(data.test_groups)).sort("group")
     shape = batch_shape(data.features, planning)
+    check_classes(training, data.groups, planning.labels.classes)
     _check_groups(training, shape, batching, planning, limits)
     if data.earlier is not None:
         members, owner = kept_members(training, data.earlier, batching.overlap)
@@ -89,9 +90,11 @@ def make_plan(data: Data, batching: Batching, planning: Planning, limits: Limits
     for batch in sorted(members):
         part = training[members[batch]]
         _check_batch(part, batch, batching, planning)
+        fold = _folds(part, batch, data.earlier, planning)
+        check_folds(fold, batch)
         part = part.with_columns(
             pl.lit(batch).alias("batch"),
-            pl.Series("fold", _folds(part, batch, data.earlier, planning), dtype=pl.Int32),
+            pl.Series("fold", fold, dtype=pl.Int32),
             pl.Series("lent", owner[members[batch]] != batch, dtype=pl.Boolean),
         )
         _check_fit(part, batch, shape, limits)

@@ -70,7 +70,7 @@ def similar(groups: pl.DataFrame, n_batches: int, batching: Batching) -> np.ndar
         As for every strategy.
     """
     ordered = groups.with_row_index("place").sort("group")
-    vectors = ordered.select(pl.col(r"^similar\..*$").cast(pl.Float64)).to_numpy()
+    vectors = ordered.select(pl.col(r"^(?s)similar\..*$").cast(pl.Float64)).to_numpy()
     rows, place = ordered["rows"].to_numpy().astype(float), ordered["place"].to_numpy()
     fewest, most = _group_limits(groups.height, n_batches, batching)
     parts = np.empty(groups.height, int)

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from genebatch.training.explain import START
+from genebatch.dataset.columns import START
 from genebatch.training.recipe import LOSSES
 
 TOP_FEATURES = 10

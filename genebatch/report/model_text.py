@@ -24,7 +24,7 @@ def model_lines(model: EnsembleModel) -> Iterator[str]:
 
 def _members_text(model: EnsembleModel) -> str:
     count, batches = len(model.members), len(model.members)
-    if model.facts.get("final") == "ensemble":
+    if "batches" in model.facts and model.facts.get("final") == "ensemble":
         batches = len(model.facts["batches"]) - len(model.missing_batches)
     others = f" of {batches} batches, the others without weight" * (batches > count)
     return f"{count} member{'s' * (count > 1)}{others}, {model.n_trees:,} trees in all"

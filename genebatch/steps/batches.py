@@ -43,6 +43,7 @@ def cross_validate_batch(
         Model file with a member for each fold.
     """
     from genebatch.dataset.row_file import RowFile
+    from genebatch.model.origin import Origin, training_settings
     from genebatch.training.batch import load_batch
     from genebatch.training.cross_validation import cross_validate, fold_metrics
     from genebatch.training.recipe import as_model
@@ -50,7 +51,8 @@ def cross_validate_batch(
     learner = learner.with_threads(threads)
     data = load_batch(RowFile.open(rows), learner)
     result = cross_validate(data, cv, learner)
-    write_parquet(out_of_fold, result.out_of_fold)
+    origin = Origin(data.key, training_settings(learner, cv))
+    write_parquet(out_of_fold, result.out_of_fold, origin.metadata())
     write_tsv(folds, result.folds)
     write_tsv(metrics, fold_metrics(result.out_of_fold, data.labels))
     write_parquet(curves, result.curves)
@@ -102,10 +104,13 @@ def calibrate_batch(
         The batch's model file.
     """
     from genebatch.model.archive import load_model
+    from genebatch.model.origin import origin_of, read_origin, refuse_mixed
     from genebatch.training.recipe import calibrate
 
+    trained, scored = load_model(uncalibrated), read_origin(out_of_fold)
+    refuse_mixed(out_of_fold, scored, uncalibrated, origin_of(trained.members[0]))
     rows = pl.read_parquet(out_of_fold)
-    result = calibrate(load_model(uncalibrated), rows, method, use_weights)
+    result = calibrate(trained, rows, method, use_weights, scored.settings)
     write_json(calibration, result.described)
     result.model.save(model)
 
@@ -129,10 +134,13 @@ def explain_batch(
     """
     from genebatch.dataset.row_file import RowFile
     from genebatch.model.archive import load_model
+    from genebatch.model.origin import origin_of, refuse_mixed
     from genebatch.training.explain import draw_sample, explain
 
     model = load_model(uncalibrated, threads=threads)
     folds = load_model(models, threads=threads)
+    origins = (origin_of(each.members[0]) for each in (folds, model))
+    refuse_mixed(models, next(origins), uncalibrated, next(origins))
     drawn = draw_sample(RowFile.open(rows), explaining)
     result = explain(model, folds, drawn, explaining, use_weights)
     write_parquet(shap, result.shap)

@@ -16,15 +16,23 @@ log = logging.getLogger(__name__)
 
 
 def analyze_dataset(
-    *, table: Table, test_column: str | None, profile: str, groups: str, threads: int
+    *,
+    table: Table,
+    test_column: str | None,
+    profile: str,
+    groups: str,
+    threads: int,
+    kept_digests: str | None = None,
 ) -> None:
     """Check the data set; write its profile (JSON) and its table of groups (Parquet).
 
-    Nothing is written if the data set breaks the contract. See `dataset.profile.analyze`.
+    Nothing is written if the data set breaks the contract. See `dataset.profile.analyze`; a file of
+    `kept_digests` spares it reading all bytes for their digest.
     """
     from genebatch.dataset.profile import analyze
+    from genebatch.io.digests import KeptDigests
 
-    analysis = analyze(table, test_column, threads)
+    analysis = analyze(table, test_column, threads, KeptDigests(kept_digests))
     write_json(profile, analysis.profile)
     write_parquet(groups, analysis.groups)
 
@@ -171,7 +179,7 @@ def plan_batches(
     write_row_files(shards, parts, Features.from_json(chosen), planning.labels, Path(rows))
     write_parquet(planned, plan.groups)
     told = {key: value for key, value in facts.items() if key != "shards"}
-    told |= {"files": len(shards), "bytes": sum(shard.bytes for shard in shards)}
+    told |= {"files": len(shards), "bytes": sum(shard.state.size for shard in shards)}
     write_json(dataset, told)
     write_tsv(coverage, tell_coverage(plan.groups, planning.labels.classes))
     write_tsv(times_held, count_times_held(plan.groups))

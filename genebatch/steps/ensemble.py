@@ -4,7 +4,9 @@ Functions import the libraries of their own rule: no job pays for those of anoth
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -12,6 +14,10 @@ from genebatch.config.settings import Combining, Folds, Learner
 from genebatch.dataset.row_file import RowFile
 from genebatch.io.files import InputError, read_json, write_json, write_parquet, write_tsv
 from genebatch.io.tables import parquet_rows, read_tsv
+
+if TYPE_CHECKING:
+    from genebatch.model.ensemble import EnsembleModel
+    from genebatch.model.origin import Origin
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +57,16 @@ def cross_batch_scores(
     """
     from genebatch.ensemble.batch_models import load_batches
     from genebatch.ensemble.cross_scores import cross_scores
+    from genebatch.model.origin import origin_of, read_origin, refuse_mixed
 
     files = _open_all(rows, manifest)
     loaded = load_batches(models, read_tsv(manifest), threads, missing)
     paths = dict(zip(loaded, out_of_fold, strict=True))
+    for path, (name, scored) in zip(models, paths.items(), strict=True):
+        refuse_mixed(scored, read_origin(scored), path, origin_of(loaded[name].members[0]))
     routing = _read_routing(planned, similarity, group_features, sorted(loaded))
     n_rows = 0
-    with parquet_rows(scores) as write:
+    with parquet_rows(scores, _scored_by(loaded, manifest).metadata()) as write:
         for part in cross_scores(loaded, paths, files, use_weights, routing):
             write(part)
             n_rows += part.height
@@ -107,11 +116,13 @@ def combine_batches(
     from genebatch.model.held_out import read_held_out, read_scores
 
     loaded = load_batches(models, read_tsv(manifest), missing=missing)
+    origin = _scored_by(loaded, manifest)
+    _refuse_other_scores(scores, origin)
     everyone = join_members(loaded, missing)
     routing = _read_routing(planned, similarity, group_features, sorted(loaded))
     held_out = read_held_out(scores, _sizes(planned), everyone, use_weights)
     learned = learn_combiners(held_out, combining, routing is not None)
-    with parquet_rows(combined) as write:
+    with parquet_rows(combined, origin.metadata()) as write:
         for part in combined_scores(read_scores(scores, everyone), everyone, learned):
             write(part)
     parameters = with_routing(learned.whole, routing)
@@ -150,6 +161,7 @@ def train_single(
     folds, metrics, curves, calibration
         As for a batch.
     """
+    from genebatch.model.origin import origin_of
     from genebatch.training.all_rows import load_all
     from genebatch.training.cross_validation import fold_metrics
     from genebatch.training.single import NAME as SINGLE
@@ -163,7 +175,9 @@ def train_single(
     write_tsv(metrics, fold_metrics(out_of_fold, data.labels))
     write_parquet(curves, result.folds.curves)
     write_json(calibration, result.calibrated.described)
-    write_parquet(held_out, held_out_table(SINGLE, out_of_fold, result.calibrated))
+    origin = origin_of(result.calibrated.model.members[0])
+    table = held_out_table(SINGLE, out_of_fold, result.calibrated)
+    write_parquet(held_out, table, origin.metadata())
     result.calibrated.model.save(model)
 
 
@@ -212,6 +226,7 @@ def distil(
         refuse_one_batch,
     )
     from genebatch.model.archive import load_model
+    from genebatch.model.origin import members_origin, origin_of, training_settings
     from genebatch.training.all_rows import load_all
     from genebatch.training.recipe import as_model, calibrate
     from genebatch.training.single import held_out_table
@@ -220,14 +235,18 @@ def distil(
     files = _open_all(rows, manifest)
     loaded = load_model(ensemble)
     refuse_one_batch(loaded)
+    for path in (scores, combined):
+        _refuse_other_scores(path, members_origin(loaded.members, _keys(manifest)))
     teacher = Teacher(loaded, scores, combined, groups_by_batch(files))
     data = load_all(files, learner)
     student = distil_ensemble(teacher, data, combining, cv, learner)
     alone = as_model(data, learner, [student.member])
-    done = calibrate(alone, student.held_out, method, learner.use_weights)
+    settings = training_settings(learner, cv)
+    done = calibrate(alone, student.held_out, method, learner.use_weights, settings)
     write_tsv(mixes, student.mixes)
     write_json(calibration, done.described)
-    write_parquet(held_out, held_out_table(DISTILLED, student.held_out, done))
+    table = held_out_table(DISTILLED, student.held_out, done)
+    write_parquet(held_out, table, origin_of(done.model.members[0]).metadata())
     done.model.save(model)
 
 
@@ -285,11 +304,21 @@ def consolidate(
     )
     from genebatch.model.archive import load_model
     from genebatch.model.ensemble import prune
+    from genebatch.model.origin import (
+        Origin,
+        members_origin,
+        origin_of,
+        read_origin,
+        refuse_mixed,
+    )
+    from genebatch.training.all_rows import key_of_all
     from genebatch.training.single import NAME as SINGLE
 
     whole = load_model(ensemble)
     batches = read_tsv(manifest)
     refuse_other_plans(whole.members, batches, whole.missing_batches)
+    origin = members_origin(whole.members, _keys(manifest))
+    _refuse_other_scores(combined, origin)
     groups = frozenset(_sizes(planned)["group"].cast(pl.String))
     given = [Candidate("ensemble", prune(whole), combined, whole.combiner["name"])]
     alone = {SINGLE: (single, single_held_out), DISTILLED: (distilled, distilled_held_out)}
@@ -297,6 +326,9 @@ def consolidate(
         if path and held_out:
             loaded = load_model(path)
             refuse_other_groups(loaded, groups, path)
+            its = origin_of(loaded.members[0])
+            refuse_mixed(held_out, read_origin(held_out), path, its)
+            refuse_mixed(path, its, ensemble, Origin(key_of_all(_keys(manifest)), origin.settings))
             given.append(Candidate(name, loaded, held_out, name))
     genes = trained_genes(groups, _group_of(table)) if table else None
     shares = weighted_shares(whole) if prevalence == WEIGHTS else prevalence
@@ -316,13 +348,37 @@ def consolidate(
 def _open_all(rows: list[str], manifest: str) -> list[RowFile]:
     """Open the row files of all batches, sorted by name, and check that they are of the plan."""
     files = sorted((RowFile.open(path) for path in rows), key=lambda file: file.name)
-    keys = dict(read_tsv(manifest).select("batch", "key").iter_rows())
+    keys = _keys(manifest)
     if {file.name: file.key for file in files} != keys:
         raise InputError(
             f"the row files beside {files[0].path} are not of the plan in {manifest}; run again "
             "with --forcerun plan_batches"
         )
     return files
+
+
+def _keys(manifest: str) -> dict[str, str]:
+    """Batch to its key."""
+    return dict(read_tsv(manifest).select("batch", "key").iter_rows())
+
+
+def _scored_by(models: Mapping[str, "EnsembleModel"], manifest: str) -> "Origin":
+    """The origin of what the batches' models score."""
+    from genebatch.model.origin import members_origin
+
+    return members_origin((model.members[0] for model in models.values()), _keys(manifest))
+
+
+def _refuse_other_scores(path: str, origin: "Origin") -> None:
+    """Raise unless a table of scores is of these members and of the rows of this plan."""
+    from genebatch.model.origin import read_origin
+
+    different = read_origin(path).without(origin)
+    if different:
+        raise InputError(
+            f"{path} was not made by these models from the rows of this plan (other "
+            f"{' and '.join(different)}); delete it and run again"
+        )
 
 
 def _sizes(planned: str) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import polars as pl
+import polars.selectors as cs
 
 from genebatch.io.files import read_json, write_json, write_text
 from genebatch.io.tables import read_tsv
@@ -197,12 +198,13 @@ def write_report(
 def _read_swarms(shap: str, sample: str, results: BatchResults) -> dict[str, Swarm]:
     """SHAP and feature values of each class's most important features."""
     lazy = pl.scan_parquet(shap)
+    label, start = lazy.collect_schema().names()[:2]  # renamed where a feature is called so
     swarms = {}
     for name in results.classes:
         ranked = results.features.filter(pl.col("class") == name)["feature"]
         top = ranked.head(BEESWARM_FEATURES).to_list()
-        table = lazy.filter(pl.col("class") == name).select(START, *top).collect()
-        swarms[name] = Swarm(table, pl.read_parquet(sample, columns=top).select(top))
+        table = lazy.filter(cs.by_name(label) == name).select(cs.by_name(start, *top)).collect()
+        swarms[name] = Swarm(table.rename({start: START}), pl.read_parquet(sample)[top])
     return swarms
 
 

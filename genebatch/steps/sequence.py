@@ -229,6 +229,7 @@ def call_genes(
         band=call.band,
         target_share=call.target_share,
         unscored=unscored,
+        misaligned=call.misaligned,
         bigwig=call.bigwig,
         threads=threads,
     )

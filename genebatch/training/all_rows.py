@@ -4,7 +4,7 @@ import logging
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def load_all(files: Sequence[RowFile], learner: Learner) -> Batch:
         stands once, with the fold of the first of them.
     """
     first = files[0]
-    key = digest([file.key for file in files])
+    key = key_of_all({file.name: file.key for file in files})
     rows = merged_identity(files).drop("batch")
     pages = _Pages(files)
     size = rows.height * _disk_bytes(pages, learner.max_bin) / MB
@@ -63,6 +63,11 @@ def _disk_bytes(pages: "_Pages", max_bin: int) -> float:
     if sparse.issparse(block):
         return 14.3 * block.nnz / block.shape[0]
     return 2.5 * block.shape[1] * (1 if max_bin <= 256 else 2)
+
+
+def key_of_all(keys: Mapping[str, str]) -> str:
+    """Digest of the rows of all batches, from batch to its key."""
+    return digest([keys[name] for name in sorted(keys)])
 
 
 def _on_disk(pages: "_Pages", learner: Learner) -> xgb.ExtMemQuantileDMatrix:

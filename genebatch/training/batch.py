@@ -1,6 +1,7 @@
 """Reads the rows of one batch once, and bins them once."""
 
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from genebatch.config.settings import Folds, Labels, Learner
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.row_file import RowFile
 from genebatch.dataset.rows import group_codes, label_codes, row_weights, score_columns
-from genebatch.groups import deal
+from genebatch.groups import deal, hashed
 from genebatch.io.files import InputError
 from genebatch.model import boosting
 
@@ -125,12 +126,43 @@ def stopping_split(data: Batch, training: np.ndarray, cv: Folds) -> tuple[np.nda
         local * n_classes + data.codes[training], minlength=len(groups) * n_classes
     )
     sizes = np.column_stack([np.bincount(local), counts.reshape(-1, n_classes)])
-    share = cv.stop_fraction
-    parts = deal(groups, sizes, [share, 1 - share], cv.seed)
+    parts = stopping_groups(groups, sizes, cv)
     stop = np.zeros(len(training), bool)
-    stop[np.flatnonzero(training)[parts[local] == 0]] = True
-    if not stop.any():
-        raise InputError(
-            "no group is left to stop boosting on; enlarge the batch or cv.stop_fraction"
-        )
+    stop[np.flatnonzero(training)[parts[local]]] = True
     return training & ~stop, stop
+
+
+def stopping_groups(groups: Sequence[str], sizes: np.ndarray, cv: Folds) -> np.ndarray:
+    """Choose the groups that say when to stop: at least one, and at least one is left to train.
+
+    Their rows and their rows of each class come as near to `cv.stop_fraction` as whole groups
+    allow. Where that would be no group, it is the smallest of those without which the others still
+    have rows of every class; ties go by a seeded hash of the name.
+
+    Parameters
+    ----------
+    groups
+        Names.
+    sizes
+        (groups, measures), rows first, then rows of each class.
+    cv
+        Settings.
+
+    Returns
+    -------
+    numpy.ndarray
+        (groups,) bool.
+    """
+    if len(groups) < 2:
+        raise InputError(
+            "no group is left to stop boosting on: training and stopping need two groups outside "
+            "of each fold; enlarge the batch (batching.min_groups)"
+        )
+    share = cv.stop_fraction
+    stop = deal(groups, sizes, [share, 1 - share], cv.seed) == 0
+    if stop.any() and not stop.all():
+        return stop
+    lost = ((sizes.sum(axis=0) == sizes) & (sizes > 0)).sum(axis=1)
+    ties = np.array([hashed(name, cv.seed) for name in groups])
+    order = np.lexsort((ties, sizes[:, 0], lost))
+    return np.arange(len(groups)) == order[0]

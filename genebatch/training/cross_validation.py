@@ -19,6 +19,7 @@ from genebatch.io.files import InputError
 from genebatch.metrics.multiclass import score_table
 from genebatch.model import boosting
 from genebatch.model.ensemble import Member
+from genebatch.model.origin import Origin, training_settings
 from genebatch.training.batch import Batch, stopping_split
 from genebatch.training.recipe import IDENTITY, as_member, class_weight
 
@@ -68,7 +69,8 @@ def cross_validate(data: Batch, cv: Folds, learner: Learner) -> CrossValidation:
         log.info(
             "%s: fold %d/%d, %s rows, trees %s", data.name, number + 1, cv.n_splits, rows, trees
         )
-        members.append(_fold_member(data, number, [fit.booster for fit in fits]))
+        boosters = [fit.booster for fit in fits]
+        members.append(_fold_member(data, number, boosters, training_settings(learner, cv)))
     if np.isnan(margins).any():
         raise RuntimeError("a row has no out-of-fold score")
     out_of_fold = data.rows.with_columns(
@@ -87,10 +89,12 @@ def _fit_fold(data: Batch, number: int, cv: Folds, learner: Learner) -> list[boo
     ]
 
 
-def _fold_member(data: Batch, number: int, boosters: list[xgb.Booster]) -> Member:
+def _fold_member(
+    data: Batch, number: int, boosters: list[xgb.Booster], settings: dict[str, str]
+) -> Member:
     seen = data.rows["fold"].to_numpy() != number
     groups = data.rows.filter(seen)["group"].unique().sort().to_list()
-    facts = {"rows": int(seen.sum()), "fold": number}
+    facts = {"rows": int(seen.sum()), "fold": number, **Origin(data.key, settings).facts()}
     return as_member(f"fold{number}", boosters, groups, class_weight(data, seen), facts)
 
 

@@ -1,6 +1,5 @@
 """Explains a batch's model: SHAP values and importances on a sample balanced by group."""
 
-import fnmatch
 import hashlib
 import logging
 from collections import Counter
@@ -12,6 +11,7 @@ import polars as pl
 from scipy import sparse
 
 from genebatch.config.settings import Explaining
+from genebatch.dataset.columns import START, matching, own_name
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.row_file import RowFile
 from genebatch.dataset.rows import label_codes, row_weights, score_columns
@@ -20,8 +20,6 @@ from genebatch.model import boosting
 from genebatch.model.ensemble import EnsembleModel, Member
 
 log = logging.getLogger(__name__)
-
-START = "(start)"
 
 
 class Sample(NamedTuple):
@@ -37,7 +35,8 @@ class Explanation(NamedTuple):
     Attributes
     ----------
     shap
-        Class, identity columns, `(start)` and one SHAP value of the margin per feature.
+        Class, `(start)`, identity columns and one SHAP value of the margin per feature. Of those
+        that a feature is called like the name begins with `row.`.
     sample
         The same rows once, with their feature values.
     importance
@@ -119,7 +118,7 @@ def families(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[s
     family_of = {}
     for family, patterns in given.items():
         for pattern in patterns:
-            for name in fnmatch.filter(names, pattern):
+            for name in matching(pattern, names):
                 family_of.setdefault(name, family)
     prefixes = Counter(name.split("_")[0] for name in names if name not in family_of)
     for name in names:
@@ -244,7 +243,11 @@ def _size(sample: Sample) -> tuple[int, int]:
 
 
 def _shap_table(sample: Sample, name: str, values: np.ndarray, features: Features) -> pl.DataFrame:
-    leading = [pl.lit(name).alias("class"), pl.Series(START, values[:, -1])]
+    taken = set(features.names)
+    leading = [
+        pl.lit(name).alias(own_name("class", taken)),
+        pl.Series(own_name(START, taken), values[:, -1]),
+    ]
     return _labelled(sample, leading, values[:, :-1], features)
 
 
@@ -253,8 +256,8 @@ def _labelled(
 ) -> pl.DataFrame:
     """Leading and identity columns, and one column of `values` per feature."""
     columns = [pl.Series(name, values[:, number]) for number, name in enumerate(features.names)]
-    clash = [column for column in sample.rows.columns if column in set(features.names)]
-    identity = sample.rows.rename({column: f"row.{column}" for column in clash})
+    taken = set(features.names)
+    identity = sample.rows.rename({name: own_name(name, taken) for name in sample.rows.columns})
     return identity.select(*leading, pl.all()).hstack(columns)
 
 

@@ -12,11 +12,13 @@ import xgboost as xgb
 from genebatch import ALGORITHM
 from genebatch.config.settings import Learner
 from genebatch.dataset.rows import group_codes, label_codes, normalised, plain_weights, row_weights
+from genebatch.io.files import digest
 from genebatch.metrics.binary import METRICS, reliability
 from genebatch.metrics.multiclass import score_table
 from genebatch.model import boosting
 from genebatch.model.calibration import Calibrator, choose
 from genebatch.model.ensemble import EQUAL, EnsembleModel, Member
+from genebatch.model.origin import Origin, training_settings
 from genebatch.training.batch import Batch
 
 log = logging.getLogger(__name__)
@@ -67,14 +69,19 @@ def train_member(
             boosting.fit_trees(data.matrix, target, data.weight, start, n_trees, learner)
         )
         log.info("%s: class %s, %s trees", name, label, f"{n_trees:,}")
-    facts = {"key": data.key, "rows": data.rows.height, "n_trees": dict(trees)}
+    facts = {"rows": data.rows.height, "n_trees": dict(trees)}
+    facts |= Origin(data.key, training_settings(learner)).facts()
     facts |= {"seed": learner.seed, **_class_sums(data)}
     weights = class_weight(data, np.ones(data.rows.height, bool))
     return as_member(name, boosters, data.groups, weights, facts)
 
 
 def calibrate(
-    model: EnsembleModel, rows: pl.DataFrame, method: str, use_weights: bool
+    model: EnsembleModel,
+    rows: pl.DataFrame,
+    method: str,
+    use_weights: bool,
+    settings: Mapping[str, str],
 ) -> Calibrated:
     """Choose the calibrators of a model of one member on its out-of-fold log-odds.
 
@@ -88,6 +95,8 @@ def calibrate(
         `calibration.method`.
     use_weights
         `learner.use_weights`.
+    settings
+        What `origin.training_settings` gives of the rows' scores; the member records them.
     """
     classes = list(model.classes)
     codes = label_codes(rows["label"], classes, None)
@@ -114,9 +123,10 @@ def calibrate(
     table = score_table(codes, after, classes, plain_weights(rows), group_codes(rows))
     metrics = table.drop("system").to_dicts()
     (member,) = model.members
+    settings = dict(settings) | {"calibration": digest(method)}
     finished = member._replace(
         calibrators=tuple(choice.calibrator for choice in choices),
-        facts=member.facts | {"metrics": metrics},
+        facts=member.facts | {"settings": settings, "metrics": metrics},
     )
     return Calibrated(
         replace(model, members=(finished,)),

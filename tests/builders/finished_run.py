@@ -11,12 +11,13 @@ from genebatch.config.settings import Settings
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.rows import group_codes
 from genebatch.evaluation.test_groups import HeldOutRows, compare, compare_systems, resample
-from genebatch.io.files import write_json
+from genebatch.io.files import write_json, write_parquet
 from genebatch.metrics.multiclass import corrections, score_table
 from genebatch.model.archive import load_model
 from genebatch.model.boosting import build_matrix, fit_trees
 from genebatch.model.calibration import identity
 from genebatch.model.ensemble import EQUAL, EnsembleModel, Member
+from genebatch.model.origin import Origin
 from genebatch.report.settings import PrintedSettings
 from genebatch.steps.batches import calibrate_batch
 from genebatch.steps.report import diagnose_batch, write_report
@@ -176,12 +177,15 @@ class Data:
         rows = self.rows.hstack(
             [fold, *(pl.Series(f"margin_{n}", margins[:, i]) for i, n in enumerate(self.classes))]
         )
-        rows.write_parquet(paths["out_of_fold"])
+        origin = Origin("rows", {})
+        write_parquet(paths["out_of_fold"], rows, origin.metadata())
         labels = self.settings.table.labels
         fold_metrics(rows, labels).write_csv(paths["metrics"], separator="\t")
         whole = load_model(self.model)
         raw = self.folder / "uncalibrated.gbm"
-        replace(whole, members=whole.members[:1], combiner=EQUAL).save(raw)
+        first = whole.members[0]
+        first = first._replace(facts=first.facts | origin.facts())
+        replace(whole, members=(first,), combiner=EQUAL).save(raw)
         calibrate_batch(
             out_of_fold=paths["out_of_fold"],
             uncalibrated=raw,

@@ -404,6 +404,12 @@ class Run:
         return outputs
 
 
+def finish(run: Run, rows: pl.DataFrame) -> None:
+    """Write the rows as shards and make the model of all batches."""
+    run.write(rows)
+    run.make_model()
+
+
 @pytest.fixture(scope="session")
 def make_toy_rows() -> Callable[..., pl.DataFrame]:
     return make_rows
@@ -420,22 +426,16 @@ def new_run() -> type[Run]:
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory, toy_rows) -> Run:
+def toy(made_once, toy_rows) -> Run:
     """A finished run of two batches; tests read its files and change none."""
-    run = Run(tmp_path_factory.mktemp("toy"))
-    run.write(toy_rows)
-    run.make_model()
-    return run
+    return Run(made_once("toy", lambda folder: finish(Run(folder), toy_rows)))
 
 
 @pytest.fixture(scope="session")
-def lent(tmp_path_factory, toy_rows) -> Run:
+def lent(made_once, toy_rows) -> Run:
     """A run of two batches that share some groups, as far as the combined probabilities."""
     changes = {"batching": {"overlap": 0.3}, "learner": CONFIG["learner"] | {"n_estimators": 15}}
-    run = Run(tmp_path_factory.mktemp("lent"), changes)
-    run.write(toy_rows)
-    run.make_model()
-    return run
+    return Run(made_once("lent", lambda folder: finish(Run(folder, changes), toy_rows)), changes)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class Files:
 
     def __init__(self, folder, **sections):
         batching = {"max_groups": 4, "min_groups": 2, "min_positives": 1}
-        sections = {"cv": {"n_splits": 2}, "test": {"groups": ["g02", "g07"]}} | sections
+        sections = {"cv": {"n_splits": 3}, "test": {"groups": ["g02", "g07"]}} | sections
         sections["batching"] = batching | sections.get("batching", {})
         self.folder = folder
         path = {"path": str(folder / "data")}
@@ -349,7 +349,7 @@ def test_a_shard_in_front_changes_no_key_of_a_kept_plan(files, tmp_path):
 
 def test_a_shard_that_changed_since_the_analysis_leaves_no_plan(files):
     files.write(make_table(n_groups=11))
-    with pytest.raises(InputError, match="analyze_dataset"):
+    with pytest.raises(InputError, match="run the workflow again"):
         files.plan()
     assert not any(files[name].exists() for name in PLANNED)
     assert not any(files["rows"].iterdir())

@@ -7,11 +7,12 @@ import polars as pl
 import pytest
 
 from genebatch.ensemble.thresholds import choose
-from genebatch.io.files import InputError, read_json, write_json
+from genebatch.io.files import InputError, read_json, write_json, write_parquet
 from genebatch.io.tables import read_tsv
 from genebatch.model.archive import load_model
 from genebatch.model.combiners import COMBINERS, combine
 from genebatch.model.ensemble import EQUAL
+from genebatch.model.origin import read_origin
 from genebatch.steps import ensemble as steps
 
 CLASSES = ["neither", "donor", "acceptor"]
@@ -156,7 +157,7 @@ def test_order_of_the_files_does_not_matter(toy, tmp_path):
 
 def test_out_of_fold_scores_of_another_batch_leave_no_file(toy, tmp_path):
     swapped = toy.of_batches("out_of_fold")[::-1]
-    with pytest.raises(InputError, match="not hold the out-of-fold scores of batch b000"):
+    with pytest.raises(InputError, match="were not made from the same rows"):
         scored(toy, tmp_path / "scores.parquet", out_of_fold=swapped)
     assert not list(tmp_path.iterdir())
 
@@ -166,7 +167,7 @@ def test_out_of_fold_scores_with_a_row_too_many_leave_no_file(toy, tmp_path):
     first, second = toy.of_batches("out_of_fold")
     rows = pl.read_parquet(first)
     longer = tmp_path / "out_of_fold.parquet"
-    pl.concat([rows, rows[-1:]]).write_parquet(longer)
+    write_parquet(longer, pl.concat([rows, rows[-1:]]), read_origin(first).metadata())
     with pytest.raises(
         InputError, match=r"out_of_fold\.parquet does not hold .* repeats the batch"
     ):
@@ -236,10 +237,14 @@ def test_same_batches_in_another_order_give_the_same_files(toy, tmp_path):
         assert (tmp_path / name).read_bytes() == toy.ensemble_files[key].read_bytes()
 
 
-def test_scores_of_other_members_leave_no_file(toy, tmp_path):
+@pytest.mark.parametrize("known", [True, False])
+def test_scores_of_other_members_leave_no_file(toy, tmp_path, known):
     scores = pl.read_parquet(toy.ensemble_files["scores"])
-    scores.drop(f"b001:{name}" for name in CLASSES).write_parquet(tmp_path / "scores.parquet")
-    with pytest.raises(InputError, match=r"scores\.parquet holds the scores of other batches"):
+    metadata = read_origin(toy.ensemble_files["scores"]).metadata() if known else None
+    scores = scores.drop(f"b001:{name}" for name in CLASSES)
+    write_parquet(tmp_path / "scores.parquet", scores, metadata)
+    told = r"scores\.parquet holds the scores of other batches" if metadata else "was not made by"
+    with pytest.raises(InputError, match=told):
         combined(toy, tmp_path / "out", scores=tmp_path / "scores.parquet")
     assert not (tmp_path / "out").exists()
 

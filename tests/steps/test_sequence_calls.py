@@ -27,7 +27,9 @@ SETTINGS = {"transcripts": "all", "evaluation": Evaluation(n_replicates=60, seed
 SIDES = ("base", "model", "difference")
 CALLED = ("positions.parquet", "calls.bed", "coverage.tsv")
 CALL = {"unscored": "error", "threads": 1}
-COMPLETE = Calls(sets={}, mode="meta", band=(0.0, 1.0), target_share=None, bigwig=False)
+COMPLETE = Calls(
+    sets={}, mode="meta", band=(0.0, 1.0), target_share=None, misaligned="error", bigwig=False
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,7 +10,11 @@ from genebatch.cli import main
 from genebatch.model.ensemble import EQUAL
 from tests.builders.finished_run import Data
 
-FACTS = {"batches": [{"batch": f"b00{number}"} for number in range(5)]}
+FACTS = {
+    "batches": [
+        {"batch": f"b00{number}", "key": f"{number}", "groups": 1, "rows": 1} for number in range(5)
+    ]
+}
 
 
 @pytest.fixture

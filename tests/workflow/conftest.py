@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genebatch.simulation.table import simulate
-from tests.workflow.running import SMALL, Run
+from tests.workflow.running import AS_A_USER, SMALL, Run
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def finished(made_once, example_data) -> tuple[Path, str]:
         shutil.copytree(example_data, folder / "data")
         run = Run(folder)
         run.configure(SMALL)
-        (folder / "printed").write_text(run.ok())
+        (folder / "printed").write_text(run.ok(env=AS_A_USER))
 
     folder = made_once("finished", fill)
     return folder, (folder / "printed").read_text()

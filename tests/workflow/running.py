@@ -51,6 +51,8 @@ SMALL = {
 
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+# Given as `env`: Snakemake and every job in a process of its own, whose memory is its own.
+AS_A_USER: dict[str, str] = {}
 
 
 class Done(NamedTuple):
@@ -81,7 +83,7 @@ class Starter:
         with tempfile.TemporaryDirectory() as folder:
             printed = Path(folder, "printed")
             request = {"arguments": arguments, "environment": os.environ | ENVIRONMENT}
-            request |= {"cwd": str(cwd), "printed": str(printed)}
+            request |= {"cwd": str(cwd), "printed": str(printed)}  # in the order of `starter.run`
             print(json.dumps(request), file=self.process.stdin, flush=True)
             status = int(self.process.stdout.readline())
             return Done(status, printed.read_text())
@@ -109,7 +111,8 @@ class Run:
     def snakemake(self, *arguments: str, env: dict | None = None, cwd: Path | None = None) -> Done:
         """Run it; gives the exit status with everything that it printed.
 
-        With an environment of its own it is a new process, else one forked by the `Starter`.
+        With an environment of its own it is a new process, as its jobs are. Else they are forked
+        by the `Starter`, and the memory of jobs is neither measured nor limited.
         """
         cwd = cwd or self.folder
         if env is None:

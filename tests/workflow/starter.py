@@ -1,48 +1,138 @@
-"""Starts Snakemake from a process that has imported it once.
+"""Starts Snakemake and its jobs from processes that have imported what they need once.
 
     python -m tests.workflow.starter
 
 Each line on standard input is a request: arguments, environment, folder and file for what is
 printed. The answer is a line with the exit status. Every run is a process of its own, forked from
-one in which nothing has run yet.
+one in which nothing has run yet, and so is every job. Importing takes most of the time of a small
+job.
+
+A job that is forked shares the memory of what was imported, so its own memory is not measured or
+limited. `Run.snakemake` with an environment starts Snakemake and its jobs as a user does.
 """
 
 import importlib
 import json
 import os
+import runpy
 import signal
+import socket
+import subprocess
 import sys
-
-from snakemake import cli
+import tempfile
+import traceback
+from pathlib import Path
 
 # Snakemake imports these late, or the workflow does; each run would pay for them again.
 LATE = "docutils.core jinja2 jsonschema nbformat numpy pandas polars pyarrow pygments requests "
 LATE += "smart_open snakemake.executors.dryrun snakemake.executors.local snakemake.report "
 LATE += "snakemake.report.html_reporter yte"
+# What jobs import. Polars is left out, as its threads do not live on in a forked process.
+OF_JOBS = "matplotlib.backends.backend_agg matplotlib.figure numpy pandas scipy.optimize "
+OF_JOBS += "scipy.sparse scipy.special scipy.stats shap sklearn.isotonic sklearn.linear_model "
+OF_JOBS += "sklearn.metrics snakemake.script xgboost"
 SECONDS = 900
 
 
 def run(arguments: list[str], environment: dict[str, str], cwd: str, printed: str) -> None:
     """Be Snakemake in this process, which ends with it."""
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(cwd)
+    from snakemake import cli
+
+    enter(environment, cwd)
     out = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    redirect(out, out)
     signal.alarm(SECONDS)
     cli.main(arguments)
 
 
-def main() -> None:
-    for name in LATE.split():
+def enter(environment: dict[str, str], cwd: str) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+
+
+def redirect(out: int, error: int) -> None:
+    os.dup2(out, 1)
+    os.dup2(error, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
+
+def fork(work, *arguments) -> int:
+    """Do something in a forked process, and wait for its end; gives its exit status."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work(*arguments)
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+        else:
+            status = 0
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def be_job(script: str, environment: dict[str, str], cwd: str, out: int, error: int) -> None:
+    """Be a job's script in this process."""
+    # As on a cluster: memory is somebody else's to limit.
+    enter(environment | {"SLURM_JOB_ID": "0"}, cwd)
+    redirect(out, error)
+    sys.argv = [script]
+    runpy.run_path(script, run_name="__main__")
+
+
+def serve_jobs(server: socket.socket) -> None:
+    """Fork a process for every job that is asked for, as long as the process that began this."""
+    for name in OF_JOBS.split():
         importlib.import_module(name)
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            run(**json.loads(line))
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes of connections
+    while True:
+        connection, _ = server.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            data, files, *_ = socket.recv_fds(connection, 1 << 20, 2)
+            status = fork(be_job, *json.loads(data), *files)
+            connection.sendall(str(status).encode())
+            os._exit(0)
+        connection.close()
+
+
+def execute_script(self, script: str, edit: bool = False) -> None:
+    """What Snakemake calls to run a script; here the process of the jobs runs it."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(os.environ["JOBS"])
+        request = json.dumps([os.path.abspath(script), dict(os.environ), os.getcwd()])
+        socket.send_fds(connection, [request.encode()], [1, 2])
+        connection.shutdown(socket.SHUT_WR)
+        status = int(connection.recv(16) or 1)
+    if status:
+        raise subprocess.CalledProcessError(status, [sys.executable, script])
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
+        jobs = str(Path(folder) / "jobs")
+        server.bind(jobs)
+        server.listen()
+        serving = os.fork()
+        if serving == 0:
+            serve_jobs(server)
+        for name in LATE.split():
+            importlib.import_module(name)
+        from snakemake.script import PythonScript
+
+        PythonScript.execute_script = execute_script
+        try:
+            for line in sys.stdin:
+                request = json.loads(line)
+                request["environment"]["JOBS"] = jobs
+                print(fork(run, *request.values()), flush=True)
+        finally:
+            os.kill(serving, signal.SIGTERM)
 
 
 if __name__ == "__main__":

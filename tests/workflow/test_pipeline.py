@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from genebatch import load_model
-from tests.workflow.running import REPOSITORY, SMALL, Run, Watch, jobs
+from tests.workflow.running import AS_A_USER, REPOSITORY, SMALL, STARTER, Run, Watch, jobs
 
 pytestmark = pytest.mark.workflow
 
@@ -224,7 +224,7 @@ def test_rival_is_trained_and_judged_but_not_delivered(run):
 
 def test_best_candidate_is_delivered(run):
     run.configure({**SMALL, "ensemble": SMALL["ensemble"] | {"rivals": RIVALS}, "final": "best"})
-    done = jobs(run.ok())
+    done = jobs(run.ok(env=AS_A_USER))
     assert done == Counter([(r, None) for r in ("train_single", "distil", *AFTER_COMBINING)])
     folder = run.folder / "results"
     table = pl.read_csv(folder / "model/candidates.tsv", separator="\t")
@@ -304,8 +304,7 @@ def test_another_number_of_explained_rows_leaves_the_batch_models_alone(run):
 
 
 def test_batch_of_another_plan_is_not_consolidated(run):
-    """A results folder without Snakemake's records, and another plan."""
-    shutil.rmtree(run.folder / ".snakemake")
+    """Whatever Snakemake is told to pass over."""
     config = run.config
     config["batching"]["seed"] = 8
     config["cv"]["seed"] = 8
@@ -331,23 +330,30 @@ def test_own_config_file_stands_alone(run, tmp_path):
     assert "predict" not in {rule for rule, _ in jobs(output)}
 
 
-def test_raising_batch_leaves_the_others_finished_and_is_repeated_alone(run):
+def test_raising_batch_is_repeated_alone_and_the_predictions_are_those_of_a_run_without_a_fault(
+    empty_run, finished, tmp_path
+):
+    """In another folder, with other threads, and with the batches in another order."""
+    config = empty_run.config
+    config["learner"]["threads"] = 2
+    empty_run.configure(config)
     environment = {
         "PYTHONPATH": str(REPOSITORY / "tests/workflow/planted_failure"),
         "PLANTED_FAILURE": "logs/train_batch/b001.log",
     }
-    folder = run.folder / "results/batches"
-    for batch in ("b001", "b002"):
-        shutil.rmtree(folder / batch)
-    shutil.rmtree(run.folder / "results/model")
-    output = run.fails(env=environment)
+    output = empty_run.fails(PREDICTIONS, env=environment, cwd=tmp_path)
     assert "planted failure" in output
-    assert (folder / "b000/summary.json").exists()
-    assert (folder / "b002/summary.json").exists()
+    folder = empty_run.folder / "results/batches"
+    assert (folder / "b000/model.gbm").exists()
+    assert (folder / "b002/model.gbm").exists()
     assert not (folder / "b001/uncalibrated.gbm").exists()
-    assert not (run.folder / "results/model/model_multiclass_all_genes.gbm").exists()
-    expected = everything_of("b001") - Counter([("cross_validate_batch", "b001")])
-    assert run.planned() == expected + after_the_batches()
+    assert not (empty_run.folder / "results/predictions").exists()
+    whole = ("cross_batch_scores", "combine_batches", "consolidate", "predict")
+    expected = Counter([("train_batch", "b001"), ("calibrate_batch", "b001")])
+    expected += Counter((rule, None) for rule in whole)
+    assert jobs(empty_run.ok(PREDICTIONS, cwd=tmp_path)) == expected
+    again = pl.read_parquet(empty_run.folder / PREDICTIONS)
+    assert again.equals(pl.read_parquet(finished[0] / PREDICTIONS))
 
 
 def without_out_of_fold(run) -> pl.DataFrame:
@@ -365,7 +371,7 @@ def test_batch_beyond_its_estimate_is_stopped_alone_and_repeated_alone(run):
     halved = manifest.with_columns(pl.when(batch="b001").then(need // 2).otherwise(need))
     halved.write_csv(run.folder / "results/batches/manifest.tsv", separator="\t")
     targets = [f"results/batches/{batch}/out_of_fold.parquet" for batch in BATCHES]
-    run.fails(*targets)
+    run.fails(*targets, env=AS_A_USER)
     told = (run.folder / "logs/cross_validate_batch/b001.log").read_text()
     allowed = halved.filter(batch="b001")["mem_mb_cross_validate_batch"].item()
     assert "out of memory" in told
@@ -387,7 +393,7 @@ def test_as_many_batches_run_side_by_side_as_memory_has_room_for(run, room):
     cap = room * need + need // 2
     targets = [f"results/batches/{batch}/out_of_fold.parquet" for batch in BATCHES]
     with Watch("cross_validate_batch", run.folder) as watch:
-        run.ok(*targets, "--resources", f"mem_mb={cap}")
+        run.ok(*targets, "--resources", f"mem_mb={cap}", env=AS_A_USER)
     assert watch.most_jobs == room
     assert 0 < watch.most_mb <= cap
 
@@ -409,32 +415,46 @@ def test_every_batch_has_five_jobs_and_the_whole_the_same_ones(run):
     assert len(found) == 47 * len(BATCH_RULES) + len(DOWNSTREAM)
 
 
-def test_same_seed_gives_the_same_predictions_from_another_folder(empty_run, finished, tmp_path):
-    config = empty_run.config
-    config["learner"]["threads"] = 2
-    empty_run.configure(config)
-    empty_run.ok(PREDICTIONS, cwd=tmp_path)
-    again = pl.read_parquet(empty_run.folder / PREDICTIONS)
-    assert again.equals(pl.read_parquet(finished[0] / PREDICTIONS))
-
-
-def test_workflow_can_be_used_as_a_module(run):
+def used_as_a_module(run, option="", arguments=()):
+    """A dry run of a workflow that uses this one as a module."""
     snakefile = run.folder / "Snakefile"
     snakefile.write_text(
         'configfile: "config/config.yaml"\n'
         "module genebatch:\n"
         f'    snakefile: "{REPOSITORY / "workflow/Snakefile"}"\n'
-        "    config: config\n"
+        f"    config: config\n{option}"
         "use rule * from genebatch as genebatch_*\n"
         "rule mine:\n"
         "    default_target: True\n"
         "    input: rules.genebatch_all.input\n"
     )
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
-    done = subprocess.run(
-        command, cwd=run.folder, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    return STARTER.run(["--dry-run", "--cores", "1", *arguments], run.folder)
+
+
+def test_workflow_can_be_used_as_a_module(empty_run):
+    done = used_as_a_module(empty_run)
+    assert done.returncode == 0, done.stdout
+
+
+PREFIXES = ("prefix: 'gbres'", "replace_prefix: {'results/': 'gbres/'}")
+PREFIXES += ("replace_prefix: {'data/': 'other/'}",)
+
+
+def test_a_module_with_a_prefix_is_refused_and_the_remedy_works(empty_run):
+    run = empty_run
+    for option in PREFIXES:
+        done = used_as_a_module(run, f"    {option}\n")
+        assert done.returncode == 1
+        assert "a module with 'prefix:' or 'replace_prefix:' is not supported" in done.stdout
+        assert "`snakemake --directory FOLDER --configfile FILE`" in done.stdout
+    config = run.config
+    config["dataset"]["path"] = str(run.folder / config["dataset"]["path"])
+    config["predict"]["tables"] = {"new": str(run.folder / "data/new")}
+    run.configure(config)
+    remedy = ["--directory", "gbres", "--configfile", "config/config.yaml"]
+    done = used_as_a_module(run, arguments=remedy)
+    assert done.returncode == 0, done.stdout
+    assert (run.folder / "gbres").is_dir()
 
 
 def test_lint_and_format_are_clean():

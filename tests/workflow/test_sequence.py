@@ -27,7 +27,7 @@ GENOME = {
     **{key: SMALL[key] for key in ("ensemble", "final")},
 }
 GENOME["sequence"]["n_shards"] = 2
-GENOME["batching"] = SMALL["batching"] | {"max_genes": 20}
+GENOME["batching"] = SMALL["batching"] | {"max_genes": 36}
 FEW = ("SIMG00003", "SIMG00020")
 MANIFEST = "results/batches/manifest.tsv"
 BATCH_RULES = {"cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch"}

@@ -7,10 +7,12 @@ from snakemake.exceptions import WorkflowError
 
 try:
     from genebatch import ALGORITHM
-    from genebatch.config.schema import resolve
+    from genebatch.config.record import SHOWN, Record, made_from
+    from genebatch.config.schema import relative_paths, resolve
     from genebatch.config.settings import Settings
+    from genebatch.io.digests import KeptDigests
     from genebatch.io.files import InputError
-    from genebatch.io.tables import find_shards, fingerprint
+    from genebatch.io.data_files import find_shards
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: install genebatch into the environment that runs Snakemake "
@@ -36,12 +38,29 @@ for place in (workflow.basedir, os.getcwd()):
         )
 
 try:
-    resolved = resolve(dict(config))
+    resolved = resolve(
+        dict(config), workflow.configfiles, workflow.config_settings.config
+    )
 except InputError as error:
     raise WorkflowError(str(error))
 config.clear()
 config.update(resolved)
 settings = Settings.build(config)
+
+
+# Snakemake adds a prefix to inputs and outputs, but not to what functions and params name.
+for path in (
+    "results/model/model.gbm",
+    "logs/predict/new.log",
+    *relative_paths(config),
+):
+    if workflow.modifier.path_modifier.replace_prefix(path) != path:
+        raise WorkflowError(
+            "a module with 'prefix:' or 'replace_prefix:' is not supported: jobs find their files "
+            "below results/. Leave it out, and name the folder of the run on the command line: "
+            "`snakemake --directory FOLDER --configfile FILE`. Relative paths in the configuration "
+            "then begin in that folder"
+        )
 
 
 # Snakemake removes a job's old outputs before it runs, and the plan is one of them.
@@ -71,6 +90,10 @@ PLANNED_DATASET = "results/batches/dataset.json"
 ROW_FOLDER = "results/rows"
 MODEL = "results/model/model.gbm"
 GROUP_FEATURES = "results/dataset/group_features.parquet"
+# No result: if it is lost, the files are read again.
+KEPT_DIGESTS = ".snakemake/genebatch/digests.json"
+DIGESTS = KeptDigests(KEPT_DIGESTS)
+RECORD = Record("results/config.json")
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
 BUILT_SHARDS = [
@@ -104,8 +127,13 @@ def shards(wildcards):
     return BUILT_SHARDS or files_of(config["dataset"]["path"], "dataset.path")
 
 
+def fingerprint(files):
+    """Digest of the paths and the content of some files: touching one changes nothing."""
+    return DIGESTS.fingerprint(files)
+
+
 def data_fingerprint(wildcards):
-    """Names, sizes and Parquet footers of the shards: touching a file changes nothing.
+    """Paths and content of the shards.
 
     None for a built table, whose content is not known before it is built; see `watched`.
     """
@@ -124,9 +152,37 @@ def score_files(wildcards):
     return SCORES if SCORES == MADE_SCORES else files_of(SCORES, "sequence.scores")
 
 
+def watched_scores(files):
+    """The base scores as an input: their time counts only where this workflow makes them."""
+    return files if SCORES == MADE_SCORES else ancient(files)
+
+
+def given_fingerprint(*names):
+    """Params function: digest of the content of some of the files that the config names.
+
+    Their times count nothing: a copy may be older than what was made from the file before.
+    """
+
+    def inner(wildcards):
+        files = []
+        for name in names:
+            if name == "scores":
+                given = [] if SCORES == MADE_SCORES else score_files(wildcards)
+            elif name == "wanted":
+                given = given_list(wildcards)
+            else:
+                given = SEQUENCE[name]
+            files += [given] if isinstance(given, str) else given or []
+        return fingerprint(files)
+
+    return inner
+
+
 def given_groups(wildcards):
     """Groups of genes that stay together, if the config names them."""
-    return {} if SEQUENCE["groups"] is None else {"groups": SEQUENCE["groups"]}
+    if SEQUENCE["groups"] is None:
+        return {}
+    return {"groups": ancient(SEQUENCE["groups"])}
 
 
 def wanted_genes(wildcards):
@@ -140,8 +196,13 @@ def wanted_genes(wildcards):
         raise WorkflowError(
             f"results/calls/{wildcards.calls}: no such set in 'call.sets', and not 'test'"
         )
-    source = config["call"]["sets"][wildcards.calls]
-    return {} if source == "all" else {"wanted": source}
+    return {"wanted": ancient(name) for name in given_list(wildcards)}
+
+
+def given_list(wildcards):
+    """The file that lists the genes of a set of calls, if there is one."""
+    source = config["call"]["sets"].get(wildcards.calls, "all")
+    return [] if source == "all" else [source]
 
 
 def call_config(wildcards):

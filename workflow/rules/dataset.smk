@@ -17,6 +17,7 @@ rule analyze_dataset:
         **needs("analyze_dataset"),
     params:
         fingerprint=data_fingerprint,
+        kept_digests=KEPT_DIGESTS,
         table=settings.table.plain(),
         test_column=settings.test.column,
     script:

@@ -50,6 +50,8 @@ def plan_again(wildcards):
     Row files are no outputs of the plan, so Snakemake does not miss them. The plan then writes
     only the lost ones, and no batch runs again, since the keys stay.
     """
+    if workflow.dag is not None and workflow.is_main_process:
+        refuse_unknown_origin()
     if LOST and workflow.dag is not None:
         workflow.dag.forcefiles.add(MANIFEST)
     return {}

@@ -1,7 +1,10 @@
-# What a run makes, and what it says at its end.
+# What a run makes, what it is made from, and what the run says at its end.
 
 import csv
 import os
+from functools import lru_cache
+
+from snakemake.exceptions import WorkflowError
 
 from genebatch.jobs.needs import NEEDS, rules_of
 
@@ -63,6 +66,78 @@ def usage_records(wildcards):
         calls="test",
     )
     return sorted(set(records))
+
+
+def input_files():
+    """All files that the config names."""
+    files = [] if BUILT else shards(None)
+    if BUILT:
+        files += [SEQUENCE["fasta"], SEQUENCE["genes"]]
+        files += [] if SEQUENCE["groups"] is None else [SEQUENCE["groups"]]
+        files += [] if SCORES == MADE_SCORES else score_files(None)
+        files += [path for path in config["call"]["sets"].values() if path != "all"]
+    keep = config["batching"]["keep"]
+    files += [] if keep is None else [keep]
+    for name, path in config["predict"]["tables"].items():
+        files += files_of(path, f"predict.tables.{name}")
+    return files
+
+
+@lru_cache(maxsize=1)
+def current_origin():
+    """What this run makes its results from."""
+    return made_from(config, fingerprint(input_files()), ALGORITHM)
+
+
+def unrecorded():
+    """Results that are there although Snakemake does not know how they were made."""
+    names = ("train_batch", "cross_validate_batch", "calibrate_batch", "plan_batches")
+    names += ("analyze_dataset", "consolidate", *ALONE_RULES.values())
+    batches = sorted(
+        name
+        for name in os.listdir("results/batches")
+        if os.path.isdir(f"results/batches/{name}")
+    )
+    files = {
+        file.apply_wildcards({"batch": batch})
+        for name in names
+        for file in getattr(rules, name).output
+        for batch in batches or ["b000"]
+    }
+    known = workflow.persistence.metadata
+    return sorted(
+        file for file in files if os.path.exists(file) and known(file) is None
+    )
+
+
+@lru_cache(maxsize=1)
+def refuse_unknown_origin():
+    """Refuse to mix new results with old ones that may be of other settings or data.
+
+    Snakemake repeats what a changed setting changes, as long as it has its own record of each
+    result, in .snakemake. Without it every result would stay as it is.
+    """
+    if not os.path.isdir("results/batches") or workflow.dag_settings.forceall:
+        return
+    differences = RECORD.differences(current_origin()) if unrecorded() else []
+    if differences:
+        shown = "; ".join(differences[:SHOWN]) + (
+            "; ..." if len(differences) > SHOWN else ""
+        )
+        raise WorkflowError(
+            "Snakemake's record of the results in this folder (.snakemake) is lost, and they may be "
+            f"of other settings or data: {shown}. Set the config back, or run with --forceall to "
+            "make everything anew"
+        )
+
+
+RUN = {"whole": False}
+
+
+def whole_run(wildcards):
+    """Input function of `all` that gives no file; it notes that all results are asked for."""
+    RUN["whole"] = not (workflow.dag_settings.until or workflow.dag_settings.omit_from)
+    return []
 
 
 def batch_figure(name):

@@ -6,8 +6,8 @@ if SEQUENCE["scorer"] is not None:
 
     rule score_genes:
         input:
-            fasta=SEQUENCE["fasta"],
-            genes=SEQUENCE["genes"],
+            fasta=ancient(SEQUENCE["fasta"]),
+            genes=ancient(SEQUENCE["genes"]),
         output:
             scores=MADE_SCORES,
             usage="results/usage/score_genes/all.json",
@@ -19,6 +19,7 @@ if SEQUENCE["scorer"] is not None:
         resources:
             **needs(f"score_genes_{SEQUENCE['scorer']}", SEQUENCE["genes"]),
         params:
+            fingerprint=given_fingerprint("fasta", "genes"),
             algorithm=ALGORITHM,
             scorer=SEQUENCE["scorer"],
             transcripts=SEQUENCE["transcripts"],
@@ -29,9 +30,9 @@ if SEQUENCE["scorer"] is not None:
 rule build_dataset:
     input:
         unpack(given_groups),
-        fasta=SEQUENCE["fasta"],
-        genes=SEQUENCE["genes"],
-        score_files=score_files,
+        fasta=ancient(SEQUENCE["fasta"]),
+        genes=ancient(SEQUENCE["genes"]),
+        score_files=watched_scores(score_files),
     output:
         shards=BUILT_SHARDS,
         table="results/table/genes.tsv",
@@ -44,6 +45,7 @@ rule build_dataset:
     resources:
         **needs("build_dataset", SEQUENCE["genes"]),
     params:
+        fingerprint=given_fingerprint("fasta", "genes", "scores", "groups"),
         algorithm=ALGORITHM,
         transcripts=SEQUENCE["transcripts"],
         scores=SCORES,
@@ -58,9 +60,9 @@ rule build_dataset:
 rule call_genes:
     input:
         unpack(wanted_genes),
-        fasta=SEQUENCE["fasta"],
-        genes=SEQUENCE["genes"],
-        score_files=score_files,
+        fasta=ancient(SEQUENCE["fasta"]),
+        genes=ancient(SEQUENCE["genes"]),
+        score_files=watched_scores(score_files),
         model=MODEL,
         plan=after_the_plan(MANIFEST),
     output:
@@ -84,6 +86,7 @@ rule call_genes:
     resources:
         **needs("call_genes", SEQUENCE["genes"]),
     params:
+        fingerprint=given_fingerprint("fasta", "genes", "scores", "wanted"),
         algorithm=ALGORITHM,
         scores=SCORES,
         unscored=UNSCORED,
@@ -95,7 +98,7 @@ rule call_genes:
 rule evaluate_tracks:
     input:
         positions="results/calls/test/positions.parquet",
-        genes=SEQUENCE["genes"],
+        genes=ancient(SEQUENCE["genes"]),
         table="results/table/genes.tsv",
         model=MODEL,
         plan=after_the_plan(MANIFEST),
@@ -125,6 +128,7 @@ rule evaluate_tracks:
     resources:
         **needs("evaluate_tracks", SEQUENCE["genes"]),
     params:
+        fingerprint=given_fingerprint("genes"),
         algorithm=ALGORITHM,
         transcripts=SEQUENCE["transcripts"],
         evaluation=config["evaluation"],

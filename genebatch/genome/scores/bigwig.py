@@ -8,9 +8,12 @@ from typing import Any, Self
 import numpy as np
 
 from genebatch.genome.contigs import find_contig, other_names
-from genebatch.genome.genes import SITES, STRANDS, Gene, genomic_span
+from genebatch.genome.genes import SITES, STRANDS, Gene, genomic_span, stretches
 from genebatch.genome.scores.checks import SUM_TOLERANCE, refuse_unscored
 from genebatch.io.files import InputError, first_names
+from genebatch.io.numbers import clipped, digits
+
+BLOCK = 65_536  # positions read at a time to find any value of a gene
 
 
 class BigWigTracks:
@@ -57,19 +60,22 @@ class BigWigTracks:
         Returns
         -------
         np.ndarray
-            (2, end - start) float32, 0 where a file has no value and outside of the gene.
+            (2, end - start) float32, 0 where a file has no value or NaN, and outside of the gene.
 
         Raises
         ------
         InputError
-            If a score is outside of 0 to 1, or the two of a position sum to more than 1.
+            If a score is outside of 0 to 1 by more than rounding, or the two of a position sum to
+            more than 1.
         """
         track = np.zeros((2, end - start), dtype=np.float32)
         low, high = max(start, 0), min(end, gene.length)
         if low >= high:
             return track
         for row, kind in enumerate(SITES):
-            track[row, low - start : high - start] = self._values(gene, kind, low, high)
+            values = self._values(gene, kind, low, high)
+            track[row, low - start : high - start] = np.where(np.isnan(values), 0, values)
+        track = clipped(track)
         self._check(gene, start, track)
         return track
 
@@ -104,27 +110,27 @@ class BigWigTracks:
                 )
 
     def _has_values(self, gene: Gene) -> bool:
-        for kind in SITES:
-            file = self._files[gene.strand, kind]
-            chrom = find_contig(gene.chrom, file.chroms())
-            if chrom is not None and _most(file, chrom, gene) is not None:
-                return True
-        return False
+        """Tell whether any position of a gene has a value other than NaN, which is none."""
+        # The file's own statistics say None if the first value of a stretch is NaN.
+        return any(
+            not np.isnan(self._values(gene, kind, *stretch)).all()
+            for kind in SITES
+            for stretch in stretches(gene, BLOCK)
+        )
 
-    def _values(self, gene: Gene, kind: str, low: int, high: int) -> np.ndarray | float:
-        """Scores of one kind for gene positions low to high - 1; 0 if the file has none."""
+    def _values(self, gene: Gene, kind: str, low: int, high: int) -> np.ndarray:
+        """Scores of one kind for gene positions low to high - 1; NaN where the file has none."""
         file = self._files[gene.strand, kind]
         chrom = find_contig(gene.chrom, file.chroms())
         if chrom is None:
-            return 0.0
+            return np.full(high - low, np.nan, np.float32)
         try:
             values = file.values(chrom, *genomic_span(gene, low, high), numpy=True)
         except RuntimeError as error:
             path = self._paths[gene.strand, kind]
             raise InputError(f"{path} is damaged: {error}; copy it again") from error
-        values = np.nan_to_num(values, nan=0.0)
         if not values.size:  # the file holds no value at all
-            return 0.0
+            return np.full(high - low, np.nan, np.float32)
         return values if gene.strand == "+" else values[::-1]
 
     def _check(self, gene: Gene, start: int, track: np.ndarray) -> None:
@@ -132,7 +138,7 @@ class BigWigTracks:
             wrong = np.flatnonzero((scores < 0) | (scores > 1))
             if wrong.size:
                 raise InputError(
-                    f"{self._paths[gene.strand, kind]} has {scores[wrong[0]]:g} at position "
+                    f"{self._paths[gene.strand, kind]} has {digits(scores[wrong[0]])} at position "
                     f"{start + wrong[0]:,} of gene {gene.id!r}; wanted probabilities, 0 to 1, on "
                     f"either strand; set {self._key}"
                 )
@@ -141,7 +147,7 @@ class BigWigTracks:
             worst = int(total.argmax())
             paths = " and ".join(str(self._paths[gene.strand, kind]) for kind in SITES)
             raise InputError(
-                f"{paths} sum to {total[worst]:g} at position {start + worst:,} of gene "
+                f"{paths} sum to {digits(total[worst])} at position {start + worst:,} of gene "
                 f"{gene.id!r}; wanted probabilities, so a sum of at most 1; set {self._key}"
             )
 
@@ -155,11 +161,6 @@ def bigwig_library(wanting: str) -> ModuleType:
             f"{wanting} needs pyBigWig, which is not installed: `pip install genebatch[genomics]`"
         ) from error
     return pyBigWig
-
-
-def _most(file: Any, chrom: str, gene: Gene) -> float | None:
-    # Exact, because the zoom levels reach beyond the ends of the gene.
-    return file.stats(chrom, gene.start, gene.end, type="max", exact=True)[0]
 
 
 def _paths(tracks: Mapping[str, Any], key: str) -> dict[tuple[str, str], Path]:

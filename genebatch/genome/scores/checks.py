@@ -1,4 +1,4 @@
-"""Checks base scores of every source: how much may two sum to, which genes have none."""
+"""Checks base scores of every source: are they probabilities, which genes have none."""
 
 import logging
 from collections.abc import Sequence

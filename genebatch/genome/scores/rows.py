@@ -1,5 +1,6 @@
 """Streams the rows of a score table, Parquet or text, and checks them against the genes."""
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -12,8 +13,11 @@ import pyarrow.parquet as pq
 
 from genebatch.genome.genes import SITES, Gene
 from genebatch.genome.scores.checks import SUM_TOLERANCE
+from genebatch.io.columns import check_needed
+from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError
-from genebatch.io.tables import check_lacking, find_shards, open_shard, record_batches
+from genebatch.io.numbers import CLIPPED, digits
+from genebatch.io.tables import open_shard, record_batches
 from genebatch.io.text import read_columns
 
 COLUMNS = ("gene_id", "position", *SITES)
@@ -51,7 +55,8 @@ class ParquetRows:
                 yield frame.select(
                     pl.int_range(row, row + frame.height, dtype=pl.Int64).alias("row"),
                     pl.col("gene_id").cast(pl.String),
-                    pl.col("position").cast(pl.Int64),
+                    # No gene is that long; larger numbers of 64 bits without sign have no cast.
+                    pl.col("position").clip(upper_bound=_largest(frame)).cast(pl.Int64),
                     pl.col(*SITES).cast(pl.Float32),
                 )
                 row += frame.height
@@ -123,7 +128,7 @@ class CheckedRows:
         ------
         InputError
             Naming the first row with an empty value, a position outside of its gene, a score
-            outside of 0 to 1, or two scores that sum to more than 1.
+            outside of 0 to 1 by more than rounding, or two scores that sum to more than 1.
         """
         wanted = pl.DataFrame(
             {
@@ -140,7 +145,8 @@ class CheckedRows:
             self.ignored.update(rows["gene_id"].filter(other).unique())
             rows = rows.filter(~other)
             self._refuse_wrong(rows)
-            yield rows.select("row", "code", pl.col("position").cast(pl.Int32), *SITES)
+            scores = pl.col(*SITES).clip(0, 1)
+            yield rows.select("row", "code", pl.col("position").cast(pl.Int32), scores)
 
     def _refuse_empty(self, frame: pl.DataFrame) -> None:
         empty = frame.filter(pl.any_horizontal(pl.all().is_null()) | (pl.col("gene_id") == ""))
@@ -152,7 +158,7 @@ class CheckedRows:
     def _refuse_wrong(self, rows: pl.DataFrame) -> None:
         inside = pl.col("position").is_between(0, pl.col("length") - 1)
         # polars sorts NaN above every number, so NaN is refused too.
-        probable = pl.all_horizontal(pl.col(*SITES).is_between(0, 1))
+        probable = pl.all_horizontal(pl.col(*SITES).is_between(-CLIPPED, 1 + CLIPPED))
         wrong = rows.filter(~(inside & probable & (pl.sum_horizontal(*SITES) <= 1 + SUM_TOLERANCE)))
         if wrong.height:
             entry = wrong.row(0, named=True)
@@ -179,10 +185,29 @@ def _fault(entry: dict[str, Any]) -> str:
             "the gene models that the scores were made with"
         )
     for name in SITES:
-        if not 0 <= entry[name] <= 1:
-            return f"{name} {entry[name]:g} of gene {gene!r}; wanted a probability, 0 to 1"
-    total = entry["donor"] + entry["acceptor"]
-    return f"donor and acceptor of gene {gene!r} sum to {total:g}; wanted a sum of at most 1"
+        if math.isnan(entry[name]):
+            return (
+                f"{name} of gene {gene!r} is NaN; wanted a probability, 0 to 1: write 0, or leave "
+                "out the rows of positions without scores"
+            )
+        if not -CLIPPED <= entry[name] <= 1 + CLIPPED:
+            score = digits(np.float32(entry[name]))
+            return f"{name} {score} of gene {gene!r}; wanted a probability, 0 to 1"
+    total = digits(np.float32(entry["donor"] + entry["acceptor"]))
+    return f"donor and acceptor of gene {gene!r} sum to {total}; wanted a sum of at most 1"
+
+
+def _largest(frame: pl.DataFrame) -> int | None:
+    """The largest position that is kept as it is; None if all have a cast."""
+    return 2**62 if frame.schema["position"] == pl.UInt64 else None
+
+
+def _is_id(kind: pa.DataType) -> bool:
+    """Tell whether a column can hold gene ids: text of any kind, or whole numbers."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return pa.types.is_integer(kind) or any(test(kind) for test in text)
 
 
 def _footer(path: Path, key: str) -> pq.FileMetaData:
@@ -190,13 +215,15 @@ def _footer(path: Path, key: str) -> pq.FileMetaData:
     with open_shard(path) as file:
         schema, metadata = file.schema_arrow, file.metadata
     try:
-        check_lacking(COLUMNS, schema.names)
+        check_needed(COLUMNS, schema.names)
     except InputError as error:
         raise InputError(f"{path}: {error}; wanted {WANTED}; set {key}") from error
-    tests = {"position": pa.types.is_integer} | dict.fromkeys(SITES, pa.types.is_floating)
+    tests = {"gene_id": _is_id, "position": pa.types.is_integer}
+    tests |= dict.fromkeys(SITES, pa.types.is_floating)
+    wanted = {"gene_id": "text or whole numbers", "position": "whole numbers"}
     for name, test in tests.items():
         if not test(schema.field(name).type):
-            kind = "whole numbers" if name == "position" else "floating-point numbers"
+            kind = wanted.get(name, "floating-point numbers")
             raise InputError(
                 f"{path}: column {name!r} is {schema.field(name).type}; wanted {kind}; set {key}"
             )

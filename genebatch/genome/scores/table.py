@@ -17,6 +17,7 @@ from genebatch.genome.genes import SITES, Gene
 from genebatch.genome.scores.checks import refuse_unscored
 from genebatch.genome.scores.rows import CheckedRows, ParquetRows, open_rows
 from genebatch.io.files import InputError, first_names
+from genebatch.io.numbers import clipped
 from genebatch.io.tables import open_shard
 
 log = logging.getLogger(__name__)
@@ -110,8 +111,8 @@ class TableTracks:
             offset = max(first - self._starts[group], 0)
             parts.append(self._group(group)[offset : first + count - self._starts[group]])
         table = pa.concat_tables(parts)
-        scores = [table[name].to_numpy().astype(np.float32) for name in SITES]
-        return Entries(table["position"].to_numpy().astype(np.int64), np.stack(scores))
+        scores = np.stack([table[name].to_numpy().astype(np.float32) for name in SITES])
+        return Entries(table["position"].to_numpy().astype(np.int64), clipped(scores))
 
     def _group(self, group: int) -> pa.Table:
         if self._kept is None or self._kept[0] != group:

@@ -8,13 +8,13 @@ import polars as pl
 from matplotlib.figure import Figure
 from scipy.special import expit
 
+from genebatch.dataset.columns import START
 from genebatch.dataset.rows import base_scores, label_codes, plain_weights
 from genebatch.report.batch import BatchResults
 from genebatch.report.figures import boosters, scored_rows
 from genebatch.report.figures.boosters import Swarm
 from genebatch.report.figures.scored_rows import Reliability, Scored
 from genebatch.report.numbers import loss_text
-from genebatch.training.explain import START
 
 
 def batch_figures(

@@ -65,7 +65,8 @@ def png(figure: Figure) -> bytes:
     """Give a figure as the content of a PNG file."""
     content = BytesIO()
     with rc_context(STYLE):  # ticks are made while the figure is drawn
-        figure.savefig(content, format="png")
+        # Without the version of Matplotlib, which says nothing about the figure.
+        figure.savefig(content, format="png", metadata={"Software": None})
     return content.getvalue()
 
 

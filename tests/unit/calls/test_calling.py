@@ -68,6 +68,24 @@ def test_every_position_of_every_gene_is_there_once_and_in_order(made, meta):
     assert list(meta.select(pl.col("gene_id").cast(pl.String), "position").iter_rows()) == wanted
 
 
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("name", ["donor.plus.bw", "positions.parquet", "calls.bed"])
+def test_inputs_that_the_call_would_replace_are_refused(made, tmp_path, name, linked):
+    model, fasta, genes, scores = made.files
+    own = tmp_path / name
+    own.write_bytes(scores.read_bytes())
+    out = tmp_path
+    if linked:
+        out = tmp_path / "linked"
+        out.symlink_to(tmp_path)
+    with pytest.raises(InputError, match=r"would be replaced by the call.*name another folder"):
+        call(model, fasta, genes, own, out)
+    tracks = {s: {kind: own for kind in ("donor", "acceptor")} for s in ("plus", "minus")}
+    with pytest.raises(InputError, match="would be replaced by the call"):
+        call(model, fasta, genes, tracks, out)
+    assert own.read_bytes() == scores.read_bytes()
+
+
 def test_meta_is_the_model_on_the_features_of_the_whole_gene(made, meta):
     for gene in made.genes:
         rows, found = made.features(gene), of_gene(meta, gene.id)

@@ -150,7 +150,6 @@ def test_resolving_twice_changes_nothing():
         ({"test__fraction": 1.0}, "'test.fraction' is 1.0"),
         ({"dataset__classes": ["yes"]}, "'dataset.classes' is"),
         ({"dataset__classes": ["yes", "yes"]}, "'dataset.classes' is"),
-        ({"dataset__classes": [0, 1]}, "'dataset.classes.0' is 0"),
         ({"dataset__classes": ["yes", "a\tb"]}, "'dataset.classes' has 'a\\tb', which is empty or"),
         ({"dataset__classes": ["yes", ""]}, "'dataset.classes' has '', which is empty or has"),
         ({"dataset__classes": ["yes", "all"]}, "'dataset.classes' has 'all', which means every"),
@@ -362,3 +361,19 @@ def test_bigwig_scores_without_a_site_are_named():
     sequence = {"fasta": "g.fa", "genes": "g.gtf", "scores": {"plus": {"donor": "d.bw"}}}
     with pytest.raises(InputError, match=r"missing key 'sequence\.scores\.plus\.acceptor'"):
         config.resolve({"sequence": sequence, "dataset": {}})
+
+
+@pytest.mark.parametrize("key", ["group", "position"])
+@pytest.mark.parametrize("name", ["prediction", "probability_donor", "std_donor"])
+def test_columns_that_predictions_add_cannot_be_columns_that_they_copy(key, name):
+    dataset = {"path": "data", "group": "gene", "label": "type", "classes": ["donor", "rest"]}
+    given = {"dataset": dataset | {key: name}, "learner": {"start_from": "none"}}
+    with pytest.raises(InputError, match=rf"'dataset\.{key}' is '{name}', but predictions have"):
+        config.resolve(given)
+    config.resolve({**given, "dataset": dataset | {key: f"{name}_"}})
+
+
+def test_a_class_that_is_a_column_of_results_is_refused():
+    dataset = {"path": "data", "group": "gene", "label": "type", "classes": ["per_group", "rest"]}
+    with pytest.raises(InputError, match=r"'dataset\.classes' has 'per_group'"):
+        config.resolve({"dataset": dataset, "learner": {"start_from": "none"}})

@@ -77,3 +77,27 @@ def test_a_pattern_may_match_nothing_but_a_name_may_not():
     assert match_columns(["z*", "b"], ["a", "b"], "screen.keep") == ["b"]
     with pytest.raises(InputError, match=r"'z' is missing .*screen\.keep"):
         match_columns(["z"], ["a", "b"], "screen.keep")
+
+
+AWKWARD = ["dist to TSS [bp]", "a*", "what?", "[x]", "[!x]", "a[", "]"]
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_an_exact_name_matches_itself_before_patterns(name):
+    columns = ["ab", "a", "x", "what1", "b", "p", *AWKWARD]
+    assert match_columns([name], columns, "dataset.exclude") == [name]
+
+
+def test_a_pattern_that_matches_nothing_is_told(caplog):
+    assert match_columns(["dist to [bp]"], ["a", "b"], "dataset.exclude") == []
+    assert "'dist to [bp]' of dataset.exclude matches no column" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["", "*", "^x$", "^.*$", "(start)"])
+def test_a_name_that_means_something_else_is_refused_or_excluded(name):
+    """Polars takes some names for patterns, also in methods of a column of that name."""
+    schema = SCHEMA.append(pa.field(name, pa.float32()))
+    with pytest.raises(InputError, match=r"rename it in the table, or list it in dataset\.exclude"):
+        assign_roles(schema, TABLE)
+    roles = assign_roles(schema, with_keys(exclude=["flag", name]))
+    assert name not in roles.candidates

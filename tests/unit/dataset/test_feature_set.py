@@ -92,9 +92,19 @@ def test_booleans_are_zero_and_one():
 
 
 @pytest.mark.parametrize("name", ["dense_a", "count_a"])
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), 1e300])
+def test_infinite_values_are_missing_in_counts_too(name, value):
+    given = FRAME.with_columns(pl.lit(value).alias(name))
+    wanted = FRAME.with_columns(pl.lit(float("nan")).alias(name))
+    features = Features(("dense_a", "count_a"), 1)
+    found = [features.select(frame.cast({name: pl.Float64})).toarray() for frame in (given, wanted)]
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("name", ["dense_a", "count_a"])
 def test_text_in_a_feature_is_named(name):
     frame = FRAME.with_columns(pl.lit("NA").alias(name))
-    with pytest.raises(InputError, match=f"column '{name}' holds String, but this feature must"):
+    with pytest.raises(InputError, match=f"column '{name}' holds String, such as 'NA', but"):
         FEATURES.select(frame)
 
 

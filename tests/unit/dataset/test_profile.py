@@ -1,5 +1,6 @@
 """The analysis checks the data set against the input contract."""
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from genebatch.dataset import profile as analysis
 from genebatch.dataset.profile import analyze
+from genebatch.io.digests import state
 from genebatch.io.files import InputError
 from tests.builders.tables_and_figures import set_cells
 
@@ -41,8 +43,9 @@ def test_the_profile_counts_what_is_there(table, analyse, tmp_path):
     assert profile["classes"] == {"neither": 96, "donor": 12, "acceptor": 12}
     assert profile["roles"]["candidates"] == ["noise", "ties", "kmer"]
     assert [shard["rows"] for shard in profile["shards"]] == [40, 40, 40]
-    size = (tmp_path / "data" / "part-0.parquet").stat().st_size
-    assert profile["shards"][0]["bytes"] == size
+    path = tmp_path / "data" / "part-0.parquet"
+    assert profile["shards"][0]["state"] == [*state(path)]
+    assert profile["shards"][0]["content"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_empty_labels_are_the_null_class(table, analyse):
@@ -247,8 +250,9 @@ def test_a_class_without_weight_is_an_error(table, refused, weight):
 @pytest.mark.parametrize(
     ("value", "fact"),
     [
-        (1.5, "outside 0 to 1"),
-        (-0.1, "outside 0 to 1"),
+        (1.5, r"outside 0 to 1 \(0\.5 to 1\.5\)"),
+        (-0.1, r"outside 0 to 1 \(-0\.1 to 0\.5\)"),
+        (1.00001, r"outside 0 to 1 \(0\.5 to 1\.00001\)"),
         (None, "null or NaN"),
         (float("nan"), "null or NaN"),
         (float("inf"), "infinite"),
@@ -263,11 +267,34 @@ def test_base_scores_that_are_no_probabilities_are_an_error(table, refused, valu
     refused(frame, message + r"must lie in \[0, 1\]", scores=scores, infinite="missing")
 
 
+@pytest.mark.parametrize(
+    ("ids", "kind"),
+    [
+        (pl.lit(7), "integer"),
+        (pl.lit("007"), "text"),
+        (pl.lit("a", pl.Categorical), "text"),
+        (pl.lit(True), "text"),
+    ],
+)
+def test_the_profile_tells_what_names_rows(table, analyse, ids, kind):
+    frame = table().with_columns(ids.alias("gene_id"), pl.int_range(pl.len()).alias("position"))
+    found = analyse(frame).profile["identity_kinds"]
+    assert found == {"group": kind, "position": "integer"}
+
+
 def test_base_scores_of_0_and_1_are_taken(table, analyse):
     scores = {name: f"{name}_score" for name in ("neither", "donor", "acceptor")}
     ends = pl.col("position") % 2
     frame = table().with_columns(ends.cast(pl.Float32).alias(name) for name in scores.values())
     assert analyse(frame, scores=scores).profile["columns"]["donor_score"]["maximum"] == 1
+
+
+@pytest.mark.parametrize("value", [1.0000001, -1e-9])
+def test_rounding_of_base_scores_beyond_0_and_1_is_taken(table, analyse, value):
+    scores = {name: f"{name}_score" for name in ("neither", "donor", "acceptor")}
+    frame = table().with_columns(pl.lit(0.5).alias(column) for column in scores.values())
+    found = analyse(set_cells(frame, "donor_score", [1], value), scores=scores)
+    assert found.groups["base_log_loss"].is_finite().all()
 
 
 @pytest.mark.parametrize("rows_at_once", [15, 1_000_000])
@@ -403,3 +430,13 @@ def test_shards_that_were_built_differently_are_refused(built, second):
 def test_facts_that_are_no_json_are_refused(built):
     with pytest.raises(InputError, match=r"part-0\.parquet.*is no JSON"):
         built("{", "{")
+
+
+@pytest.mark.parametrize(
+    "names", [{"gene_id": "n"}, {"position": "n"}, {"gene_id": "group", "position": "p"}]
+)
+def test_repeated_positions_are_found_whatever_columns_are_called(table, analyse, names):
+    frame = table().with_columns(position=pl.lit(1)).rename(names)
+    keys = {"group": names.get("gene_id", "gene_id"), "position": names.get("position", "position")}
+    with pytest.raises(InputError, match="rows repeat a "):
+        analyse(frame, **keys)

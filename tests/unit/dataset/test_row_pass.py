@@ -272,14 +272,14 @@ def test_a_data_set_that_changed_since_the_analysis_is_refused(
         (folder / "b001.arrow").unlink()
     for number in range(3):
         table(n_groups=5).write_parquet(tmp_path / "data" / f"part-{number}.parquet")
-    with pytest.raises(InputError, match=r"part-\d\.parquet has .*analyze_dataset"):
+    with pytest.raises(InputError, match=r"part-\d\.parquet has .*run the workflow again"):
         write_parts(analysed, parts, folder)
     assert {path.stem for path in folder.glob("*")} == ({"b000", "test"} if kept else set())
 
 
 def test_rows_that_were_not_planned_are_refused(analysed, parts, folder):
     more = parts[0].groups.with_columns(pl.col("rows") + 1)
-    message = r"b000 has 50 rows but 55 were planned; .*analyze_dataset"
+    message = r"b000 has 50 rows but 55 were planned; .*run the workflow again"
     with pytest.raises(InputError, match=message):
         write_parts(analysed, [parts[0]._replace(groups=more), *parts[1:]], folder)
     assert list(folder.iterdir()) == []

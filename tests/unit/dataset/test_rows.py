@@ -3,7 +3,14 @@
 import numpy as np
 import polars as pl
 
-from genebatch.dataset.rows import base_scores, group_codes, label_codes, normalised
+from genebatch.config.settings import Labels
+from genebatch.dataset.rows import (
+    base_scores,
+    group_codes,
+    identity_columns,
+    label_codes,
+    normalised,
+)
 
 
 def test_labels_become_class_numbers():
@@ -20,6 +27,12 @@ def test_groups_become_numbers_in_the_order_of_their_names():
 def test_base_scores_are_columns_of_classes_as_given():
     rows = pl.DataFrame({"score_no": [0.9, 0.0], "score_yes": [0.3, 0.0]})
     assert base_scores(rows, ["yes", "no"])["base"].tolist() == [[0.3, 0.9], [0.0, 0.0]]
+
+
+def test_rounding_of_base_scores_beyond_0_and_1_does_not_reach_the_rows():
+    labels = Labels("g", "l", ("yes", "no"), None, None, {"yes": "s", "no": "t"}, None, None)
+    frame = pl.DataFrame({"g": ["a"], "l": ["no"], "s": [1.0000001], "t": [-1e-9]})
+    assert base_scores(identity_columns(frame, labels), ["yes", "no"])["base"].tolist() == [[1, 0]]
 
 
 def test_without_base_scores_there_is_no_base_system():

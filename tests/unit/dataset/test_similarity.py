@@ -263,3 +263,10 @@ def test_intraclass_correlation_is_unknown_where_nothing_can_be_compared():
     mean = np.array([[1.0, 5.0, np.nan, 4.0], [2.0, np.nan, np.nan, 4.0]])
     moments = Moments(count, mean, np.array([0.0, 1.0, 0.0, 0.0]))
     assert np.isnan(intraclass_correlation(moments)).all()
+
+
+def test_a_feature_called_group_gives_way_to_the_group(describe):
+    frame = make_table().rename({"level": "group"})
+    described, facts = describe(frame, similar_by=["group"])
+    assert described.columns == ["group", "row.group"]
+    assert facts["columns"] == ["group"]

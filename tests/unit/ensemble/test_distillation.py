@@ -48,7 +48,7 @@ def calibrated(run, student):
     settings = run.settings
     alone = as_model(load_all(run.opened(), settings.learner), settings.learner, [student.member])
     method = settings.calibration.method
-    return calibrate(alone, student.held_out, method, settings.learner.use_weights)
+    return calibrate(alone, student.held_out, method, settings.learner.use_weights, {})
 
 
 @pytest.fixture(scope="module")

@@ -98,20 +98,53 @@ def test_half_of_the_introns_must_look_like_introns(tmp_path):
         motifs(tmp_path, contig(plain=11), [spliced()])
 
 
-def test_few_sites_are_not_judged_but_logged(tmp_path, caplog):
+def test_few_sites_are_warned_of_and_very_few_are_only_logged(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     gene = spliced(exons=EXONS[:-1])
     facts = motifs(tmp_path, "A" * 4_000, [gene])
     assert facts["plus"]["donor"] == {"sites": 19, "motif_share": 0.0}
     assert facts["minus"]["donor"] == {"sites": 0, "motif_share": None}
-    assert "19 donors on the plus strand: fewer than 20, not checked against the seq" in caplog.text
     swapped = scored(gene)[::-1]
     means = noted([gene], {"g": swapped}).check()
     assert means["plus"]["donor"]["scores"] == [0] * 5
     assert means["minus"]["donor"]["scores"] is None
-    assert "19 acceptors on the plus strand: fewer than 20, not checked against the sco" in (
-        caplog.text
-    )
+    warned = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert [text.partition(" on the plus strand")[0] for text in warned] == [
+        "of 19 donors",
+        "of 19 acceptors",
+        "mean score of 19 donors",
+        "mean score of 19 acceptors",
+    ]
+    assert "0 donors on the minus strand: fewer than 4, not checked against the seq" in caplog.text
+    assert "0 donors on the minus strand: fewer than 4, not checked against the sco" in caplog.text
+
+
+@pytest.mark.parametrize(("introns", "times"), [(3, 0), (4, 4)])
+def test_a_warning_needs_four_sites(tmp_path, caplog, introns, times):
+    gene = spliced(exons=EXONS[: introns + 1])
+    motifs(tmp_path, "A" * 4_000, [gene])
+    noted([gene], {"g": scored(gene)[::-1]}).check()
+    assert len(caplog.records) == times
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_scores_read_at_the_sites_alone_have_the_means_of_the_whole(strand):
+    gene = made_gene(50, 50 + LENGTH, strand, "g", "c", [[(50, 51), *EXONS, (3049, 3050)]])
+    scores = np.random.default_rng(0).random((2, LENGTH), np.float32) / 2
+    whole, alone = noted([gene], {"g": scores}), SiteScores()
+    alone.read(gene, PaddedScores(scores))
+    assert alone.check() == whole.check()
+    assert alone.sites(strand, 0) == 22
+
+
+class PaddedScores:
+    """Scores of one gene that are 0 outside of it, as those of files."""
+
+    def __init__(self, scores):
+        self.padded = np.pad(scores, ((0, 0), (9, 9)))
+
+    def fetch(self, gene, start, end):
+        return self.padded[:, start + 9 : end + 9]
 
 
 def test_site_at_the_end_of_the_contig_is_read(tmp_path):

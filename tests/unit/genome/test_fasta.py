@@ -5,10 +5,11 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pysam
 import pytest
 
-from genebatch.genome import fasta as module
+from genebatch.genome import fasta_index as module
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import Gene
 from genebatch.io.files import InputError
@@ -47,6 +48,43 @@ def test_plus_strand_codes_are_alphabetical_and_soft_masked_bases_count_in_full(
 
 def test_minus_strand_is_the_reverse_complement(file):
     assert codes(file(), "chr20", 5, 12, "-") == [1, 1, 4, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_rna_is_read_as_dna(file, strand):
+    text = ">a\nACGTacgtNRUu\n"
+    rna = codes(file(text.replace("T", "U").replace("t", "u"), "rna.fa"), "a", 0, 12, strand)
+    assert rna == codes(file(text.replace("U", "T")), "a", 0, 12, strand)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [(">chr20 a b", "chr20"), ("> chr20", "chr20"), (">chr20\tx", "chr20"), (">chr20 ", "chr20")],
+)
+def test_a_name_ends_at_the_first_blank(file, header, name):
+    assert codes(file(f"{header}\nACGT  \nAC\n"), name, 0, 6, "+") == [0, 1, 2, 3, 0, 1]
+
+
+@pytest.mark.parametrize("letter", ["E", "*", "1", ".", " ", "\t"])
+def test_what_is_no_nucleotide_is_refused_where_it_is_read(file, letter):
+    path = file(f">a\nAC{letter}T\nAC{letter}T\n")
+    with pytest.raises(InputError, match=re.escape(f"holds {letter!r} at a:3; wanted DNA")):
+        codes(path, "a", 0, 4, "+")
+
+
+def test_empty_sequences_before_the_last_are_left_out(file):
+    with Fasta(file(">a\n>b\nACGT\n")) as fasta:
+        assert fasta.contigs == {"b": 4}
+
+
+@pytest.mark.parametrize("content", ["x\n", "chr20\t12\n", "chr20\ta\tb\tc\td\n"])
+def test_what_is_no_index_is_named(file, content):
+    path = file()
+    Path(f"{path}.fai").write_text(content)
+    with pytest.raises(InputError, match=r"genome\.fa\.fai is no index of a FASTA .* delete it"):
+        Fasta(path)
+    Path(f"{path}.fai").unlink()
+    Fasta(path).close()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +128,8 @@ def test_an_unknown_chromosome_lists_those_of_the_file(file):
     with Fasta(file()) as fasta, pytest.raises(InputError) as error:
         fasta.name_of("NC_000020.11")
     assert str(error.value) == (
-        f"{file()} has no sequence NC_000020.11 or chrNC_000020.11 (it has chr20, chrM); wanted "
+        f"{file()} has no sequence 'NC_000020.11' or 'chrNC_000020.11' (it has 'chr20', 'chrM'); "
+        "wanted "
         "the genome of the gene models; set sequence.fasta"
     )
 
@@ -109,16 +148,16 @@ def test_chromosomes_that_are_missing_list_those_of_both_files(file):
         fasta.check_genes([gene("20", 5), gene("NC_1", 5), gene("NC_2", 5)], "genes.gtf")
     text = str(error.value)
     assert text.startswith("2 of 3 chromosomes of genes.gtf are not in ")
-    assert "NC_1, NC_2. The first of genes.gtf are 20, NC_1, NC_2, the first of " in text
+    assert "'NC_1', 'NC_2'. The first of genes.gtf are '20', 'NC_1', 'NC_2', the " in text
     assert text.endswith(
-        "are chr20, chrM; set sequence.fasta to the genome of the gene models, or rename one"
+        "are 'chr20', 'chrM'; set sequence.fasta to the genome of the gene models, or rename one"
     )
 
 
 def test_a_gene_beyond_its_chromosome_is_of_another_assembly(file):
     with (
         Fasta(file()) as fasta,
-        pytest.raises(InputError, match=r"gene G of genes.gtf ends at 13 but 20 of .* has 12 nt"),
+        pytest.raises(InputError, match=r"gene 'G' of genes.gtf ends at 13 but 20 of .* has 12 nt"),
     ):
         fasta.check_genes([gene("20", 2), gene("20", 13)], "genes.gtf")
 
@@ -153,14 +192,18 @@ def test_letters_of_proteins_are_named_with_their_place(file):
         ),
         (">a\nACGT\nAC\nACGT\n", "is not a whole FASTA file: .* at line 4; wanted lines of one"),
         (">a\nACGT\n\nACGT\n", "is not a whole FASTA file: .* at line 4"),
-        (">", "is not a whole FASTA file"),
+        (">", "its last sequence '' is empty; take out that line"),
+        (">a\nACGT\n>b of c\n\n", "its last sequence 'b' is empty; take out that line"),
+        (">a\rACGT\rACGT\r>b\rAC\r", r"lines that end in CR alone.*`tr '.r' '.n'`"),
+        (">a\nACGT\n>b\rACGT\r", "lines that end in CR alone"),
+        (">caf\xe9\nACGT\n".encode("latin1"), "has a name that is not UTF-8 text; convert"),
     ],
 )
 def test_every_wrong_file_is_named_with_what_was_wanted(file, content, message, capfd):
     path = file(content)
     with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{message}"):
         Fasta(path)
-    assert not list(path.parent.glob("*.fai"))
+    assert b"caf" in path.read_bytes() or not list(path.parent.glob("*.fai"))
     assert capfd.readouterr().err == ""
 
 
@@ -212,6 +255,55 @@ def test_an_index_older_than_its_file_is_made_anew(file):
     modified = path.stat().st_mtime + 10
     os.utime(path, (modified, modified))
     assert codes(path, "other", 0, 3, "+") == [1, 1, 1]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ">chr20 of a genome\nACGTNA\ncgtRGG\n>chrM\nTTA\n",  # lines of another length
+        ">chrM\nTTA\n>chr20 of a genome\nACGTN\nacgtR\nGG\n",  # another order
+        ">chr20 of the genome\nACGTN\nacgtR\nGG\n>chrM\nTTA\n",  # two letters more
+        ">chr2O of a genome\nACGTN\nacgtR\nGG\n>chrM\nTTA\n",  # another name
+    ],
+)
+def test_an_index_of_another_file_is_made_anew_whatever_the_times(file, bgzip, packed, text):
+    path = bgzip() if packed else file()
+    Fasta(path).close()
+    indexed = Path(f"{path}.fai")
+    later = indexed.stat().st_mtime - 10
+    _ = bgzip(text) if packed else file(text)
+    os.utime(path, (later, later))
+    name = text[1:].split()[0]
+    with Fasta(path) as fasta:
+        assert list(fasta.contigs) == [
+            line[1:].split()[0] for line in text.split("\n") if ">" in line
+        ]
+        bases = "".join(text.partition(">" + name)[2].partition("\n")[2].partition(">")[0].split())
+        wanted = ["ACGT".find(base) % 5 for base in bases.upper()]
+        assert [min(code, 4) for code in fasta.fetch(name, 0, len(bases), "+")] == wanted
+
+
+def test_an_index_of_a_larger_bgzip_file_is_known_by_its_blocks(bgzip):
+    rng = np.random.default_rng(1)
+    texts = [
+        "".join(
+            f">c{number}\n"
+            + "\n".join("".join(rng.choice([*"ACGT"], 60)) for _ in range(400))
+            + "\n"
+            for number in range(12)
+        )
+        for _ in range(2)
+    ]
+    path = bgzip(texts[0])
+    Fasta(path).close()
+    times = [Path(f"{path}.{kind}").stat().st_mtime_ns for kind in ("fai", "gzi")]
+    Fasta(path).close()
+    assert [Path(f"{path}.{kind}").stat().st_mtime_ns for kind in ("fai", "gzi")] == times
+    bgzip(texts[1])
+    os.utime(path, ns=(times[0] - 10**9, times[0] - 10**9))
+    wanted = ["ACGT".index(base) for base in texts[1].split("\n")[1]]
+    assert codes(path, "c0", 0, 60, "+") == wanted
 
 
 def test_a_folder_that_cannot_be_written_gets_no_index_and_none_is_left(

@@ -8,12 +8,13 @@ from genebatch.genome.nucleotides import CODES, FOREIGN, UNKNOWN, encode, revers
 def test_codes_are_those_of_the_letters_in_either_case():
     assert encode("ACGTacgt").tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
     assert encode(b"ACGT").tolist() == [0, 1, 2, 3]
-    assert encode("NnRYUu-*é\u4e2d").tolist() == [4] * 10
+    assert encode("NnRYSw-*é\u4e2d").tolist() == [4] * 10
+    assert encode("ACGUacgu").tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
     assert encode("").dtype == encode("A").dtype == np.uint8
 
 
 def test_letters_of_several_nucleotides_are_unknown_and_those_of_proteins_foreign():
-    assert set(CODES[list(b"NRYSWKMBDHVUX-nryswkmbdhvux-")]) == {UNKNOWN}
+    assert set(CODES[list(b"NRYSWKMBDHVX-nryswkmbdhvx-")]) == {UNKNOWN}
     assert set(CODES[list(b"EFILPQZ*>\n")]) == {FOREIGN}
 
 

@@ -320,6 +320,21 @@ def test_bomb_is_not_unpacked(edited, tmp_path):
         (lambda d: d["classes"].__setitem__(0, "donor"), "non-unique"),
         (lambda d: d.update(rest_class="branch"), "rest_class is none of the classes"),
         (lambda d: d["facts"].update(value=float("nan")), "NaN where a number belongs"),
+        (lambda d: d["facts"].update(final=["ensemble"]), r"facts\.final"),
+        (lambda d: d["facts"].update(batches=[1]), r"facts\.batches"),
+        (lambda d: d["facts"].update(batches=3), r"facts\.batches"),
+        (lambda d: d["facts"].update(missing_batches="b002"), r"facts\.missing_batches"),
+        (lambda d: d["facts"].update(trained_genes=[None]), r"facts\.trained_genes"),
+        (lambda d: d["facts"].update(sequence=[]), r"facts\.sequence"),
+        (lambda d: d["facts"].update(sequence={}), "'features' is a required property"),
+        (lambda d: d["facts"].update(thresholds={"donor": 0.5}), r"facts\.thresholds"),
+        (
+            lambda d: d["facts"].update(thresholds={"x": {"rows": 0.5, "weighted": None}}),
+            "thresholds names other classes",
+        ),
+        (lambda d: d["members"][0]["facts"].update(rows="many"), r"members\[0\]\.facts\.rows"),
+        (lambda d: d["members"][0]["facts"].pop("rows"), "'rows' is a required property"),
+        (lambda d: d["members"][0]["facts"].update(class_weights={"a": "b"}), "class_weights"),
     ],
 )
 def test_description_that_contradicts_itself_is_refused(edited, change, message):

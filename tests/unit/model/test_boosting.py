@@ -117,7 +117,16 @@ def test_certain_scores_have_finite_log_odds_in_their_order():
     assert (np.diff(found) > 0).all()
 
 
-@pytest.mark.parametrize("bad", [-0.01, 1.01, float("nan"), float("inf"), None])
+@pytest.mark.parametrize("kind", [pl.Float32, pl.Float64])
+def test_rounding_beyond_0_and_1_is_cut_off(kind):
+    found = [
+        boosting.base_margins(pl.DataFrame({"s": pl.Series(values, dtype=kind)}), {"a": "s"})["a"]
+        for values in ([1.0000001, -1e-9, 1.000001, -1e-6], [1, 0, 1, 0])
+    ]
+    assert found[0].tolist() == found[1].tolist()
+
+
+@pytest.mark.parametrize("bad", [-0.01, 1.00001, -1e-5, 1.01, float("nan"), float("inf"), None])
 def test_score_that_is_no_probability_is_an_error_with_its_column(bad):
     frame = pl.DataFrame({"s": [0.5, bad, 0.5]})
     with pytest.raises(InputError, match=r"'s' has 1 values .* dataset\.scores\.donor"):

@@ -1,5 +1,7 @@
 """Any table is predicted in pieces and in its order, or there is no file at all."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
@@ -82,6 +84,116 @@ def test_csv_gives_the_predictions_of_parquet(model, table, toy_rows, tmp_path):
     predict_table(model, table, tmp_path / "parquet.parquet")
     found = [pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("csv", "parquet")]
     assert found[0].equals(found[1])
+
+
+def relabelled(rows, groups):
+    """The rows with other names of the groups, one for each group."""
+    names = dict(zip(rows["gene_id"].unique(maintain_order=True), groups, strict=False))
+    return rows.with_columns(gene_id=pl.col("gene_id").replace_strict(names))
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [f"{number:03d}" for number in range(24)],
+        [f"{number}e5" for number in range(24)],
+        [f"{10**22 + number}" for number in range(24)],
+        [f"{number}" for number in range(24)],
+        ["NA", "nan", "TRUE", *(f"g{number}" for number in range(21))],
+    ],
+    ids=["zeros", "powers", "digits", "numbers", "words"],
+)
+def test_groups_of_csv_are_text_where_training_had_text(model, toy_rows, tmp_path, groups):
+    rows = relabelled(toy_rows, groups)
+    rows.write_csv(tmp_path / "new.csv")
+    assert model.facts["identity_kinds"] == {"group": "text", "position": "integer"}
+    predict_table(model, tmp_path / "new.csv", tmp_path / "out.parquet")
+    found = pl.read_parquet(tmp_path / "out.parquet")
+    assert found["gene_id"].to_list() == rows["gene_id"].to_list()
+    assert found["position"].equals(toy_rows["position"])
+
+
+@pytest.mark.parametrize(("first", "kind"), [(0, pl.Int64), ("007", pl.String)])
+def test_groups_of_csv_are_whole_numbers_where_training_had_them(
+    model, toy_rows, tmp_path, first, kind
+):
+    others = range(1, 24) if kind == pl.Int64 else map(str, range(1, 24))
+    rows = relabelled(toy_rows, [first, *others])
+    rows.write_csv(tmp_path / "new.csv")
+    trained = replace(model, facts=model.facts | {"identity_kinds": {"group": "integer"}})
+    predict_table(trained, tmp_path / "new.csv", tmp_path / "out.parquet")
+    found = pl.read_parquet(tmp_path / "out.parquet")["gene_id"]
+    assert found.dtype == kind
+    assert found.to_list() == rows["gene_id"].to_list()
+
+
+def test_groups_that_are_numbers_in_one_shard_and_text_in_another_are_text(
+    model, table, toy_rows, tmp_path
+):
+    first = table / "part-0.parquet"
+    numbers = pl.read_parquet(first).with_columns(gene_id=pl.lit(7))
+    numbers.write_parquet(first)
+    predict_table(model, table, tmp_path / "out.parquet")
+    found = pl.read_parquet(tmp_path / "out.parquet")["gene_id"].to_list()
+    assert found == ["7"] * 500 + toy_rows["gene_id"][500:].to_list()
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "NaN", "NULL", "None", ""])
+def test_missing_values_of_csv_are_those_of_parquet(model, toy_rows, tmp_path, word):
+    rows = toy_rows.with_columns(
+        pl.when(pl.int_range(pl.len()) % 7 > 0).then(name).alias(name)
+        for name in ("signal_donor", "2mer_AA")
+    )
+    rows.write_csv(tmp_path / "new.csv", null_value=word)
+    rows.write_parquet(tmp_path / "new.parquet")
+    for ending in ("csv", "parquet"):
+        predict_table(model, tmp_path / f"new.{ending}", tmp_path / f"{ending}.parquet")
+    found = [pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("csv", "parquet")]
+    assert found[0].equals(found[1])
+
+
+def test_a_wrong_value_names_the_table_and_the_column(model, table, toy_rows, tmp_path):
+    text = toy_rows.with_columns(noise_a=pl.lit("low"))
+    text.write_csv(tmp_path / "new.csv")
+    with pytest.raises(InputError, match=r"new\.csv, row 1 .* column 'noise_a' holds 'low'"):
+        predict_table(model, tmp_path / "new.csv", tmp_path / "out.parquet")
+    text.write_parquet(tmp_path / "new.parquet")
+    with pytest.raises(InputError, match=r"new\.parquet: column 'noise_a' holds String, such as"):
+        predict_table(model, tmp_path / "new.parquet", tmp_path / "out.parquet")
+
+
+def test_a_repeated_column_of_parquet_is_named(model, toy_rows, tmp_path):
+    given = toy_rows.to_arrow()
+    pq.write_table(given.append_column("noise_a", given["noise_a"]), tmp_path / "new.parquet")
+    with pytest.raises(InputError, match=r"new\.parquet has several columns 'noise_a'; rename all"):
+        predict_table(model, tmp_path / "new.parquet", tmp_path / "out.parquet")
+
+
+OUTPUTS = {
+    "itself": ("new/part-0.parquet", "new/part-0.parquet"),
+    "in other words": ("new/part-0.parquet", "new/../new/./part-0.parquet"),
+    "through a link": ("link.parquet", "new/part-0.parquet"),
+    "to a link": ("new/part-0.parquet", "link.parquet"),
+    "a hard link": ("new/part-0.parquet", "hard.parquet"),
+    "a file of the folder": ("new", "new/part-1.parquet"),
+    "a new file of the folder": ("new", "new/sub/out.parquet"),
+    "through a link to the folder": ("folder", "new/out.parquet"),
+    "a file of the glob": ("new/*.parquet", "new/part-1.parquet"),
+    "a new file of the glob": ("new/*.parquet", "new/out.parquet"),
+}
+
+
+@pytest.mark.parametrize("case", OUTPUTS)
+def test_an_output_that_is_an_input_is_refused(model, table, tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.parquet").symlink_to(table / "part-0.parquet")
+    (tmp_path / "hard.parquet").hardlink_to(table / "part-0.parquet")
+    (tmp_path / "folder").symlink_to(table)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    given, out = OUTPUTS[case]
+    with pytest.raises(InputError, match=r"give the predictions another name|another folder"):
+        predict_table(model, given, out)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == before
 
 
 def test_table_without_identity_columns_is_predicted_too(model, table, toy_rows, tmp_path):

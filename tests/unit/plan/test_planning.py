@@ -131,11 +131,33 @@ def test_the_plan_does_not_depend_on_the_order_of_groups(groups):
     assert plain.groups.equals(mixed.groups)
 
 
-def test_two_groups_are_enough_where_the_keys_say_so():
+def test_each_fold_leaves_a_group_to_train_and_one_to_stop_on():
     two = config(batching={"min_groups": 2}, cv={"n_splits": 2})
-    plan = planned(make_groups(3), ["g02"], two)
-    assert plan.manifest.select("groups", "rows").rows() == [(2, 200)]
-    assert sorted(plan.groups.filter(~pl.col("test"))["fold"]) == [0, 1]
+    for n_groups in (2, 3):
+        with pytest.raises(InputError, match=r"fold [01] leaves 1: .* batching\.min_groups to 4"):
+            planned(make_groups(n_groups + 1), ["g00"], two)
+    plan = planned(make_groups(5), ["g00"], config(batching={"min_groups": 4}, cv={"n_splits": 2}))
+    assert plan.manifest["groups"].to_list() == [4]
+    assert sorted(plan.groups.filter(~pl.col("test"))["fold"]) == [0, 0, 1, 1]
+
+
+def test_a_class_without_training_rows_names_the_test_groups():
+    groups = make_groups(6)
+    rare = groups.with_columns(n_donor=pl.when(pl.col("group") == "g02").then(5).otherwise(0))
+    with pytest.raises(InputError) as caught:
+        planned(rare, ["g02"], config(batching={"min_positives": 0}))
+    assert (
+        "class 'donor' has no row in training groups: its 5 rows are in test groups (g02)"
+        in str(caught.value)
+    )
+    planned(rare, ["g03"], config(batching={"min_positives": 0}))  # the remedy
+
+
+def test_a_class_of_one_training_group_is_told(caplog):
+    groups = make_groups(6)
+    rare = groups.with_columns(n_donor=pl.when(pl.col("group") == "g02").then(5).otherwise(0))
+    planned(rare, ["g03"], config(batching={"min_positives": 0}))
+    assert "class 'donor': all training rows (5) are in one group, 'g02'" in caplog.text
 
 
 # ---- the manifest

@@ -23,6 +23,8 @@ from tests.builders.finished_run import (
     Data,
 )
 
+pytestmark = pytest.mark.slow
+
 
 class Page(HTMLParser):
     """Text, tooltips, tags and loaded addresses of a page."""
@@ -130,7 +132,6 @@ def test_the_page_says_which_model_was_delivered_and_why(written):
     assert "combines" not in text
 
 
-@pytest.mark.slow
 def test_with_many_classes_the_tables_of_all_but_the_first_are_folded(written):
     classes = [f"c{number}" for number in range(6)]
     _, page, _ = written("many", (ABOVE,) * 6, classes=classes, weight=False, n_members=35)
@@ -245,7 +246,6 @@ def test_nothing_is_shown_as_none_or_nan(written):
             assert not {"None", "nan", "NaN", "null"} & set(text.replace(",", " ").split())
 
 
-@pytest.mark.slow
 def test_a_metric_without_a_value_is_a_dash_with_its_reason(written):
     intervals = (ABOVE, None, ABOVE)
     _, page, card = written("absent", intervals, weight=False, absent=1)
@@ -254,7 +254,6 @@ def test_a_metric_without_a_value_is_a_dash_with_its_reason(written):
     assert "average precision of" in card.split("Metrics without a value:")[1]
 
 
-@pytest.mark.slow
 def test_too_few_test_groups_are_said_and_nothing_is_called_better(written):
     _, page, card = written("few", (FEW,) * 3, weight=False)
     text = Page(page).text
@@ -266,7 +265,6 @@ def test_too_few_test_groups_are_said_and_nothing_is_called_better(written):
     assert "| better |" not in card
 
 
-@pytest.mark.slow
 def test_without_base_scores_too_few_test_groups_are_said_as_well(written):
     _, _, card = written("few_bare", (FEW,) * 4, (), classes=VOWELS, base=False, weight=False)
     assert "(only 1 test group with vowel 0 rows, fewer than 10)" in card

@@ -1,14 +1,19 @@
 """What training.batch promises: the planned rows, split by whole groups."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
+from genebatch.config.settings import Folds
 from genebatch.dataset.row_file import RowFile
 from genebatch.dataset.rows import plain_weights
+from genebatch.groups import folds
 from genebatch.io.files import InputError
-from genebatch.training.batch import load_batch, stopping_split
+from genebatch.plan.coverage import check_folds
+from genebatch.training.batch import load_batch, stopping_groups, stopping_split
 
 CLASSES = ["neither", "donor", "acceptor"]
 
@@ -51,8 +56,42 @@ def test_stopping_groups_are_neither_training_nor_held_out(toy, batch):
 
 def test_a_fold_without_a_group_to_stop_on_says_what_to_change(toy, batch):
     one = batch.rows["group"].to_numpy() == batch.groups[0]
-    with pytest.raises(InputError, match=r"cv\.stop_fraction"):
-        stopping_split(batch, one, replace(toy.settings.cv, stop_fraction=0.1))
+    with pytest.raises(InputError, match=r"two groups outside of each fold.*batching\.min_groups"):
+        stopping_split(batch, one, toy.settings.cv)
+
+
+def counts_of(kind: str, n_groups: int) -> np.ndarray:
+    """Rows of each group, and rows of two classes."""
+    rows = 2 ** np.arange(n_groups) if kind == "unequal" else np.full(n_groups, 20)
+    share = np.arange(n_groups) % 2 if kind == "one class a group" else 0.5
+    first = (rows * share).astype(int)
+    return np.column_stack([rows, first, rows - first])
+
+
+@pytest.mark.parametrize("kind", ["equal", "unequal", "one class a group"])
+@pytest.mark.parametrize("n_splits", range(2, 11))
+def test_few_groups_always_leave_one_to_stop_on_and_one_to_train(kind, n_splits):
+    """Whatever plan passes `check_folds` can be trained."""
+    for n_groups, share in itertools.product(range(max(n_splits, 4), 21), (0.01, 0.125, 0.5)):
+        sizes = counts_of(kind, n_groups)
+        names = [f"g{number:02d}" for number in range(n_groups)]
+        columns = {"group": names, "rows": sizes[:, 0], "n_a": sizes[:, 1], "n_b": sizes[:, 2]}
+        fold = folds(pl.DataFrame(columns), n_splits, seed=7)
+        check_folds(fold, "b000")
+        for number in range(n_splits):
+            training = np.flatnonzero(fold != number)
+            cv = Folds(n_splits, share, seed=7)
+            stop = stopping_groups([names[n] for n in training], sizes[training], cv)
+            assert stop.any()
+            assert not stop.all()
+
+
+def test_the_group_that_stops_is_not_the_last_of_a_class():
+    cv = Folds(2, 0.01, 7)
+    both = np.array([[10, 10, 0], [20, 0, 20], [30, 15, 15]])
+    assert stopping_groups(["a", "b", "c"], both, cv).tolist() == [True, False, False]
+    last = np.array([[10, 10, 0], [20, 0, 20], [30, 0, 30]])
+    assert stopping_groups(["a", "b", "c"], last, cv).tolist() == [False, True, False]
 
 
 def test_weights_enter_only_where_they_are_used(toy, rows):

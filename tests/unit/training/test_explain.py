@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from genebatch.dataset.feature_set import Features
 from genebatch.dataset.row_file import RowFile
 from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
@@ -213,3 +214,24 @@ def test_families_of_a_class_without_trees_stand_beside_those_of_others():
     ]
     table = pl.concat(tables).sort("class", "family")
     assert table["gain_share"].to_list() == [None, None, 0.25, 0.75]
+
+
+def test_a_name_with_marks_of_patterns_is_a_name_in_a_family():
+    given = {"far": ["dist to TSS [bp]"], "near": ["dist*"]}
+    families = explain.families(["dist to TSS [bp]", "dist to TSS b"], given)
+    assert families == {"dist to TSS [bp]": "far", "dist to TSS b": "near"}
+
+
+def test_columns_of_our_own_give_way_to_features():
+    """Whatever features are called, each column is there once and can be told."""
+    names = ("class", "label", "row.label", "group", "fold", "weight", "score_a", "position")
+    rows = pl.DataFrame({"group": ["g"], "label": ["a"], "weight": [1.0], "fold": [0]})
+    sample = explain.Sample(rows, np.arange(8, dtype=np.float32)[None])
+    values = np.arange(9, dtype=np.float32)[None]
+    table = explain._shap_table(sample, "a", values, Features(names, len(names)))
+    assert table.columns[:2] == ["row.class", "(start)"]
+    assert table.row(0, named=True) == {
+        **{"row.class": "a", "(start)": 8.0, "row.group": "g", "row.row.label": "a"},
+        **{"row.weight": 1.0, "row.fold": 0},
+        **dict(zip(names, range(8), strict=True)),
+    }

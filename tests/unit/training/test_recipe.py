@@ -73,7 +73,7 @@ def calibrated(toy):
         }
         if weight is not None:
             rows["weight"] = weight
-        result = recipe.calibrate(uncalibrated, pl.DataFrame(rows), method, use_weights=True)
+        result = recipe.calibrate(uncalibrated, pl.DataFrame(rows), method, True, {"cv": "1"})
         return result.described, result.model
 
     return calibrate

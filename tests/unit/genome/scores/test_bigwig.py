@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from genebatch.genome.genes import Gene
+from genebatch.genome.scores import bigwig as bigwig_module
 from genebatch.genome.scores.tracks import open_scores
 from genebatch.io.files import InputError
 
@@ -83,6 +84,71 @@ def test_nan_is_no_score(four):
         assert not np.any(tracks.fetch(silent, 0, 9))
 
 
+def dense(path, values, how):
+    """Write every position of chr1, NaN but for `values`, as other programs do."""
+    whole = np.full(1000, np.nan, np.float32)
+    whole[list(values)] = list(values.values())
+    starts = np.arange(1000)
+    if how == "bigtools":
+        library = pytest.importorskip("pybigtools")
+        entries = (("chr1", int(at), int(at) + 1, float(whole[at])) for at in starts)
+        library.open(str(path), "w").write(dict(CONTIGS), entries)
+        return path
+    with pyBigWig.open(str(path), "w") as file:
+        file.addHeader(CONTIGS, maxZooms=0 if how == "no zoom levels" else 10)
+        if how == "intervals":
+            file.addEntries(["chr1"] * 1000, starts, ends=starts + 1, values=whole)
+        elif how == "variable steps":
+            file.addEntries("chr1", starts, values=whole, span=1)
+        elif how == "fixed steps with gaps":  # NaN at one position of ten, none at the others
+            for at in sorted({*values, *range(0, 1000, 10)}):
+                file.addEntries("chr1", [int(at)], values=[float(whole[at])], span=1)
+        else:
+            file.addEntries("chr1", 0, values=whole, span=1, step=1)
+    return path
+
+
+WRITERS = ("intervals", "variable steps", "fixed steps", "fixed steps with gaps")
+WRITERS += ("no zoom levels", "bigtools")
+
+
+@pytest.mark.parametrize("how", WRITERS)
+def test_nan_stored_between_values_is_no_score_whoever_wrote_it(tmp_path, how):
+    tracks = {
+        "plus": {"donor": {105: 0.5}, "acceptor": {}},
+        "minus": {"donor": {}, "acceptor": {109: 0.25}},
+    }
+    files = {
+        strand: {
+            kind: dense(tmp_path / f"{strand}_{kind}.bw", values, how)
+            for kind, values in kinds.items()
+        }
+        for strand, kinds in tracks.items()
+    }
+    with open_scores(files, [PLUS, MINUS]) as scores:
+        plus, minus = scores.fetch(PLUS, 0, 10), scores.fetch(MINUS, 0, 10)
+    assert plus.tolist() == [[0, 0, 0, 0, 0, 0.5, 0, 0, 0, 0], [0] * 10]
+    assert minus.tolist() == [[0] * 10, [0, 0, 0, 0, 0, 0.25, 0, 0, 0, 0]]
+    silent = gene("s", 500, 600)
+    with pytest.raises(InputError, match="has no score of 1 of 2 genes: s; score them"):
+        open_scores(files, [PLUS, silent])
+
+
+def test_a_value_far_into_a_long_gene_is_found(four, monkeypatch):
+    monkeypatch.setattr(bigwig_module, "BLOCK", 7)
+    long = gene("long", 0, 111)
+    with open_scores(four(plus_donor={109: 0.25}, plus_acceptor={}), [long]) as tracks:
+        assert np.flatnonzero(tracks.fetch(long, 0, 111)[0]).tolist() == [109]
+
+
+def test_rounding_beyond_0_and_1_is_cut_off(four):
+    files = four(minus_donor={106: 1.0000001, 107: -1e-9}, minus_acceptor={107: 1})
+    with open_scores(files, [MINUS]) as tracks:
+        scores = tracks.fetch(MINUS, 0, 10)
+    assert scores[:, 8].tolist() == [1, 0]
+    assert scores[:, 7].tolist() == [0, 1]
+
+
 def test_chromosomes_are_found_under_other_names(four):
     renamed = PLUS._replace(chrom="1")
     with open_scores(four(), [renamed]) as tracks:
@@ -113,6 +179,10 @@ def test_files_of_another_genome_are_refused(four):
             r"minus_donor\.bw has -0\.5 at position 8 of gene 'm'; wanted",
         ),
         ({"minus_acceptor": {106: 1.5}}, r"minus_acceptor\.bw has 1\.5 at position 8 of gene 'm'"),
+        ({"minus_acceptor": {106: 1.00001}}, r"has 1\.00001 at position 8 of gene 'm'; wanted"),
+        ({"minus_acceptor": {106: -1e-5}}, r"has -1e-05 at position 8 of gene 'm'"),
+        ({"minus_acceptor": {106: np.inf}}, "has inf at position 8 of gene 'm'; wanted"),
+        ({"minus_acceptor": {106: -np.inf}}, "has -inf at position 8 of gene 'm'; wanted"),
         (
             {"minus_donor": {106: 0.75}, "minus_acceptor": {106: 0.5}},
             r"minus_donor\.bw and .*minus_acceptor\.bw sum to 1\.25 at position 8 of gene 'm'",

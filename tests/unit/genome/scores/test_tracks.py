@@ -188,7 +188,15 @@ def changed(row, **cells):
     [
         (3, {"donor": 1.5}, "donor 1.5 of gene 'B'; wanted a probability, 0 to 1"),
         (3, {"acceptor": -0.1}, "acceptor -0.1 of gene 'B'; wanted a probability"),
-        (3, {"acceptor": float("nan")}, "acceptor nan of gene 'B'; wanted a probability"),
+        (
+            3,
+            {"acceptor": float("nan")},
+            "acceptor of gene 'B' is NaN; wanted .* leave out the rows",
+        ),
+        (3, {"acceptor": float("inf")}, "acceptor inf of gene 'B'; wanted a probability"),
+        (3, {"donor": float("-inf")}, "donor -inf of gene 'B'; wanted a probability"),
+        (3, {"donor": 1.00001}, "donor 1.00001 of gene 'B'; wanted a probability"),
+        (3, {"donor": -1e-5}, r"donor -1e-05 of gene 'B'; wanted a probability"),
         (0, {"donor": 0.9, "acceptor": 0.2}, "donor and acceptor of gene 'A' sum to 1.1; wanted"),
         (1, {"position": 10}, "position 10 of gene 'A', which has 10 nt .* wanted 0 to 9, counted"),
         (1, {"position": -1}, "position -1 of gene 'A', which has 10 nt"),
@@ -209,6 +217,14 @@ def test_rows_are_counted_within_their_shard(tmp_path):
     write(tmp_path / "b.parquet", changed(4, donor=2.0)[3:])
     with pytest.raises(InputError, match=r"b\.parquet, row 1 \(from 0\): donor 2 of gene 'B'"):
         open_scores(tmp_path, [A, B])
+
+
+@pytest.mark.parametrize("name", ["s.parquet", "s.tsv", "s.csv.gz"])
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 0, 3, 1, 2]])
+def test_rounding_beyond_0_and_1_is_cut_off(tmp_path, name, order):
+    table = changed(2, donor=1.0000001, acceptor=-1e-9)
+    a, b = np.array(whole(write(tmp_path / name, table[order]))[1])
+    assert (a[0], b[0]) == (1, 0)
 
 
 def test_sums_that_rounding_explains_are_taken(tmp_path):

@@ -20,6 +20,13 @@ def test_a_saved_figure_is_a_picture_and_nothing_else_is_left(tmp_path):
     assert is_picture(tmp_path / "f.png")
 
 
+def test_a_figure_is_the_same_picture_each_time_whatever_the_version():
+    first, again = (style.png(scored_rows.roc(scored(2), "t")) for _ in range(2))
+    assert first == again
+    assert b"tEXt" not in first
+    assert b"tIME" not in first
+
+
 def test_a_figure_that_fails_leaves_no_file(tmp_path):
     with pytest.raises(IndexError):
         style.save_figure(tmp_path / "f.png", scored_rows.roc(scored(1), "t"))

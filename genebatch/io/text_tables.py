@@ -1,0 +1,210 @@
+"""Reads tables of text: values separated by commas, tabs or semicolons, plain or gzip."""
+
+import csv
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from genebatch.io.columns import check_needed
+from genebatch.io.files import InputError
+from genebatch.io.text import line_blocks, open_bytes
+
+ENDINGS = (".csv", ".tsv", ".txt", ".tab")
+SEPARATORS = {",": "a comma", "\t": "a tab", ";": "a semicolon"}
+WANTED = "a table with a line of names and a line for each row"
+KEY = "predict.tables, or the table given"
+BLOCK_BYTES = 16 << 20  # of text, decoded at once; 1,600 rows of 1,167 columns
+# How R, pandas, numpy, SQL and Python write a missing number, in any case.
+MISSING = ("", "na", "nan", "null", "none")
+TRUTH = {"true": 1.0, "false": 0.0}
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+# A whole number that no other text stands for: not 001, 1e5 or more digits than 64 bits hold.
+WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
+NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
+
+
+def is_text(path: str | Path) -> bool:
+    """Tell whether a file is named as a table of text; a Parquet file is one under any name."""
+    name = str(path).lower().removesuffix(".gz")
+    if not name.endswith(ENDINGS):
+        return False
+    if not Path(path).is_file():
+        return True
+    with open(path, "rb") as stream:
+        return stream.read(4) != b"PAR1"
+
+
+def text_columns(path: str | Path) -> list[str]:
+    """Names of the columns of a table of text."""
+    return _head(path)[1]
+
+
+def text_frames(
+    path: str | Path, columns: Sequence[str], kinds: Mapping[str, pl.DataType]
+) -> Iterator[pl.DataFrame]:
+    """Stream columns of a table of text: numbers as float64, identity columns as `text_kinds` says.
+
+    Holds `BLOCK_BYTES` of text.
+
+    Parameters
+    ----------
+    path
+        Values are separated by what separates most names in the first line. A value may be quoted.
+    columns
+        Columns that must be there. Empty, NA, NaN, NULL and None are missing.
+    kinds
+        Those of `columns` that are no numbers to compute with, and their types.
+
+    Raises
+    ------
+    InputError
+        If the file is broken, a column is missing or repeated, or a value is no number. The message
+        names the row, the column and the value.
+    """
+    separator, names = _head(path)
+    check_needed(columns, names, str(path))
+    first = 1
+    for frame in _texts(path, separator, names, columns):
+        yield pl.DataFrame(
+            {
+                name: _identity(frame[name], kinds[name])
+                if name in kinds
+                else _numbers(frame[name], path, first)
+                for name in columns
+            }
+        )
+        first += frame.height
+
+
+def _head(path: str | Path) -> tuple[str, list[str]]:
+    """The separator, and the names in the first line."""
+    line = next(line_blocks(path, WANTED, KEY)).lines[0].partition("\r")[0]
+    parsed = {mark: next(csv.reader([line], delimiter=mark), [""]) for mark in SEPARATORS}
+    separator = max(parsed, key=lambda mark: len(parsed[mark]))
+    return separator, parsed[separator]
+
+
+def text_kinds(path: str | Path, identity: Mapping[str, str]) -> dict[str, pl.DataType]:
+    """Choose the types of identity columns: a number only if every value comes back from it.
+
+    Reads those columns, unless all of them are text.
+
+    Parameters
+    ----------
+    path
+        The file; columns that it lacks are left out.
+    identity
+        Identity columns, and what they were in training: "text", "integer", "number", or "" where
+        that is not known. Text stays text. Other columns are text too if a value is such as 001,
+        1e5 or longer than 18 digits.
+    """
+    separator, names = _head(path)
+    present = [name for name in identity if names.count(name) == 1]
+    kinds: dict[str, pl.DataType] = {name: pl.String() for name in present}
+    open_ends = [name for name in present if identity[name] != "text"]
+    if not open_ends:
+        return kinds
+    whole, number = dict.fromkeys(open_ends, True), dict.fromkeys(open_ends, True)
+    for frame in _texts(path, separator, names, open_ends):
+        for name in open_ends:
+            values = frame[name].filter(frame[name] != "")
+            whole[name] &= values.str.contains(WHOLE).all()
+            number[name] &= values.str.contains(NUMBER).all()
+    for name in open_ends:
+        if whole[name]:
+            kinds[name] = pl.Int64()
+        elif number[name] and identity[name] == "number":
+            kinds[name] = pl.Float64()
+    return kinds
+
+
+def _texts(
+    path: str | Path, separator: str, names: Sequence[str], columns: Sequence[str]
+) -> Iterator[pl.DataFrame]:
+    """Stream columns as text, exactly as they stand in the file."""
+    numbers = {name: str(number) for number, name in enumerate(names)}
+    wanted = [numbers[name] for name in columns]
+    # Numbers in place of the names, as Arrow refuses a repeated name of a column not wanted.
+    reading = arrow_csv.ReadOptions(
+        block_size=BLOCK_BYTES,
+        skip_rows=1,
+        column_names=list(map(str, range(len(names)))),
+        use_threads=False,
+    )
+    parsing = arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+    converting = arrow_csv.ConvertOptions(
+        column_types=dict.fromkeys(wanted, pa.string()),
+        include_columns=wanted,
+        strings_can_be_null=False,
+    )
+    try:
+        with (
+            open_bytes(path, WANTED, KEY) as stream,
+            arrow_csv.open_csv(stream, reading, parsing, converting) as batches,
+        ):
+            for batch in batches:
+                if batch.num_rows:
+                    frame = pl.from_arrow(batch)
+                    yield frame.rename(dict(zip(wanted, columns, strict=True)))
+    except pa.ArrowInvalid as error:
+        if "Empty CSV file" not in str(error):
+            raise InputError(
+                f"{path} cannot be read as a table separated by {SEPARATORS[separator]}: "
+                f"{_fact(error)}"
+            ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is truncated or damaged ({error}); copy it again") from error
+
+
+def _fact(error: Exception) -> str:
+    """What Arrow says, where the first row is the line of names."""
+    text = str(error).partition("\n")[0]
+    if "UTF8" in text:
+        return "it is not UTF-8 text; convert it, for example `iconv -f latin1 -t utf-8`"
+    return text
+
+
+def _identity(values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """An identity column as its type; empty is missing."""
+    return values.set(values == "", None).cast(kind)
+
+
+def _numbers(values: pl.Series, path: str | Path, first: int) -> pl.Series:
+    """Read text as numbers; `first` is the number of its first row, counted from 1."""
+    numbers = values.cast(pl.Float64, strict=False)
+    others = values.filter(numbers.is_null()).unique()
+    known = {text: text.strip().lower() for text in others.to_list()}
+    given = {text: _number(word) for text, word in known.items() if word not in MISSING}
+    for text, number in given.items():
+        if number is None:
+            row = first + int((values == text).arg_max())
+            raise InputError(
+                f"{path}, row {row:,} after the names: column '{values.name}' holds {text!r}; "
+                f"wanted a number, or empty, NA, NaN, NULL or None where it is missing"
+                f"{_hint(text)}"
+            )
+    if given:
+        read = values.replace_strict(given, default=None, return_dtype=pl.Float64)
+        numbers = numbers.fill_null(read)
+    return numbers
+
+
+def _number(word: str) -> float | None:
+    """The number that a word in small letters stands for; None if it stands for none."""
+    if word in TRUTH:
+        return TRUTH[word]
+    try:
+        return float(word) if word.isascii() and "_" not in word else None
+    except ValueError:
+        return None
+
+
+def _hint(text: str) -> str:
+    if DECIMAL_COMMA.fullmatch(text.strip()):
+        return "; write numbers with a decimal point, not a comma"
+    return ""

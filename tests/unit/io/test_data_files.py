@@ -1,0 +1,201 @@
+"""Which files are the data."""
+
+import os
+import random
+
+import polars as pl
+import pytest
+
+from genebatch.io.data_files import find_files, find_shards, folder_columns
+from genebatch.io.files import InputError
+
+TABLE = pl.DataFrame({"x": [1]})
+
+
+def write(folder, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        TABLE.write_parquet(folder / name)
+
+
+def names_of(folder, path=None) -> list[str]:
+    return [str(file.relative_to(folder)) for file in find_shards(path or folder)]
+
+
+def test_shards_of_a_folder_are_sorted_and_found_in_subfolders(tmp_path):
+    names = ["b.parquet", "a.parquet", "sub/c.parquet", "notes.txt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [str(path.relative_to(tmp_path)) for path in find_shards(tmp_path)]
+    assert found == ["a.parquet", "b.parquet", "sub/c.parquet"]
+    assert find_shards(f"{tmp_path}/[ab].parquet") == [
+        tmp_path / "a.parquet",
+        tmp_path / "b.parquet",
+    ]
+    assert find_shards(tmp_path / "a.parquet") == [tmp_path / "a.parquet"]
+
+
+@pytest.mark.parametrize("name", ["absent", "absent/*.parquet"])
+def test_a_path_that_matches_nothing_is_named(tmp_path, name):
+    with pytest.raises(InputError, match=r"absent.* does not exist .* dataset\.path"):
+        find_shards(tmp_path / name, "dataset.path")
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"holds no \*\.parquet file; set dataset\.path"):
+        find_shards(tmp_path, "dataset.path")
+
+
+SPARK = "_temporary/0/_temporary/attempt_1/part-0-checkpoint.parquet"
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        SPARK,
+        "more/_temporary/0/part-0.parquet",
+        ".hive-staging_1/part-0.parquet",
+        ".ipynb_checkpoints/a-checkpoint.parquet",
+        "_part-0.parquet",
+        "more/.part-0.parquet",
+    ],
+)
+@pytest.mark.parametrize("pattern", ["", "/**/*.parquet", "/**", "/*"])
+def test_names_that_begin_with_an_underscore_or_a_dot_are_no_data(tmp_path, hidden, pattern):
+    write(tmp_path, hidden, "a.parquet", "more/b.parquet")
+    assert names_of(tmp_path, f"{tmp_path}{pattern}") == ["a.parquet", "more/b.parquet"]
+
+
+def test_what_was_left_out_is_told(tmp_path):
+    write(tmp_path, SPARK, "_a.parquet", "b.parquet")
+    (tmp_path / "_SUCCESS").touch()
+    notes = find_files(tmp_path).notes
+    assert [note.partition(" is no data")[0] for note in notes] == [
+        f"{tmp_path}/_a.parquet",
+        f"{tmp_path}/_temporary",
+    ]
+
+
+def test_the_path_of_the_table_itself_may_begin_so(tmp_path):
+    write(tmp_path, "_mine/.there/a.parquet")
+    assert len(find_shards(tmp_path / "_mine" / ".there")) == 1
+    assert len(find_shards(f"{tmp_path}/_mine/.there/*.parquet")) == 1
+    assert len(find_shards(f"{tmp_path}/*/.there/*.parquet")) == 1
+
+
+def test_a_column_whose_name_begins_with_an_underscore_is_data(tmp_path):
+    write(tmp_path, "_chrom=1/a.parquet")
+    assert names_of(tmp_path) == ["_chrom=1/a.parquet"]
+
+
+@pytest.mark.parametrize("pattern", ["", "/**/*.parquet", "/**"])
+def test_links_are_followed_and_cycles_end(tmp_path, pattern):
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    write(tmp_path, "data/a.parquet", "elsewhere/b.parquet")
+    (data / "more").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(data)
+    (elsewhere / "again").symlink_to(elsewhere)
+    assert names_of(data, f"{data}{pattern}") == ["a.parquet", "more/b.parquet"]
+
+
+def test_a_file_that_is_reached_twice_counts_once_and_is_told(tmp_path):
+    write(tmp_path, "a.parquet", "sub/b.parquet")
+    (tmp_path / "c.parquet").symlink_to(tmp_path / "a.parquet")
+    (tmp_path / "zub").symlink_to(tmp_path / "sub")
+    os.link(tmp_path / "a.parquet", tmp_path / "d.parquet")
+    found = find_files(tmp_path)
+    assert [path.name for path in found.paths] == ["a.parquet", "b.parquet"]
+    assert len(found.notes) == 3
+    assert f"{tmp_path}/zub is the same as {tmp_path}/sub: it is read once" in found.notes
+
+
+@pytest.mark.parametrize("name", ["more", "more.parquet"])
+def test_a_link_to_nothing_is_refused(tmp_path, name):
+    write(tmp_path, "a.parquet")
+    (tmp_path / name).symlink_to(tmp_path / "absent")
+    with pytest.raises(InputError, match=rf"{name} is a link to .*absent, where nothing is"):
+        find_shards(tmp_path)
+
+
+def test_a_folder_may_be_called_like_a_file(tmp_path):
+    write(tmp_path, "table.parquet/part.0.parquet", "table.parquet/part.1.parquet")
+    assert names_of(tmp_path) == ["table.parquet/part.0.parquet", "table.parquet/part.1.parquet"]
+
+
+NATURAL = ["part-1", "part-2", "part-10", "part-10b", "part-100", "partition"]
+PLAIN = sorted(["a", "a-b", "a.b", "a0", "a1", "a_b", "b", "part-000", "part-001", "part-010"])
+
+
+@pytest.mark.parametrize("names", [NATURAL, PLAIN, [f"{name}/{name}" for name in NATURAL]])
+@pytest.mark.parametrize("pattern", ["", "/**/*.parquet"])
+def test_numbers_in_names_sort_by_value_and_the_rest_as_text(tmp_path, names, pattern):
+    names = [f"{name}.parquet" for name in names]
+    names = sorted(names) if "a-b.parquet" in names else names
+    write(tmp_path, *random.Random(0).sample(names, len(names)))
+    assert names_of(tmp_path, f"{tmp_path}{pattern}") == names
+
+
+FORMATS = {
+    "Delta": "_delta_log/00000000000000000000.json",
+    "Iceberg": "metadata/v1.metadata.json",
+    "Hudi": ".hoodie/hoodie.properties",
+    "Lance": "_versions/1.manifest",
+}
+
+
+@pytest.mark.parametrize(("name", "mark"), FORMATS.items())
+@pytest.mark.parametrize("inside", ["", "below"])
+@pytest.mark.parametrize("pattern", ["", "/**/*.parquet", "/*"])
+def test_formats_that_keep_removed_rows_are_named(tmp_path, name, mark, inside, pattern):
+    folder = tmp_path / inside
+    write(folder, "part-0.parquet", "chrom=1/part-0.parquet")
+    (folder / mark).parent.mkdir()
+    (folder / mark).touch()
+    with pytest.raises(InputError, match=f"is an? {name} table .* Export"):
+        find_shards(f"{tmp_path}{pattern}")
+
+
+@pytest.mark.parametrize("path", ["data", "data/chrom=1", "data/chrom=1/gene=2"])
+def test_a_part_of_such_a_format_is_named(tmp_path, path):
+    write(tmp_path, "data/chrom=1/gene=2/part-0.parquet", "metadata/x")
+    (tmp_path / "metadata" / "v1.metadata.json").touch()
+    with pytest.raises(InputError, match="is an Iceberg table"):
+        find_shards(tmp_path / path)
+
+
+@pytest.mark.parametrize("name", ["b.pq", "b.parq", "b.PARQUET", "000000_0"])
+def test_parquet_files_with_other_endings_are_not_passed_over(tmp_path, name):
+    write(tmp_path, "a.parquet", name)
+    with pytest.raises(InputError, match=rf"do not end in \.parquet \({name}\); rename them"):
+        find_shards(tmp_path)
+    (tmp_path / name).rename(tmp_path / "b.parquet")
+    assert names_of(tmp_path) == ["a.parquet", "b.parquet"]
+
+
+def test_other_files_are_no_data(tmp_path):
+    write(tmp_path, "a.parquet", "a.parquet.bak")
+    (tmp_path / "README").write_text("about these files")
+    assert names_of(tmp_path) == ["a.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("path", "columns"),
+    [
+        ("data", {"chrom": "chr1", "a b": "x/y"}),
+        ("data/chrom=chr1", {"a b": "x/y"}),
+        ("data/*/*/*.parquet", {"chrom": "chr1", "a b": "x/y"}),
+        ("data/**/*.parquet", {"chrom": "chr1", "a b": "x/y"}),
+        ("data/chrom=chr1/a%20b=x%2Fy/0.parquet", {}),
+    ],
+)
+def test_folders_are_columns(tmp_path, path, columns):
+    name = "data/chrom=chr1/a%20b=x%2Fy/0.parquet"
+    write(tmp_path, name)
+    assert folder_columns(tmp_path / path, tmp_path / name) == columns
+
+
+def test_hives_word_for_null_is_a_null(tmp_path):
+    write(tmp_path, "chrom=__HIVE_DEFAULT_PARTITION__/empty=/0.parquet")
+    (file,) = find_shards(tmp_path)
+    assert folder_columns(tmp_path, file) == {"chrom": None, "empty": ""}

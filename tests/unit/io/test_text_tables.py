@@ -1,0 +1,174 @@
+"""Tables of text: ids come back as they stand, numbers are numbers, and all else is named."""
+
+import gzip
+import math
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genebatch.io import text_tables
+from genebatch.io.files import InputError
+from genebatch.io.text_tables import is_text, text_columns, text_frames, text_kinds
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(content, name="t.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def read(path, columns=("g", "x"), **identity):
+    kinds = text_kinds(path, identity or {"g": "text"})
+    return pl.concat(text_frames(path, columns, kinds))
+
+
+@pytest.mark.parametrize(
+    ("separator", "name"), [(",", "t.csv"), ("\t", "t.tsv"), (";", "t.csv"), (",", "T.CSV")]
+)
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_separators_ends_of_lines_and_compression_change_nothing(
+    file, separator, name, ends, mark, packed
+):
+    lines = [("z", "g", "x"), ("1", "001", "0.5"), ("2", '"a b"', "2")]
+    content = (mark + "".join(separator.join(line) + ends for line in lines)).encode()
+    path = file(gzip.compress(content, mtime=0) if packed else content, name + ".gz" * packed)
+    assert is_text(path)
+    assert text_columns(path) == ["z", "g", "x"]
+    assert read(path).to_dict(as_series=False) == {"g": ["001", "a b"], "x": [0.5, 2]}
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.TSV", "t.csv.gz", "t.CSV.GZ", "t.txt", "t.tab"])
+def test_tables_of_text_are_known_by_their_endings(tmp_path, name):
+    assert is_text(tmp_path / name)
+    assert not is_text(tmp_path / "t.parquet")
+
+
+def test_a_parquet_file_is_one_under_any_name(tmp_path):
+    pl.DataFrame({"g": [1]}).write_parquet(tmp_path / "t.csv")
+    assert not is_text(tmp_path / "t.csv")
+
+
+MISSING = ["", "NA", "na", "nan", "NaN", "NAN", "-nan", "NULL", "null", "None", " NA ", '"NA"']
+
+
+@pytest.mark.parametrize("word", MISSING)
+@pytest.mark.parametrize("first", [True, False])
+def test_the_words_for_a_missing_number_are_missing(file, word, first):
+    rows = ["a,1.5", f"b,{word}", "c,"]
+    found = read(file("g,x\n" + "\n".join(rows[::-1] if first else rows) + "\n"))
+    values = found["x"].fill_nan(None).drop_nulls().to_list()
+    assert values == [1.5]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("+3", 3), (" 2 ", 2), ("1e3", 1000), ("-.5", -0.5), ("TRUE", 1), ("false", 0), ("7", 7)],
+)
+def test_what_programs_write_as_a_number_is_one(file, word, value):
+    assert read(file(f"g,x\na,{word}\n"))["x"].to_list() == [value]
+
+
+def test_infinity_is_read_as_such(file):
+    assert read(file("g,x\na,inf\nb,-Inf\nc,Infinity\n"))["x"].to_list() == [
+        math.inf,
+        -math.inf,
+        math.inf,
+    ]
+
+
+@pytest.mark.parametrize("word", ["abc", "0x1F", "1_000", "1 000", "1.5.2", "\u0661", "?", "-"])
+def test_what_is_no_number_is_named_with_file_row_column_and_value(file, word, monkeypatch):
+    monkeypatch.setattr(text_tables, "BLOCK_BYTES", 64)
+    path = file("g,x\n" + "a,1\n" * 100 + f"b,{word}\n" + f"c,{word}\n")
+    wanted = f"{path}, row 101 after the names: column 'x' holds {word!r}; wanted a number, or "
+    with pytest.raises(InputError, match=re.escape(wanted + "empty, NA, NaN, NULL or None")):
+        read(path)
+
+
+def test_a_decimal_comma_is_named_as_such(file):
+    with pytest.raises(InputError, match=r"column 'x' holds '1,5'; .* decimal point, not a comma"):
+        read(file("g;x\na;1,5\n"))
+
+
+IDS = ["001", "1e5", "12345678901234567890123", "NA", "nan", "TRUE", "-0", "+1", "1.0", "0x1"]
+
+
+@pytest.mark.parametrize("identifier", IDS)
+@pytest.mark.parametrize("kind", ["text", "integer", ""])
+def test_ids_that_are_no_plain_whole_numbers_stay_text(file, identifier, kind):
+    found = read(file(f"g,x\n7,1\n{identifier},2\n"), g=kind)
+    assert found["g"].to_list() == ["7", identifier]
+
+
+@pytest.mark.parametrize("kind", ["integer", ""])
+def test_whole_numbers_are_whole_numbers_where_training_had_them(file, kind):
+    path = file("g,x\n7,1\n-3,2\n,3\n123456789012345678,4\n")
+    assert read(path, g=kind)["g"].to_list() == [7, -3, None, 123456789012345678]
+    assert read(path, g="text")["g"].to_list() == ["7", "-3", None, "123456789012345678"]
+
+
+def test_numbers_are_numbers_where_training_had_them(file):
+    path = file("g,x\n7,1\n-3.25,2\n")
+    assert read(path, g="number")["g"].to_list() == [7, -3.25]
+    assert read(path, g="integer")["g"].to_list() == ["7", "-3.25"]
+
+
+def test_one_late_id_decides_for_the_whole_column(file, monkeypatch):
+    monkeypatch.setattr(text_tables, "BLOCK_BYTES", 64)
+    path = file("g,x\n" + "7,1\n" * 200 + "g7,1\n")
+    assert read(path, g="integer")["g"].dtype == pl.String
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("g,x,x\na,1,2\n", "has several columns 'x'; rename all but one"),
+        ("g,y\na,1\n", "the table lacks 1 of the columns needed: 'x'"),
+        ("g,x\na\n", "separated by a comma: CSV parse error: Row #2: Expected 2 columns, got 1"),
+        ("g,x\na,1,2\n", "Expected 2 columns, got 3"),
+        ('g,x\n"a,1\nb,2\n', "cannot be read as a table separated by a comma"),
+        ("", "is empty; wanted a table with a line of names"),
+        (b"g,x\n\xe9,1\n", "line 2: not UTF-8 text; convert the file"),
+        (b"PK\x03\x04", "is a zip archive; wanted a table"),
+        (gzip.compress(b"g,x\n" + b"a,1\n" * 9999, mtime=0)[:-9], "is truncated or damaged"),
+        ("g,x\na,1\n".encode("utf-16"), "is UTF-16 text"),
+    ],
+)
+def test_broken_tables_are_named(file, content, message):
+    path = file(content)
+    with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{message}"):
+        read(path)
+
+
+def test_repeated_columns_that_are_not_needed_do_not_matter(file):
+    assert read(file("g,x,y,y\na,1,2,3\n"))["x"].to_list() == [1]
+
+
+def test_quoted_values_may_hold_separators_quotes_and_lines(file):
+    found = read(file('g,x\n"a,b",1\n"c""d",2\n"two\nlines",3\n\n'))
+    assert found["g"].to_list() == ["a,b", 'c"d', "two\nlines"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.floats(allow_nan=False), st.none(), st.integers(-(2**53), 2**53)), min_size=1
+    ),
+    st.sampled_from(",;\t"),
+)
+def test_numbers_come_back_to_the_bit(tmp_path_factory, values, separator):
+    path = tmp_path_factory.mktemp("t") / "t.csv"
+    frame = pl.DataFrame({"g": "a", "x": pl.Series(values, dtype=pl.Float64, strict=False)})
+    frame.write_csv(path, separator=separator)
+    found = read(path)["x"].to_numpy()
+    np.testing.assert_array_equal(found, frame["x"].to_numpy())
