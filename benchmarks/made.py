@@ -17,27 +17,31 @@ def write_table(
     density: float,
     seed: int = 7,
     row_group_size: int | None = None,
+    n_classes: int = 3,
 ) -> None:
     """Write shards of 50,000 rows: groups of 200 rows, base scores, dense features and counts."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    for part, first in enumerate(range(0, rows, 50_000)):
-        size = min(50_000, rows - first)
-        label = rng.choice(3, size, p=[0.86, 0.07, 0.07])
-        number = np.arange(first, first + size)
+    classes = np.array(class_names(n_classes))
+    first, others = (0.86 if n_classes <= 3 else 0.5), n_classes - 1
+    shares = [first, *[round(1 - first, 2) / others] * others]
+    for part, start in enumerate(range(0, rows, 50_000)):
+        size = min(50_000, rows - start)
+        label = rng.choice(n_classes, size, p=shares)
+        number = np.arange(start, start + size)
         columns: dict[str, np.ndarray] = {
             "group": (number // GROUP_ROWS).astype(str),
             "position": number.astype(np.int32),
-            "label": np.array(CLASSES)[label],
+            "label": classes[label],
         }
-        noise = rng.gumbel(size=(size, 3)) + 2.5 * (label[:, None] == np.arange(3))
+        own = label[:, None] == np.arange(n_classes)
+        noise = rng.gumbel(size=(size, n_classes)) + 2.5 * own
         scores = np.exp(noise) / np.exp(noise).sum(axis=1, keepdims=True)
-        for number, name in enumerate(CLASSES):
+        for number, name in enumerate(classes):
             columns[f"score_{name}"] = scores[:, number].astype(np.float32)
         for number in range(n_dense):
-            columns[f"dense_{number}"] = rng.normal(0.3 * label * (number < 5), 1).astype(
-                np.float32
-            )
+            shift = 0.3 * np.minimum(label, 2) * (number < 5)
+            columns[f"dense_{number}"] = rng.normal(shift, 1).astype(np.float32)
         for number in range(n_counts):
             hits = rng.random(size) < density
             columns[f"count_{number}"] = (hits * rng.integers(1, 4, size)).astype(np.uint8)
@@ -45,10 +49,16 @@ def write_table(
         pl.DataFrame(columns).write_parquet(path, row_group_size=row_group_size)
 
 
-def config(folder: Path, learner: dict) -> dict:
+def class_names(n_classes: int) -> list[str]:
+    """Names of the classes of a made table."""
+    return CLASSES if n_classes == 3 else [f"class_{number}" for number in range(n_classes)]
+
+
+def config(folder: Path, learner: dict, n_classes: int = 3) -> dict:
     """The config of a made table, one batch with all rows but a few test groups."""
     from genebatch.config.schema import resolve
 
+    classes = class_names(n_classes)
     return resolve(
         {
             "dataset": {
@@ -56,8 +66,8 @@ def config(folder: Path, learner: dict) -> dict:
                 "group": "group",
                 "label": "label",
                 "position": "position",
-                "classes": CLASSES,
-                "scores": {name: f"score_{name}" for name in CLASSES},
+                "classes": classes,
+                "scores": {name: f"score_{name}" for name in classes},
             },
             "test": {"fraction": 0.02},
             "screen": {"max_rows": 5000},

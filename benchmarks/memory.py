@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Point(NamedTuple):
-    """Size of a made batch, and threads."""
+    """Size of a made batch, threads, and settings that its memory depends on."""
 
     rows: int
     n_dense: int
@@ -36,6 +36,16 @@ class Point(NamedTuple):
     density: float
     threads: int = 1
     max_depth: int = 4
+    n_classes: int = 3
+    max_bin: int = 256
+    n_splits: int = 5
+    trees: int = 8
+
+    @property
+    def key(self) -> str:
+        """Name in the kept file; a point with usual settings keeps the name of its first six."""
+        usual = self[6:] == tuple(Point(*self[:4])[6:])
+        return str(tuple(self[:6] if usual else self))
 
 
 FITTED = [
@@ -53,6 +63,14 @@ FITTED = [
     Point(120_000, 300, 0, 0.0, threads=2),
     Point(200_000, 60, 1_100, 0.20),
     Point(300_000, 40, 60, 0.30),
+    Point(10_000, 100, 0, 0.0, n_classes=15),
+    Point(10_000, 100, 0, 0.0, n_classes=15, trees=4),
+    Point(10_000, 100, 0, 0.0, max_depth=12),
+    Point(5_000, 1_000, 0, 0.0, max_bin=1_024, n_splits=2, trees=4),
+    Point(10_000, 100, 0, 0.0, threads=4, max_depth=6),
+    Point(3_000, 5_000, 0, 0.0, n_splits=2, trees=4),
+    Point(3_000, 20, 5_000, 0.10, n_splits=2, trees=4),
+    Point(8_000, 40, 0, 0.0, n_classes=40, n_splits=3, trees=3),
 ]
 CHECKED = [
     Point(15_000, 60, 1_100, 0.40),
@@ -64,9 +82,20 @@ CHECKED = [
     Point(150_000, 60, 1_100, 0.60),
     Point(266_000, 63, 1_104, 0.10, threads=2),
     Point(300_000, 300, 300, 0.15),
+    Point(12_000, 150, 0, 0.0, max_depth=9, n_classes=15, max_bin=128, n_splits=3, trees=3),
+    Point(6_000, 400, 0, 0.0, threads=4, max_depth=14, max_bin=512, n_splits=3, trees=4),
+    Point(4_000, 60, 3_000, 0.30, threads=2, max_depth=8, n_classes=5, n_splits=2, trees=3),
+    Point(20_000, 20, 0, 0.0, threads=3, max_depth=14, max_bin=1_024, n_splits=3, trees=4),
+    Point(6_000, 30, 0, 0.0, max_depth=3, n_classes=40, max_bin=32, n_splits=20, trees=1),
+    Point(8_000, 20, 0, 0.0, max_depth=8, n_splits=3, trees=120),
 ]
+COUNTED = {  # settings that a shape depends on, by section
+    "dataset": ["classes"],
+    "cv": ["n_splits"],
+    "learner": ["max_bin", "max_depth", "n_estimators"],
+    "explain": ["rows"],
+}
 KEPT = Path(__file__).with_suffix(".json")
-TREES = 8  # of a booster
 BATCH_FILES = {  # that a rule of a batch reads or writes
     "cross_validate_batch": "rows out_of_fold folds metrics curves models",
     "train_batch": "rows folds uncalibrated",
@@ -94,44 +123,54 @@ tables. The promise, for resident memory:
 The limit that a job keeps to counts reserved memory (column `reserved`). It must not exceed the
 estimate either.
 
+An estimate counts full trees. Trees deeper than 8 are not full if rows are few, so there the
+estimate can be more than twice what is measured.
+
 {summary}
 """
-COLUMNS = "| rule | rows | dense | counts | density | stored | threads | depth | estimate MB "
-COLUMNS += "| resident MB | reserved MB | estimate/resident | kept |\n|" + "---|" * 13 + "\n"
+COLUMNS = "| rule | rows | dense | counts | density | stored | threads | depth | classes | bins "
+COLUMNS += "| folds | trees | estimate MB | resident MB | reserved MB | estimate/resident "
+COLUMNS += "| kept |\n|" + "---|" * 17 + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--again", action="store_true", help="measure all points again")
-    again = parser.parse_args().again
-    found = json.loads(KEPT.read_text()) if KEPT.exists() and not again else {}
+    parser.add_argument("--rules", nargs="*", help="measure these rules only")
+    given = parser.parse_args()
+    found = json.loads(KEPT.read_text()) if KEPT.exists() and not given.again else {}
     for point in [*FITTED, *CHECKED]:
-        if str(tuple(point)) not in found:
-            found[str(tuple(point))] = measured(point)
+        if point.key not in found:
+            found[point.key] = measured(point, given.rules)
             KEPT.write_text(json.dumps(found, indent=1) + "\n")
             write(found)
     write(found)
 
 
-def measured(point: Point) -> dict[str, Any]:
+def measured(point: Point, rules: list[str] | None) -> dict[str, Any]:
     """Shape of the batch of a point, and by rule what it held and reserved, in MB."""
     from genebatch.jobs.needs import rules_of
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_table(folder / "data", *point[:4])
-        learner = {"n_estimators": TREES, "early_stopping_rounds": 8, "threads": point.threads}
-        settings = config(folder / "data", learner | {"max_depth": point.max_depth})
+        write_table(folder / "data", *point[:4], n_classes=point.n_classes)
+        learner = {"n_estimators": point.trees, "early_stopping_rounds": point.trees}
+        learner |= {name: getattr(point, name) for name in ("threads", "max_depth", "max_bin")}
+        settings = config(folder / "data", learner, point.n_classes)
+        settings["cv"]["n_splits"] = point.n_splits
+        settings["test"]["fraction"] = 0.02 if point.rows >= 5_000 else 0.1  # of 15 groups or more
         measure(prepare, folder, settings)
         peaks = {}
-        for rule in rules_of("batch"):
+        for rule in rules or rules_of("batch"):
             measure(run_rule, rule, folder, settings, str(folder / "peak"))
             peaks[rule] = json.loads((folder / "peak").read_text())
             print(point, rule, peaks[rule], flush=True)
         rows = int(pl.read_csv(folder / "manifest.tsv", separator="\t")["rows"].item())
         features = json.loads((folder / "features.json").read_text())
     features["names"] = len(features["names"])
-    given = {name: settings[name] for name in ("dataset", "cv", "learner", "explain")}
+    given = {
+        section: {key: settings[section][key] for key in keys} for section, keys in COUNTED.items()
+    }
     return {"rows": rows, "features": features, "settings": given, "peaks": peaks}
 
 
@@ -143,19 +182,22 @@ def write(found: dict[str, Any]) -> None:
     for title, points in (("Fitted", FITTED), ("Checked", CHECKED)):
         text += f"\n## {title}\n\n{COLUMNS}"
         for point in points:
-            if str(tuple(point)) not in found:
+            if point.key not in found:
                 continue
-            one = found[str(tuple(point))]
+            one = found[point.key]
             features = one["features"] | {"names": range(one["features"]["names"])}
             shape = batch_shape(features, planning(one["settings"]))._replace(rows=one["rows"])
             stored = "sparse" if shape.n_counts else "dense"
             for rule in rules_of("batch"):
+                if rule not in one["peaks"]:
+                    continue
                 peak = one["peaks"][rule]
                 estimate = estimate_mb(rule, shape, point.threads)
                 kept = max(peak.values()) <= estimate <= 2 * peak["resident"]
                 broken, total = broken + (not kept), total + 1
                 text += f"| {rule} | {point.rows:,} | {point.n_dense} | {point.n_counts:,} "
                 text += f"| {point.density:.0%} | {stored} | {point.threads} | {point.max_depth} "
+                text += f"| {point.n_classes} | {point.max_bin} | {point.n_splits} | {point.trees} "
                 text += f"| {estimate:,} | {peak['resident']:,.0f} | {peak['reserved']:,.0f} "
                 text += f"| {estimate / peak['resident']:.2f} | {'yes' if kept else 'NO'} |\n"
     summary = f"Kept in {total - broken} of {total}."
@@ -174,7 +216,7 @@ def planning(settings: dict[str, Any]) -> "Planning":
         seed=0,
         max_bin=learner["max_bin"],
         max_depth=learner["max_depth"],
-        n_estimators=learner.get("n_estimators", TREES),
+        n_estimators=learner.get("n_estimators", 8),
         explain_rows=settings["explain"]["rows"],
     )
 

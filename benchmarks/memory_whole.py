@@ -17,14 +17,15 @@ from made import GROUP_ROWS, config, write_table
 from memory import measure, prepare, run_batch_rule, run_data_step
 from memory import paths as batch_paths
 
-# Rows, dense features, count features, density of the counts, batches.
+# Rows, dense features, count features, density of the counts, batches, classes, depth.
 POINTS = [
-    (20_000, 60, 1_100, 0.10, 4),
-    (60_000, 100, 0, 0.0, 4),
-    (60_000, 60, 500, 0.10, 12),
-    (150_000, 60, 300, 0.10, 4),
-    (400_000, 40, 100, 0.10, 8),
-    (800_000, 20, 0, 0.0, 14),
+    (20_000, 60, 1_100, 0.10, 4, 3, 4),
+    (60_000, 100, 0, 0.0, 4, 3, 4),
+    (60_000, 60, 500, 0.10, 12, 3, 4),
+    (150_000, 60, 300, 0.10, 4, 3, 4),
+    (400_000, 40, 100, 0.10, 8, 3, 4),
+    (800_000, 20, 0, 0.0, 14, 3, 4),
+    (12_000, 60, 0, 0.0, 3, 12, 6),
 ]
 
 # Rows, dense features, count features, density of the counts, rows of a row group, rows that are
@@ -228,13 +229,15 @@ def batch_lines(points: list[tuple]) -> list[str]:
     from genebatch.jobs.needs import rules_of
 
     lines = []
-    for rows, n_dense, n_counts, density, n_batches in points:
+    for rows, n_dense, n_counts, density, n_batches, n_classes, depth in points:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            measure(write_table, folder / "data", rows, n_dense, n_counts, density)
+            made = (rows, n_dense, n_counts, density, 7, None, n_classes)
+            measure(write_table, folder / "data", *made)
             usage = {"declared_mb": 1, "peak_mb": 1.0, "seconds": 1.0, "threads": 1}
             write_json(folder / "usage" / "train_batch" / "b000.json", usage)
-            settings = config(folder / "data", {"n_estimators": 8, "early_stopping_rounds": 8})
+            learner = {"n_estimators": 8, "early_stopping_rounds": 8, "max_depth": depth}
+            settings = config(folder / "data", learner, n_classes)
             settings["batching"]["max_rows"] = int(rows / n_batches)
             settings["test"]["fraction"] = 0.1
             settings["cv"]["n_splits"] = 3
@@ -245,7 +248,7 @@ def batch_lines(points: list[tuple]) -> list[str]:
             for rule in rules_of("whole"):
                 measure(run_rule, rule, folder, settings, str(folder / "peak"))
                 line = f"| {rule} | {rows:,} | {n_dense} | {n_counts:,} | {density:.0%} "
-                line += f"| {n_batches} "
+                line += f"| {n_batches} | {n_classes} | {depth} "
                 peak = float((folder / "peak").read_text())
                 lines.append(line + compared(estimates[rule], peak))
                 print(lines[-1], flush=True)
@@ -260,8 +263,8 @@ def main() -> None:
         "| rule | rows | dense | counts | rows of a row group | rows screened | threads " + last
     ]
     data += ["|" + "---|" * 11, *data_lines(DATA_POINTS[:limit])]
-    batches = ["| rule | rows | dense | counts | density | batches " + last]
-    batches += ["|" + "---|" * 10, *batch_lines(POINTS[:limit])]
+    batches = ["| rule | rows | dense | counts | density | batches | classes | depth " + last]
+    batches += ["|" + "---|" * 12, *batch_lines(POINTS[:limit])]
     text = "# Memory of the rules about the data set and about all batches\n\nMade by `python "
     text += "benchmarks/memory_whole.py`. Peak resident memory of each rule in a process of its "
     text += "own.\n\n## About the data set\n\nThe data segment of each rule was limited to its "

@@ -32,6 +32,7 @@ OWNED = {
     "eta": "set learner.learning_rate",
     "reg_lambda": "set learner.lambda",
     "random_state": "set learner.seed",
+    "max_cached_hist_node": "it is fixed, because the memory of a job is computed from it",
 }
 
 # Keys of earlier versions, and what they are called now.

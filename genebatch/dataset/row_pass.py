@@ -86,7 +86,7 @@ def write_row_files(
         lacking = pl.concat(part.groups.with_columns(part=pl.lit(part.name)) for part in stale)
         frames = read_groups(shards, lacking, columns, labels.group, place)
         with ExitStack() as complete:
-            allow_open_files(len(stale))
+            allow_open_files(2 * len(stale))  # a writer, and a lock until it is whole
             files = {
                 part.name: _Writer(
                     complete,

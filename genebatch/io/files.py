@@ -1,5 +1,6 @@
 """Writes files whole, and defines the error that every bad input becomes."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -44,18 +45,18 @@ def whole(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path`; it becomes `path` if the block ends without error.
 
     After a hard kill Snakemake takes a half-written file behind a checkpoint for a finished one.
-    So nothing is ever written under its final name.
+    So nothing is ever written under its final name. The temporary file is locked while it is
+    written: one without a lock was left by a killed process.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: writers such as matplotlib choose the format by it.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=f".part{path.suffix}")
-    os.close(handle)
+    lock(handle)
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        os.fsync(handle)
         # mkstemp makes files private; results are shared like any other file.
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
@@ -63,6 +64,29 @@ def whole(path: str | os.PathLike) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink()
         raise
+    finally:
+        os.close(handle)
+
+
+def lock(handle: int) -> None:
+    """Lock an open file until all processes that share the handle have closed it.
+
+    Does nothing on a file system without locks.
+    """
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_locked(path: str | os.PathLike) -> bool:
+    """Tell whether a process holds a lock on a file, or may hold one; no if there is no file."""
+    try:
+        with open(path, "r+b") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:  # locked, not ours, or a file system without locks
+        return True
+    return False
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -12,20 +12,26 @@ from genebatch.jobs.sizes import DataSet, Genome, Shape, Whole
 
 MARGIN = 1.15
 # Interpreter, numpy, polars, pyarrow, xgboost and one record batch; see benchmarks/memory.md.
-BASE_MB = 420
+BASE_MB = 400
 # shap, numba and matplotlib on top, for the rules that draw; see benchmarks/memory.md.
 DRAW_MB = 120
+PANEL_MB = 12  # of the panels of a class in the figures of a job
 # numpy, polars and Arrow alone: 130 MB, and 85 MB of stacks and heaps that are reserved but not
 # used. The limit of a job counts reserved memory.
 IMPORTS_MB = 215
 SCREEN_MB = 45  # beside the sample: ranks and products of columns, however few the rows
 SCIPY_MB = 90  # on top, for rules that measure losses or AUCs
 THREAD_MB = 30  # stacks and heaps that a further thread reserves
+BOOST_THREAD_MB = 23  # the same of a thread that boosts
 # What Snakemake itself takes inside a cluster job: 140 MB batch step and 128 MB inner run.
 SCHEDULER_MB = 300
 
 FREQUENT_BYTES = 3.3  # of a row and a frequent count (see `Shape`), beside its cells
 NARROW_BINS = 16  # of a feature with few distinct values
+# Most nodes of a tree whose histograms XGBoost keeps on the CPU; by itself it keeps 65,536. A tree
+# of depth 9 has 511 nodes with a histogram. A deeper tree adds up some histograms anew from their
+# rows, which took no longer at depth 12.
+CACHED_NODES = 512
 
 # These equal constants of the modules that use them, which this layer does not import; a test
 # compares them.
@@ -76,10 +82,11 @@ def sketch_bytes(shape: Shape) -> float:
 
     A feature with many distinct values takes more with more rows, up to about 1.3 MB at 256 bins.
     Measured on 10,000 to 320,000 rows of uniform numbers: 0.33, 0.47, 0.68, 0.97, 1.1 and 1.2 MB.
-    A dense feature with few values takes up to 0.4 MB.
+    With few rows it takes as much at any number of bins, 37 bytes a row. A dense feature with few
+    values takes up to 0.4 MB.
     """
-    full = 1.3e6 * shape.max_bin / 256
-    wide = shape.n_wide * full * (1 - math.exp(-shape.rows / 35_000))
+    share = max(shape.max_bin, 2) / 256
+    wide = shape.n_wide * 1.3e6 * share * (1 - math.exp(-shape.rows / (35_000 * share)))
     narrow = (shape.n_dense - shape.n_wide) * 4e5 * (1 - math.exp(-shape.rows / 20_000))
     return wide + narrow
 
@@ -93,14 +100,22 @@ def histogram_bytes(shape: Shape, nodes: int) -> float:
 def thread_mb(shape: Shape) -> int:
     """MB that each further thread of boosting adds.
 
-    A thread has its own histograms for the nodes of the deepest level, its stack and its heap.
+    The nodes of a level are dealt to the threads in their order. So a thread shares one node with
+    the next, and needs a histogram of its own for that one. While the matrix is built it counts
+    each bin in eight bytes. Its stack and its heap are reserved.
     """
-    own = histogram_bytes(shape, 2 ** (_levels(shape) - 1))
-    return math.ceil(own * MARGIN / MB) + THREAD_MB
+    own = 1.5 * histogram_bytes(shape, 1)
+    return math.ceil(own * MARGIN / MB) + BOOST_THREAD_MB
 
 
-def _levels(shape: Shape) -> int:
-    return min(shape.max_depth, 8)
+def _cached_nodes(shape: Shape) -> int:
+    """Nodes of a full tree whose histograms are kept; those at the largest depth have none."""
+    return min(2**shape.max_depth, CACHED_NODES)
+
+
+def _tree_bytes(shape: Shape) -> float:
+    """Bytes of a tree, 60 a node; a deep tree is not full, and counts as a full one of depth 8."""
+    return 60.0 * 2 ** (min(shape.max_depth, 8) + 1)
 
 
 def _frame(shape: Shape) -> float:
@@ -115,14 +130,16 @@ def _frame(shape: Shape) -> float:
 def train_batch(shape: Shape) -> float:
     """The matrix of all rows, the sketches it is built from, and histograms of all levels."""
     matrix = shape.rows * matrix_bytes(shape) + _frame(shape)
-    histograms = histogram_bytes(shape, 2 ** _levels(shape))
-    return BASE_MB * MB + matrix + sketch_bytes(shape) + histograms
+    histograms = histogram_bytes(shape, _cached_nodes(shape))
+    trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
+    return BASE_MB * MB + matrix + sketch_bytes(shape) + histograms + trees
 
 
 def cross_validate_batch(shape: Shape) -> float:
-    """As `train_batch`, and the margins of every fold."""
+    """As `train_batch`, and the margins and trees of every fold."""
     margins = shape.rows * 4 * shape.n_classes * (shape.n_splits + 2)
-    return train_batch(shape) + margins
+    trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
+    return train_batch(shape) + margins + (shape.n_splits - 1) * trees
 
 
 def calibrate_batch(shape: Shape) -> float:
@@ -141,17 +158,17 @@ def diagnose_batch(shape: Shape) -> float:
     """The SHAP values that are drawn, and the out-of-fold scores of all rows."""
     features = shape.n_dense + shape.n_counts
     tables = shape.explain_rows * features * 4 * (shape.n_classes + 4)
-    return (BASE_MB + DRAW_MB) * MB + tables + shape.rows * (80 + 60 * shape.n_classes)
+    drawn = DRAW_MB + PANEL_MB * shape.n_classes
+    return (BASE_MB + drawn) * MB + tables + shape.rows * (80 + 60 * shape.n_classes)
 
 
 # ---- rules about all batches
 
 
 def _boosters(whole: Whole) -> float:
-    """Trees of all members, every tree full: a node takes about 60 bytes."""
-    nodes = 2 ** (_levels(whole.shape) + 1)
+    """Trees of all members."""
     trees = whole.n_members * whole.shape.n_classes * whole.shape.n_estimators
-    return trees * nodes * 60.0
+    return trees * _tree_bytes(whole.shape)
 
 
 def _learned_from(whole: Whole) -> float:
@@ -171,13 +188,14 @@ def _streamed(shape: Shape) -> float:
 
 
 def train_single(whole: Whole) -> float:
-    """Pages of the matrix on disk, and what is kept of every training row."""
+    """Pages of the matrix on disk, what is kept of every training row, and the trees of folds."""
     shape = whole.shape
     block = shape.stored * (8 if shape.n_counts else 4)
     pages = PAGES * min(shape.rows, PAGE_ROWS) * (block + matrix_bytes(shape))
     known = shape.rows * (KNOWN_BYTES + 12 * shape.n_classes)
-    histograms = histogram_bytes(shape, 2 ** _levels(shape))
-    return BASE_MB * MB + pages + known + sketch_bytes(shape) + histograms
+    histograms = histogram_bytes(shape, _cached_nodes(shape))
+    trees = (shape.n_splits + 1) * shape.n_classes * shape.n_estimators * _tree_bytes(shape)
+    return BASE_MB * MB + pages + known + sketch_bytes(shape) + histograms + trees
 
 
 def distil(whole: Whole) -> float:
@@ -234,9 +252,9 @@ def predict(whole: Whole) -> float:
 
 
 def write_report(whole: Whole) -> float:
-    """The predictions on the test rows, and the delivered model."""
+    """The predictions on the test rows, the delivered model, and figures."""
     rows = whole.test_rows * (100 + 40 * whole.shape.n_classes)
-    return BASE_MB * MB + rows + 3 * _boosters(whole)
+    return (BASE_MB + PANEL_MB * whole.shape.n_classes) * MB + rows + 3 * _boosters(whole)
 
 
 # ---- rules about the data set

@@ -90,6 +90,12 @@ def estimate_mb(rule: str, size: Shape | Whole | DataSet | Genome, threads: int 
     return memory.rounded_mb(needed) + further
 
 
+def least_mb(rule: str) -> int:
+    """The estimate of a rule of a batch or about all batches that has hardly any data, in MB."""
+    empty = Shape(*[0] * len(Shape._fields))
+    return estimate_mb(rule, empty if NEEDS[rule].of == "batch" else Whole(empty, 0, 0, 0))
+
+
 def largest_mb(shape: Shape, threads: int = 1) -> int:
     """The estimate of the rule of a batch that needs most, in MB."""
     return max(estimate_mb(rule, shape, threads) for rule in rules_of("batch"))

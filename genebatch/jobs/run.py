@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import Any
 from genebatch.io.files import InputError, check_whole, write_json
 from genebatch.io.terminal import PrintableFormatter
 from genebatch.jobs.limits import MB
+from genebatch.jobs.scratch import full_disk, is_disk_full, make_scratch, remove_unfinished
 
 log = logging.getLogger("genebatch")
 
@@ -80,6 +82,7 @@ def job(
     """Run the body of a workflow script inside its declared memory and threads.
 
     Enter it before numpy is imported, because libraries read their thread counts at import.
+    Temporary files go to a folder of the job in `$TMPDIR`, which is removed after it.
     Snakemake does not enforce memory. On Linux the body therefore runs in a child process, and
     this process ends the child when its data segment exceeds the declared memory. The child ends
     with the scheduler and does not go on writing. It is also the first victim of the kernel's
@@ -111,7 +114,12 @@ def job(
     started = time.monotonic()
     remedy = f"the job may use {mem_mb} MB (estimated need {needs_mb} MB); raise "
     remedy += "resources.mem_factor or lower batching.max_rows, then run again"
-    _go_on_in_child(mem_mb, remedy)
+    try:
+        scratch = make_scratch()
+    except InputError as error:
+        log.error("%s", error)
+        raise SystemExit(1) from error
+    _go_on_in_child(mem_mb, remedy, scratch)
     try:
         _bound(mem_mb, needs_mb, threads)
         check_whole(results)
@@ -122,9 +130,14 @@ def job(
     except Exception as error:
         if _out_of_memory(error):
             log.exception("out of memory at %.0f MB: %s", peak_mb(), remedy)
+        elif is_disk_full(error):
+            log.exception("%s", full_disk(scratch) or error)
         else:
             log.exception("%s", error)
         raise SystemExit(1) from error
+    finally:
+        if sys.platform != "linux":  # there the waiting process does it
+            shutil.rmtree(scratch, ignore_errors=True)
     seconds = time.monotonic() - started
     log.info("peak %.0f MB of %d MB declared, %.1f s", peak_mb(), mem_mb, seconds)
     if usage is not None:
@@ -143,8 +156,10 @@ def _log_to(path: str | Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
 
 
-def _go_on_in_child(mem_mb: int, remedy: str) -> None:
+def _go_on_in_child(mem_mb: int, remedy: str, scratch: Path) -> None:
     """Do the work in a child process; watch its memory and its end from this one.
+
+    This process also removes what the child leaves in `scratch`, and files that it did not finish.
 
     The limit is enforced from outside because libraries handle refused memory badly: polars
     aborts, and under a hard limit one in ten jobs hung while libraries started their threads. The
@@ -159,13 +174,20 @@ def _go_on_in_child(mem_mb: int, remedy: str) -> None:
         return
     # Ctrl-C reaches both processes. It ends the child, and then this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     beyond_mb = _watch(child, mem_mb) if _bounds_itself() else None
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
+    full = full_disk(scratch) if code < 0 else None
     if beyond_mb is not None:
         log.error("out of memory at %.0f MB: %s", beyond_mb, remedy)
+    elif full:  # XGBoost aborts where it cannot write a page
+        log.error("%s", full)
     elif code in (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS):
         log.error("ended by %s, as if out of memory: %s", signal.Signals(-code).name, remedy)
+    shutil.rmtree(scratch, ignore_errors=True)
+    if code < 0:
+        remove_unfinished()
     logging.shutdown()
     os._exit(code if code >= 0 else 1)
 

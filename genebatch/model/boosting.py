@@ -15,6 +15,7 @@ from genebatch.dataset.feature_set import Features
 from genebatch.io.columns import is_number, no_number
 from genebatch.io.files import InputError
 from genebatch.io.numbers import beyond_rounding, digits
+from genebatch.jobs.memory import CACHED_NODES
 from genebatch.metrics.binary import log_loss_rows
 
 Block = np.ndarray | sparse.csr_matrix
@@ -111,6 +112,8 @@ def parameters(learner: Learner) -> dict[str, Any]:
     chosen["lambda"] = chosen.pop("reg_lambda")
     fixed = {"objective": "binary:logistic", "tree_method": "hist", "nthread": learner.threads}
     fixed |= {"disable_default_eval_metric": True}
+    if learner.device == "cpu":
+        fixed["max_cached_hist_node"] = CACHED_NODES
     return {"verbosity": 1} | learner.params | chosen | fixed
 
 
@@ -178,11 +181,15 @@ def fit_trees(
     n_trees: int,
     learner: Learner,
 ) -> xgb.Booster:
-    """Boost a fixed number of trees on all rows; `y` may be any target in [0, 1]."""
+    """Boost a fixed number of trees on all rows; `y` may be any target in [0, 1].
+
+    The booster keeps its trees only, not the histograms and margins that training needs. A job
+    holds the boosters of all classes at once.
+    """
     booster = _start(matrix, y, weight, margin, learner)
     for number in range(n_trees):
         booster.update(matrix, number)
-    return booster
+    return booster.reset()
 
 
 def predict_margin(

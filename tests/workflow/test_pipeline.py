@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -511,3 +512,16 @@ def test_cap_below_a_job_is_refused_and_not_clamped(run):
     shutil.rmtree(run.folder / "results/batches/b001")
     output = run.fails("--resources", "mem_mb=400")
     assert "but the run caps memory at 400 MB" in output
+
+
+@pytest.mark.parametrize("cap", [200, 450])
+def test_little_memory_is_refused_before_the_first_job(empty_run, cap):
+    # 200 MB are too few for the analysis, 450 MB for any batch of the plan.
+    half = empty_run.folder / "results/dataset/.abcd1234.part.parquet"
+    half.parent.mkdir(parents=True)
+    half.write_text("half")
+    output = empty_run.fails("--resources", f"mem_mb={cap}")
+    assert re.search(rf"\w+ needs \d+ MB but the run caps memory at {cap} MB", output)
+    assert "raise both" in output
+    assert "No job has been started" in output
+    assert not (empty_run.folder / "logs").exists()

@@ -6,11 +6,12 @@ import os
 from functools import lru_cache
 
 from snakemake.common.tbdstring import TBDString
-from snakemake.exceptions import IncompleteCheckpointException
+from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
 
 from genebatch.jobs.limits import process_limit_mb
 from genebatch.jobs.memory import SCHEDULER_MB
-from genebatch.jobs.needs import NEEDS, estimate_mb
+from genebatch.jobs.needs import NEEDS, estimate_mb, least_mb, rules_of
+from genebatch.jobs.scratch import remove_unfinished
 from genebatch.jobs.sizes import Genome, annotation_mb, data_size, groups_of
 
 
@@ -126,16 +127,19 @@ def data_memory(rule_name):
         counted = [] if rule_name == "analyze_dataset" else [GROUPS]
         if not all(os.path.exists(path) for path in [*paths, *counted]):
             return TBDString()
-        found = [(path, os.stat(path)) for path in paths]
-        size = read_size(tuple((p, s.st_size, s.st_mtime_ns) for p, s in found))
-        data = size._replace(
-            groups=sum(map(groups_of, counted)),
-            screened=config["screen"]["max_rows"],
-            threads=threads,
-        )
-        return scaled(estimate_mb(rule_name, data), attempt)
+        groups = sum(map(groups_of, counted))
+        return scaled(estimate_mb(rule_name, data_of(paths, groups, threads)), attempt)
 
     return inner
+
+
+def data_of(paths, groups, threads):
+    """Size of the data set in these shards, for estimates."""
+    found = [(path, os.stat(path)) for path in paths]
+    size = read_size(tuple((p, s.st_size, s.st_mtime_ns) for p, s in found))
+    return size._replace(
+        groups=groups, screened=config["screen"]["max_rows"], threads=threads
+    )
 
 
 def genome_memory(rule_name, *annotations):
@@ -183,3 +187,39 @@ def planning_budget(wildcards):
     as they were planned.
     """
     return int(memory_limit_mb() / config["resources"]["mem_factor"])
+
+
+def refuse_little_memory():
+    """Refuse a run whose cap is below what its jobs need, before the first of them starts.
+
+    Before the analysis and before the plan only the least that later jobs need is known.
+    """
+    if not LOCAL or workflow.remote_exec:
+        return
+    cap = int(workflow.global_resources["mem_mb"].value)
+    coming = {job.rule.name: known_need(job) for job in workflow.dag.needrun_jobs()}
+    if "plan_batches" in coming:
+        coming |= {name: scaled(least_mb(name), 1) for name in rules_of("batch")}
+        cap = min(cap, memory_limit_mb())
+    largest = max(coming, key=coming.get, default=None)
+    if largest is not None and coming[largest] > cap:
+        screen = largest == "screen_features"
+        lower = ", or lower screen.max_rows" if screen else ""
+        raise WorkflowError(
+            f"{largest} needs {coming[largest]} MB but the run caps memory at {cap} MB, the smaller of "
+            "--resources mem_mb and resources.memory_mb, or without either 90 % of what this "
+            f"process may use; raise both{lower}. No job has been started"
+        )
+
+
+def known_need(job):
+    """MB that a job of a run needs at least, as far as it is known before the first job."""
+    name, needed = job.rule.name, job.resources.get("needs_mb")
+    if name not in NEEDS or isinstance(needed, int):
+        return needed if isinstance(needed, int) else 0
+    if NEEDS[name].of == "whole":
+        return scaled(least_mb(name), 1)
+    paths = shards(job.wildcards)
+    if NEEDS[name].of != "data" or not all(map(os.path.exists, paths)):
+        return 0
+    return scaled(estimate_mb(name, data_of(paths, 0, job.threads)), 1)

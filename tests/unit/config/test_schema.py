@@ -161,6 +161,10 @@ def test_resolving_twice_changes_nothing():
         ({"predict__tables": {"a/b": "data"}}, "'predict.tables' is"),
         ({"learner__start_from": "scores"}, "dataset.scores is null"),
         ({"learner__params": {"objective": "rank:map"}}, "'learner.params' may not set objective"),
+        (
+            {"learner__params": {"max_cached_hist_node": 9}},
+            "'learner.params' may not set max_cached_hist_node: it is fixed",
+        ),
         ({"learner__params": {"base_score": 0.5}}, "base_score: set learner.start_from"),
         ({"learner__params": {"nthread": 8}}, "nthread: set learner.threads"),
         ({"learner__params": {"tree_method": "exact"}}, "set learner.device or learner.max_bin"),

@@ -291,4 +291,4 @@ def test_every_file_is_open_at_once_or_the_remedy_is_named(analysed, parts, fold
     write_row_files(
         analysed.shards, parts, features_of(analysed), analysed.table.labels, str(folder)
     )
-    assert asked == [3]
+    assert asked == [6]

@@ -1,5 +1,6 @@
 """Memory that jobs declare."""
 
+import json
 import math
 
 import pytest
@@ -10,10 +11,11 @@ from genebatch.dataset.row_pass import SPLIT_BYTES
 from genebatch.jobs import memory
 from genebatch.jobs.limits import MB
 from genebatch.jobs.memory import matrix_bytes, thread_mb
-from genebatch.jobs.needs import estimate_mb, rules_of
+from genebatch.jobs.needs import estimate_mb, least_mb, rules_of
 from genebatch.jobs.sizes import DataSet, Genome, Shape, Whole
 from genebatch.model.held_out import MOST_SCORES
 from genebatch.training.all_rows import PAGE_ROWS
+from tests.builders import REPOSITORY
 
 SHAPE = Shape(
     rows=100_000,
@@ -75,15 +77,90 @@ def test_absent_counts_cost_nothing():
     assert matrix_bytes(sparse._replace(n_counts=100_000)) == 100 * 13 + 200
 
 
-def test_further_threads_add_histograms_of_the_deepest_level():
-    # 16 bytes a bin, 256 bins of 64 features and 16 of each other, eight nodes at depth 4; and the
-    # thread's own 30 MB.
+def test_further_threads_add_a_histogram_and_what_they_reserve():
+    # 24 bytes a bin, 256 bins of 64 features and 16 of each other; and the thread's own 23 MB.
     shape = SHAPE._replace(n_dense=64, n_wide=64, n_counts=1024)
-    histograms = 16 * 8 * (64 * 256 + 1024 * 16) / MB
-    assert thread_mb(shape) == math.ceil(histograms * 1.15) + 30
+    own = 24 * (64 * 256 + 1024 * 16) / MB
+    assert thread_mb(shape) == math.ceil(own * 1.15) + 23
     alone = estimate_mb("train_batch", shape)
     assert estimate_mb("train_batch", shape, 3) == alone + 2 * thread_mb(shape)
     assert estimate_mb("calibrate_batch", shape, 3) == estimate_mb("calibrate_batch", shape)
+
+
+def test_histograms_of_deep_trees_are_bounded():
+    needed = [estimate_mb("train_batch", SHAPE._replace(max_depth=depth)) for depth in (9, 10, 14)]
+    assert needed[0] == needed[1] == needed[2]
+
+
+def measured_points():
+    """Kept measurements of a batch's rules: a shape, threads, and MB by rule."""
+    kept = json.loads((REPOSITORY / "benchmarks/memory.json").read_text())
+    for key, point in sorted(kept.items()):
+        features, settings = point["features"], point["settings"]
+        yield pytest.param(
+            Shape(
+                rows=point["rows"],
+                n_dense=features["n_dense"],
+                n_wide=features["n_wide"],
+                n_counts=features["names"] - features["n_dense"],
+                n_frequent=features["n_frequent"],
+                counts_per_row=features["counts_per_row"],
+                n_classes=len(settings["dataset"]["classes"]),
+                n_splits=settings["cv"]["n_splits"],
+                max_bin=settings["learner"]["max_bin"],
+                max_depth=settings["learner"]["max_depth"],
+                explain_rows=settings["explain"]["rows"],
+                n_estimators=settings["learner"].get("n_estimators", 8),
+            ),
+            json.loads(f"[{key[1:-1]}]")[4],
+            point["peaks"],
+            id=key,
+        )
+
+
+@pytest.mark.parametrize(("shape", "threads", "peaks"), list(measured_points()))
+def test_estimates_keep_their_promise_on_what_was_measured(shape, threads, peaks):
+    for rule, peak in peaks.items():
+        estimate = estimate_mb(rule, shape, threads)
+        assert max(peak.values()) <= estimate, rule
+        # Deep trees of few rows are not full, and estimates count full ones.
+        if shape.max_depth <= 9:
+            assert estimate <= 2 * peak["resident"], rule
+
+
+GROWING = ("rows", "n_dense", "n_wide", "counts_per_row", "n_classes", "n_splits", "max_bin")
+GROWING += ("max_depth", "explain_rows", "n_estimators")
+
+
+@given(
+    st.sampled_from(GROWING),
+    st.floats(1, 8),
+    st.integers(2, 40),
+    st.integers(2, 14),
+    st.integers(16, 1024),
+    st.integers(20, 5000),
+    st.integers(1, 4),
+)
+def test_estimates_rise_with_all_that_a_job_holds(
+    name, factor, n_classes, depth, bins, columns, threads
+):
+    small = SHAPE._replace(n_classes=n_classes, max_depth=depth, max_bin=bins, n_dense=columns)
+    small = small._replace(n_wide=columns)
+    large = small._replace(**{name: math.ceil(factor * getattr(small, name))})
+    large = large._replace(n_dense=max(large.n_dense, large.n_wide))
+    for rule in rules_of("batch"):
+        least = estimate_mb(rule, small, threads)
+        assert least <= estimate_mb(rule, small, threads + 1)
+        assert least <= estimate_mb(rule, large, threads)
+    for rule in rules_of("whole"):
+        whole = WHOLE._replace(shape=large)
+        assert estimate_mb(rule, WHOLE._replace(shape=small)) <= estimate_mb(rule, whole)
+
+
+@pytest.mark.parametrize("rule", [*rules_of("batch"), *rules_of("whole")])
+def test_no_job_of_that_kind_needs_less_than_the_least(rule):
+    of_batch = rule in rules_of("batch")
+    assert 0 < least_mb(rule) <= estimate_mb(rule, SHAPE if of_batch else WHOLE)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,16 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from genebatch.io.files import is_locked
 from genebatch.jobs.limits import MB
 from genebatch.jobs.run import peak_mb, read_usage
+from genebatch.jobs.scratch import remove_unfinished
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits are set on Linux only")
 
@@ -22,10 +25,11 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="limits are set on Li
 def run(tmp_path):
     """Run lines inside `job` in a process of their own."""
 
-    def start(body, mem_mb=1000, needs_mb=500, threads=2, environment=()):
+    def start(body, mem_mb=1000, needs_mb=500, threads=2, environment=(), before=""):
         script = "\n".join(
             [
                 "import os, resource, sys",
+                before,
                 "from genebatch.io.files import InputError",
                 "from genebatch.jobs.run import job",
                 f"with job(log_file={str(tmp_path / 'logs/job.log')!r}, mem_mb={mem_mb}, "
@@ -233,3 +237,112 @@ def test_usage_records_know_their_rule_and_batch(tmp_path):
         {"rule": "train_batch", "batch": "b000", "peak_mb": 3.5},
         {"rule": "train_batch", "batch": "b001", "peak_mb": 3.5},
     ]
+
+
+# What a job leaves
+
+
+ENDS = {
+    "ends well": "pass",
+    "raises": "raise RuntimeError('a row is lost')",
+    "sys.exit": "sys.exit(3)",
+    "SIGTERM": "os.kill(os.getpid(), signal.SIGTERM)",
+    "SIGTERM of the keeper": "os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)",
+    "SIGKILL": "os.kill(os.getpid(), signal.SIGKILL)",
+    "beyond its memory": "held = bytearray(620 << 20); time.sleep(60)",
+}
+LEAVE = """
+import signal, tempfile, time
+from pathlib import Path
+from genebatch.io.files import whole
+folder = tempfile.mkdtemp()
+Path(folder, "page").write_text("half")
+Path("folder").write_text(folder)
+with whole("results/b000/model.gbm") as part:
+    part.write_text("half")
+    {}
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """A run folder, and a folder of temporary files."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
+
+
+@linux
+@pytest.mark.parametrize("end", ENDS)
+def test_temporary_files_are_removed_whatever_ends_a_job(run, temporary, end):
+    done = run(LEAVE.format(ENDS[end]), mem_mb=600)
+    assert (done.status == 0) == (end == "ends well")
+    assert Path("folder").read_text().startswith(f"{temporary}/genebatch-")
+    assert list(temporary.iterdir()) == []
+    assert [path.name for path in Path("results/b000").iterdir()] == (
+        ["model.gbm"] if end == "ends well" else []
+    )
+
+
+@linux
+def test_the_next_job_removes_what_killed_jobs_of_its_own_run_left(run, temporary):
+    other = temporary / "genebatch-0123abcd-xyz"
+    other.mkdir()
+    killed = run(LEAVE.format("os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"))
+    assert killed.status == -9
+    wait_for(lambda: not is_locked(next(Path("results/b000").glob(".*.part.gbm"))))
+    assert len(list(temporary.iterdir())) == 2
+    run("pass")
+    assert list(temporary.iterdir()) == [other]
+    remove_unfinished()
+    assert list(Path("results/b000").iterdir()) == []
+
+
+@linux
+def test_files_of_a_living_job_stay(run, temporary):
+    done = run(
+        "import tempfile, subprocess\n"
+        "from pathlib import Path\n"
+        "from genebatch.io.files import whole\n"
+        "from genebatch.jobs.scratch import make_scratch, remove_unfinished\n"
+        "mine = tempfile.mkdtemp()\n"
+        "with whole('results/x.json') as part:\n"
+        "    subprocess.run([sys.executable, '-c', 'from genebatch.jobs.scratch import *; '\n"
+        "        f'import os; os.environ[\"TMPDIR\"] = {str(Path(mine).parents[1])!r}; '\n"
+        "        'make_scratch(); remove_unfinished()'], check=True)\n"
+        "    print(Path(mine).is_dir(), part.exists())"
+    )
+    assert done.stdout.split() == ["True", "True"]
+
+
+@linux
+@pytest.mark.parametrize("end", ["os.abort()", "raise OSError(28, 'No space left on device')"])
+def test_a_full_temporary_folder_is_named_with_what_to_set(run, temporary, end):
+    done = run(
+        "import tempfile\n"
+        "from genebatch.jobs import scratch\n"
+        "with tempfile.NamedTemporaryFile(delete=False) as file: file.write(bytes(3 << 20))\n"
+        f"{end}",
+        before="from genebatch.jobs import scratch; scratch._free_mb = lambda folder: 0.5",
+    )
+    assert done.status == 1
+    assert f"No space left on device: {temporary} ($TMPDIR) is full; this job had" in done.log
+    assert "had written 3 MB there. Set TMPDIR to a folder on a disk with more room" in done.log
+    assert "mem_factor" not in done.log
+
+
+def test_a_temporary_folder_that_is_not_there_is_said(run, temporary):
+    temporary.rmdir()
+    done = run("print(os.environ['TMPDIR'])")
+    assert done.status == 0
+    assert f"TMPDIR is {temporary}, which is no folder: temporary files go to" in done.log
+
+
+def wait_for(fact):
+    for _ in range(200):
+        if fact():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")

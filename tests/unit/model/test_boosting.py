@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 from scipy import sparse
 from scipy.special import expit, logit
@@ -260,6 +261,47 @@ def test_fixed_number_of_trees_is_the_start_of_the_stopped_booster(sample):
     np.testing.assert_array_equal(
         margins_of(again, sample.dense), margins_of(fit.booster, sample.dense)
     )
+
+
+# Memory
+
+
+def resident_mb():
+    return psutil.Process().memory_info().rss / 2**20
+
+
+def test_finished_boosters_hold_no_histograms():
+    # The 63 nodes of depth 6 have histograms of 25 MB: 100 features, 256 bins, 16 bytes.
+    rng = np.random.default_rng(1)
+    block = rng.normal(size=(3000, 100)).astype(np.float32)
+    y, ones = rng.random(3000) < 0.4, np.ones(3000)
+    matrix = boosting.build_matrix([block], 100, 256, 1)
+    chosen = settings(max_depth=6, min_child_weight=0)
+    first = boosting.fit_trees(matrix, y, ones, None, 1, chosen)
+    assert first.trees_to_dataframe()["Node"].max() > 63
+    before = resident_mb()
+    kept = [boosting.fit_trees(matrix, y, ones, None, 1, chosen) for _ in range(8)]
+    assert len(kept) == 8
+    assert resident_mb() - before < 50
+
+
+@pytest.mark.parametrize(("depth", "same"), [(6, True), (8, True), (9, True), (16, False)])
+def test_the_bound_on_kept_histograms_leaves_trees_as_they_are(monkeypatch, depth, same):
+    rng = np.random.default_rng(2)
+    block = rng.normal(size=(8000, 5)).astype(np.float32)
+    y, weight = rng.random(8000) < 0.5, rng.uniform(0.5, 2, 8000)
+    matrix = boosting.build_matrix([block], 5, 256, 1)
+    chosen = settings(max_depth=depth, min_child_weight=0, **PLAIN, **{"lambda": 0})
+    bounded = boosting.fit_trees(matrix, y, weight, None, 2, chosen)
+    monkeypatch.setattr(boosting, "CACHED_NODES", 65_536)
+    unbounded = boosting.fit_trees(matrix, y, weight, None, 2, chosen)
+    if same:
+        assert boosting.to_bytes(bounded) == boosting.to_bytes(unbounded)
+    else:
+        # 511 nodes have a histogram at depth 9.
+        assert len(bounded.get_dump()[0].splitlines()) > 1023
+        expected = margins_of(unbounded, block)
+        np.testing.assert_allclose(margins_of(bounded, block), expected, atol=1e-4)
 
 
 # Absent cells
