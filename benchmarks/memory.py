@@ -87,7 +87,7 @@ CHECKED = [
     Point(4_000, 60, 3_000, 0.30, threads=2, max_depth=8, n_classes=5, n_splits=2, trees=3),
     Point(20_000, 20, 0, 0.0, threads=3, max_depth=14, max_bin=1_024, n_splits=3, trees=4),
     Point(6_000, 30, 0, 0.0, max_depth=3, n_classes=40, max_bin=32, n_splits=20, trees=1),
-    Point(8_000, 20, 0, 0.0, max_depth=8, n_splits=3, trees=120),
+    Point(20_000, 300, 0, 0.0, max_depth=7, n_classes=2, n_splits=2, trees=3),
 ]
 COUNTED = {  # settings that a shape depends on, by section
     "dataset": ["classes"],
@@ -123,8 +123,8 @@ tables. The promise, for resident memory:
 The limit that a job keeps to counts reserved memory (column `reserved`). It must not exceed the
 estimate either.
 
-An estimate counts full trees. Trees deeper than 8 are not full if rows are few, so there the
-estimate can be more than twice what is measured.
+An estimate counts full trees. Trees of depth 8 or more are not full if rows are few, so there the
+estimate can be two to four times what is measured.
 
 {summary}
 """
@@ -158,7 +158,7 @@ def measured(point: Point, rules: list[str] | None) -> dict[str, Any]:
         learner |= {name: getattr(point, name) for name in ("threads", "max_depth", "max_bin")}
         settings = config(folder / "data", learner, point.n_classes)
         settings["cv"]["n_splits"] = point.n_splits
-        settings["test"]["fraction"] = 0.02 if point.rows >= 5_000 else 0.1  # of 15 groups or more
+        settings["test"]["fraction"] = 0.02 if point.rows >= 10_000 else 0.1  # of 15 groups or more
         measure(prepare, folder, settings)
         peaks = {}
         for rule in rules or rules_of("batch"):

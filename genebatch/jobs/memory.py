@@ -119,20 +119,25 @@ def _tree_bytes(shape: Shape) -> float:
 
 
 def _frame(shape: Shape) -> float:
-    """A record batch of 8,192 rows with its feature block."""
-    features = shape.n_dense + shape.n_counts
-    return 8192 * (features * 4 * 2 + shape.stored * 16)
+    """A record batch of up to 8,192 rows with its feature block."""
+    block = 16 * shape.stored if shape.n_counts else 4 * shape.n_dense
+    return min(shape.rows, 8192) * (8 * (shape.n_dense + shape.n_counts) + block)
 
 
 # ---- rules of a batch
 
 
 def train_batch(shape: Shape) -> float:
-    """The matrix of all rows, the sketches it is built from, and histograms of all levels."""
-    matrix = shape.rows * matrix_bytes(shape) + _frame(shape)
-    histograms = histogram_bytes(shape, _cached_nodes(shape))
+    """The matrix of all rows, the sketches it is built from, and histograms of all levels.
+
+    The sketches are gone when the histograms come, but the allocator keeps some of their pieces.
+    """
+    frames = 1 if shape.n_counts else 2  # a dense block is copied
+    building = sketch_bytes(shape) + frames * _frame(shape)
+    boosting = histogram_bytes(shape, _cached_nodes(shape))
+    both = max(building, boosting) + 0.35 * min(building, boosting)
     trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
-    return BASE_MB * MB + matrix + sketch_bytes(shape) + histograms + trees
+    return BASE_MB * MB + shape.rows * matrix_bytes(shape) + both + trees
 
 
 def cross_validate_batch(shape: Shape) -> float:
@@ -236,7 +241,7 @@ def evaluate(whole: Whole) -> float:
     candidates = whole.test_rows * classes * 4 * (whole.n_members + CANDIDATES)
     drawn = whole.test_rows * CANDIDATES * 8 * 8
     boosters = 4 * _boosters(whole)
-    return (BASE_MB + 60) * MB + candidates + drawn + 2 * _frame(whole.shape) + boosters
+    return (BASE_MB + 50) * MB + candidates + drawn + 2 * _frame(whole.shape) + boosters
 
 
 def rank_groups(whole: Whole) -> float:

@@ -124,7 +124,7 @@ def test_estimates_keep_their_promise_on_what_was_measured(shape, threads, peaks
         estimate = estimate_mb(rule, shape, threads)
         assert max(peak.values()) <= estimate, rule
         # Deep trees of few rows are not full, and estimates count full ones.
-        if shape.max_depth <= 9:
+        if shape.max_depth < 8 or shape.rows > 30_000:
             assert estimate <= 2 * peak["resident"], rule
 
 
