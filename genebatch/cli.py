@@ -103,7 +103,7 @@ def rank_genes(options: argparse.Namespace) -> None:
         top=options.top,
     )
     _print_ranks(ranks.table, ranks.by, options.top)
-    print(f"{ranks.table.height:,} genes by {ranks.by}, {ranks.n_members} members")
+    print(f"{ranks.table.height:,} groups by {ranks.by}, {ranks.n_members} members")
     for path in filter(None, (options.output, options.figure)):
         print(path)
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from genebatch.jobs.limits import MB
-from genebatch.jobs.sizes import DataSet, Genome, Shape, Whole
+from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
 
 MARGIN = 1.15
 # Interpreter, numpy, polars, pyarrow, xgboost and one record batch; see benchmarks/memory.md.
@@ -322,6 +322,6 @@ def plan_batches(data: DataSet) -> float:
 # ---- rules about the genome
 
 
-def beside_annotation(fixed_mb: int) -> Callable[[Genome], float]:
+def beside_annotation(fixed_mb: int) -> Callable[[GenomeSize], float]:
     """A formula: a measured figure in MB, margin included, and what the gene models take."""
     return lambda genome: float((fixed_mb + genome.annotation_mb) * MB)

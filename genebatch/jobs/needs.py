@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from genebatch.jobs import memory, minutes
 from genebatch.jobs.limits import MB
-from genebatch.jobs.sizes import DataSet, Genome, Shape, Whole
+from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
 
 
 class Needs(NamedTuple):
@@ -20,7 +20,7 @@ class Needs(NamedTuple):
         Function of the same size that gives CPU seconds. None: the rule declares no time.
     of
         What the size describes: "batch" (a `Shape`), "whole" (`Whole`, all batches), "data" (a
-        `DataSet`) or "genome" (`Genome`).
+        `DataSet`) or "genome" (`GenomeSize`).
     """
 
     memory: Callable[[Any], float]
@@ -66,7 +66,7 @@ def rules_of(kind: str) -> tuple[str, ...]:
     return tuple(rule for rule, needs in NEEDS.items() if needs.of == kind)
 
 
-def estimate_mb(rule: str, size: Shape | Whole | DataSet | Genome, threads: int = 1) -> int:
+def estimate_mb(rule: str, size: Shape | Whole | DataSet | GenomeSize, threads: int = 1) -> int:
     """Peak resident memory that a rule will need, in MB.
 
     Parameters

@@ -107,7 +107,7 @@ class DataSet(NamedTuple):
     threads: int = 1
 
 
-class Genome(NamedTuple):
+class GenomeSize(NamedTuple):
     """What the memory of a rule about the genome depends on.
 
     Attributes

@@ -1,4 +1,4 @@
-"""Refuses models that were trained on the groups on which they shall be judged."""
+"""Refuses models that were trained on groups that would evaluate them."""
 
 from collections.abc import Collection, Mapping
 
@@ -14,7 +14,7 @@ def refuse_seen_groups(models: Mapping[str, EnsembleModel], test_groups: Collect
     models
         Name of each model in the message, and the model.
     test_groups
-        The groups on which the models shall be judged.
+        The groups that evaluate the models.
 
     Raises
     ------

@@ -205,7 +205,7 @@ def test_command_writes_table_and_figure_and_prints_the_first(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "split" in said
     assert "easy" not in said
-    assert "3 genes by weighted_log_loss, 2 members" in said
+    assert "3 groups by weighted_log_loss, 2 members" in said
 
 
 def test_command_says_what_makes_a_missing_file(tmp_path, capsys):

@@ -12,7 +12,7 @@ from genebatch.jobs.limits import process_limit_mb
 from genebatch.jobs.memory import SCHEDULER_MB
 from genebatch.jobs.needs import NEEDS, estimate_mb, least_mb, rules_of
 from genebatch.jobs.scratch import remove_unfinished
-from genebatch.jobs.sizes import Genome, annotation_mb, data_size, groups_of
+from genebatch.jobs.sizes import GenomeSize, annotation_mb, data_size, groups_of
 
 
 def memory_limit_mb():
@@ -146,7 +146,7 @@ def genome_memory(rule_name, *annotations):
     """Resource function: the estimate of a rule about the genome, with the gene models it reads."""
 
     def inner(wildcards, attempt):
-        genome = Genome(sum(annotation_mb(path) for path in annotations))
+        genome = GenomeSize(sum(annotation_mb(path) for path in annotations))
         return scaled(estimate_mb(rule_name, genome), attempt)
 
     return inner

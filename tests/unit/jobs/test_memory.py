@@ -12,7 +12,7 @@ from genebatch.jobs import memory
 from genebatch.jobs.limits import MB
 from genebatch.jobs.memory import matrix_bytes, thread_mb
 from genebatch.jobs.needs import estimate_mb, least_mb, rules_of
-from genebatch.jobs.sizes import DataSet, Genome, Shape, Whole
+from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
 from genebatch.model.held_out import MOST_SCORES
 from genebatch.training.all_rows import PAGE_ROWS
 from tests.builders import REPOSITORY
@@ -221,8 +221,8 @@ def test_rules_of_the_finished_model_need_more_for_what_they_hold(rule, larger):
 
 def test_the_gene_models_add_to_rules_about_the_genome():
     for rule in rules_of("genome"):
-        assert estimate_mb(rule, Genome(137)) == estimate_mb(rule, Genome(0)) + 137
-    assert estimate_mb("build_dataset", Genome(0)) == 1000
+        assert estimate_mb(rule, GenomeSize(137)) == estimate_mb(rule, GenomeSize(0)) + 137
+    assert estimate_mb("build_dataset", GenomeSize(0)) == 1000
 
 
 def test_estimates_know_the_constants_of_the_modules_that_use_them():

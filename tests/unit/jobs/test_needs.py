@@ -3,14 +3,14 @@
 import pytest
 
 from genebatch.jobs.needs import BOOSTED, NEEDS, estimate_mb, estimate_minutes, largest_mb, rules_of
-from genebatch.jobs.sizes import DataSet, Genome, Shape, Whole
+from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
 from tests.unit.jobs.test_memory import DATA, SHAPE, WHOLE
 
-SIZES: dict[str, Shape | Whole | DataSet | Genome] = {
+SIZES: dict[str, Shape | Whole | DataSet | GenomeSize] = {
     "batch": SHAPE,
     "whole": WHOLE,
     "data": DATA,
-    "genome": Genome(100),
+    "genome": GenomeSize(100),
 }
 
 
