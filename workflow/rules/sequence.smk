@@ -2,7 +2,9 @@
 # sequence.fasta is set.
 
 # How rules read the gene models.
-READING = {name: SEQUENCE[name] for name in ("transcripts", "min_intron", "max_refused")}
+READING = {
+    name: SEQUENCE[name] for name in ("transcripts", "min_intron", "max_refused")
+}
 
 if SEQUENCE["scorer"] is not None:
 
@@ -21,10 +23,10 @@ if SEQUENCE["scorer"] is not None:
         resources:
             **needs(f"score_genes_{SEQUENCE['scorer']}", SEQUENCE["genes"]),
         params:
+            **READING,
             fingerprint=given_fingerprint("fasta", "genes"),
             algorithm=ALGORITHM,
             scorer=SEQUENCE["scorer"],
-            **READING,
         script:
             f"../scripts/score_{SEQUENCE['scorer']}.py"
 
@@ -47,9 +49,9 @@ rule build_dataset:
     resources:
         **needs("build_dataset", SEQUENCE["genes"]),
     params:
+        **READING,
         fingerprint=given_fingerprint("fasta", "genes", "scores", "groups"),
         algorithm=ALGORITHM,
-        **READING,
         scores=SCORES,
         unscored=UNSCORED,
         n_shards=SEQUENCE["n_shards"],
@@ -131,9 +133,9 @@ rule evaluate_tracks:
     resources:
         **needs("evaluate_tracks", SEQUENCE["genes"]),
     params:
+        **READING,
         fingerprint=given_fingerprint("genes"),
         algorithm=ALGORITHM,
-        **READING,
         evaluation=config["evaluation"],
     script:
         "../scripts/evaluate_tracks.py"
