@@ -70,6 +70,7 @@ def call(options: argparse.Namespace) -> None:
         target_share=options.target_share,
         thresholds=thresholds,
         unscored=options.unscored,
+        max_refused=options.max_refused,
         misaligned=options.misaligned,
         bigwig=options.bigwig,
         threads=options.threads,
@@ -257,6 +258,13 @@ def _score_source(values: Sequence[str]) -> "ScoreSource":
     return {strand: {site: given[f"{strand}.{site}"] for site in SITES} for strand in STRANDS}
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"wanted a share from 0 to 1, got {text}")
+    return value
+
+
 def _positive(text: str) -> int:
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
@@ -384,6 +392,14 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         choices=("error", "zero"),
         default="error",
         help="treat a gene without any score as an error, or its scores as zero; default: error",
+    )
+    added.add_argument(
+        "--max-refused",
+        type=_share,
+        default=0.1,
+        metavar="SHARE",
+        help="most of the genes that may be left out because they cannot be read or are not on "
+        "the genome; up to ten always may, unless it is 0; default: 0.1",
     )
     added.add_argument(
         "--misaligned",

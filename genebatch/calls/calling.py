@@ -31,7 +31,16 @@ from genebatch.calls.thresholds import call_thresholds
 from genebatch.features.along_gene import Genome
 from genebatch.features.positions import FEATURE_VERSION, Spec
 from genebatch.genome.fasta import Fasta
-from genebatch.genome.genes import SITES, STRANDS, Gene, read_gene_models, select_genes
+from genebatch.genome.genes import (
+    MIN_INTRON,
+    SITES,
+    STRANDS,
+    Gene,
+    read_gene_models,
+    select_genes,
+)
+from genebatch.genome.left_out import MAX_REFUSED
+from genebatch.genome.placing import genes_on_genome
 from genebatch.genome.scores.bigwig import bigwig_library
 from genebatch.genome.scores.tracks import ScoreSource, open_scores
 from genebatch.io.files import InputError, whole
@@ -42,6 +51,7 @@ from genebatch.model.ensemble import EnsembleModel
 log = logging.getLogger(__name__)
 
 CLASSES = ("neither", *SITES)
+LIMIT_KEY = "sequence.max_refused or --max-refused"
 
 
 @dataclass(frozen=True)
@@ -115,6 +125,7 @@ def call(
     target_share: float | None = None,
     thresholds: Mapping[str, float] | None = None,
     unscored: str = "error",
+    max_refused: float = MAX_REFUSED,
     misaligned: str = "error",
     bigwig: bool = False,
     threads: int = 1,
@@ -153,6 +164,9 @@ def call(
         "base" uses these thresholds too.
     unscored
         What a gene without any score is, "error" or "zero".
+    max_refused
+        Largest share of the genes that may be left out because they cannot be read, or do not lie
+        on the genome.
     misaligned
         What sequence, genes and scores that do not fit together are, "error" or "warning". The
         warning is in the files too. See `check_alignment`.
@@ -182,10 +196,15 @@ def call(
     model = load_model(model_file, threads=threads)
     spec = feature_spec(model, model_file)
     limits = call_thresholds(model, thresholds)
-    selected = _selected(model, genes, wanted)
+    selected = _selected(_annotated(model, genes, max_refused), genes, wanted)
     with ExitStack() as inputs:
         reader = inputs.enter_context(Fasta(fasta, FASTA_KEY))
-        reader.check_genes(selected, genes)
+        selected = genes_on_genome(
+            *(selected, reader.contigs, genes, reader.path),
+            max_refused=max_refused,
+            key=FASTA_KEY,
+            limit_key=LIMIT_KEY,
+        )
         tracks = inputs.enter_context(open_scores(scores, selected, unscored, SCORES_KEY))
         genome = Genome(reader, tracks, spec)
         misfits = check_alignment(genome, selected, str(genes), misaligned)
@@ -255,6 +274,19 @@ def read_ids(path: str | Path) -> list[str]:
     return ids
 
 
+def _annotated(model: EnsembleModel, genes: str | Path, max_refused: float) -> list[Gene]:
+    """The genes of a file, read in the same way as for the training table."""
+    facts = model.facts["sequence"]
+    return read_gene_models(
+        genes,
+        facts.get("transcripts", "all"),
+        GENES_KEY,
+        min_intron=facts.get("min_intron", MIN_INTRON),
+        max_refused=max_refused,
+        limit_key=LIMIT_KEY,
+    )
+
+
 def _score_files(scores: ScoreSource) -> list[str | Path]:
     if isinstance(scores, Mapping):
         return [path for kinds in scores.values() for path in (kinds or {}).values()]
@@ -283,15 +315,13 @@ def _bigwigs(out: Path) -> dict[tuple[str, str], Path]:
 
 
 def _selected(
-    model: EnsembleModel, genes: str | Path, wanted: Collection[str] | None
+    annotated: Sequence[Gene], genes: str | Path, wanted: Collection[str] | None
 ) -> list[Gene]:
-    """The wanted genes; they span the same kind of transcripts as in the training table."""
-    transcripts = model.facts["sequence"].get("transcripts", "all")
-    annotated = read_gene_models(genes, transcripts, GENES_KEY)
+    """The wanted genes, in the order of the file's genes."""
     chosen = annotated if wanted is None else select_genes(annotated, wanted, "genes to call")
     if not chosen:
         raise InputError(f"no gene of {genes} is to be called; name some by call.sets or --only")
-    return chosen
+    return list(chosen)
 
 
 def _header(

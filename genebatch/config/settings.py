@@ -247,6 +247,8 @@ class Sequence(Section):
     fasta: str | None
     genes: str | None
     transcripts: str
+    min_intron: int
+    max_refused: float
     groups: str | None
     scores: Any
     scorer: str | None

@@ -34,7 +34,8 @@ class Sites(NamedTuple):
     ambiguous
         The positions that are both kinds: no label would be right.
     foreign
-        Sites of other genes on this strand that are no site of this gene.
+        Positions that are no site of this gene, but one of another gene on this strand, or of
+        which the gene models do not tell the label.
     """
 
     donors: np.ndarray
@@ -53,20 +54,26 @@ class PlannedGene(NamedTuple):
     sample: GeneSample
 
 
-def check_lengths(genes: Sequence[Gene], source: str) -> None:
-    """Refuse genes that are too short for features; `source` names the gene models."""
+def long_enough(genes: Sequence[Gene], source: str) -> list[Gene]:
+    """Genes that are long enough for features; warns of the others. `source` names the file."""
     short = [gene.id for gene in genes if gene.length < MIN_LENGTH]
-    if short:
+    if len(short) == len(genes):
         raise InputError(
-            f"{source} has {len(short):,} genes shorter than {MIN_LENGTH} nt, which have no "
-            f"features ({first_names(short)}); take them out of sequence.genes"
+            f"{source}: all {len(short):,} genes are shorter than {MIN_LENGTH} nt and have no "
+            f"features ({first_names(short)}); wanted whole genes; set sequence.genes"
         )
+    if short:
+        log.warning(
+            "%s: left out: %s genes shorter than %d nt, which have no features: %s",
+            *(source, f"{len(short):,}", MIN_LENGTH, first_names(short)),
+        )
+    return [gene for gene in genes if gene.length >= MIN_LENGTH]
 
 
 def label_sites(gene: Gene, foreign: np.ndarray) -> Sites:
     """Sort the annotated sites of a gene by the label of their rows.
 
-    `foreign` are positions of other genes' sites in this gene, see `genes.foreign_sites`.
+    `foreign` are positions without a known label, see `genes.foreign_sites`.
     """
     donors, acceptors = splice_sites(gene)
     both = np.intersect1d(donors, acceptors)

@@ -57,7 +57,7 @@ def alignment_facts(motifs: Mapping[str, Any], scores: Mapping[str, Any]) -> dic
 def table_facts(
     spec: Spec,
     strata: Strata,
-    transcripts: str,
+    reading: Mapping[str, Any],
     alignment: Mapping[str, Any],
     planned: Sequence[PlannedGene],
     table: pl.DataFrame,
@@ -66,8 +66,10 @@ def table_facts(
 
     Parameters
     ----------
-    spec, strata, transcripts
+    spec, strata
         The settings.
+    reading
+        How the gene models were read, `transcripts` and `min_intron`.
     alignment
         `alignment_facts` of the genes.
     planned
@@ -80,7 +82,7 @@ def table_facts(
         "feature_version": FEATURE_VERSION,
         "features": spec.plain(),
         "sampling": strata.plain(),
-        "transcripts": transcripts,
+        **reading,
         "counts": {
             "genes": table.height,
             "groups": table["group"].n_unique(),

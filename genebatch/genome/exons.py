@@ -1,145 +1,235 @@
-"""Checks that exons can be transcripts: on one strand, apart, inside of their gene."""
+"""Puts the exons of transcripts together from the lines of an annotation."""
 
+import itertools
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
-from genebatch.genome.annotation import Annotation
-from genebatch.io.files import InputError, first_names
+from genebatch.genome.left_out import LeftOut
+from genebatch.genome.line_types import Kind
+from genebatch.genome.loci import FEWEST_REPEATED, STRANDS, Hints, Piece, untangle
+from genebatch.genome.repeated_ids import Span
+from genebatch.genome.structure import Structure
+from genebatch.io.files import first_names
 
 log = logging.getLogger(__name__)
 
+# In a file in blocks, at most this share of transcripts has its lines apart.
+FEW = 0.1
+EXON = ("gene", "key", "transcript", "chrom", "strand", "start", "end", "line")
+STRETCH = ("chrom", "strand", "start", "end")
 
-def check_exons(path: str | Path, annotation: Annotation) -> Annotation:
-    """Refuse broken transcripts; sort exons by gene, transcript, start; make gene ids unique.
 
-    A gene id on several chromosomes is several genes: the first in the file keeps the id, the
-    others become `ID@chromosome`. Exons of a transcript that abut become one exon.
+class Exons(NamedTuple):
+    """Exons of transcripts, and what is not known.
 
-    Raises
-    ------
-    InputError
-        Naming file and line; `genebatch.genome.genes.read_gene_models` lists the cases.
+    Attributes
+    ----------
+    exons : pl.DataFrame
+        gene, key, transcript, chrom, strand, start, end, line; sorted by gene, key and start. The
+        exons of a gene and key are one transcript at one locus.
+    unsure : pl.DataFrame
+        chrom, strand, start, end: stretches in which splice sites are not known, such as the ends
+        of the exons of transcripts that are left out.
     """
-    _refuse_scattered(path, annotation.exons)
-    annotation = _split_copies(path, annotation)
-    _refuse_both_strands(path, annotation.exons)
-    exons = annotation.exons.sort("gene", "key", "start", "end", maintain_order=True)
-    _refuse_overlaps(path, exons)
-    _refuse_outside(path, exons, annotation.genes)
-    return annotation._replace(exons=_joined(exons))
+
+    exons: pl.DataFrame
+    unsure: pl.DataFrame
 
 
-def _split_copies(path: str | Path, annotation: Annotation) -> Annotation:
-    """Make ids unique: rename genes whose id stands on another chromosome before."""
-    homes = annotation.exons.group_by("gene", "chrom").agg(pl.col("line").min()).sort("line")
-    copies = homes.filter(~pl.col("gene").is_first_distinct())
-    if not copies.height:
-        return annotation
-    copies = copies.with_columns(pl.format("{}@{}", "gene", "chrom").alias("copy"))
-    log.info(
-        "%s: %s gene ids stand on a second chromosome; the copies are called %s",
-        path,
-        f"{copies.height:,}",
-        first_names(copies["copy"]),
+def build_exons(
+    path: str | Path, structure: Structure, min_intron: int, left_out: LeftOut
+) -> Exons:
+    """Build the exons of every transcript at each of its loci.
+
+    - A transcript without exon lines is built from its CDS, UTR and codons.
+    - Exact doubles of a line are one exon.
+    - Exons nearer than `min_intron` nt are one exon; the ends between them are unsure.
+    - Transcripts that cannot be read are left out; the ends of their exons are unsure.
+    """
+    pieces = _numbered(structure.pieces)
+    if pieces.height < structure.pieces.height:
+        doubles = structure.pieces.height - pieces.height
+        log.info("%s: %s exact doubles of exon or CDS lines left out", path, f"{doubles:,}")
+    lines = _repeated_lines(structure.transcripts)
+    hints = Hints(_in_blocks(structure.pieces, pieces), structure.bare)
+    odd = _odd(pieces, lines, hints)
+    plain = pieces.filter(~pl.col("t").is_in(odd.implode()))
+    tangled = pieces.filter(pl.col("t").is_in(odd.implode()))
+    rows, unsure = _untangled(path, tangled, lines, hints, min_intron, left_out)
+    exons = plain.select(EXON)
+    if rows.height:
+        exons = pl.concat([exons, rows]).sort("gene", "key", "start", maintain_order=True)
+    exons, gaps = _without_short_gaps(path, exons, min_intron)
+    loose = _ends(structure.loose.filter(pl.col("end") > pl.col("start")))
+    return Exons(exons, pl.concat([unsure, gaps, loose]))
+
+
+def _numbered(pieces: pl.DataFrame) -> pl.DataFrame:
+    """Sort pieces by transcript and start; number transcripts (`t`) and blocks (`run`)."""
+    block = (pl.col("gene") != pl.col("gene").shift(1)).fill_null(True).cum_sum()
+    pieces = pieces.with_columns(block.cast(pl.Int64).alias("run"))
+    pieces = pieces.sort("gene", "key", "start", "end", "kind", maintain_order=True)
+    opens = (pl.col("gene") != pl.col("gene").shift(1)) | (pl.col("key") != pl.col("key").shift(1))
+    pieces = pieces.with_columns(opens.fill_null(True).cum_sum().alias("t"))
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in ("t", *STRETCH))
+    # A double of another type than exon tells nothing; one exon line is enough.
+    return pieces.filter(~same.fill_null(False))
+
+
+def _repeated_lines(transcripts: pl.DataFrame) -> pl.DataFrame:
+    """Lines of transcripts whose id stands on several lines."""
+    return transcripts.filter(pl.struct("gene", "key").is_duplicated())
+
+
+def _in_blocks(in_file: pl.DataFrame, pieces: pl.DataFrame) -> bool:
+    """Whether the lines of a transcript stand together, not interrupted by those of other genes.
+
+    A file in the order of the coordinates tells nothing by its order.
+    """
+    same = pl.col("chrom") == pl.col("chrom").shift(1)
+    text = pl.col("start").cast(pl.String)
+    falls, falls_as_text = (
+        in_file.select((same & (start < start.shift(1))).any()).item()
+        for start in (pl.col("start"), text)
     )
+    if not falls or not falls_as_text:
+        return False
+    several = pieces.group_by("t").agg(
+        pl.len().alias("pieces"), (pl.col("run").min() != pl.col("run").max()).alias("apart")
+    )
+    several = several.filter(pl.col("pieces") > 1)
+    return bool(several.height) and several["apart"].mean() <= FEW
 
-    def renamed(table: pl.DataFrame) -> pl.DataFrame:
-        table = table.join(
-            copies.drop("line"), on=["gene", "chrom"], how="left", maintain_order="left"
+
+def _odd(pieces: pl.DataFrame, lines: pl.DataFrame, hints: Hints) -> pl.Series:
+    """Numbers of the transcripts whose pieces are not simply its exons."""
+
+    def differ(name: str) -> pl.Expr:
+        return pl.col(name).min() != pl.col(name).max()
+
+    before, numbers = pl.col("end").shift(1), pl.col("number")
+    same = pl.col("t") == pl.col("t").shift(1)
+    overlaps = (same & (pl.col("start") < before)).fill_null(False)
+    odd = (
+        (pl.col("kind").max() > Kind.EXON)
+        | (pl.col("flaw").max() > 0)
+        | differ("chrom")
+        | differ("strand")
+        | ~pl.col("strand").first().is_in(STRANDS)
+        | (numbers.drop_nulls().n_unique() < numbers.count())
+        | pl.col("overlaps").any()
+    )
+    if hints.bare:  # copies by their pattern are possible
+        odd |= pl.len() >= 2 * FEWEST_REPEATED
+    if hints.in_blocks:
+        odd |= differ("run") & (numbers.count() == 0)
+    by_transcript = (
+        pieces.with_columns(overlaps.alias("overlaps"))
+        .group_by("t")
+        .agg(pl.col("gene").first(), pl.col("key").first(), odd.alias("odd"))
+    )
+    repeated = by_transcript.join(lines, on=["gene", "key"], how="semi")["t"]
+    return pl.concat([by_transcript.filter("odd")["t"], repeated]).unique()
+
+
+def _untangled(
+    path: str | Path,
+    pieces: pl.DataFrame,
+    lines: pl.DataFrame,
+    hints: Hints,
+    min_intron: int,
+    left_out: LeftOut,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Exons of the transcripts that are not simply made of their exon lines; unsure stretches."""
+    spans: dict[tuple[str, str], list[Span]] = {}
+    for gene, key, *place, line in lines.select("gene", "key", *STRETCH, "line").iter_rows():
+        spans.setdefault((gene, key), []).append(Span(*place, (line,)))
+    rows, refused, unsure, contradicted, built = [], {}, [], [], 0
+    columns = ("gene", "key", "transcript", *Piece._fields)
+    by_transcript = itertools.groupby(pieces.select(columns).iter_rows(), lambda row: row[:3])
+    for (gene, key, name), members in by_transcript:
+        members = [Piece(*row[3:]) for row in members]
+        found = untangle(members, spans.get((gene, key), ()), hints, min_intron)
+        first = min(piece.line for piece in members)
+        if found.reason:
+            named = refused.setdefault((found.reason, found.counts), {})
+            named.setdefault((name, gene), first)
+            unsure += members
+        if found.outside:
+            contradicted.append((first, name))
+            unsure += found.outside
+        built += min(piece.kind for piece in members) == Kind.CODING and not found.reason
+        for number, locus in enumerate(found.loci):
+            place = key if number == 0 else f"{key}\n@{number}"
+            rows += [(gene, place, name, *exon[:5]) for exon in locus]
+    for (reason, counts), items in refused.items():
+        table = pl.DataFrame(
+            [(line, *names) for names, line in items.items()],
+            ("line", "name", "gene"),
+            orient="row",
         )
-        return table.with_columns(pl.coalesce("copy", "gene").alias("gene")).drop("copy")
-
-    named = annotation.facts.with_columns(pl.coalesce("name", "gene").alias("name"))
-    tables = (annotation.exons, annotation.genes, named)
-    return Annotation(*map(renamed, tables), annotation.childless)
-
-
-def _refuse_scattered(path: str | Path, exons: pl.DataFrame) -> None:
-    """Refuse a transcript with exons on two chromosomes or strands."""
-    place = pl.struct("chrom", "strand")
-    several = exons.group_by("gene", "key").agg(place.n_unique().alias("places"))
-    several = several.filter(pl.col("places") > 1)
-    if not several.height:
-        return
-    wrong = exons.join(several, on=["gene", "key"], how="semi").sort("line")
-    wrong = wrong.filter((pl.col("key") == wrong["key"][0]) & (pl.col("gene") == wrong["gene"][0]))
-    here = wrong.row(0, named=True)
-    away = wrong.filter(
-        (pl.col("chrom") != here["chrom"]) | (pl.col("strand") != here["strand"])
-    ).row(0, named=True)
-    raise InputError(
-        f"{path}, line {away['line']:,}: transcript {here['transcript']!r} has exons on "
-        f"{here['chrom']} ({here['strand']}, line {here['line']:,}) and on {away['chrom']} "
-        f"({away['strand']}); wanted one strand of one chromosome, so give copies ids of their "
-        "own and take trans-spliced transcripts out"
-    )
-
-
-def _refuse_both_strands(path: str | Path, exons: pl.DataFrame) -> None:
-    strands = exons.group_by("gene").agg(
-        pl.col("strand").n_unique(), pl.col("line").filter(pl.col("strand") == "-").min()
-    )
-    wrong = strands.filter(pl.col("strand") > 1).sort("line")
-    if wrong.height:
-        raise InputError(
-            f"{path}, line {wrong['line'][0]:,}: {wrong.height:,} genes have transcripts on both "
-            f"strands ({first_names(wrong['gene'])}); give the transcripts of each strand a gene "
-            "id of their own, or take these genes out of the file"
+        left_out.add(f"transcripts that {reason}", table, counts=counts)
+    if contradicted:
+        log.warning(
+            "%s: %s transcripts have CDS or UTR lines outside of their exons, whose ends become no "
+            "rows: %s",
+            path,
+            f"{len(contradicted):,}",
+            first_names(f"{name!r} (line {line:,})" for line, name in sorted(contradicted)),
         )
+    if built:
+        log.info("%s: exons of %s transcripts built from CDS and UTR", path, f"{built:,}")
+    schema = {name: pieces.schema[name] for name in EXON}
+    ends = pl.DataFrame(
+        [piece[:4] for piece in unsure], {n: pieces.schema[n] for n in STRETCH}, orient="row"
+    )
+    return pl.DataFrame(rows, schema, orient="row"), _ends(ends)
 
 
-def _refuse_overlaps(path: str | Path, exons: pl.DataFrame) -> None:
-    """Refuse transcripts whose sorted exons overlap."""
-    before = exons.shift(1)
-    overlap = _same_transcript(exons, before) & (exons["start"] < before["end"])
-    if not overlap.any():
-        return
-    row = int(overlap.fill_null(False).arg_max())
-    pair = (exons.row(number, named=True) for number in (row - 1, row))
-    first, second = sorted(pair, key=lambda exon: exon["line"])
-    raise InputError(
-        f"{path}, line {second['line']:,}: exon {second['start'] + 1}-{second['end']} overlaps "
-        f"exon {first['start'] + 1}-{first['end']} (line {first['line']:,}) of the same transcript "
-        f"{second['transcript']!r}; wanted exons that lie apart"
+def _ends(pieces: pl.DataFrame) -> pl.DataFrame:
+    """First and last base of pieces, as stretches."""
+    pieces = pieces.filter(pl.col("end") > pl.col("start")).select(STRETCH)
+    return pl.concat(
+        [
+            pieces.with_columns(end=pl.col("start") + 1),
+            pieces.with_columns(start=pl.col("end") - 1),
+        ]
     )
 
 
-def _joined(exons: pl.DataFrame) -> pl.DataFrame:
-    """Join exons that abut, as nothing is spliced out between them."""
-    before = exons.shift(1)
-    abuts = _same_transcript(exons, before) & (exons["start"] == before["end"])
-    opens = ~abuts.fill_null(False)
+def _without_short_gaps(
+    path: str | Path, exons: pl.DataFrame, min_intron: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Join exons nearer than an intron can be; give the ends between them as stretches."""
+    same = (pl.col("gene") == pl.col("gene").shift(1)) & (pl.col("key") == pl.col("key").shift(1))
+    gap = pl.when(same).then(pl.col("start") - pl.col("end").shift(1))
+    exons = exons.with_columns(gap.alias("gap"))
+    joins = exons.select((pl.col("gap") < min_intron).fill_null(False)).to_series()
+    if not joins.any():
+        return exons.drop("gap"), exons.select(STRETCH).clear()
+    short = joins & (exons["gap"] > 0)
+    before = exons.select(pl.all().shift(1)).filter(short).select(STRETCH)
+    after = exons.filter(short).select(STRETCH)
+    ends = pl.concat(
+        [
+            before.with_columns(start=pl.col("end") - 1),
+            after.with_columns(end=pl.col("start") + 1),
+        ]
+    )
+    if short.any():
+        named = exons.filter(short).unique("key", keep="first", maintain_order=True)
+        log.info(
+            "%s: %s gaps between exons are shorter than min_intron (%d nt) and no introns, first "
+            "in %s",
+            path,
+            f"{short.sum():,}",
+            min_intron,
+            first_names(named["transcript"]),
+        )
+    opens = ~joins
     last = opens.shift(-1, fill_value=True)
-    return exons.filter(opens).with_columns(exons["end"].filter(last))
-
-
-def _same_transcript(exons: pl.DataFrame, before: pl.DataFrame) -> pl.Series:
-    return (exons["gene"] == before["gene"]) & (exons["key"] == before["key"])
-
-
-def _refuse_outside(path: str | Path, exons: pl.DataFrame, genes: pl.DataFrame) -> None:
-    """Refuse an exon that lies outside of its gene's line, or on another strand."""
-    lines = genes.group_by("gene").agg(
-        pl.col("start").min(), pl.col("end").max(), pl.col("strand", "line").first()
-    )
-    spans = exons.group_by("gene").agg(
-        pl.col("start").min(), pl.col("end").max(), pl.col("strand").first()
-    )
-    outside = (
-        (pl.col("start") < pl.col("start_gene"))
-        | (pl.col("end") > pl.col("end_gene"))
-        | (pl.col("strand") != pl.col("strand_gene"))
-    )
-    wrong = spans.join(lines, on="gene", suffix="_gene").filter(outside)
-    if not wrong.height:
-        return
-    suspects = exons.join(lines.join(wrong, on="gene", how="semi"), on="gene", suffix="_gene")
-    exon = suspects.filter(outside).sort("line").row(0, named=True)
-    raise InputError(
-        f"{path}, line {exon['line']:,}: exon {exon['start'] + 1}-{exon['end']} "
-        f"({exon['strand']}) of gene {exon['gene']!r} is outside of its gene line "
-        f"{exon['start_gene'] + 1}-{exon['end_gene']} ({exon['strand_gene']}, line "
-        f"{exon['line_gene']:,}); wanted genes that contain their exons"
-    )
+    joined = exons.filter(opens).with_columns(exons["end"].filter(last))
+    return joined.drop("gap"), ends

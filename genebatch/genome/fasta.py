@@ -79,41 +79,6 @@ class Fasta:
             )
         return name
 
-    def check_genes(self, genes: Iterable[Gene], source: str | Path) -> None:
-        """Refuse genes on a chromosome that the file lacks, or that end beyond it.
-
-        Parameters
-        ----------
-        genes
-            The genes.
-        source
-            The file of the genes, for the message.
-
-        Raises
-        ------
-        InputError
-            Naming the missing chromosomes, or the gene and the length of its chromosome.
-        """
-        ends: dict[str, Gene] = {}
-        for gene in genes:
-            if gene.chrom not in ends or gene.end > ends[gene.chrom].end:
-                ends[gene.chrom] = gene
-        missing = [chrom for chrom in ends if find_contig(chrom, self.contigs) is None]
-        if missing:
-            raise InputError(
-                f"{len(missing)} of {len(ends)} chromosomes of {source} are not in {self.path}: "
-                f"{_quoted(missing)}. The first of {source} are {_quoted(ends)}, the first of "
-                f"{self.path} are {_quoted(self.contigs)}; set {self._key} to the "
-                "genome of the gene models, or rename one"
-            )
-        for chrom, gene in ends.items():
-            length = self.contigs[self.name_of(chrom)]
-            if gene.end > length:
-                raise InputError(
-                    f"gene {gene.id!r} of {source} ends at {gene.end:,} but {chrom} of {self.path} "
-                    f"has {length:,} nt; wanted the same assembly; set {self._key}"
-                )
-
     def fetch(self, chrom: str, start: int, end: int, strand: str) -> np.ndarray:
         """Codes of a stretch of the genome in transcript orientation.
 

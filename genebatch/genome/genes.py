@@ -11,8 +11,12 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from genebatch.genome.annotation import read_annotation
-from genebatch.genome.exons import check_exons
+from genebatch.genome.annotation import WANTED, read_annotation
+from genebatch.genome.copies import copy_labels
+from genebatch.genome.exons import build_exons
+from genebatch.genome.gene_loci import find_loci
+from genebatch.genome.left_out import MAX_REFUSED, LeftOut
+from genebatch.genome.unsure import hollow_stretches, unsure_of_genes
 from genebatch.io.files import InputError, first_names
 from genebatch.io.text import read_columns
 
@@ -20,6 +24,7 @@ log = logging.getLogger(__name__)
 
 SITES = ("donor", "acceptor")  # kinds of splice sites; scores and tracks have one row for each
 STRANDS = {"plus": "+", "minus": "-"}
+MIN_INTRON = 10  # nt; the shortest introns known have about 15
 
 
 class Transcript(NamedTuple):
@@ -30,7 +35,20 @@ class Transcript(NamedTuple):
 
 
 class Gene(NamedTuple):
-    """A gene on the genome, 0-based half-open; `kind` is its biotype, "" where none is given."""
+    """A gene on the genome, 0-based half-open.
+
+    Attributes
+    ----------
+    kind
+        Its biotype, "" where none is given.
+    copy_of
+        The id in the file, if the gene is a further copy of it; else "".
+    link
+        Its id in a public database, such as `GeneID:55344`; "" where none is given.
+    unsure
+        Genomic stretches, sorted and apart, in which the file does not tell whether there are
+        splice sites. The gene's own sites are known there too.
+    """
 
     id: str
     name: str
@@ -40,6 +58,9 @@ class Gene(NamedTuple):
     end: int
     kind: str
     transcripts: tuple[Transcript, ...]
+    copy_of: str = ""
+    link: str = ""
+    unsure: tuple[tuple[int, int], ...] = ()
 
     @property
     def length(self) -> int:
@@ -48,20 +69,27 @@ class Gene(NamedTuple):
 
 
 def read_gene_models(
-    path: str | Path, transcripts: str = "all", key: str = "sequence.genes"
+    path: str | Path,
+    transcripts: str = "all",
+    key: str = "sequence.genes",
+    *,
+    min_intron: int = MIN_INTRON,
+    max_refused: float = MAX_REFUSED,
+    limit_key: str = "sequence.max_refused",
 ) -> list[Gene]:
     """Read the genes of a GTF or GFF3 file, plain or gzip, sorted by chromosome, start, end and id.
 
     - A gene spans the exons of the transcripts that are kept.
-    - Exons of a transcript that abut are one exon, as nothing is spliced out between them.
-    - A gene id on several chromosomes is several genes, such as the pseudoautosomal genes of chrX
-      and chrY in UCSC files. The first in the file keeps the id, the others are called
-      `ID@chromosome`; the log says so.
-    - Genes without an exon are left out; the log says so.
+    - A transcript without exon lines is built from its CDS, UTR and codons.
+    - Exons of a transcript that abut or are nearer than an intron can be are one exon.
+    - A gene id at several loci is several genes (other chromosomes or strands, or transcripts that
+      lie apart). The first in the file keeps the id, the others are called `ID@chromosome` or
+      `ID@chromosome:start-end`.
+    - What cannot be read is left out and named in the log, with the lines. Where it may have
+      splice sites, other genes are unsure.
 
-    Streams the file. Holds some columns of the exon lines and the genes, 500 to 700 bytes per
-    exon. A file of the size of human GENCODE (1.65 GB, 1.65 million exons) takes 0.8 GB (GFF3
-    1.2 GB) and half a minute.
+    Streams the file. Holds some columns of the exon lines and the genes, about 600 bytes per exon:
+    0.85 GB for 1.1 GB of GTF or GFF3 with 1.4 million exons, which takes 20 s of one core.
 
     Parameters
     ----------
@@ -72,32 +100,43 @@ def read_gene_models(
         equals.
     key
         The config key or flag that names the file.
+    min_intron
+        Exons of a transcript that are nearer than this, in nt, are one exon; at least 1.
+    max_refused
+        Largest share of the genes that may be left out; see `left_out.LeftOut.check`.
+    limit_key
+        The config key or flag of `max_refused`.
 
     Raises
     ------
     InputError
-        Naming file and line: the file is no annotation, a line is damaged, exons of a transcript
-        overlap or lie on two strands or chromosomes, transcripts of a gene lie on both strands,
-        or a gene line does not contain its exons.
+        If the file is no annotation, names chromosomes with blanks, or too many of its genes
+        cannot be used. The message names the reasons with their lines.
     """
     if transcripts not in ("all", "longest"):
         raise InputError(f"transcripts is {transcripts!r}; known: all, longest")
-    annotation = check_exons(path, read_annotation(path, key))
-    exons = annotation.exons
+    left_out = LeftOut(path)
+    structure = read_annotation(path, key, left_out)
+    built = build_exons(path, structure, min_intron, left_out)
+    structure = structure._replace(pieces=structure.pieces.clear())  # a third of the memory
+    exons, loci, lost = find_loci(path, built.exons, structure, left_out)
+    if not exons.height:
+        left_out.refuse("has no gene that can be used", f"wanted {WANTED} with exons; set {key}")
+    hollow = hollow_stretches(path, structure, exons)
+    left_out.check(loci.height, max_refused, limit_key)
     if transcripts == "longest":
         exons = _longest(exons)
-    genes = sorted(_genes(exons, annotation.facts), key=_place)
+    genes = sorted(_genes(exons, structure.facts, loci), key=_place)
+    genes = unsure_of_genes(genes, built.unsure, lost, hollow)
     longest = max(genes, key=lambda gene: gene.length)
     log.info(
-        "%s: %s genes and %s transcripts on %s chromosomes, the longest gene is %s with %s nt; "
-        "%s genes without exons left out",
+        "%s: %s genes and %s transcripts on %s chromosomes, the longest gene is %s with %s nt",
         path,
         f"{len(genes):,}",
         f"{sum(len(gene.transcripts) for gene in genes):,}",
         f"{len({gene.chrom for gene in genes}):,}",
         longest.id,
         f"{longest.length:,}",
-        f"{annotation.childless:,}",
     )
     return genes
 
@@ -134,7 +173,9 @@ def genomic_span(gene: Gene, start: int, stop: int) -> tuple[int, int]:
 
 
 def foreign_sites(genes: Sequence[Gene]) -> dict[str, np.ndarray]:
-    """Gene positions that are a splice site of another gene on the same strand, but not its own.
+    """Gene positions whose label is not known, as far as they are no site of the gene.
+
+    They are splice sites of other genes on the same strand, and the unsure stretches of the gene.
 
     Returns
     -------
@@ -151,18 +192,25 @@ def foreign_sites(genes: Sequence[Gene]) -> dict[str, np.ndarray]:
         for number in numbers:
             gene = genes[number]
             inside = sites[slice(*np.searchsorted(sites, (gene.start, gene.end)))]
-            foreign[gene.id] = _gene_positions(gene, np.setdiff1d(inside, own[number]))
+            stretches = [np.arange(start, end) for start, end in gene.unsure]
+            left_out = np.unique(np.concatenate([inside, *stretches]))
+            foreign[gene.id] = _gene_positions(gene, np.setdiff1d(left_out, own[number]))
     return foreign
 
 
-def overlap_groups(genes: Sequence[Gene], given: Mapping[str, str] | None = None) -> dict[str, str]:
+def overlap_groups(
+    genes: Sequence[Gene],
+    given: Mapping[str, str] | None = None,
+    identical: Mapping[str, Collection[str]] | None = None,
+) -> dict[str, str]:
     """Group genes that must stay together in training or test.
 
     These are one group:
 
     - genes that overlap on the genome, on either strand;
     - genes that share a given group;
-    - copies of a gene on several chromosomes (`ID`, `ID@chrY`, `ID_PAR_Y`).
+    - copies of a gene, see `copies.copy_labels`;
+    - genes with a transcript of identical sequence.
 
     Chains join: if a overlaps b and b shares a group with c, all three are one group.
 
@@ -172,13 +220,17 @@ def overlap_groups(genes: Sequence[Gene], given: Mapping[str, str] | None = None
         The genes.
     given
         Gene id to group, for example a cluster of paralogs; a gene may have none.
+    identical
+        Gene id to labels that genes of identical sequence share, see
+        `identical.identical_transcripts`.
 
     Returns
     -------
     dict
         Gene id to group; a group has the name of the first of its gene ids.
     """
-    given = given or {}
+    given, identical = given or {}, identical or {}
+    copies = copy_labels(genes)
     order = sorted(genes, key=_place)
     labels: dict[Any, int] = {}
     links, chain, chrom, reach = [], -1, None, 0
@@ -186,7 +238,9 @@ def overlap_groups(genes: Sequence[Gene], given: Mapping[str, str] | None = None
         if gene.chrom != chrom or gene.start >= reach:
             chain, chrom, reach = chain + 1, gene.chrom, gene.end
         reach = max(reach, gene.end)
-        joined = [("chain", chain), ("copy", _root(gene))]
+        joined = [("chain", chain)]
+        joined += [("copy", label) for label in copies[gene.id]]
+        joined += [("identical", label) for label in identical.get(gene.id, ())]
         joined += [("given", given[gene.id])] if gene.id in given else []
         links += [(number, labels.setdefault(label, len(labels))) for label in joined]
     rows, columns = np.array(links, dtype=np.int64).reshape(-1, 2).T
@@ -258,10 +312,6 @@ def _place(gene: Gene) -> tuple[str, int, int, str]:
     return gene.chrom, gene.start, gene.end, gene.id
 
 
-def _root(gene: Gene) -> str:
-    return gene.id.removesuffix(f"@{gene.chrom}").removesuffix("_PAR_Y")
-
-
 def _exon_ends(gene: Gene) -> tuple[np.ndarray, np.ndarray]:
     """Genomic positions of the last and first nt of exons beside an intron."""
     exons = [transcript.exons for transcript in gene.transcripts]
@@ -286,7 +336,7 @@ def _longest(exons: pl.DataFrame) -> pl.DataFrame:
     return exons.join(chosen, on=["gene", "key"], how="semi", maintain_order="left")
 
 
-def _genes(exons: pl.DataFrame, facts: pl.DataFrame) -> Iterator[Gene]:
+def _genes(exons: pl.DataFrame, facts: pl.DataFrame, loci: pl.DataFrame) -> Iterator[Gene]:
     """Make genes from exons that are sorted by gene, transcript and start."""
     transcripts = exons.group_by("gene", "key", maintain_order=True).agg(
         *(pl.col(name).first() for name in ("transcript", "chrom", "strand")),
@@ -301,10 +351,19 @@ def _genes(exons: pl.DataFrame, facts: pl.DataFrame) -> Iterator[Gene]:
             Transcript(name, tuple(spans[first:stop]))
         )
         first = stop
-    named = {(gene, chrom): (name, kind) for gene, chrom, name, kind in facts.iter_rows()}
+    id_of = dict(loci.select("gene", "id").iter_rows())
+    here, anywhere = {}, {}
+    for name, chrom, *values in facts.iter_rows():
+        here[name, chrom] = values
+        anywhere.setdefault(name, values)
     for (gene, chrom, strand), group in made.items():
-        name, kind = named[gene, chrom]
+        original = id_of[gene]
+        name, kind, link = here.get((original, chrom)) or anywhere.get(original) or (None,) * 3
         start = min(transcript.exons[0][0] for transcript in group)
         end = max(transcript.exons[-1][1] for transcript in group)
         group.sort(key=lambda transcript: transcript.id)
-        yield Gene(gene, name or gene, chrom, strand, start, end, kind or "", tuple(group))
+        copy_of = "" if gene == original else original
+        yield Gene(
+            *(gene, name or original, chrom, strand, start, end, kind or "", tuple(group)),
+            *(copy_of, link or ""),
+        )

@@ -1,61 +1,155 @@
-"""Reads GTF lines: exons with their genes and transcripts, names, kinds."""
-
-from pathlib import Path
+"""Reads GTF lines: pieces of transcripts, lines of transcripts and genes, facts of genes."""
 
 import polars as pl
 
-from genebatch.io.files import InputError
+from genebatch.genome.gtf_attributes import with_values
+from genebatch.genome.left_out import LeftOut
+from genebatch.genome.line_types import LAST_PIECE, Kind
+from genebatch.genome.structure import PLACE, TRANS_SPLICED, Structure, outside_exons, with_flaw
 
-PLACE = ("chrom", "strand", "start", "end", "line")
 NAMES = ("gene_name", "gene")
 KINDS = ("gene_biotype", "gene_type", "biotype")
+LINKS = ("db_xref", "hgnc_id")
 
 
-def read_block(
-    path: str | Path, frame: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Split a block of lines into exons, gene lines and facts of genes."""
-    frame = frame.filter(pl.col("type").is_in(["gene", "exon"]))
-    frame = frame.with_columns(_value("gene_id").alias("gene"))
-    is_exon = pl.col("type") == "exon"
-    exons = frame.filter(is_exon).with_columns(_value("transcript_id").alias("transcript"))
-    _refuse_lacking(path, frame, "gene")
-    _refuse_lacking(path, exons, "transcript")
-    facts = frame.select(
-        *("gene", "chrom", is_exon.alias("of_exon")),
-        pl.coalesce(map(_value, NAMES)).alias("name"),
-        pl.coalesce(map(_value, KINDS)).alias("kind"),
+def read_block(frame: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
+    """Cut a block of lines into pieces, transcript lines, gene lines and facts of genes."""
+    frame = with_flaw(frame.filter(pl.col("kind") <= Kind.TRANSCRIPT))
+    is_coding = pl.col("kind") == Kind.CODING
+    coding, frame = frame.filter(is_coding), _with_ids(frame.filter(~is_coding))
+    frame = pl.concat([frame, _with_ids(_outside_transcripts(coding, frame))])
+    pieces = outside_exons(frame.filter(pl.col("kind") <= LAST_PIECE))
+    # The pieces of one exon have one number, so only those of one type tell a second copy.
+    counted = (pl.col("kind") < Kind.CODING) | (pl.col("type").str.to_lowercase() == "cds")
+    number = pl.when(counted).then(pl.col("exon_number").cast(pl.Int32, strict=False))
+    genes = frame.filter(pl.col("kind") == Kind.GENE)
+    others = pieces.filter(pl.col("kind") < Kind.CODING).join(genes, on="gene", how="anti")
+    first = others.unique(["gene", "chrom", "key"], keep="first", maintain_order=True)
+    facts = _facts(pl.concat([genes, first]))
+    transcripts = frame.filter(pl.col("kind") == Kind.TRANSCRIPT)
+    return (
+        pieces.select("gene", "key", *PLACE, "kind", number.alias("number"), "flaw"),
+        transcripts.select("gene", "key", *PLACE, "flaw"),
+        genes.select("gene", *PLACE, "flaw"),
+        _first_facts(facts, "of_exon"),
     )
-    exons = exons.select("gene", pl.col("transcript").alias("key"), "transcript", *PLACE)
-    return exons, frame.filter(~is_exon).select("gene", *PLACE), _first_facts(facts, "of_exon")
+
+
+def _with_ids(frame: pl.DataFrame) -> pl.DataFrame:
+    frame = with_values(frame, ("gene_id", "transcript_id", "exon_number"))
+    return frame.rename({"gene_id": "gene", "transcript_id": "key"})
+
+
+def _outside_transcripts(coding: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    """CDS, UTR and codons but those in an exon of a transcript of their id.
+
+    A quick look, which saves parsing the other attributes of nearly all of them.
+    """
+    columns = ("key", *PLACE, "kind", "flaw")
+    keyed = with_values(coding, ("transcript_id",)).rename({"transcript_id": "key"})
+    pieces = outside_exons(
+        pl.concat(
+            [others.filter(pl.col("kind") <= LAST_PIECE).select(columns), keyed.select(columns)]
+        )
+    )
+    return coding.join(pieces.select("line"), on="line", how="semi", maintain_order="left")
 
 
 def join_blocks(
-    path: str | Path, exons: pl.DataFrame, genes: pl.DataFrame, facts: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, int]:
-    """Return the fields of `annotation.Annotation`."""
-    facts = _first_facts(facts.sort("of_exon", maintain_order=True))
-    childless = genes.join(exons, on="gene", how="anti")["gene"].n_unique()
-    return exons, genes, facts, childless
+    pieces: pl.DataFrame,
+    transcripts: pl.DataFrame,
+    genes: pl.DataFrame,
+    facts: pl.DataFrame,
+    left_out: LeftOut,
+) -> Structure:
+    """Join the tables of all blocks; leave out lines that name no gene or no transcript."""
+    pieces = _with_gene(pieces)
+    lacking = pieces.filter(pl.col("gene").is_null() | pl.col("key").is_null())
+    for column, name in (("gene", "gene_id"), ("key", "transcript_id")):
+        rows = lacking.filter(pl.col(column).is_null())
+        left_out.add(f"exon or CDS lines without {name}", rows.select("line", "gene"))
+    left_out.add(
+        "gene lines without gene_id (not needed)",
+        genes.filter(pl.col("gene").is_null()).select("line"),
+        counts=False,
+    )
+    pieces = pieces.filter(pl.col("gene").is_not_null() & pl.col("key").is_not_null())
+    pieces = _with_telling_numbers(outside_exons(pieces))
+    transcripts = transcripts.drop_nulls(["gene", "key"])
+    genes = genes.drop_nulls("gene")
+    pieces = _flagged(pieces, transcripts, ["gene", "key"])
+    pieces = _flagged(pieces, genes, ["gene"])
+    transcripts, genes = (table.filter(pl.col("end") > 0) for table in (transcripts, genes))
+    facts = _first_facts(facts.drop_nulls("gene").sort("of_exon", maintain_order=True))
+    hollow = pl.concat(
+        [
+            genes.join(pieces, on="gene", how="anti").select(
+                pl.lit("gene").alias("what"), pl.col("gene").alias("name"), *PLACE
+            ),
+            transcripts.join(pieces, on=["gene", "key"], how="anti")
+            .join(pieces, on="gene", how="semi")
+            .select(pl.lit("transcript").alias("what"), pl.col("key").alias("name"), *PLACE),
+        ]
+    )
+    return Structure(
+        pieces.with_columns(pl.col("key").alias("transcript")),
+        transcripts.drop("flaw"),
+        genes.drop("flaw"),
+        facts,
+        hollow,
+        lacking.select(*PLACE),
+        not transcripts.height and pieces["number"].null_count() == pieces.height,
+    )
+
+
+def _facts(lines: pl.DataFrame) -> pl.DataFrame:
+    """Names, biotypes and links of genes, as some of their lines have them."""
+    lines = lines.rename({"gene": "id"})  # there may be an attribute `gene`
+    return with_values(lines, (*NAMES, *KINDS, *LINKS)).select(
+        pl.coalesce(NAMES).alias("name"),
+        pl.col("id").alias("gene"),
+        *("chrom", (pl.col("kind") != Kind.GENE).alias("of_exon")),
+        pl.coalesce(KINDS).alias("biotype"),
+        pl.coalesce(LINKS).alias("link"),
+    )
+
+
+def _with_gene(pieces: pl.DataFrame) -> pl.DataFrame:
+    """Give pieces without a gene_id that of their transcript's other lines, where it is one."""
+    if not pieces["gene"].null_count():
+        return pieces
+    known = (
+        pieces.drop_nulls(["gene", "key"])
+        .group_by("key")
+        .agg(pl.col("gene").n_unique().alias("genes"), pl.col("gene").first().alias("its_gene"))
+    )
+    known = known.filter(pl.col("genes") == 1).drop("genes")
+    pieces = pieces.join(known, on="key", how="left", maintain_order="left")
+    return pieces.with_columns(pl.coalesce("gene", "its_gene").alias("gene")).drop("its_gene")
+
+
+def _with_telling_numbers(pieces: pl.DataFrame) -> pl.DataFrame:
+    """Drop exon numbers if all are alike in a file whose transcripts have several exons."""
+    if pieces["number"].drop_nulls().n_unique() != 1:
+        return pieces
+    several = pieces.group_by("gene", "key").len().select((pl.col("len") > 1).mean()).item()
+    if several <= 0.5:  # copies of transcripts of one exon
+        return pieces
+    return pieces.with_columns(pl.lit(None, pl.Int32).alias("number"))
+
+
+def _flagged(pieces: pl.DataFrame, lines: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Mark the pieces of genes or transcripts whose line says that they are trans-spliced."""
+    named = lines.filter(pl.col("flaw") == TRANS_SPLICED).select(by).unique()
+    if not named.height:
+        return pieces
+    named = named.with_columns(pl.lit(TRANS_SPLICED, pl.UInt8).alias("of_line"))
+    pieces = pieces.join(named, on=by, how="left", maintain_order="left")
+    flaw = pl.max_horizontal("flaw", pl.col("of_line").fill_null(0))
+    return pieces.with_columns(flaw.alias("flaw")).drop("of_line")
 
 
 def _first_facts(facts: pl.DataFrame, *further: str) -> pl.DataFrame:
-    """First name and first kind of each gene."""
+    """First name, biotype and link of each gene."""
     groups = facts.group_by("gene", "chrom", *further, maintain_order=True)
-    return groups.agg(pl.col("name", "kind").drop_nulls().first())
-
-
-def _value(name: str) -> pl.Expr:
-    """Value of an attribute, null where it is absent or empty."""
-    value = pl.col("attributes").str.extract(rf'(?:^|;)\s*{name}\s+"?([^";]+)"?')
-    return value.str.strip_chars().alias(name)
-
-
-def _refuse_lacking(path: str | Path, frame: pl.DataFrame, column: str) -> None:
-    lacking = frame.filter(pl.col(column).is_null())
-    if lacking.height:
-        line, kind = lacking.select("line", "type").row(0)
-        raise InputError(
-            f"{path}, line {line:,}: the {kind} line has no {column}_id; wanted gene_id on gene "
-            "lines, gene_id and transcript_id on exon lines"
-        )
+    return groups.agg(pl.col("name", "biotype", "link").drop_nulls().first())

@@ -1,6 +1,7 @@
 """Reads text files of any size, plain or gzip, as numbered lines in blocks."""
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,7 +39,9 @@ class Block(NamedTuple):
 
 
 def line_blocks(path: str | Path, wanted: str, key: str) -> Iterator[Block]:
-    """Stream the lines of a text file, without their ends, a byte order mark or carriage returns.
+    """Stream the lines of a text file, without their ends and a byte order mark.
+
+    Lines end in a line feed, a carriage return, or both.
 
     Holds about `BLOCK_BYTES` of text.
 
@@ -57,7 +60,7 @@ def line_blocks(path: str | Path, wanted: str, key: str) -> Iterator[Block]:
         If the file is absent, empty, truncated, binary or not UTF-8.
     """
     first, rest = 1, b""
-    for data in _read(path, wanted, key):
+    for data in _with_line_feeds(_read(path, wanted, key)):
         data = rest + data
         cut = data.rfind(b"\n") + 1
         rest = data[cut:]
@@ -78,8 +81,20 @@ def _block(path: str | Path, first: int, data: bytes) -> Block:
             f"{path}, line {line:,}: not UTF-8 text; convert the file, for example "
             "`iconv -f latin1 -t utf-8`"
         ) from error
-    lines = pl.Series("text", [text]).str.split("\n").explode()
-    return Block(first, lines.str.strip_chars_end("\r") if "\r" in text else lines)
+    return Block(first, pl.Series("text", [text]).str.split("\n").explode())
+
+
+def _with_line_feeds(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Make every end of a line a line feed. A file has ends of one kind, as a rule."""
+    held = b""
+    for data in parts:
+        data = held + data
+        held = data[-1:] if data.endswith(b"\r") else b""  # a line feed may follow
+        if b"\r" in data:
+            data = data[: len(data) - len(held)]
+            data = re.sub(rb"\r*\n", b"\n", data).replace(b"\r", b"\n")
+        yield data
+    yield held.replace(b"\r", b"\n")
 
 
 def _read(path: str | Path, wanted: str, key: str) -> Iterator[bytes]:

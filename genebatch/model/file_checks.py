@@ -64,7 +64,11 @@ FACTS = {
         "sequence": {
             "type": ["object", "null"],
             "required": ["features"],
-            "properties": {"features": {"type": "object"}, "least_score": THRESHOLD},
+            "properties": {
+                "features": {"type": "object"},
+                "least_score": THRESHOLD,
+                "min_intron": {"type": "integer", "minimum": 1},
+            },
         },
         **dict.fromkeys(("thresholds", "base_thresholds"), THRESHOLDS),
     },

@@ -15,11 +15,11 @@ import numpy as np
 from genebatch.config.settings import Calls, Evaluation
 from genebatch.features.along_gene import Genome
 from genebatch.features.gene_rows import (
-    check_lengths,
     deal_genes,
     gene_table,
     genes_of_groups,
     log_rate,
+    long_enough,
     plan_genes,
     read_gene_groups,
 )
@@ -29,6 +29,7 @@ from genebatch.features.training_table import alignment_facts, table_facts, writ
 from genebatch.genome.alignment import SiteScores, check_motifs
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import (
+    MIN_INTRON,
     SITES,
     Gene,
     overlap_groups,
@@ -36,6 +37,9 @@ from genebatch.genome.genes import (
     read_groups,
     select_genes,
 )
+from genebatch.genome.identical import identical_transcripts
+from genebatch.genome.left_out import MAX_REFUSED
+from genebatch.genome.placing import genes_on_genome
 from genebatch.genome.scores import light
 from genebatch.genome.scores.sparse_file import log_scored, write_scores
 from genebatch.genome.scores.tracks import ScoreSource, open_scores
@@ -45,7 +49,15 @@ from genebatch.io.files import whole, write_json, write_tsv
 log = logging.getLogger(__name__)
 
 
-def score_genes_light(*, fasta: str, genes: str, transcripts: str, scores: str) -> None:
+def score_genes_light(
+    *,
+    fasta: str,
+    genes: str,
+    transcripts: str,
+    min_intron: int = MIN_INTRON,
+    max_refused: float = MAX_REFUSED,
+    scores: str,
+) -> None:
     """Score every position of the genes by the light scorer of the example.
 
     Holds the gene models and one block of positions.
@@ -54,8 +66,8 @@ def score_genes_light(*, fasta: str, genes: str, transcripts: str, scores: str) 
     ----------
     fasta, genes
         The genome and the gene models.
-    transcripts
-        "all" or "longest": the transcripts that a gene spans.
+    transcripts, min_intron, max_refused
+        How the gene models are read, see `genes.read_gene_models`.
     scores
         Parquet file to write, sorted by gene id and position.
 
@@ -64,15 +76,22 @@ def score_genes_light(*, fasta: str, genes: str, transcripts: str, scores: str) 
     InputError
         If an input is broken, or a gene is not on the genome.
     """
-    models = _sorted_by_id(genes, transcripts)
+    models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
     with Fasta(fasta) as genome:
-        genome.check_genes(models, genes)
+        models = _sorted_on_genome(models, genome, genes, max_refused)
         rows = write_scores(scores, light.score_genes(genome, models))
     log_scored(models, rows, scores)
 
 
 def score_genes_spliceai(
-    *, fasta: str, genes: str, transcripts: str, scores: str, threads: int
+    *,
+    fasta: str,
+    genes: str,
+    transcripts: str,
+    min_intron: int = MIN_INTRON,
+    max_refused: float = MAX_REFUSED,
+    scores: str,
+    threads: int,
 ) -> None:
     """Score every position of the genes by the published SpliceAI models.
 
@@ -87,9 +106,9 @@ def score_genes_spliceai(
     from genebatch.genome.scores import spliceai
 
     model = spliceai.published_model(threads)
-    models = _sorted_by_id(genes, transcripts)
+    models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
     with Fasta(fasta) as genome:
-        genome.check_genes(models, genes)
+        models = _sorted_on_genome(models, genome, genes, max_refused)
         rows = spliceai.score_genes(genome, models, model, scores)
     log_scored(models, rows, scores)
 
@@ -101,6 +120,8 @@ def build_dataset(
     groups: str | None = None,
     scores: ScoreSource,
     transcripts: str,
+    min_intron: int = MIN_INTRON,
+    max_refused: float = MAX_REFUSED,
     unscored: str,
     n_shards: int,
     features: Spec,
@@ -114,7 +135,9 @@ def build_dataset(
       have the features of `features` and the labels of the gene models.
     - The rows of a gene depend on other genes only by their sites in it, and do not depend on the
       number of shards.
-    - Genes that overlap or share a given group are one `group`. A group is never in two shards.
+    - Genes that overlap, are copies of each other, have identical transcripts, or share a given
+      group are one `group`. A group is never in two shards.
+    - Genes that do not lie on the genome, or are too short for features, are left out.
     - Rows are sorted by group, gene and position. `row` = position + length of the group's earlier
       genes.
 
@@ -133,8 +156,8 @@ def build_dataset(
         Table of gene_id and group: genes that stay together although they do not overlap.
     scores
         Base scores, see `tracks.open_scores`.
-    transcripts
-        "all" or "longest": the transcripts that a gene spans.
+    transcripts, min_intron, max_refused
+        How the gene models are read, see `genes.read_gene_models`.
     unscored
         What a gene without any score is, "error" or "zero".
     n_shards
@@ -152,21 +175,24 @@ def build_dataset(
         If an input is broken, genes do not lie on the sequence, sequence, genes and scores do not
         fit together, or there are more shards than groups.
     """
-    models = read_gene_models(genes, transcripts)
+    models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
     given = read_groups(groups) if groups else None
-    check_lengths(models, genes)
     with ExitStack() as complete:
         reader = complete.enter_context(Fasta(fasta))
-        reader.check_genes(models, genes)
+        models = genes_on_genome(
+            models, reader.contigs, genes, reader.path, max_refused=max_refused
+        )
+        models = long_enough(models, genes)
         motifs, site_scores = check_motifs(reader, models, genes), SiteScores()
         tracks = complete.enter_context(open_scores(scores, models, unscored))
         genome = Genome(reader, tracks, features)
-        group_of = overlap_groups(models, given)
+        group_of = overlap_groups(models, given, identical_transcripts(reader, models))
         planned = plan_genes(genome, models, group_of, sampling, site_scores)
         alignment = alignment_facts(motifs, site_scores.check())
         dealt = deal_genes(planned, n_shards, sampling.seed)
         counted = gene_table(planned, dealt, sampling)
-        facts = table_facts(features, sampling, transcripts, alignment, planned, counted)
+        reading = {"transcripts": transcripts, "min_intron": min_intron}
+        facts = table_facts(features, sampling, reading, alignment, planned, counted)
         for number, path in enumerate(shards):
             temporary = complete.enter_context(whole(path))
             members = [planned[place] for place in np.flatnonzero(dealt == number)]
@@ -187,6 +213,7 @@ def call_genes(
     test_groups: str | None = None,
     scores: ScoreSource,
     unscored: str,
+    max_refused: float = MAX_REFUSED,
     call: Calls,
     files: Sequence[str],
     threads: int,
@@ -195,7 +222,7 @@ def call_genes(
 
     Parameters
     ----------
-    model, fasta, genes, scores, unscored, threads
+    model, fasta, genes, scores, unscored, max_refused, threads
         As `genebatch.calls.calling.call` takes them.
     wanted
         Text file with a gene id a line.
@@ -229,6 +256,7 @@ def call_genes(
         band=call.band,
         target_share=call.target_share,
         unscored=unscored,
+        max_refused=max_refused,
         misaligned=call.misaligned,
         bigwig=call.bigwig,
         threads=threads,
@@ -243,6 +271,8 @@ def evaluate_tracks(
     model: str,
     test_groups: str,
     transcripts: str,
+    min_intron: int = MIN_INTRON,
+    max_refused: float = MAX_REFUSED,
     evaluation: Evaluation,
     comparison: str,
     corrections: str,
@@ -254,8 +284,8 @@ def evaluate_tracks(
 
     - The truth are the splice sites of the gene models.
     - Left out, and counted, are positions that are a site of another gene on the same strand but
-      not of this one, because their label depends on the gene. So are positions that are donor
-      and acceptor at once.
+      not of this one, because their label depends on the gene. So are positions of which the
+      gene models do not tell the label, and those that are donor and acceptor at once.
     - Losses are sums over all positions.
     - Positions that no candidate scores above `counts.FLOOR` are only counted. Sites below it rank
       last, so no metric is flattered.
@@ -274,8 +304,8 @@ def evaluate_tracks(
         The model.
     test_groups
         TSV with the column `group`.
-    transcripts
-        "all" or "longest": the transcripts that a gene spans.
+    transcripts, min_intron, max_refused
+        How the gene models are read, see `genes.read_gene_models`.
     evaluation
         The bootstrap.
     comparison
@@ -310,7 +340,7 @@ def evaluate_tracks(
     refuse_seen_groups({"the model": finished}, held_out)
     score_floor = feature_spec(finished, model).floor
     limits = call_thresholds(finished), score_floor, base_call_thresholds(finished)
-    annotated = read_gene_models(genes, transcripts)
+    annotated = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
     wanted = genes_of_groups(group_of, held_out, table, test_groups)
     tested = select_genes(annotated, wanted, table)
     places = group_places(group_of, tested)
@@ -326,8 +356,12 @@ def evaluate_tracks(
     log.info("%s; %s of them kept for ranking", title, f"{len(tracks.code):,}")
 
 
-def _sorted_by_id(genes: str, transcripts: str) -> list[Gene]:
-    return sorted(read_gene_models(genes, transcripts), key=lambda gene: gene.id)
+def _sorted_on_genome(
+    models: Sequence[Gene], genome: Fasta, source: str, max_refused: float
+) -> list[Gene]:
+    """The genes that lie on the genome, sorted by id."""
+    placed = genes_on_genome(models, genome.contigs, source, genome.path, max_refused=max_refused)
+    return sorted(placed, key=lambda gene: gene.id)
 
 
 def _remove_stale(shards: Iterable[str]) -> None:

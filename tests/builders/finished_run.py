@@ -215,7 +215,7 @@ class Data:
         for name in self.classes:
             values = {"(start)": [1.0] * 40} | {f: rng.normal(size=40) for f in FEATURES}
             columns = (pl.lit(name).alias("class"), self.rows["label"][:40])
-            shap.append(pl.DataFrame(values).select(*columns, "(start)", *FEATURES))
+            shap.append(pl.DataFrame(values).select(columns[0], "(start)", columns[1], *FEATURES))
             for place, feature in enumerate(["(start)", *FEATURES]):
                 line = {"class": name, "feature": feature, "family": "all", "total_gain": 1.0}
                 importance.append(line | {"mean_abs_shap": 3.0 - place})

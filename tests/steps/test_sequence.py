@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_scores_are_sorted_by_gene_id_and_position(score, caplog):
 
 
 def test_gene_beyond_the_genome_is_refused_before_anything_is_written(score):
-    with pytest.raises(InputError, match=r"gene G .* ends at 3,001"):
+    with pytest.raises(InputError, match=r"'G' ends at 3,001 but chr1"):
         score({"G": ("chr1", "+", 0, 3_001)})
     assert not score.path.exists()
 
@@ -444,16 +445,22 @@ def test_nothing_is_left_behind_where_a_shard_fails(genome, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (("c9", "+", [[(0, 50)]]), "1 of 3 chromosomes .*: c9"),
-        (("c1", "+", [[(2_900, 3_001)]]), "gene odd .* ends at 3,001"),
-        (("c1", "+", [[(2_900, 2_904)]]), r"1 genes shorter than 5 nt.*\(odd\)"),
+        (("c9", "+", [[(0, 50)]]), "genes on chromosomes that .* lacks: 'odd' on 'c9'"),
+        (("c1", "+", [[(2_900, 3_001)]]), "'odd' ends at 3,001 but c1"),
+        (("c1", "+", [[(2_900, 2_904)]]), "1 genes shorter than 5 nt, which have no features: odd"),
     ],
 )
-def test_gene_without_features_is_refused_by_name(genome, tmp_path, model, message):
+def test_gene_without_features_is_left_out_by_name(genome, tmp_path, caplog, model, message):
     (tmp_path / "data/genes.gtf").write_text(gtf(MODELS | {"odd": model}))
-    with pytest.raises(InputError, match=message):
+    _, genes = build(genome | {"unscored": "zero"}, tmp_path / "table")
+    assert "odd" not in genes["gene_id"].to_list()
+    assert re.search(message, caplog.text)
+
+
+def test_genes_that_are_all_without_features_are_refused(genome, tmp_path):
+    (tmp_path / "data/genes.gtf").write_text(gtf({"odd": ("c1", "+", [[(2_900, 2_904)]])}))
+    with pytest.raises(InputError, match=r"all 1 genes are shorter than 5 nt .*\(odd\)"):
         build(genome | {"unscored": "zero"}, tmp_path / "table")
-    assert not (tmp_path / "table").exists()
 
 
 def test_more_shards_than_groups_are_refused(genome, tmp_path):

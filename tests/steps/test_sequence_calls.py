@@ -23,7 +23,11 @@ from tests.builders.tables_and_figures import is_picture
 SITES = made_tracks.SITES
 FILES = {"comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json", "figure.png"}
 BASE = {"donor": {"rows": 0.8, "weighted": 0.35}, "acceptor": {"rows": 0.6, "weighted": None}}
-SETTINGS = {"transcripts": "all", "evaluation": Evaluation(n_replicates=60, seed=3)}
+SETTINGS = {
+    "transcripts": "all",
+    "min_intron": 1,
+    "evaluation": Evaluation(n_replicates=60, seed=3),
+}
 SIDES = ("base", "model", "difference")
 CALLED = ("positions.parquet", "calls.bed", "coverage.tsv")
 CALL = {"unscored": "error", "threads": 1}

@@ -1,6 +1,8 @@
 # From sequence and gene models to the table, and from the model to calls. Included only where
 # sequence.fasta is set.
 
+# How rules read the gene models.
+READING = {name: SEQUENCE[name] for name in ("transcripts", "min_intron", "max_refused")}
 
 if SEQUENCE["scorer"] is not None:
 
@@ -22,7 +24,7 @@ if SEQUENCE["scorer"] is not None:
             fingerprint=given_fingerprint("fasta", "genes"),
             algorithm=ALGORITHM,
             scorer=SEQUENCE["scorer"],
-            transcripts=SEQUENCE["transcripts"],
+            **READING,
         script:
             f"../scripts/score_{SEQUENCE['scorer']}.py"
 
@@ -47,7 +49,7 @@ rule build_dataset:
     params:
         fingerprint=given_fingerprint("fasta", "genes", "scores", "groups"),
         algorithm=ALGORITHM,
-        transcripts=SEQUENCE["transcripts"],
+        **READING,
         scores=SCORES,
         unscored=UNSCORED,
         n_shards=SEQUENCE["n_shards"],
@@ -90,6 +92,7 @@ rule call_genes:
         algorithm=ALGORITHM,
         scores=SCORES,
         unscored=UNSCORED,
+        max_refused=SEQUENCE["max_refused"],
         call=call_config,
     script:
         "../scripts/call_genes.py"
@@ -130,7 +133,7 @@ rule evaluate_tracks:
     params:
         fingerprint=given_fingerprint("genes"),
         algorithm=ALGORITHM,
-        transcripts=SEQUENCE["transcripts"],
+        **READING,
         evaluation=config["evaluation"],
     script:
         "../scripts/evaluate_tracks.py"

@@ -553,3 +553,25 @@ def test_bigwig_files_are_scores_for_the_next_call(made, tmp_path):
         donor, acceptor = made.scores[name]
         np.testing.assert_array_equal(of_gene(found, name)["base_donor"], donor)
         np.testing.assert_array_equal(of_gene(found, name)["base_acceptor"], acceptor)
+
+
+def test_genes_that_cannot_be_read_are_left_out_and_named(made, tmp_path, capfd, caplog):
+    model, fasta, genes, scores = made.files
+    line = 'chr1\tx\texon\t{}\t{}\t.\t{}\t.\tgene_id "{}"; transcript_id "{}";\n'
+    broken = [line.format(*span, "+", "bad", "bad.1") for span in ((30, 90), (1, 99))]
+    beyond = [line.format(*span, "-", "far", "far.1") for span in ((1401, 1450), (1471, 1600))]
+    annotation = tmp_path / "genes.gtf"
+    annotation.write_text(genes.read_text() + "".join(broken + beyond))
+    coverage = call(model, fasta, annotation, scores, tmp_path / "calls")
+    assert set(coverage.table["gene_id"]) == {gene.id for gene in made.genes}
+    assert "exons that overlap: 'bad.1'" in caplog.text
+    assert "'far' ends at 1,600 but chr1" in caplog.text
+    arguments = ["call", str(model), "-o", str(tmp_path / "strict"), "--max-refused", "0"]
+    for flag, path in zip(FLAGS, (fasta, annotation, scores), strict=True):
+        arguments += [flag, str(path)]
+    assert main(arguments) == 1
+    text = capfd.readouterr().err
+    assert (
+        "1 of 7 genes that cannot be used, more than sequence.max_refused or --max-refused" in text
+    )
+    assert not (tmp_path / "strict").exists()

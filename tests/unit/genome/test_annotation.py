@@ -6,6 +6,8 @@ import re
 import pytest
 
 from genebatch.genome.annotation import read_annotation
+from genebatch.genome.genes import read_gene_models
+from genebatch.genome.left_out import LeftOut
 from genebatch.io import text as text_module
 from genebatch.io.files import InputError
 
@@ -17,7 +19,7 @@ def read(tmp_path):
     def read_text(text, name="genes.gtf"):
         path = tmp_path / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_annotation(path, "sequence.genes")
+        return read_annotation(path, "sequence.genes", LeftOut(path))
 
     return read_text
 
@@ -28,7 +30,11 @@ def line(kind, start, end, attributes, chrom="chr1", strand="+"):
 
 def exons(annotation):
     columns = ("gene", "transcript", "chrom", "strand", "start", "end", "line")
-    return annotation.exons.select(columns).rows()
+    return annotation.pieces.select(columns).rows()
+
+
+def facts(annotation):
+    return annotation.facts.select("gene", "chrom", "name", "biotype").rows()
 
 
 ENSEMBL_GTF = (
@@ -72,14 +78,14 @@ def test_gff3_of_ensembl_says_the_same_as_its_gtf(read):
     assert exons(gff) == [
         (*row[:-1], number) for row, number in zip(exons(gtf), (5, 7), strict=True)
     ]
-    assert gff.facts.rows() == gtf.facts.rows() == [("ENSG1", "chr1", "ABC", "protein_coding")]
+    assert facts(gff) == facts(gtf) == [("ENSG1", "chr1", "ABC", "protein_coding")]
     assert gff.genes.drop("line").equals(gtf.genes.drop("line"))
 
 
 def test_gff3_of_ncbi_is_read_with_the_names_of_its_gtf(read):
     annotation = read(NCBI_GFF3)
     assert exons(annotation)[0] == ("ABC", "NM_1.2", "chr1", "+", 100, 200, 5)
-    assert annotation.facts.rows() == [("ABC", "chr1", "ABC", "protein_coding")]
+    assert facts(annotation) == [("ABC", "chr1", "ABC", "protein_coding")]
 
 
 @pytest.mark.parametrize("text", [ENSEMBL_GTF, ENSEMBL_GFF3, NCBI_GFF3])
@@ -96,7 +102,7 @@ def test_neither_blocks_nor_gzip_nor_line_ends_nor_the_name_change_anything(
 def test_exon_lines_suffice_in_gtf(read):
     annotation = read(line("exon", 1, 9, EXON) + line("exon", 20, 30, EXON))
     assert len(exons(annotation)) == 2
-    assert annotation.facts.rows() == [("G", "chr1", None, None)]
+    assert facts(annotation) == [("G", "chr1", None, None)]
     assert annotation.genes.height == 0
 
 
@@ -105,7 +111,7 @@ def test_kind_and_name_are_found_under_all_their_keys(read):
         text = line("gene", 1, 9, f'gene_id "G"; gene "N"; {key} "lncRNA";') + line(
             "exon", 1, 9, EXON
         )
-        assert read(text).facts.rows() == [("G", "chr1", "N", "lncRNA")]
+        assert facts(read(text)) == [("G", "chr1", "N", "lncRNA")]
 
 
 def test_the_gene_line_has_the_say_on_names_even_after_its_exons(read):
@@ -128,13 +134,13 @@ def test_an_attribute_whose_name_ends_alike_is_another(read):
 
 def test_genes_without_exons_are_counted(read):
     gtf = line("gene", 1, 9, 'gene_id "H";') + line("exon", 1, 9, EXON)
-    assert read(gtf).childless == 1
-    assert read(ENSEMBL_GFF3 + line("pseudogene", 1, 9, "ID=gene:P")).childless == 1
+    assert read(gtf).hollow.height == 1
+    assert read(ENSEMBL_GFF3 + line("pseudogene", 1, 9, "ID=gene:P")).hollow.height == 1
 
 
 def test_a_top_without_a_gene_line_is_not_counted_against_them(read):
     text = line("tRNA", 1, 9, "ID=t") + line("gene", 1, 9, "ID=g")
-    assert read(text + line("exon", 1, 9, "Parent=t")).childless == 1
+    assert read(text + line("exon", 1, 9, "Parent=t")).hollow.height == 1
 
 
 def test_a_gene_on_several_lines_spans_them_all(read):
@@ -217,6 +223,16 @@ def test_track_lines_and_blank_lines_are_skipped(read):
     assert exons(read(text))[0][-1] == 4
 
 
+def test_a_header_of_gff3_outweighs_a_line_of_free_text(read):
+    remark = line("remark", 1, 50, "assembled by hand", strand=".")
+    assert exons(read("##gff-version 3\n" + remark + NCBI_GFF3)) != []
+    assert exons(read(remark + NCBI_GFF3)) != []  # most lines are those of GFF3
+
+
+def test_a_header_of_gff3_does_not_make_gff3_of_gtf(read):
+    assert len(exons(read("##gff-version 3\n" + ENSEMBL_GTF))) == 2
+
+
 GOOD = line("exon", 1, 9, EXON)
 
 
@@ -225,56 +241,31 @@ GOOD = line("exon", 1, 9, EXON)
     [
         (
             "#only comments\n",
-            "has no line of type exon .its types: none, it has no lines.; wanted ",
+            "has no line of type exon or CDS .* .its types: none, it has no lines.; wanted ",
         ),
         (
-            line("CDS", 1, 9, EXON) * 2,
-            "no line of type exon .its types: CDS .2.. *; wanted gene mod",
-        ),
-        (
-            GOOD + "chr1\tx\texon\t1\t9\t.\t+\t.\n",
-            "line 2: 8 columns, wanted gene models as GTF or ",
+            line("repeat", 1, 9, EXON) * 2,
+            "no line of type exon or CDS .* .its types: repeat .2.. *; wanted gene mod",
         ),
         (
             GOOD.replace("\t", "    "),
-            "line 1: 1 columns, wanted .* it has spaces where tabs belong",
+            "1 lines without the 9 columns .*: line 1 has 1 columns; it has spaces where tabs bel",
         ),
-        (
-            GOOD + line("exon", 9, 1, EXON),
-            "line 2: start '9' and end '1'; wanted gene models .* start <= end",
-        ),
-        (GOOD + line("exon", 0, 9, EXON), "line 2: start '0' and end '9'; wanted .* from 1"),
-        (line("exon", "1e3", 2000, EXON), "line 1: start '1e3' and end '2000'"),
-        (line("CDS", "", 20, EXON), "line 1: start '' and end '20'"),
-        (line("exon", 1, 9, EXON, strand="."), "line 1: strand '.' of an exon; wanted . or -"),
-        (GOOD + line("exon", 1, 9, 'transcript_id "T";'), "line 2: the exon line has no gene_id"),
-        (line("exon", 1, 9, 'gene_id "G";'), "line 1: the exon line has no transcript_id; wanted"),
-        (
-            line("exon", 1, 9, 'gene_id "G"; transcript_id "";'),
-            "the exon line has no transcript_id",
-        ),
-        (line("gene", 1, 9, 'gene_name "G";') + GOOD, "line 1: the gene line has no gene_id"),
+        (GOOD.replace("chr1", ""), "line 1: column 1, the chromosome '', is empty"),
+        (GOOD.replace("chr1", "chr1 "), "line 1: column 1, the chromosome 'chr1 ', has blanks"),
+        (line("exon", 1, 9, 'gene_id "G";'), "1 exon or CDS lines without transcript_id: line 1"),
+        (line("exon", 1, 9, 'gene_id "G"; transcript_id "";'), "without transcript_id: line 1"),
         (line("exon", 1, 9, "."), "line 1: attributes '.' are neither those of GTF"),
-        (line("gene", 1, 9, "ID=g") + line("exon", 1, 9, "ID=e"), "line 2: the exon has no Parent"),
+        (line("gene", 1, 9, "ID=g") + line("exon", 1, 9, "ID=e"), "without a Parent: line 2"),
         (
             line("gene", 1, 9, "ID=g") + line("exon", 1, 9, "Parent=t"),
-            "line 2: Parent 't' of this exon, or of its transcript, is the ID of no line",
-        ),
-        (
-            line("mRNA", 1, 9, "ID=t;Parent=g") + line("exon", 1, 9, "Parent=t"),
-            "line 2: Parent 'g' of this exon, or of its transcript, is the ID of no line",
+            "1 Parents of exons that are the ID of no line .*: 't' .line 2.",
         ),
         (
             line("mRNA", 1, 9, "ID=a;Parent=b")
             + line("mRNA", 1, 9, "ID=b;Parent=a")
             + line("exon", 1, 9, "Parent=a"),
-            "line 3: the Parents of this exon lead through more than 10 lines, or in a circle",
-        ),
-        (
-            line("gene", 1, 9, "ID=g")
-            + line("gene", 1, 9, "ID=g", strand="-")
-            + line("exon", 1, 9, "Parent=g"),
-            "line 2: ID 'g' stands on line 1 too, on another chromosome or strand .trans-spliced",
+            "1 transcripts whose Parents lead in a circle: 'a' .line 3.",
         ),
         (
             ">chr1\nACGT\n",
@@ -291,15 +282,52 @@ GOOD = line("exon", 1, 9, EXON)
             "looks like a table of scores or groups",
         ),
         ("LOCUS       NC_1  100 bp\n", "looks like a GenBank file"),
-        ("some prose\n", "line 1: 1 columns, wanted gene models as GTF or GFF3, 9 columns separat"),
+        ("some prose\n", "line 1 has 1 columns; wanted gene models as GTF or GFF3"),
     ],
 )
-def test_every_broken_file_is_named_with_what_was_wanted(read, tmp_path, text, message):
+def test_every_file_without_exons_is_named_with_what_was_wanted(read, tmp_path, text, message):
     with pytest.raises(InputError, match=f"{re.escape(str(tmp_path))}.*{message}"):
         read(text)
 
 
-def test_line_numbers_hold_beyond_the_first_block(read, monkeypatch):
+# Lines that are left out beside a good gene: the line, what the log says of it.
+LEFT_OUT = {
+    "8 columns": ("chr1\tx\texon\t1\t9\t.\t+\t.\n", "without the 9 columns .*: line 1 has 8 co"),
+    "prose": ("some prose\n", "without the 9 columns .*: line 1 has 1 columns"),
+    "end first": (line("exon", 9, 1, EXON), "transcripts that have a line with wrong coord.*'T'"),
+    "start 0": (line("exon", 0, 9, EXON), "start and end are not whole.*line 1 start '0', end '9'"),
+    "1e3": (line("exon", "1e3", 2000, EXON), "line 1 start '1e3', end '2000'"),
+    "gene line": (line("gene", "", 20, 'gene_id "H";'), "line 1 start '', end '20'"),
+    "no gene_id": (line("exon", 1, 9, 'transcript_id "U";'), "lines without gene_id: line 1"),
+    "no transcript_id": (line("exon", 1, 9, 'gene_id "G";'), "without transcript_id: line 1"),
+    "bare id": (line("gene", 1, 9, "g1"), "1 gene lines without gene_id .not needed.: line 1"),
+    "no strand": (line("exon", 1, 9, EXON, strand="."), "transcripts that have no strand: 'T'"),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_line_that_cannot_be_used_is_left_out_and_named(tmp_path, caplog, name):
+    text, message = LEFT_OUT[name]
+    path = tmp_path / "genes.gtf"
+    good = 'gene_id "H"; transcript_id "H.1";'
+    path.write_text(text + line("exon", 101, 200, good) + line("exon", 301, 400, good))
+    (gene,) = read_gene_models(path)
+    assert gene.transcripts[0].exons == ((100, 200), (300, 400))
+    assert re.search(message, caplog.text)
+
+
+def test_all_reasons_are_named_at_once(tmp_path, caplog):
+    path = tmp_path / "genes.gtf"
+    good = 'gene_id "H"; transcript_id "H.1";'
+    path.write_text("".join(text for text, _ in LEFT_OUT.values()) + line("exon", 1, 9, good))
+    assert len(read_gene_models(path)) == 1
+    for fact in ("9 columns", "wrong coordinates", "without gene_id", "without transcript_id"):
+        assert fact in caplog.text
+
+
+def test_line_numbers_hold_beyond_the_first_block(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(text_module, "BLOCK_BYTES", 64)
-    with pytest.raises(InputError, match="line 12: start '9' and end '1'"):
-        read("#c\n" + GOOD * 10 + line("exon", 9, 1, EXON))
+    path = tmp_path / "genes.gtf"
+    path.write_text("#c\n" + GOOD * 10 + line("gene", 9, 1, 'gene_id "G";'))
+    read_gene_models(path)
+    assert "line 12 start '9', end '1'" in caplog.text

@@ -138,30 +138,6 @@ def gene(chrom, end):
     return Gene("G", "G", chrom, "+", 0, end, "", ())
 
 
-def test_genes_that_fit_the_genome_pass(file):
-    with Fasta(file()) as fasta:
-        fasta.check_genes([gene("20", 12), gene("MT", 3)], "genes.gtf")
-
-
-def test_chromosomes_that_are_missing_list_those_of_both_files(file):
-    with Fasta(file()) as fasta, pytest.raises(InputError) as error:
-        fasta.check_genes([gene("20", 5), gene("NC_1", 5), gene("NC_2", 5)], "genes.gtf")
-    text = str(error.value)
-    assert text.startswith("2 of 3 chromosomes of genes.gtf are not in ")
-    assert "'NC_1', 'NC_2'. The first of genes.gtf are '20', 'NC_1', 'NC_2', the " in text
-    assert text.endswith(
-        "are 'chr20', 'chrM'; set sequence.fasta to the genome of the gene models, or rename one"
-    )
-
-
-def test_a_gene_beyond_its_chromosome_is_of_another_assembly(file):
-    with (
-        Fasta(file()) as fasta,
-        pytest.raises(InputError, match=r"gene 'G' of genes.gtf ends at 13 but 20 of .* has 12 nt"),
-    ):
-        fasta.check_genes([gene("20", 2), gene("20", 13)], "genes.gtf")
-
-
 def test_letters_of_proteins_are_named_with_their_place(file):
     with (
         Fasta(file(">P1\nACGT\nMEEP\n")) as fasta,
