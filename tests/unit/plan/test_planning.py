@@ -330,7 +330,7 @@ def test_each_batch_and_the_test_groups_have_a_part_of_the_rows(groups):
 
 def test_memory_changes_no_key(groups):
     before = planned(groups, [], config())
-    after = planned(groups, [], config(learner={"max_bin": 4096}), PLENTY + 1)
+    after = planned(groups, [], config(learner={"max_bin": 65_536}), PLENTY + 1)
     assert (after.manifest["mem_mb_train_batch"] > before.manifest["mem_mb_train_batch"]).all()
     assert not changed(before, after)
 
