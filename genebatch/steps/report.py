@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import polars.selectors as cs
 
+from genebatch.dataset.columns import START, own_name
 from genebatch.io.files import read_json, write_json, write_text
 from genebatch.io.tables import read_tsv
 from genebatch.jobs.run import read_usage
@@ -25,7 +26,6 @@ from genebatch.report.rendering import render_card, render_page
 from genebatch.report.settings import PrintedSettings
 from genebatch.report.tracks import TrackTables
 from genebatch.report.verdicts import EvaluationResults
-from genebatch.training.explain import START
 
 log = logging.getLogger(__name__)
 
@@ -198,13 +198,13 @@ def write_report(
 def _read_swarms(shap: str, sample: str, results: BatchResults) -> dict[str, Swarm]:
     """SHAP and feature values of each class's most important features."""
     lazy = pl.scan_parquet(shap)
-    label, start = lazy.collect_schema().names()[:2]  # renamed where a feature is called so
+    label = own_name("class", set(results.features["feature"]))
     swarms = {}
     for name in results.classes:
         ranked = results.features.filter(pl.col("class") == name)["feature"]
         top = ranked.head(BEESWARM_FEATURES).to_list()
-        table = lazy.filter(cs.by_name(label) == name).select(cs.by_name(start, *top)).collect()
-        swarms[name] = Swarm(table.rename({start: START}), pl.read_parquet(sample)[top])
+        table = lazy.filter(cs.by_name(label) == name).select(cs.by_name(START, *top)).collect()
+        swarms[name] = Swarm(table, pl.read_parquet(sample)[top])
     return swarms
 
 

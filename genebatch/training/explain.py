@@ -246,7 +246,7 @@ def _shap_table(sample: Sample, name: str, values: np.ndarray, features: Feature
     taken = set(features.names)
     leading = [
         pl.lit(name).alias(own_name("class", taken)),
-        pl.Series(own_name(START, taken), values[:, -1]),
+        pl.Series(START, values[:, -1]),
     ]
     return _labelled(sample, leading, values[:, :-1], features)
 
