@@ -197,8 +197,10 @@ def refuse_little_memory():
     if not LOCAL or workflow.remote_exec:
         return
     cap = int(workflow.global_resources["mem_mb"].value)
-    coming = {job.rule.name: known_need(job) for job in workflow.dag.needrun_jobs()}
-    if "plan_batches" in coming:
+    begun = list(workflow.dag.needrun_jobs())
+    planned = all(job.rule.name != "plan_batches" for job in begun)
+    coming = {job.rule.name: known_need(job, planned) for job in begun}
+    if not planned:
         coming |= {name: scaled(least_mb(name), 1) for name in rules_of("batch")}
         cap = min(cap, memory_limit_mb())
     largest = max(coming, key=coming.get, default=None)
@@ -212,9 +214,15 @@ def refuse_little_memory():
         )
 
 
-def known_need(job):
-    """MB that a job of a run needs at least, as far as it is known before the first job."""
-    name, needed = job.rule.name, job.resources.get("needs_mb")
+def known_need(job, planned):
+    """MB that a job of a run needs at least, as far as it is known before the first job.
+
+    Resources of jobs behind the plan have no value before it is `planned`.
+    """
+    name = job.rule.name
+    if name in NEEDS and NEEDS[name].of in ("batch", "whole") and not planned:
+        return scaled(least_mb(name), 1)
+    needed = job.resources.get("needs_mb")
     if name not in NEEDS or isinstance(needed, int):
         return needed if isinstance(needed, int) else 0
     if NEEDS[name].of == "whole":
