@@ -60,6 +60,7 @@ def record_batches(
                 columns=columns,
                 use_threads=False,
             ):
+                _check_text(batch)
                 yield batch if columns is None else _exactly(batch, columns)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path} cannot be read (truncated?): {error}") from error
@@ -125,6 +126,13 @@ def table_columns(table: str | Path) -> list[str]:
         return text_columns(first)
     names = _open_stored(first).schema_arrow.names
     return [*names, *(name for name in folder_columns(table, first) if name not in names)]
+
+
+def _check_text(batch: pa.RecordBatch) -> None:
+    """Raise `ArrowInvalid` if text is damaged: polars would crash on it."""
+    for column in batch.columns:
+        if not pa.types.is_primitive(column.type):
+            column.validate(full=True)
 
 
 def _exactly(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
