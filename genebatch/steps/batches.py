@@ -43,7 +43,6 @@ def cross_validate_batch(
         Model file with a member for each fold.
     """
     from genebatch.dataset.row_file import RowFile
-    from genebatch.model.origin import Origin, training_settings
     from genebatch.training.batch import load_batch
     from genebatch.training.cross_validation import cross_validate, fold_metrics
     from genebatch.training.recipe import as_model
@@ -51,8 +50,7 @@ def cross_validate_batch(
     learner = learner.with_threads(threads)
     data = load_batch(RowFile.open(rows), learner)
     result = cross_validate(data, cv, learner)
-    origin = Origin(data.key, training_settings(learner, cv))
-    write_parquet(out_of_fold, result.out_of_fold, origin.metadata())
+    write_parquet(out_of_fold, result.out_of_fold, result.origin.metadata())
     write_tsv(folds, result.folds)
     write_tsv(metrics, fold_metrics(result.out_of_fold, data.labels))
     write_parquet(curves, result.curves)

@@ -6,7 +6,7 @@ without XGBoost and matplotlib, which would take 100 MB.
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -77,10 +77,11 @@ def score_genes_light(
         If an input is broken, or a gene is not on the genome.
     """
     models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
-    with Fasta(fasta) as genome:
-        models = _sorted_on_genome(models, genome, genes, max_refused)
-        rows = write_scores(scores, light.score_genes(genome, models))
-    log_scored(models, rows, scores)
+
+    def write(genome: Fasta, placed: list[Gene]) -> int:
+        return write_scores(scores, light.score_genes(genome, placed))
+
+    _score_on_genome(fasta, genes, models, max_refused, scores, write)
 
 
 def score_genes_spliceai(
@@ -107,10 +108,11 @@ def score_genes_spliceai(
 
     model = spliceai.published_model(threads)
     models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
-    with Fasta(fasta) as genome:
-        models = _sorted_on_genome(models, genome, genes, max_refused)
-        rows = spliceai.score_genes(genome, models, model, scores)
-    log_scored(models, rows, scores)
+
+    def write(genome: Fasta, placed: list[Gene]) -> int:
+        return spliceai.score_genes(genome, placed, model, scores)
+
+    _score_on_genome(fasta, genes, models, max_refused, scores, write)
 
 
 def build_dataset(
@@ -356,12 +358,22 @@ def evaluate_tracks(
     log.info("%s; %s of them kept for ranking", title, f"{len(tracks.code):,}")
 
 
-def _sorted_on_genome(
-    models: Sequence[Gene], genome: Fasta, source: str, max_refused: float
-) -> list[Gene]:
-    """The genes that lie on the genome, sorted by id."""
-    placed = genes_on_genome(models, genome.contigs, source, genome.path, max_refused=max_refused)
-    return sorted(placed, key=lambda gene: gene.id)
+def _score_on_genome(
+    fasta: str,
+    source: str,
+    models: Sequence[Gene],
+    max_refused: float,
+    scores: str,
+    write: Callable[[Fasta, list[Gene]], int],
+) -> None:
+    """Score the genes that lie on the genome, sorted by id, and log what was written."""
+    with Fasta(fasta) as genome:
+        placed = genes_on_genome(
+            models, genome.contigs, source, genome.path, max_refused=max_refused
+        )
+        placed = sorted(placed, key=lambda gene: gene.id)
+        rows = write(genome, placed)
+    log_scored(placed, rows, scores)
 
 
 def _remove_stale(shards: Iterable[str]) -> None:

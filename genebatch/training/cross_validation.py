@@ -39,12 +39,15 @@ class CrossValidation(NamedTuple):
         Log loss by trees.
     members
         One for each fold.
+    origin
+        The rows and settings that all of it was made from.
     """
 
     out_of_fold: pl.DataFrame
     folds: pl.DataFrame
     curves: pl.DataFrame
     members: list[Member]
+    origin: Origin
 
 
 def cross_validate(data: Batch, cv: Folds, learner: Learner) -> CrossValidation:
@@ -56,6 +59,7 @@ def cross_validate(data: Batch, cv: Folds, learner: Learner) -> CrossValidation:
     fold = data.rows["fold"].to_numpy()
     margins = np.full((len(fold), len(data.classes)), np.nan, np.float32)
     lines, curves, members = [], [], []
+    origin = Origin(data.key, training_settings(learner, cv))
     for number in range(cv.n_splits):
         fits = _fit_fold(data, number, cv, learner)
         held_out = fold == number
@@ -70,13 +74,13 @@ def cross_validate(data: Batch, cv: Folds, learner: Learner) -> CrossValidation:
             "%s: fold %d/%d, %s rows, trees %s", data.name, number + 1, cv.n_splits, rows, trees
         )
         boosters = [fit.booster for fit in fits]
-        members.append(_fold_member(data, number, boosters, training_settings(learner, cv)))
+        members.append(_fold_member(data, number, boosters, origin))
     if np.isnan(margins).any():
         raise RuntimeError("a row has no out-of-fold score")
     out_of_fold = data.rows.with_columns(
         pl.Series(f"margin_{name}", margins[:, column]) for column, name in enumerate(data.classes)
     )
-    return CrossValidation(out_of_fold, pl.DataFrame(lines), pl.concat(curves), members)
+    return CrossValidation(out_of_fold, pl.DataFrame(lines), pl.concat(curves), members, origin)
 
 
 def _fit_fold(data: Batch, number: int, cv: Folds, learner: Learner) -> list[boosting.Fit]:
@@ -89,12 +93,10 @@ def _fit_fold(data: Batch, number: int, cv: Folds, learner: Learner) -> list[boo
     ]
 
 
-def _fold_member(
-    data: Batch, number: int, boosters: list[xgb.Booster], settings: dict[str, str]
-) -> Member:
+def _fold_member(data: Batch, number: int, boosters: list[xgb.Booster], origin: Origin) -> Member:
     seen = data.rows["fold"].to_numpy() != number
     groups = data.rows.filter(seen)["group"].unique().sort().to_list()
-    facts = {"rows": int(seen.sum()), "fold": number, **Origin(data.key, settings).facts()}
+    facts = {"rows": int(seen.sum()), "fold": number, **origin.facts()}
     return as_member(f"fold{number}", boosters, groups, class_weight(data, seen), facts)
 
 

@@ -6,7 +6,6 @@ import polars as pl
 
 from genebatch.config.settings import Folds, Learner
 from genebatch.model.held_out import score_series
-from genebatch.model.origin import training_settings
 from genebatch.training.batch import Batch
 from genebatch.training.cross_validation import CrossValidation, cross_validate, median_trees
 from genebatch.training.recipe import Calibrated, as_model, calibrate, train_member
@@ -41,7 +40,7 @@ def train_alone(data: Batch, cv: Folds, learner: Learner, method: str) -> Single
     folds = cross_validate(data, cv, learner)
     member = train_member(data, NAME, median_trees(folds.folds), learner)
     model = as_model(data, learner, [member])
-    settings = training_settings(learner, cv)
+    settings = folds.origin.settings
     done = calibrate(model, folds.out_of_fold, method, learner.use_weights, settings)
     return Single(folds, done)
 

@@ -164,18 +164,19 @@ def given_fingerprint(*names):
     """
 
     def inner(wildcards):
-        files = []
-        for name in names:
-            if name == "scores":
-                given = [] if SCORES == MADE_SCORES else score_files(wildcards)
-            elif name == "wanted":
-                given = given_list(wildcards)
-            else:
-                given = SEQUENCE[name]
-            files += [given] if isinstance(given, str) else given or []
-        return fingerprint(files)
+        wanted = given_list(wildcards) if "wanted" in names else []
+        return fingerprint(given_files(names) + wanted)
 
     return inner
+
+
+def given_files(names):
+    """Files of some keys of `sequence`, as far as the user gives them."""
+    files = [SEQUENCE[name] for name in names if name in ("fasta", "genes", "groups")]
+    files = [file for file in files if file is not None]
+    made = SCORES == MADE_SCORES
+    scores = score_files(None) if "scores" in names and not made else []
+    return files + ([scores] if isinstance(scores, str) else scores)
 
 
 def given_groups(wildcards):

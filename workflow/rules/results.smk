@@ -70,11 +70,10 @@ def usage_records(wildcards):
 
 def input_files():
     """All files that the config names."""
-    files = [] if BUILT else shards(None)
+    files = (
+        given_files(("fasta", "genes", "groups", "scores")) if BUILT else shards(None)
+    )
     if BUILT:
-        files += [SEQUENCE["fasta"], SEQUENCE["genes"]]
-        files += [] if SEQUENCE["groups"] is None else [SEQUENCE["groups"]]
-        files += [] if SCORES == MADE_SCORES else score_files(None)
         files += [path for path in config["call"]["sets"].values() if path != "all"]
     keep = config["batching"]["keep"]
     files += [] if keep is None else [keep]
