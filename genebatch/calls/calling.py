@@ -30,6 +30,7 @@ from genebatch.calls.rescoring import (
 from genebatch.calls.thresholds import call_thresholds
 from genebatch.features.along_gene import Genome
 from genebatch.features.positions import FEATURE_VERSION, Spec
+from genebatch.features.structure.model import StructureModel
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import (
     MIN_INTRON,
@@ -206,7 +207,7 @@ def call(
             limit_key=LIMIT_KEY,
         )
         tracks = inputs.enter_context(open_scores(scores, selected, unscored, SCORES_KEY))
-        genome = Genome(reader, tracks, spec)
+        genome = Genome(reader, tracks, spec, structure_model(model))
         misfits = check_alignment(genome, selected, str(genes), misaligned)
         if target_share is not None:
             chosen = band_of_share(genome, selected, target_share, chosen.high)
@@ -257,6 +258,12 @@ def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
     except InputError as error:
         raise InputError(f"{model_file} is not the model of its own features: {error}") from error
     return spec
+
+
+def structure_model(model: EnsembleModel) -> StructureModel:
+    """What the model's training knew of gene structure; older models have no such features."""
+    known = model.facts["sequence"].get("structure")
+    return StructureModel() if known is None else StructureModel.build(known)
 
 
 def read_ids(path: str | Path) -> list[str]:

@@ -9,7 +9,8 @@ import polars as pl
 
 from genebatch.features.base_scores import MARGIN
 from genebatch.features.landscape import Landscape
-from genebatch.features.positions import GeneWindow, Spec, window_features
+from genebatch.features.positions import GeneWindow, Spec, WholeGene, window_features
+from genebatch.features.structure.model import StructureModel
 from genebatch.features.words import gc_count
 from genebatch.genome.fasta import Fasta, gene_codes
 from genebatch.genome.genes import Gene, stretches
@@ -21,11 +22,12 @@ BLOCK = 32_768
 
 
 class Genome(NamedTuple):
-    """The sources of features; training and prediction use the same three."""
+    """The sources of features; training and prediction use the same four."""
 
     fasta: Fasta
     scores: ScoreTracks
     spec: Spec
+    structure: StructureModel = StructureModel()
 
 
 class GeneBlock(NamedTuple):
@@ -51,9 +53,9 @@ class GeneBlock(NamedTuple):
 def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[GeneBlock]:
     """Cut a gene into successive blocks that cover each of its positions once.
 
-    The scores are read twice: for the landscape, which sees the whole gene, and then block by
-    block with the sequence. No result depends on `block`. Holds one block, and the positions of
-    the gene whose scores the landscape keeps, see `Landscape`.
+    Scores and sequence are read twice: for what features see of the whole gene, and then block by
+    block. No result depends on `block`. Holds one block, the positions of the gene whose scores
+    the landscape keeps, see `Landscape`, and the strong sites, see `Structure`.
 
     Parameters
     ----------
@@ -69,20 +71,20 @@ def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[Gene
     GeneBlock
         In transcript orientation, from position 0 on.
     """
-    tracks = score_blocks(genome.scores, gene, block)
-    landscape = Landscape.collect(tracks, gene.length, genome.spec.floor)
-    gene_gc = _gene_gc(genome.fasta, gene, block) if "span" in genome.spec.families else None
+    whole = whole_gene(genome, gene, block)
     for start, stop in stretches(gene, block):
         window = _window(genome, gene, start - MARGIN, stop + MARGIN)
-        features = partial(
-            window_features,
-            window,
-            landscape=landscape,
-            spec=genome.spec,
-            length=gene.length,
-            gene_gc=gene_gc,
-        )
+        features = partial(window_features, window, whole=whole, spec=genome.spec)
         yield GeneBlock(start, stop, window.scores[:, MARGIN : MARGIN + stop - start], features)
+
+
+def whole_gene(genome: Genome, gene: Gene, block: int = BLOCK) -> WholeGene:
+    """What features see of a whole gene; reads the scores, and the sequence if it is needed."""
+    tracks, spec = score_blocks(genome.scores, gene, block), genome.spec
+    landscape = Landscape.collect(tracks, gene.length, spec.floor)
+    fetch = partial(gene_codes, genome.fasta, gene)
+    gc = _gene_gc(genome.fasta, gene, block) if "span" in spec.families else None
+    return WholeGene.see(landscape, fetch, gene.length, spec, genome.structure, gc)
 
 
 def score_blocks(scores: ScoreTracks, gene: Gene, block: int = BLOCK) -> Iterator[np.ndarray]:

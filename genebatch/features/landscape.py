@@ -95,6 +95,7 @@ class _Channel:
     """The positions of one gene whose score in one channel reaches the floor."""
 
     def __init__(self, places: np.ndarray, scores: np.ndarray, floor: float):
+        self.places, self.scores = places, scores
         self.maxima = RangeMaxima(places, np.log(scores), np.log(floor), WINDOWS[-1])
         self.rising = np.sort(scores)
         self.sites = places[scores >= np.float32(SITE)]
@@ -106,7 +107,7 @@ class Landscape:
 
     Blind to labels, to annotation, and to the gene's length and ends. Scores exist only inside
     the gene, though, so windows without any score hint at an end; benchmarks/features.md says how
-    much of the gain that is. Memory: 50 to 80 bytes per channel and position that reaches the
+    much of the gain that is. Memory: 50 to 90 bytes per channel and position that reaches the
     floor, whatever the length of the gene.
     """
 
@@ -114,10 +115,9 @@ class Landscape:
         self._channels = tuple(channels)
 
     @property
-    def n_kept(self) -> tuple[int, int]:
-        """Number of donor and acceptor positions that are kept."""
-        donor, acceptor = (channel.rising.size for channel in self._channels)
-        return donor, acceptor
+    def kept(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """Positions and scores that are kept, of donors and of acceptors; positions ascend."""
+        return tuple((channel.places, channel.scores) for channel in self._channels)
 
     @classmethod
     def collect(

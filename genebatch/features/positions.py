@@ -4,7 +4,7 @@ One function serves training and inference. It cannot see labels or annotation.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -14,7 +14,11 @@ from genebatch.config.settings import Section
 from genebatch.features import base_scores
 from genebatch.features.base_scores import MARGIN
 from genebatch.features.landscape import COLUMNS as LANDSCAPE
-from genebatch.features.landscape import Landscape
+from genebatch.features.landscape import FLOOR, Landscape
+from genebatch.features.structure.coding import Fetch
+from genebatch.features.structure.columns import COLUMNS as STRUCTURE
+from genebatch.features.structure.columns import Structure
+from genebatch.features.structure.model import LEARNED, StructureKeys, StructureModel
 from genebatch.features.words import (
     COMPLEXITY_WORD,
     COMPOSITION,
@@ -32,10 +36,11 @@ from genebatch.io.files import InputError
 FEATURE_VERSION = 1
 FAMILIES = (
     *("scores", "probability", "context", "peak", "cross"),
-    *("composition", "landscape", "kmers", "span"),
+    *("composition", "landscape", "structure", "kmers", "span"),
 )
 LONGEST_WORD = 6  # nt: 4,096 columns
 WIDEST = 5_000  # nt on each side, as far as base models with a long view see
+HUMAN = StructureModel()
 SPAN = (
     *("gene_length", "gene_gc_content"),
     *("distance_to_start", "distance_to_end", "relative_position"),
@@ -60,6 +65,8 @@ class Spec(Section):
     floor : float
         Lower scores count as the floor. Sparse score tables leave small scores out, so small and
         absent scores must look alike.
+    structure : StructureKeys
+        How the family "structure" sees genes.
 
     Raises
     ------
@@ -71,6 +78,7 @@ class Spec(Section):
     kmers: tuple[int, ...] = (3, 5)
     window: int = 60
     floor: float = 1e-5
+    structure: StructureKeys = field(default_factory=StructureKeys)
 
     def __post_init__(self):
         unknown = [name for name in self.families if name not in FAMILIES]
@@ -101,7 +109,14 @@ class Spec(Section):
         unknown = section.keys() - {field.name for field in fields(cls)}
         if unknown:
             raise InputError(f"features has no key {sorted(unknown)[0]!r}")
-        return super().build(section)
+        return super().build(
+            dict(section) | {"structure": StructureKeys.build(section.get("structure", {}))}
+        )
+
+    @property
+    def learns_codons(self) -> bool:
+        """Whether the scores of codons are learned from the genome."""
+        return "structure" in self.families and self.structure.coding == LEARNED
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -109,6 +124,7 @@ class Spec(Section):
         names = base_scores.COLUMNS | {
             "composition": COMPOSITION,
             "landscape": LANDSCAPE,
+            "structure": STRUCTURE,
             "kmers": (),
             "span": SPAN,
         }
@@ -146,12 +162,63 @@ class GeneWindow(NamedTuple):
     sequence: np.ndarray
 
 
+class WholeGene(NamedTuple):
+    """What features of a position see of its whole gene.
+
+    Attributes
+    ----------
+    length : int
+        Length of the gene in nt.
+    landscape : Landscape
+        Its base scores.
+    structure : Structure, optional
+        Its chains of sites, if the family is made.
+    gc : float, optional
+        Share of G and C, if the family "span" is made.
+    """
+
+    length: int
+    landscape: Landscape
+    structure: Structure | None
+    gc: float | None
+
+    @classmethod
+    def see(
+        cls,
+        landscape: Landscape,
+        fetch: Fetch,
+        length: int,
+        spec: Spec,
+        structure: StructureModel,
+        gc: float | None,
+    ) -> Self:
+        """Weigh the chains of a gene, if the spec asks for them.
+
+        Parameters
+        ----------
+        landscape, length, gc
+            The attributes.
+        fetch
+            Gives the codes of the gene between two positions.
+        spec
+            Which features, and how.
+        structure
+            What is known of gene structure.
+        """
+        made = None
+        if "structure" in spec.families:
+            floor = max(spec.floor, FLOOR)
+            made = Structure(landscape.kept, fetch, length, structure, floor)
+        return cls(length, landscape, made, gc)
+
+
 def position_features(
     sequence: np.ndarray | str | bytes,
     donor: np.ndarray,
     acceptor: np.ndarray,
     positions: np.ndarray | None = None,
     spec: Spec = Spec(),
+    structure: StructureModel = HUMAN,
 ) -> pl.DataFrame:
     """Compute features of some positions of a gene from its sequence and its base scores alone.
 
@@ -166,12 +233,15 @@ def position_features(
         Gene positions, 0 to length - 1, in any order; all of them by default.
     spec : Spec
         Which features, and how.
+    structure : StructureModel
+        What is known of gene structure, for the family "structure".
 
     Returns
     -------
     polars.DataFrame
         n rows, columns `spec.columns`: word counts uint8 (uint16 from a window of 128 on),
-        everything else float32 and finite. A row of the default spec takes 1.5 kB;
+        everything else float32. Values are finite, or null in the family "structure" where a class
+        has no base score. A row of the default spec takes 1.5 kB;
         `window_features` computes a long gene in pieces.
 
     Raises
@@ -195,20 +265,16 @@ def position_features(
             f"positions {positions.min():,} to {positions.max():,} are not all inside the gene: "
             f"wanted 0 to {length - 1:,}"
         )
-    landscape = Landscape.collect([scores], length, spec.floor)
     inside = codes[spec.window : len(codes) - spec.window]
-    return window_features(
-        GeneWindow(0, scores, codes), positions, landscape, spec, length, gc_share(inside)
+    landscape = Landscape.collect([scores], length, spec.floor)
+    whole = WholeGene.see(
+        landscape, lambda start, stop: inside[start:stop], length, spec, structure, gc_share(inside)
     )
+    return window_features(GeneWindow(0, scores, codes), positions, whole, spec)
 
 
 def window_features(
-    window: GeneWindow,
-    positions: np.ndarray,
-    landscape: Landscape,
-    spec: Spec,
-    length: int,
-    gene_gc: float | None = None,
+    window: GeneWindow, positions: np.ndarray, whole: WholeGene, spec: Spec
 ) -> pl.DataFrame:
     """Compute features of positions inside a stretch of a gene; equal bytes for any stretch.
 
@@ -218,14 +284,10 @@ def window_features(
         The stretch.
     positions : (n,) int
         Gene positions, at least `MARGIN` nt inside the stretch unless the gene ends there.
-    landscape : Landscape
-        Of the whole gene.
+    whole : WholeGene
+        What the features see of the whole gene.
     spec : Spec
         Which features, and how.
-    length : int
-        Length of the gene in nt.
-    gene_gc : float, optional
-        `gc_share` of the gene; only the family "span" needs it.
 
     Returns
     -------
@@ -233,7 +295,7 @@ def window_features(
         As `position_features`. Computing also holds 250 bytes per position.
     """
     positions = np.asarray(positions, dtype=np.int64)
-    near = _near(window, positions, length, spec.floor)
+    near = _near(window, positions, whole.length, spec.floor)
     columns = base_scores.score_features(near.astype(np.float64), spec.families)
     starts = positions - window.start  # of each position's flank in the sequence
     counts = _word_counts(window.sequence, starts, spec)
@@ -242,10 +304,13 @@ def window_features(
             window.sequence, starts, 2 * spec.window + 1, counts[COMPLEXITY_WORD]
         )
     if "landscape" in spec.families:
-        columns |= landscape.features(positions, near[:, MARGIN])
+        columns |= whole.landscape.features(positions, near[:, MARGIN])
+    if whole.structure is not None:
+        columns |= whole.structure.features(positions, near[:, MARGIN])
     if "span" in spec.families:
-        columns |= _span(positions, length, gene_gc)
-    series = [pl.Series(name, column) for name, column in columns.items()]
+        columns |= _span(positions, whole.length, whole.gc)
+    # What is not known is null, as in any table.
+    series = [pl.Series(name, column, nan_to_null=True) for name, column in columns.items()]
     if "kmers" in spec.families:
         series += [word for k in spec.kmers for word in _by_word(counts[k], k)]
     return pl.DataFrame(series)
@@ -279,10 +344,8 @@ def _by_word(counts: np.ndarray, k: int) -> Iterator[pl.Series]:
         yield flat.slice(number * n, n).alias(name)
 
 
-def _span(positions: np.ndarray, length: int, gene_gc: float | None) -> dict[str, np.ndarray]:
+def _span(positions: np.ndarray, length: int, gene_gc: float) -> dict[str, np.ndarray]:
     """Features of the gene's annotated span; relative positions run from 0 to 1."""
-    if gene_gc is None:
-        raise ValueError("the family 'span' needs the gene's GC share")
     values = (
         *(np.full(len(positions), length), np.full(len(positions), gene_gc)),
         *(positions, length - 1 - positions, positions / max(length - 1, 1)),

@@ -12,7 +12,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genebatch.features.along_gene import Genome, gene_blocks
+from genebatch.features.along_gene import gene_blocks
+from genebatch.features.cross_fitting import CrossFitted
 from genebatch.features.gene_rows import PlannedGene, Sites
 from genebatch.features.positions import FEATURE_VERSION, Spec
 from genebatch.features.sampling import Strata
@@ -55,7 +56,7 @@ def alignment_facts(motifs: Mapping[str, Any], scores: Mapping[str, Any]) -> dic
 
 
 def table_facts(
-    spec: Spec,
+    genome: CrossFitted,
     strata: Strata,
     reading: Mapping[str, Any],
     alignment: Mapping[str, Any],
@@ -66,8 +67,10 @@ def table_facts(
 
     Parameters
     ----------
-    spec, strata
-        The settings.
+    genome
+        The features, and what they know of gene structure.
+    strata
+        How many rows were drawn.
     reading
         How the gene models were read, `transcripts` and `min_intron`.
     alignment
@@ -80,7 +83,8 @@ def table_facts(
     sums = table.select(pl.sum("length", *Sites._fields, "^rows_.*$")).row(0, named=True)
     return {
         "feature_version": FEATURE_VERSION,
-        "features": spec.plain(),
+        "features": genome.spec.plain(),
+        "structure": genome.whole.structure.plain(),
         "sampling": strata.plain(),
         **reading,
         "counts": {
@@ -97,7 +101,7 @@ def table_facts(
 
 def write_shard(
     path: Path,
-    genome: Genome,
+    genome: CrossFitted,
     members: Sequence[PlannedGene],
     strata: Strata,
     facts: Mapping[str, Any],
@@ -142,8 +146,9 @@ def _arrow(rows: pl.DataFrame) -> pa.Table:
     return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _rows(genome: Genome, planned: PlannedGene, strata: Strata) -> Iterator[pl.DataFrame]:
+def _rows(fitted: CrossFitted, planned: PlannedGene, strata: Strata) -> Iterator[pl.DataFrame]:
     """Yield the rows of a gene block by block, with metadata and features."""
+    genome = fitted.of(planned.group)
     metadata = _metadata(planned, strata)
     positions = planned.sample.positions
     for block in gene_blocks(genome, planned.gene, BLOCK):

@@ -17,7 +17,8 @@ METADATA = (
     *("position", "genomic_position", LABEL, "sample_weight"),
 )
 # The example's scores are dense, so no score is told apart from an absent one.
-SPEC = Spec(tuple(name for name in FAMILIES if name != "landscape"), window=WINDOW, floor=0)
+WHOLE = ("landscape", "structure")  # families that see the whole gene
+SPEC = Spec(tuple(name for name in FAMILIES if name not in WHOLE), window=WINDOW, floor=0)
 SCORES = score_features.COLUMNS["scores"]
 KMERS = SPEC.count_columns
 PLANTED = {

@@ -14,6 +14,7 @@ import numpy as np
 
 from genebatch.config.settings import Calls, Evaluation
 from genebatch.features.along_gene import Genome
+from genebatch.features.cross_fitting import CrossFitted
 from genebatch.features.gene_rows import (
     deal_genes,
     gene_table,
@@ -25,6 +26,7 @@ from genebatch.features.gene_rows import (
 )
 from genebatch.features.positions import Spec
 from genebatch.features.sampling import Strata
+from genebatch.features.structure.files import read_structure
 from genebatch.features.training_table import alignment_facts, table_facts, write_shard
 from genebatch.genome.alignment import SiteScores, check_motifs
 from genebatch.genome.fasta import Fasta
@@ -120,6 +122,8 @@ def build_dataset(
     fasta: str,
     genes: str,
     groups: str | None = None,
+    lengths: str | None = None,
+    coding: str | None = None,
     scores: ScoreSource,
     transcripts: str,
     min_intron: int = MIN_INTRON,
@@ -156,6 +160,8 @@ def build_dataset(
         The genome and the gene models.
     groups
         Table of gene_id and group: genes that stay together although they do not overlap.
+    lengths, coding
+        Files of length distributions and of codon pairs, for the family "structure".
     scores
         Base scores, see `tracks.open_scores`.
     transcripts, min_intron, max_refused
@@ -179,6 +185,7 @@ def build_dataset(
     """
     models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
     given = read_groups(groups) if groups else None
+    structure = read_structure(features.structure.ends, lengths, coding)
     with ExitStack() as complete:
         reader = complete.enter_context(Fasta(fasta))
         models = genes_on_genome(
@@ -187,19 +194,22 @@ def build_dataset(
         models = long_enough(models, genes)
         motifs, site_scores = check_motifs(reader, models, genes), SiteScores()
         tracks = complete.enter_context(open_scores(scores, models, unscored))
-        genome = Genome(reader, tracks, features)
+        genome = Genome(reader, tracks, features, structure)
         group_of = overlap_groups(models, given, identical_transcripts(reader, models))
         planned = plan_genes(genome, models, group_of, sampling, site_scores)
         alignment = alignment_facts(motifs, site_scores.check())
         dealt = deal_genes(planned, n_shards, sampling.seed)
         counted = gene_table(planned, dealt, sampling)
         reading = {"transcripts": transcripts, "min_intron": min_intron}
-        facts = table_facts(features, sampling, reading, alignment, planned, counted)
+        fitted = CrossFitted(genome)
+        if features.learns_codons:
+            fitted = CrossFitted.learn(genome, planned)
+        facts = table_facts(fitted, sampling, reading, alignment, planned, counted)
         for number, path in enumerate(shards):
             temporary = complete.enter_context(whole(path))
             members = [planned[place] for place in np.flatnonzero(dealt == number)]
             started = time.monotonic()
-            write_shard(temporary, genome, members, sampling, facts)
+            write_shard(temporary, fitted, members, sampling, facts)
             log_rate(f"shard {number + 1}/{n_shards}", members, started)
         counted.write_csv(complete.enter_context(whole(table)), separator="\t")
     _remove_stale(shards)

@@ -174,9 +174,21 @@ def given_files(names):
     """Files of some keys of `sequence`, as far as the user gives them."""
     files = [SEQUENCE[name] for name in names if name in ("fasta", "genes", "groups")]
     files = [file for file in files if file is not None]
+    files += structure_files(None).values() if "structure" in names else []
     made = SCORES == MADE_SCORES
     scores = score_files(None) if "scores" in names and not made else []
     return files + ([scores] if isinstance(scores, str) else scores)
+
+
+def structure_files(wildcards):
+    """Files with what is known of gene structure, if the config names some."""
+    keys = config["features"]["structure"]
+    given = {name: keys[name] for name in ("lengths", "coding")}
+    return {
+        name: ancient(file)
+        for name, file in given.items()
+        if file not in (None, "none", "learned")
+    }
 
 
 def given_groups(wildcards):

@@ -34,6 +34,7 @@ if SEQUENCE["scorer"] is not None:
 rule build_dataset:
     input:
         unpack(given_groups),
+        unpack(structure_files),
         fasta=ancient(SEQUENCE["fasta"]),
         genes=ancient(SEQUENCE["genes"]),
         score_files=watched_scores(score_files),
@@ -50,7 +51,9 @@ rule build_dataset:
         **needs("build_dataset", SEQUENCE["genes"]),
     params:
         **READING,
-        fingerprint=given_fingerprint("fasta", "genes", "scores", "groups"),
+        fingerprint=given_fingerprint(
+            "fasta", "genes", "scores", "groups", "structure"
+        ),
         algorithm=ALGORITHM,
         scores=SCORES,
         unscored=UNSCORED,

@@ -16,9 +16,12 @@ from genebatch.features.positions import (
     FAMILIES,
     GeneWindow,
     Spec,
+    WholeGene,
     position_features,
     window_features,
 )
+from genebatch.features.structure.columns import COLUMNS as STRUCTURE
+from genebatch.features.structure.model import StructureModel
 from genebatch.features.words import gc_share
 from genebatch.genome.nucleotides import encode
 from genebatch.io.files import InputError
@@ -36,6 +39,15 @@ def made_gene(length=90, spec=EVERYTHING, seed=0, letters="ACGT"):
     return text, *scores.astype(np.float32)
 
 
+def whole_gene(text, donor, acceptor, spec=EVERYTHING):
+    inside = encode(text)[spec.window : len(text) - spec.window]
+    landscape = Landscape.collect([np.stack([donor, acceptor])], len(donor), spec.floor)
+    return WholeGene.see(
+        *(landscape, lambda start, stop: inside[start:stop], len(donor)),
+        *(spec, StructureModel(), gc_share(inside)),
+    )
+
+
 def same(one, other):
     """Whether two frames have equal columns, dtypes and bytes."""
     return one.schema == other.schema and all(
@@ -46,7 +58,8 @@ def same(one, other):
 def test_default_spec_makes_everything_but_the_span():
     spec = Spec()
     assert set(FAMILIES) - set(spec.families) == {"span"}
-    assert len(spec.columns) == len(set(spec.columns)) == 55 + 2 + len(LANDSCAPE) + 1_088
+    made = 55 + 2 + len(LANDSCAPE) + len(STRUCTURE) + 1_088
+    assert len(spec.columns) == len(set(spec.columns)) == made
     assert spec.columns[:3] == ("donor_score", "acceptor_score", "neither_score")
     assert spec.count_columns == spec.columns[-1_088:]
 
@@ -62,7 +75,9 @@ def test_families_are_kept_in_one_order_and_scores_are_always_there():
 def test_spec_survives_json():
     spec = Spec(("context",), (4,), 30, 0.001)
     text = spec.plain()
-    assert text == {"families": ["scores", "context"], "kmers": [4], "window": 30, "floor": 0.001}
+    structure = {"coding": "none", "ends": "known", "lengths": None}
+    chosen = {"families": ["scores", "context"], "kmers": [4], "window": 30, "floor": 0.001}
+    assert text == chosen | {"structure": structure}
     assert Spec.build(text) == spec
     assert Spec.build({}) == Spec()
 
@@ -96,9 +111,9 @@ def test_any_window_fits_the_count_of_a_homopolymer(window, kind):
 
 
 def test_labels_and_annotation_are_not_arguments():
-    wanted = ("sequence", "donor", "acceptor", "positions", "spec")
+    wanted = ("sequence", "donor", "acceptor", "positions", "spec", "structure")
     assert tuple(inspect.signature(position_features).parameters) == wanted
-    wanted = ("window", "positions", "landscape", "spec", "length", "gene_gc")
+    wanted = ("window", "positions", "whole", "spec")
     assert tuple(inspect.signature(window_features).parameters) == wanted
 
 
@@ -152,22 +167,19 @@ def test_some_positions_of_any_window_equal_those_of_the_whole_gene(data):
     scores[:, low - first : high - first] = np.stack([donor, acceptor])[:, low:high]
     codes = encode("N" * MARGIN + text + "N" * MARGIN)
     codes = codes[first + MARGIN : last + MARGIN + 2 * EVERYTHING.window]
-    landscape = Landscape.collect([np.stack([donor, acceptor])], length)
-    gene_gc = gc_share(encode(text[7:-7]))
-    part = window_features(
-        GeneWindow(first, scores, codes), positions, landscape, EVERYTHING, length, gene_gc
-    )
+    gene = whole_gene(text, donor, acceptor)
+    part = window_features(GeneWindow(first, scores, codes), positions, gene, EVERYTHING)
     assert same(part, whole[positions])
 
 
 def test_window_without_the_neighbours_is_refused():
     text, donor, acceptor = made_gene()
     scores, codes = np.stack([donor, acceptor]), encode(text)
-    landscape = Landscape.collect([scores], 90)
+    gene = whole_gene(text, donor, acceptor)
     window = GeneWindow(20, scores[:, 20:50], codes[20 : 50 + 14])
     for position in (21, 48):
         with pytest.raises(ValueError, match="scores from 20 to 49 given"):
-            window_features(window, np.array([position]), landscape, EVERYTHING, 90, 0.5)
+            window_features(window, np.array([position]), gene, EVERYTHING)
 
 
 def test_soft_masked_text_gives_the_features_of_upper_case():
@@ -177,13 +189,14 @@ def test_soft_masked_text_gives_the_features_of_upper_case():
     assert same(position_features(encode(text), donor, acceptor, spec=EVERYTHING), upper)
 
 
-def test_unknown_bases_change_composition_and_words_only():
+def test_unknown_bases_change_composition_words_and_structure_only():
     text, donor, acceptor = made_gene()
     known = position_features(text, donor, acceptor, spec=EVERYTHING)
     masked = position_features("N" * len(text), donor, acceptor, spec=EVERYTHING)
-    touched = {"gc_content", "sequence_complexity", "gene_gc_content", *EVERYTHING.count_columns}
-    assert {name for name in known.columns if not known[name].equals(masked[name])} <= touched
-    assert masked.select(touched).sum_horizontal().sum() == 0
+    counted = {"gc_content", "sequence_complexity", "gene_gc_content", *EVERYTHING.count_columns}
+    touched = {name for name in known.columns if not known[name].equals(masked[name])}
+    assert touched <= counted | set(STRUCTURE)
+    assert masked.select(counted).sum_horizontal().sum() == 0
 
 
 def test_first_and_last_position_have_zero_scores_outside_the_gene():
@@ -219,14 +232,15 @@ def test_scores_below_the_floor_cannot_be_told_from_absent_ones():
 def test_scores_of_zero_and_one_leave_every_feature_finite(value, floor):
     spec = Spec(FAMILIES, kmers=(2,), window=7, floor=floor)
     frame = position_features(made_gene()[0], np.full(90, value), np.zeros(90), spec=spec)
-    assert all(np.isfinite(frame[name].to_numpy()).all() for name in frame.columns)
+    assert all(frame[name].drop_nulls().is_finite().all() for name in spec.columns[:-16])
+    assert {name for name in frame.columns if frame[name].null_count()} <= set(STRUCTURE)
     assert frame["neither_score"].unique().to_numpy() == pytest.approx(1 - value, abs=2.1e-5)
 
 
 def test_gene_of_one_position_has_finite_features():
     frame = position_features("A" * 15, [0.5], [0.5], spec=EVERYTHING)
     assert frame.height == 1
-    assert all(np.isfinite(frame.row(0)))
+    assert all(np.isfinite(value) for value in frame.row(0) if value is not None)
     assert frame["relative_position"].item() == 0
 
 
@@ -257,16 +271,6 @@ def test_span_tells_where_in_the_gene_a_position_is():
     assert frame["relative_position"].to_list() == [0, 0.5, 1]
     assert frame["gene_length"].unique().to_list() == [11]
     assert frame["gene_gc_content"].unique().to_list() == pytest.approx([9 / 11])
-
-
-def test_span_without_the_genes_gc_share_is_refused():
-    text, donor, acceptor = made_gene()
-    scores = np.stack([donor, acceptor])
-    landscape = Landscape.collect([scores], 90)
-    with pytest.raises(ValueError, match="GC share"):
-        window_features(
-            GeneWindow(0, scores, encode(text)), np.array([3]), landscape, EVERYTHING, 90
-        )
 
 
 @pytest.mark.parametrize(

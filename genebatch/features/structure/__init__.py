@@ -1,0 +1,1 @@
+"""Weighs chains of splice sites along a gene by lengths of exons and introns and reading frames."""
