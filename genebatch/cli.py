@@ -208,6 +208,25 @@ def _print_plan(
     )
 
 
+def structure_lengths(options: argparse.Namespace) -> None:
+    """Fit lengths of exons and introns to gene models, for features.structure.lengths."""
+    from genebatch.steps.structure import structure_lengths as fit
+
+    lengths = fit(genes=options.genes, transcripts=options.transcripts, output=options.output)
+    print(
+        f"introns of {lengths.shortest_intron:,} to {lengths.longest_intron:,} nt, exons of up to "
+        f"{lengths.longest_exon:,} nt: {options.output}"
+    )
+
+
+def codon_pairs(options: argparse.Namespace) -> None:
+    """Write the codon pairs that a model was trained with, for features.structure.coding."""
+    from genebatch.steps.structure import codon_pairs as write
+
+    write(model=options.model, output=options.output)
+    print(options.output)
+
+
 def write_config(options: argparse.Namespace) -> None:
     """Print a configuration with every key explained."""
     from genebatch.config.schema import render
@@ -290,10 +309,25 @@ def _parser() -> argparse.ArgumentParser:
         command(name, run).add_argument("model", help="model file or results folder")
     _add_simulate_options(command("simulate", simulate))
     _add_plan_options(command("plan", plan))
+    _add_lengths_options(command("structure-lengths", structure_lengths))
+    pairs = command("codon-pairs", codon_pairs)
+    pairs.add_argument("model", help="model file or results folder")
+    pairs.add_argument("-o", "--output", required=True, help="TSV to write")
     command("config", write_config).add_argument(
         "--example", action="store_true", help="the built-in example's values, not the defaults"
     )
     return parser
+
+
+def _add_lengths_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("genes", help="gene models, GTF or GFF3, plain or gzip")
+    added.add_argument("-o", "--output", required=True, help="YAML file to write")
+    added.add_argument(
+        "--transcripts",
+        choices=("all", "longest"),
+        default="all",
+        help="which transcripts of a gene count; default: all",
+    )
 
 
 def _add_predict_options(added: argparse.ArgumentParser) -> None:

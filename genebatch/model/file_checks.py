@@ -68,6 +68,7 @@ FACTS = {
                 "features": {"type": "object"},
                 "least_score": THRESHOLD,
                 "min_intron": {"type": "integer", "minimum": 1},
+                "structure": {"type": "object", "required": ["ends", "lengths", "pairs"]},
             },
         },
         **dict.fromkeys(("thresholds", "base_thresholds"), THRESHOLDS),

@@ -10,9 +10,11 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from genebatch.features import training_table
+from genebatch.features import cross_fitting, training_table
 from genebatch.features.positions import FEATURE_VERSION, Spec, position_features
 from genebatch.features.sampling import Strata
+from genebatch.features.structure.columns import COLUMNS as STRUCTURE
+from genebatch.features.structure.model import StructureKeys
 from genebatch.features.training_table import METADATA
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.scores import spliceai
@@ -36,6 +38,13 @@ MODELS = {
     "omega": ("c1", "+", [[(850, 950), (1400, 1500)]]),
     "gamma": ("c1", "-", [[(2000, 2100), (2500, 2600)]]),
     "delta": ("c2", "+", [[(0, 50), (1900, 2000)]]),
+}
+# The same genes with their sites elsewhere.
+MOVED = {
+    "alpha": ("c1", "+", [[(100, 180), (320, 421), (870, 1100)], [(150, 180), (421, 520)]]),
+    "omega": ("c1", "+", [[(850, 960), (1350, 1500)]]),
+    "gamma": ("c1", "-", [[(2000, 2150), (2450, 2600)]]),
+    "delta": ("c2", "+", [[(0, 70), (1800, 2000)]]),
 }
 LENGTHS = {"alpha": 1_000, "omega": 650, "gamma": 600, "delta": 2_000}
 SPEC = Spec(families=("scores", "landscape", "kmers"), kmers=(2,), window=10)
@@ -293,6 +302,28 @@ def test_longest_transcript_alone_gives_the_labels(genome, tmp_path):
     assert labelled(rows, "alpha") == {199: "donor", 300: "acceptor", 400: "donor", 900: "acceptor"}
     assert rows.filter(gene_id="alpha")["transcript_id"].unique().to_list() == ["alpha.0"]
     assert genes["transcripts"].to_list() == [1] * 4
+
+
+def test_moved_sites_change_no_structure_of_a_gene(genome, tmp_path, monkeypatch):
+    """Labels reach neither the chains nor what is learned of codons."""
+    monkeypatch.setattr(cross_fitting, "FEWEST_PAIRS", 0)
+    learning = Spec(
+        families=("scores", "structure"), structure=StructureKeys(coding="learned"), window=10
+    )
+    made = []
+    for number, models in enumerate((MODELS, MOVED)):
+        path = tmp_path / f"data/moved-{number}.gtf"
+        path.write_text(gtf(models))
+        here = genome | {"genes": str(path), "features": learning}
+        made.append(build(here, tmp_path / f"moved-{number}")[0])
+    assert not made[0]["splice_type"].equals(made[1]["splice_type"])
+    keys = ["gene_id", "position"]
+    one, other = (rows.sort(keys) for rows in made)
+    one = one.join(other, on=keys, how="semi")
+    other = other.join(one, on=keys, how="semi")
+    assert one.height > 50
+    for name in STRUCTURE:
+        assert one[name].to_numpy().tobytes() == other[name].to_numpy().tobytes(), name
 
 
 def test_shards_say_what_they_were_made_with(built, genome, tmp_path):

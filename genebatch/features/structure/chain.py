@@ -66,6 +66,9 @@ class Chain:
         self._exons, self._loose = exons, loose_end
         self._donors, self._acceptors = donors, acceptors
         self._ends, self._begins = exons.ends(donors.places), exons.begins(acceptors.places)
+        # Weights of the outer exons, with that of an end of the chain at the site.
+        self._first = np.logaddexp(exons.first(self._ends), loose_end)
+        self._last = np.logaddexp(exons.last(self._begins), loose_end)
         # Sums up to and including each site, and from it on.
         self._to_donor, self._from_donor = _no_sums(donors), _no_sums(donors)
         self._to_acceptor, self._from_acceptor = _no_sums(acceptors), _no_sums(acceptors)
@@ -81,12 +84,15 @@ class Chain:
 
     def at_donors(self, places: np.ndarray) -> Sums:
         """Sums at donors; `places` are gene positions, whether or not they are strong sites."""
-        return Sums(self._before_donors(self._exons.ends(places)), self._behind_donors(places))
+        ends = self._exons.ends(places)
+        first = np.logaddexp(self._exons.first(ends), self._loose)
+        return Sums(self._before_donors(ends, first), self._behind_donors(places))
 
     def at_acceptors(self, places: np.ndarray) -> Sums:
         """Sums at acceptors, as `at_donors`."""
         begins = self._exons.begins(places)
-        return Sums(self._before_acceptors(places), self._behind_acceptors(begins))
+        last = np.logaddexp(self._exons.last(begins), self._loose)
+        return Sums(self._before_acceptors(places), self._behind_acceptors(begins, last))
 
     def likely_exons(self, least: float) -> np.ndarray:
         """Coding exons between two introns that at least a share `least` of all chains have.
@@ -113,7 +119,7 @@ class Chain:
 
     def _sum_before(self, at: slice, is_donor: int) -> None:
         if is_donor:
-            sums = self._before_donors(self._ends.take(at))
+            sums = self._before_donors(self._ends.take(at), self._first[at])
             self._to_donor[at] = sums + self._donors.weights[at]
         else:
             sums = self._before_acceptors(self._acceptors.places[at])
@@ -124,17 +130,16 @@ class Chain:
             sums = self._behind_donors(self._donors.places[at])
             self._from_donor[at] = sums + self._donors.weights[at]
         else:
-            sums = self._behind_acceptors(self._begins.take(at))
+            sums = self._behind_acceptors(self._begins.take(at), self._last[at])
             self._from_acceptor[at] = sums + self._acceptors.weights[at]
 
     def _total(self) -> float:
         """Log of the weight of all chains; each counts once, by its first site."""
-        begun = np.logaddexp(self._exons.first(self._ends), self._loose) + self._from_donor
+        begun = self._first + self._from_donor
         loose = self._loose + self._from_acceptor
         return float(log_sum(np.concatenate([[0.0], begun.ravel(), loose.ravel()]), 0))
 
-    def _before_donors(self, ends: Ends) -> np.ndarray:
-        sums = np.logaddexp(self._exons.first(ends), self._loose)
+    def _before_donors(self, ends: Ends, first: np.ndarray) -> np.ndarray:
         sites = self._acceptors.places
         low = np.searchsorted(sites, ends.places - self._exons.lengths.longest_exon, "right")
         high = np.searchsorted(sites, ends.places, "right")
@@ -143,10 +148,9 @@ class Chain:
             weights = self._exons.inner(self._begins.take(source), ends.take(target))
             return log_sum(weights + self._to_acceptor[source][:, :, None], 1)
 
-        return _add_pairs(sums, low, high, weigh)
+        return _add_pairs(first, low, high, weigh)
 
-    def _behind_acceptors(self, begins: Begins) -> np.ndarray:
-        sums = np.logaddexp(self._exons.last(begins), self._loose)
+    def _behind_acceptors(self, begins: Begins, last: np.ndarray) -> np.ndarray:
         sites = self._donors.places
         low = np.searchsorted(sites, begins.places)
         high = np.searchsorted(sites, begins.places + self._exons.lengths.longest_exon)
@@ -155,7 +159,7 @@ class Chain:
             weights = self._exons.inner(begins.take(target), self._ends.take(source))
             return log_sum(weights + self._from_donor[source][:, None, :], 2)
 
-        return _add_pairs(sums, low, high, weigh)
+        return _add_pairs(last, low, high, weigh)
 
     def _before_acceptors(self, places: np.ndarray) -> np.ndarray:
         lengths, sites = self._exons.lengths, self._donors.places
@@ -196,16 +200,17 @@ def _no_sums(nodes: Nodes) -> np.ndarray:
 
 
 def _add_pairs(
-    sums: np.ndarray,
+    begun: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
     weigh: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Add to the log sums of each target those of its pairs with the sources `low` to `high` - 1.
+    """Add the pairs of each target with the sources `low` to `high` - 1 to its log sums `begun`.
 
     `weigh` takes the numbers of target and source of some pairs, and gives (pairs, N_STATES). The
     pairs of a target are summed in one piece, so that no sum depends on the other targets.
     """
+    sums = begun.copy()
     for target, source, targets, counts in _pairs(low, high):
         values = weigh(target, source)
         starts = np.cumsum(counts) - counts

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 
 from genebatch.features.structure import coding
-from genebatch.features.structure.codons import CODONS, Codons
 from genebatch.features.structure.coding import CodonPairs, OpenFrames, PairScores, count_pairs
+from genebatch.features.structure.codons import CODONS, Codons
 from genebatch.genome.nucleotides import encode
 from genebatch.io.files import InputError
 

@@ -55,7 +55,9 @@ def test_a_weak_site_in_frame_stands_above_one_out_of_frame():
     text, donors, acceptors = two_introns()
     scores = tracks(len(text), donors, acceptors)
     shifted = donors[1] + 1  # the last exon is not open in this frame
-    assert any(text[acceptors[1] + 2 :][i : i + 3] in ("TAA", "TAG", "TGA") for i in range(0, 180, 3))
+    assert any(
+        text[acceptors[1] + 2 :][i : i + 3] in ("TAA", "TAG", "TGA") for i in range(0, 180, 3)
+    )
     scores[0, donors[1]] = scores[0, shifted] = 0.02
     made = features(text, scores, [donors[1], shifted])
     right, wrong = made["donor_chain_logodds"]
