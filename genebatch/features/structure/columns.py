@@ -13,7 +13,7 @@ from genebatch.features.structure.model import StructureModel
 CHANNELS = ("donor", "acceptor")
 STRONG = 1e-3  # chains pass positions from this score on; .0001 was slower and no better
 # At most one site in so many nt is strong, whatever the scores: time and memory have a bound.
-SPACING = 50  # nt
+SPACING = 100  # nt
 FEWEST = 200  # sites that are strong in any gene
 LIKELY = 0.5  # share of chains from which an exon teaches codons
 BLOCK = 262_144  # nt of sequence read at a time

@@ -101,5 +101,5 @@ def test_without_learning_every_group_sees_the_same():
 
 
 def test_too_few_likely_exons_are_refused_with_the_key():
-    with pytest.raises(InputError, match="set features.structure.coding to none"):
+    with pytest.raises(InputError, match=r"set features\.structure\.coding to none"):
         CrossFitted.learn(*genome([7] * N_GENES))
