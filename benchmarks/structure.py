@@ -46,6 +46,7 @@ class HeldFasta:
         self.codes = codes
 
     def fetch(self, contig: str, start: int, end: int, strand: str) -> np.ndarray:
+        """Codes of a stretch of a gene."""
         return self.codes[contig][start:end]
 
 
@@ -56,6 +57,7 @@ class HeldScores:
         self.tracks = tracks
 
     def fetch(self, gene: Gene, start: int, stop: int) -> np.ndarray:
+        """Scores of a stretch of a gene."""
         scores = np.zeros((2, gene.length), np.float32)
         track = self.tracks[gene.id]
         scores[:, track["position"].to_numpy()] = track.select(CHANNELS).to_numpy().T
@@ -118,11 +120,11 @@ def read_genome(
 
 
 def chains(
-    human_rows: pl.DataFrame, fitted: CrossFitted, genes: Mapping[str, SimpleNamespace]
+    table_rows: pl.DataFrame, fitted: CrossFitted, genes: Mapping[str, SimpleNamespace]
 ) -> dict[str, np.ndarray]:
     """Columns of the family for the rows of a table, in its order."""
     made = []
-    for (name,), rows in human_rows.partition_by(
+    for (name,), rows in table_rows.partition_by(
         "gene_id", as_dict=True, maintain_order=True
     ).items():
         gene = genes[name]
