@@ -39,6 +39,24 @@ class Sums(NamedTuple):
     behind: np.ndarray
 
 
+class Parts(NamedTuple):
+    """What a `Chain` is made of, for those who follow single chains.
+
+    The sums are (n, N_STATES): logs of the weight up to and including each site, and from it on.
+    """
+
+    exons: Exons
+    loose_end: float
+    donors: Nodes
+    acceptors: Nodes
+    ends: Ends
+    begins: Begins
+    to_donor: np.ndarray
+    to_acceptor: np.ndarray
+    from_donor: np.ndarray
+    from_acceptor: np.ndarray
+
+
 class Chain:
     """All chains of the strong sites of a gene.
 
@@ -93,6 +111,13 @@ class Chain:
         begins = self._exons.begins(places)
         last = np.logaddexp(self._exons.last(begins), self._loose)
         return Sums(self._before_acceptors(places), self._behind_acceptors(begins, last))
+
+    def parts(self) -> Parts:
+        """Sites, what is read at them, and their sums."""
+        return Parts(
+            *(self._exons, self._loose, self._donors, self._acceptors, self._ends, self._begins),
+            *(self._to_donor, self._to_acceptor, self._from_donor, self._from_acceptor),
+        )
 
     def likely_exons(self, least: float) -> np.ndarray:
         """Coding exons between two introns that at least a share `least` of all chains have.
