@@ -9,6 +9,7 @@ from genebatch.features.structure.coding import Fetch, count_pairs
 from genebatch.features.structure.codons import CODON, N_CODONS, Codons
 from genebatch.features.structure.exons import FIVE, PHASES, Exons
 from genebatch.features.structure.model import StructureModel
+from genebatch.features.structure.paths import Paths
 
 CHANNELS = ("donor", "acceptor")
 STRONG = 1e-3  # chains pass positions from this score on; .0001 was slower and no better
@@ -95,6 +96,10 @@ class Structure:
             values[:, here] = _passing(sums, included, self._chain.log_total)
             columns += list(values)
         return dict(zip(COLUMNS, columns, strict=True))
+
+    def paths(self) -> Paths:
+        """The single chains."""
+        return Paths(self._chain)
 
     def count_pairs(self) -> np.ndarray:
         """Count pairs of successive codons, (2, 64, 64) int64.

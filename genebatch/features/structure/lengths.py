@@ -86,6 +86,11 @@ class Lengths:
         inside = (lengths > 0) & (lengths < len(table))
         return np.where(inside, table[np.where(inside, lengths, 0)], -np.inf)
 
+    def median(self, kind: str) -> int:
+        """Length in nt that half of a kind reach."""
+        sums = np.cumsum(np.exp(_table(self, kind)))
+        return int(np.searchsorted(sums, sums[-1] / 2))
+
 
 def _part(kind: str, values: Any) -> LogNormal:
     try:

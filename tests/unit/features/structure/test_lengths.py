@@ -34,6 +34,12 @@ def test_lengths_beyond_the_limits_are_impossible():
     assert np.isfinite(lengths.log_weight("inner", np.array([1, 500]))).all()
 
 
+def test_median_is_that_of_the_mixture():
+    lengths = Lengths(first=(LogNormal(1.0, math.log(100), 1.0),))
+    assert lengths.median("first") == 100
+    assert 100 < Lengths().median("inner") < 140
+
+
 def drawn_genes(n: int, strand: str) -> list[Gene]:
     """Genes with a first exon of about 200 nt, a last of 1,000, inner of 100, introns of 60."""
     rng = np.random.default_rng(1)
