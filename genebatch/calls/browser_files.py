@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from genebatch.calls.positions_file import called, row_starts
+from genebatch.calls.positions_file import called, row_reader, row_starts
 from genebatch.genome.genes import SITES, Gene
 from genebatch.genome.scores.bigwig import bigwig_library
 
@@ -19,8 +18,6 @@ BIGWIG = "{}.{}.bw"  # class, and plus or minus
 BIGWIG_KEY = "call.bigwig or --bigwig"
 # nt of the genome that are read at once.
 WINDOW = 262_144
-# Row groups kept while walking along the genome. As many overlapping genes are read only once.
-KEPT_GROUPS = 16
 
 
 class GeneStretch(NamedTuple):
@@ -62,7 +59,7 @@ def windows(
     """
     starts = row_starts(genes)
     with pq.ParquetFile(path) as file:
-        read = _row_reader(file, columns)
+        read = row_reader(file, columns)
         for chrom, numbers in _by_chromosome(genes).items():
             last = max(genes[number].end for number in numbers)
             active: list[int] = []
@@ -188,26 +185,6 @@ def _by_chromosome(genes: Sequence[Gene]) -> dict[str, list[int]]:
     for number, gene in enumerate(genes):
         numbers.setdefault(gene.chrom, []).append(number)
     return numbers
-
-
-def _row_reader(file: pq.ParquetFile, columns: Sequence[str]) -> Callable[[int, int], np.ndarray]:
-    """Make a function that reads rows `first` to `stop` as (rows, columns) float32."""
-    sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-
-    @lru_cache(maxsize=KEPT_GROUPS)
-    def group(number: int) -> np.ndarray:
-        part = file.read_row_group(number, columns=list(columns))
-        return np.column_stack([part[name].to_numpy() for name in columns])
-
-    def rows(first: int, stop: int) -> np.ndarray:
-        low, high = np.searchsorted(starts, [first, stop - 1], side="right") - 1
-        parts = [
-            group(n)[max(first - starts[n], 0) : stop - starts[n]] for n in range(low, high + 1)
-        ]
-        return np.concatenate(parts)
-
-    return rows
 
 
 def _stretch(

@@ -2,11 +2,11 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -28,6 +28,7 @@ from genebatch.calls.rescoring import (
     warn_of_cut,
 )
 from genebatch.calls.thresholds import call_thresholds
+from genebatch.calls.transcripts import LEAST_POSTERIOR, TRANSCRIPTS, Drawing, write_transcripts
 from genebatch.features.along_gene import Genome
 from genebatch.features.positions import FEATURE_VERSION, Spec
 from genebatch.features.structure.model import StructureModel
@@ -37,6 +38,7 @@ from genebatch.genome.genes import (
     SITES,
     STRANDS,
     Gene,
+    Transcript,
     read_gene_models,
     select_genes,
 )
@@ -112,6 +114,27 @@ class _Header(NamedTuple):
     origin: dict[str, str]
     notes: list[str]
 
+    @property
+    def lines(self) -> list[str]:
+        """Origin and warnings as lines of text."""
+        return [f"{key} {value}" for key, value in self.origin.items()] + self.notes
+
+
+class _Further(NamedTuple):
+    """Files that a call writes only if they are wanted.
+
+    Attributes
+    ----------
+    paths
+        The files by key.
+    write
+        Takes a path for each key, and the positions file. Without it the files are not wanted, and
+        those of an earlier call are removed.
+    """
+
+    paths: dict[Any, Path]
+    write: Callable[[Mapping[Any, Path], Path], None] | None = None
+
 
 def call(
     model_file: str | Path,
@@ -129,6 +152,8 @@ def call(
     max_refused: float = MAX_REFUSED,
     misaligned: str = "error",
     bigwig: bool = False,
+    transcripts: int | None = None,
+    least_posterior: float = LEAST_POSTERIOR,
     threads: int = 1,
 ) -> Coverage:
     """Call every position of some genes from sequence and base scores.
@@ -146,9 +171,10 @@ def call(
         Genome, gene models and base scores, as in the config section `sequence`.
     out
         Folder for `positions.parquet`, `calls.bed` and `coverage.tsv`. With `bigwig` also one
-        bigWig file for each of donor and acceptor on each strand. Either all files are written or
-        none. Removes from the folder bigWig files of an earlier call, unless they are written
-        anew, and unfinished files of a killed call. Only one call at a time may write there.
+        bigWig file for each of donor and acceptor on each strand, and with `transcripts` also
+        `transcripts.gff3`. Either all files are written or none. Removes from the folder bigWig
+        files and transcripts of an earlier call, unless they are written anew, and unfinished
+        files of a killed call. Only one call at a time may write there.
     wanted
         Gene ids; all genes of the gene models by default.
     mode
@@ -173,6 +199,12 @@ def call(
         warning is in the files too. See `check_alignment`.
     bigwig
         Whether to write bigWig files as well; needs the extra `genomics`.
+    transcripts
+        If given, predicted transcripts are written as well: the best chain of sites of each gene,
+        and those of so many chains drawn at random that are probable enough. See
+        `transcripts.predict`.
+    least_posterior
+        Chains that are drawn are written from this posterior on.
     threads
         Threads of a prediction.
 
@@ -219,7 +251,21 @@ def call(
             source = "the bigWig files" if isinstance(scores, Mapping) else str(scores)
             scored = warn_of_cut(scored, model, source)
         sizes = {gene.chrom: reader.contigs[reader.name_of(gene.chrom)] for gene in selected}
-        table = _write(Path(out), scored, selected, header, sizes if bigwig else None)
+        further = [_Further(_bigwigs(Path(out))), _Further({TRANSCRIPTS: Path(out) / TRANSCRIPTS})]
+        if bigwig:
+            further[0] = further[0]._replace(
+                write=lambda paths, positions: write_bigwigs(paths, positions, selected, sizes)
+            )
+        if transcripts is not None:
+            drawing = Drawing(transcripts, least_posterior)
+            known = _all_transcripts(model, selected, genes, max_refused)
+            head = header.lines + _warn_of_lengths(model, model_file)
+            further[1] = further[1]._replace(
+                write=lambda paths, positions: write_transcripts(
+                    *(paths[TRANSCRIPTS], positions, selected, genome, known, drawing, head)
+                )
+            )
+        table = _write(Path(out), scored, selected, header, further)
     log.info(
         "%s genes, %s positions, %s of them re-scored, %s donors and %s acceptors called",
         f"{table.height:,}",
@@ -281,17 +327,43 @@ def read_ids(path: str | Path) -> list[str]:
     return ids
 
 
-def _annotated(model: EnsembleModel, genes: str | Path, max_refused: float) -> list[Gene]:
-    """The genes of a file, read in the same way as for the training table."""
+def _annotated(
+    model: EnsembleModel, genes: str | Path, max_refused: float, transcripts: str | None = None
+) -> list[Gene]:
+    """The genes of a file, read in the same way as for the training table.
+
+    `transcripts` may ask for other transcripts than the table had.
+    """
     facts = model.facts["sequence"]
     return read_gene_models(
         genes,
-        facts.get("transcripts", "all"),
+        transcripts or facts.get("transcripts", "all"),
         GENES_KEY,
         min_intron=facts.get("min_intron", MIN_INTRON),
         max_refused=max_refused,
         limit_key=LIMIT_KEY,
     )
+
+
+def _all_transcripts(
+    model: EnsembleModel, selected: Sequence[Gene], genes: str | Path, max_refused: float
+) -> dict[str, tuple[Transcript, ...]]:
+    """All annotated transcripts of the genes, also where the model was trained on the longest."""
+    if model.facts["sequence"].get("transcripts", "all") != "all":
+        selected = _annotated(model, genes, max_refused, "all")
+    return {gene.id: gene.transcripts for gene in selected}
+
+
+def _warn_of_lengths(model: EnsembleModel, model_file: str | Path) -> list[str]:
+    """Warn if the model does not know how long exons and introns are."""
+    if model.facts["sequence"].get("structure") is not None:
+        return []
+    note = (
+        f"{model_file} does not say how long exons and introns are, as it is older than the family "
+        "'structure'; transcripts are predicted with the lengths of human genes"
+    )
+    log.warning(note)
+    return [note]
 
 
 def _score_files(scores: ScoreSource) -> list[str | Path]:
@@ -302,7 +374,7 @@ def _score_files(scores: ScoreSource) -> list[str | Path]:
 
 def _refuse_inputs(out: Path, inputs: Iterable[str | Path]) -> None:
     """Refuse a folder whose files of that name are inputs: a call replaces or removes them."""
-    names = [POSITIONS, BED, COVERAGE, *(path.name for path in _bigwigs(out).values())]
+    names = [POSITIONS, BED, COVERAGE, TRANSCRIPTS, *(path.name for path in _bigwigs(out).values())]
     written = {(out / name).resolve() for name in names}
     for path in inputs:
         if Path(path).resolve() in written:
@@ -379,14 +451,10 @@ def _write(
     scored: Iterable[Positions],
     genes: Sequence[Gene],
     header: _Header,
-    sizes: Mapping[str, int] | None,
+    further: Sequence[_Further],
 ) -> pl.DataFrame:
-    """Write all files under temporary names until the last is finished.
-
-    `sizes` has the length of each chromosome; without it there are no bigWig files.
-    """
+    """Write all files under temporary names until the last is finished."""
     remove_unfinished(out)
-    tracks = _bigwigs(out)
     with ExitStack() as files:
         positions, bed, coverage = (
             files.enter_context(whole(out / name)) for name in (POSITIONS, BED, COVERAGE)
@@ -395,11 +463,12 @@ def _write(
         table = count_coverage(positions, genes, header.thresholds)
         table = table.with_columns(header.trained_on)
         write_bed(bed, positions, genes, header.thresholds, header.origin, header.notes)
-        if sizes is not None:
-            parts = {key: files.enter_context(whole(path)) for key, path in tracks.items()}
-            write_bigwigs(parts, positions, genes, sizes)
+        for some in further:
+            if some.write:
+                parts = {k: files.enter_context(whole(path)) for k, path in some.paths.items()}
+                some.write(parts, positions)
         table.write_csv(coverage, separator="\t")
-        if sizes is None:
-            for path in tracks.values():
+        for some in further:
+            for path in () if some.write else some.paths.values():
                 path.unlink(missing_ok=True)
     return table

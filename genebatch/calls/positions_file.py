@@ -1,6 +1,7 @@
 """Writes every position of a set of genes as Parquet, and counts the positions in the file."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from genebatch.genome.genes import SITES, Gene, genomic_positions
 POSITIONS, COVERAGE = "positions.parquet", "coverage.tsv"
 # Most rows of a row group: 1 MB of two columns. A reader along the genome holds several of them.
 ROW_GROUP = 131_072
+# Row groups that a reader keeps. Walking along the genome, as many overlapping genes are read once.
+KEPT_GROUPS = 16
 # 17 bytes a position, where dictionaries take 28. Writing and reading take a third of the time.
 ENCODINGS = {
     pa.int32(): "DELTA_BINARY_PACKED",
@@ -21,7 +24,7 @@ ENCODINGS = {
     pa.float32(): "BYTE_STREAM_SPLIT",
 }
 # The names that `files.whole` gives the files of a call until they are finished.
-UNFINISHED = [f".????????.part{suffix}" for suffix in (".parquet", ".bed", ".tsv", ".bw")]
+UNFINISHED = [f".????????.part{suffix}" for suffix in (".parquet", ".bed", ".tsv", ".bw", ".gff3")]
 
 
 class Positions(NamedTuple):
@@ -171,6 +174,29 @@ def _repeated(names: Sequence[str], sizes: Sequence[int]) -> pa.DictionaryArray:
 def row_starts(genes: Sequence[Gene]) -> np.ndarray:
     """First row of each gene, and the number of rows; (genes + 1,) int64."""
     return np.concatenate([[0], np.cumsum([gene.length for gene in genes])]).astype(np.int64)
+
+
+def row_reader(file: pq.ParquetFile, columns: Sequence[str]) -> Callable[[int, int], np.ndarray]:
+    """Make a function that reads rows `first` to `stop` as (rows, columns) float32.
+
+    It keeps the last `KEPT_GROUPS` row groups.
+    """
+    sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+
+    @lru_cache(maxsize=KEPT_GROUPS)
+    def group(number: int) -> np.ndarray:
+        part = file.read_row_group(number, columns=list(columns))
+        return np.column_stack([part[name].to_numpy() for name in columns])
+
+    def rows(first: int, stop: int) -> np.ndarray:
+        low, high = np.searchsorted(starts, [first, stop - 1], side="right") - 1
+        parts = [
+            group(n)[max(first - starts[n], 0) : stop - starts[n]] for n in range(low, high + 1)
+        ]
+        return np.concatenate(parts)
+
+    return rows
 
 
 def _gene_numbers(ids: pa.ChunkedArray, number: Mapping[str, int]) -> np.ndarray:
