@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genebatch.features.structure.chain import Chain, log_sum
+from genebatch.features.structure.chain import Chain, Parts, log_sum
 from genebatch.features.structure.exons import N_STATES
 
 WHOLE, LOOSE = 0, 1  # how a chain begins or ends: at the end of the gene, or away from it
-KEPT = 64  # sites whose ways in are kept; up to 1 MB each in a gene of 20 Mb
+# While chains are drawn, the ways into the last sites are kept: so many bytes of them, or those
+# into the fewest sites. Steps between sites are kept as well; they take 0.4 kB each.
+WAYS_BYTES, FEWEST_WAYS, STEPS = 64_000_000, 64, 10_000
 
 Site = tuple[int, int]  # 1 for a donor and 0 for an acceptor, and its number among these
 Choose = Callable[[np.ndarray], int]
@@ -57,6 +59,15 @@ class Path(NamedTuple):
     drawn: int
 
 
+class _Weighed(NamedTuple):
+    """Log weights of a chain: of its beginnings, its steps and its ends, and of all together."""
+
+    begins: np.ndarray
+    steps: list[np.ndarray]
+    ends: np.ndarray
+    total: float
+
+
 class Paths:
     """The single chains of a gene.
 
@@ -68,13 +79,14 @@ class Paths:
     Notes
     -----
     The best chain takes as long as the sums of `Chain`, and a draw as long as its few sites. Holds
-    50 bytes a site, and the ways into `KEPT` sites.
+    50 bytes a site, and `WAYS_BYTES` of ways from site to site.
     """
 
     def __init__(self, chain: Chain):
         self._parts = chain.parts()
         self._total = chain.log_total
         self._to = self._parts.to_acceptor, self._parts.to_donor
+        self._step = lru_cache(STEPS)(partial(_step, self._parts))
 
     def likely(self, draws: int, rng: np.random.Generator, least: float) -> list[Path]:
         """The best chain, then the chains drawn whose posterior is at least `least`.
@@ -83,8 +95,8 @@ class Paths:
         """
         best = self.best_sites()
         counts = Counter(self.draw_sites(draws, rng))
-        others = [self.judge(sites, n) for sites, n in counts.items() if sites != best]
-        others = [path for path in others if path.posterior >= least]
+        likely = {sites: n for sites, n in counts.items() if self.posterior(sites) >= least}
+        others = [self.judge(sites, n) for sites, n in likely.items() if sites != best]
         others.sort(key=lambda path: (-path.posterior, path.places))
         return [self.judge(best, counts[best]), *others]
 
@@ -104,33 +116,46 @@ class Paths:
     def draw_sites(self, draws: int, rng: np.random.Generator) -> list[tuple[Site, ...]]:
         """Sites of chains that are drawn with the probability of their weight."""
         ends = _sums(self._last_ways(self._to))
-        ways = lru_cache(KEPT)(lambda site: _sums(self._ways(self._to, site)))
+        size = 8 * N_STATES * (2 + max(map(len, self._to)))
+        kept = max(WAYS_BYTES // size, FEWEST_WAYS)
+        ways = lru_cache(kept)(lambda site: _sums(self._ways(self._to, site)))
         return [self._trace(ends, ways, partial(_draw, rng)) for _ in range(draws)]
+
+    def posterior(self, sites: Sequence[Site]) -> float:
+        """Share of all chains that have just these sites."""
+        return float(np.exp((self._weigh(sites).total if sites else 0) - self._total))
 
     def judge(self, sites: Sequence[Site], drawn: int = 0) -> Path:
         """Posteriors of the chain of some sites, and its most probable states."""
+        posterior = self.posterior(sites)
         if not sites:
-            share = float(np.exp(-self._total))
-            return Path((), (), (), (True, True), share, 1.0, (share,), (), drawn)
-        steps = [self._step(*pair) for pair in pairwise(sites)]
-        begins, ends = self._begins(sites[0]), self._ends(sites[-1])
-        summed = _sum_states(begins, steps, ends)
-        states, whole = _best_states(begins, steps, ends)
-        alike = [begins[:, states[:1]], *_along(steps, states), ends[:, states[-1:]]]
-        frame = sum(float(log_sum(part.ravel(), 0)) for part in alike)
-        weights = sum(self._weight(site) for site in sites)
-        exons, introns = self._shares(sites, begins, steps, ends)
+            return Path((), (), (), (True, True), posterior, 1.0, (posterior,), (), drawn)
+        chain = self._weigh(sites)
+        states, whole = _best_states(chain)
+        exons, introns = self._shares(sites, chain)
         return Path(
             tuple(int(self._place(site)) for site in sites),
             tuple(kind == 1 for kind, _ in sites),
             states,
             whole,
-            float(np.exp(summed + weights - self._total)),
-            float(np.exp(frame - summed)),
+            posterior,
+            float(np.exp(_weight_of_states(chain, states) + self._weights(sites) - chain.total)),
             exons,
             introns,
             drawn,
         )
+
+    def _weigh(self, sites: Sequence[Site]) -> _Weighed:
+        steps = [self._step(*pair) for pair in pairwise(sites)]
+        begins, ends = self._begins(sites[0]), self._ends(sites[-1])
+        sums = log_sum(begins, 0)
+        for step in steps:
+            sums = log_sum(sums[:, None] + step, 0)
+        total = float(log_sum((sums + ends).ravel(), 0)) + self._weights(sites)
+        return _Weighed(begins, steps, ends, total)
+
+    def _weights(self, sites: Sequence[Site]) -> float:
+        return sum(map(self._weight, sites))
 
     def _place(self, site: Site) -> int:
         return (self._parts.acceptors, self._parts.donors)[site[0]].places[site[1]]
@@ -153,16 +178,6 @@ class Paths:
         if not site[0]:
             ends[WHOLE] = self._parts.exons.last(self._parts.begins.take([site[1]]))[0]
         return ends
-
-    def _step(self, one: Site, other: Site) -> np.ndarray:
-        """Log weights of the exon or intron between two sites, by the states at both."""
-        parts = self._parts
-        if other[0]:
-            return parts.exons.inner(parts.begins.take([one[1]]), parts.ends.take([other[1]]))[0]
-        length = np.array([self._place(other) - self._place(one) - 1])
-        weights = np.full((N_STATES, N_STATES), -np.inf)
-        np.fill_diagonal(weights, parts.exons.lengths.log_weight("intron", length))
-        return weights
 
     def _ways(self, to: tuple[np.ndarray, np.ndarray], site: Site) -> np.ndarray:
         """Log weights of the ways to come to a site, (ways, states there).
@@ -230,54 +245,55 @@ class Paths:
         return (1 - site[0], self._sources(site)[0] + source), state
 
     def _shares(
-        self, sites: Sequence[Site], begins: np.ndarray, steps: list[np.ndarray], ends: np.ndarray
+        self, sites: Sequence[Site], chain: _Weighed
     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Shares of all chains that have each exon, and each intron, of a chain."""
-        shares: tuple[list[float], list[float]] = [], []
-        parts = self._parts
+        parts, shares = self._parts, ([], [])
         before = [self._to[kind][number] for kind, number in sites]
         behind = [(parts.from_acceptor, parts.from_donor)[kind][number] for kind, number in sites]
         if sites[0][0]:
-            shares[0].append(self._share(begins + behind[0]))
-        for number, step in enumerate(steps):
+            shares[0].append(self._share(chain.begins + behind[0]))
+        for number, step in enumerate(chain.steps):
             weights = before[number][:, None] + step + behind[number + 1]
             shares[sites[number][0]].append(self._share(weights))
         if not sites[-1][0]:
-            shares[0].append(self._share(ends + before[-1]))
+            shares[0].append(self._share(chain.ends + before[-1]))
         return tuple(shares[0]), tuple(shares[1])
 
     def _share(self, weights: np.ndarray) -> float:
         return float(np.exp(min(float(log_sum(weights.ravel(), 0)) - self._total, 0)))
 
 
-def _sum_states(begins: np.ndarray, steps: Sequence[np.ndarray], ends: np.ndarray) -> float:
-    """Log weight of all states of a chain, and of its beginnings and ends, without its sites."""
-    weights = log_sum(begins, 0)
-    for step in steps:
-        weights = log_sum(weights[:, None] + step, 0)
-    return float(log_sum((weights + ends).ravel(), 0))
+def _step(parts: Parts, one: Site, other: Site) -> np.ndarray:
+    """Log weights of the exon or intron between two sites, by the states at both."""
+    if other[0]:
+        return parts.exons.inner(parts.begins.take([one[1]]), parts.ends.take([other[1]]))[0]
+    length = parts.acceptors.places[other[1]] - parts.donors.places[one[1]] - 1
+    weights = np.full((N_STATES, N_STATES), -np.inf)
+    np.fill_diagonal(weights, parts.exons.lengths.log_weight("intron", np.array([length])))
+    return weights
 
 
-def _best_states(
-    begins: np.ndarray, steps: Sequence[np.ndarray], ends: np.ndarray
-) -> tuple[tuple[int, ...], tuple[bool, bool]]:
+def _best_states(chain: _Weighed) -> tuple[tuple[int, ...], tuple[bool, bool]]:
     """The states of highest weight, and whether the chain then begins and ends with the gene."""
-    weights, origins = begins.max(axis=0), []
-    for step in steps:
-        ways = weights[:, None] + step
+    best, origins = chain.begins.max(axis=0), []
+    for step in chain.steps:
+        ways = best[:, None] + step
         origins.append(ways.argmax(axis=0))
-        weights = ways.max(axis=0)
-    states = [int((weights + ends.max(axis=0)).argmax())]
+        best = ways.max(axis=0)
+    states = [int((best + chain.ends.max(axis=0)).argmax())]
     for origin in reversed(origins):
         states.append(int(origin[states[-1]]))
     states.reverse()
-    begin, end = begins[:, states[0]].argmax(), ends[:, states[-1]].argmax()
+    begin, end = chain.begins[:, states[0]].argmax(), chain.ends[:, states[-1]].argmax()
     return tuple(states), (bool(begin == WHOLE), bool(end == WHOLE))
 
 
-def _along(steps: Sequence[np.ndarray], states: Sequence[int]) -> list[np.ndarray]:
-    """Log weights of the steps between some states."""
-    return [step[pair] for step, pair in zip(steps, pairwise(states), strict=True)]
+def _weight_of_states(chain: _Weighed, states: Sequence[int]) -> float:
+    """Log weight of a chain with some states, without its sites."""
+    steps = zip(chain.steps, pairwise(states), strict=True)
+    outer = chain.begins[:, states[0]], chain.ends[:, states[-1]]
+    return sum(float(log_sum(ways, 0)) for ways in outer) + sum(step[pair] for step, pair in steps)
 
 
 def _sums(weights: np.ndarray) -> np.ndarray:
