@@ -73,6 +73,8 @@ def call(options: argparse.Namespace) -> None:
         max_refused=options.max_refused,
         misaligned=options.misaligned,
         bigwig=options.bigwig,
+        transcripts=options.transcripts,
+        least_posterior=options.least_posterior,
         threads=options.threads,
     )
     print(
@@ -290,6 +292,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 on")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "genebatch", description="Train a model from batches of groups, and use it."
@@ -443,4 +451,20 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         "call all the same; default: error",
     )
     added.add_argument("--bigwig", action="store_true", help="write bigWig files as well")
+    added.add_argument(
+        "--transcripts",
+        nargs="?",
+        type=_whole,
+        const=100,
+        metavar="N",
+        help="write the most probable transcripts of each gene as well, as GFF3: the best chain of "
+        "sites, and those of N chains drawn at random that are probable enough; default of N: 100",
+    )
+    added.add_argument(
+        "--least-posterior",
+        type=_share,
+        default=0.05,
+        metavar="SHARE",
+        help="write a chain that is drawn from this posterior on; default: 0.05",
+    )
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")

@@ -266,6 +266,7 @@ class Calls(Section):
     target_share: float | None
     misaligned: str
     bigwig: bool
+    transcripts: bool
 
 
 @dataclass(frozen=True)

@@ -251,6 +251,7 @@ def call_genes(
         As `genebatch.calls.calling.call` does.
     """
     from genebatch.calls import calling
+    from genebatch.calls.transcripts import DRAWS
 
     (folder,) = {Path(file).parent for file in files}
     chosen = calling.read_ids(wanted) if wanted else None
@@ -271,6 +272,7 @@ def call_genes(
         max_refused=max_refused,
         misaligned=call.misaligned,
         bigwig=call.bigwig,
+        transcripts=DRAWS if call.transcripts else None,
         threads=threads,
     )
 

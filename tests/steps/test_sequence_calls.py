@@ -32,7 +32,13 @@ SIDES = ("base", "model", "difference")
 CALLED = ("positions.parquet", "calls.bed", "coverage.tsv")
 CALL = {"unscored": "error", "threads": 1}
 COMPLETE = Calls(
-    sets={}, mode="meta", band=(0.0, 1.0), target_share=None, misaligned="error", bigwig=False
+    sets={},
+    mode="meta",
+    band=(0.0, 1.0),
+    target_share=None,
+    misaligned="error",
+    bigwig=False,
+    transcripts=False,
 )
 
 
@@ -146,13 +152,15 @@ def test_all_genes_are_called_where_none_are_named(genome, trained):
 
 def test_genes_of_a_list_are_called_as_the_section_says(genome, tmp_path):
     (tmp_path / "few.txt").write_text("tiny\nlong\n")
-    hybrid = replace(COMPLETE, mode="hybrid", band=(0.02, 0.3), bigwig=True)
+    hybrid = replace(COMPLETE, mode="hybrid", band=(0.02, 0.3), bigwig=True, transcripts=True)
     call_genes(**genome, wanted=tmp_path / "few.txt", call=hybrid)
     assert genes_in(genome["files"][0]) == {"tiny", "long"}
     assert 0 < pl.read_parquet(genome["files"][0])["rescored"].mean() < 0.5
     folder = genome["files"][0].parent
     assert len(list(folder.glob("*.bw"))) == 4
-    assert {"calls.bed", "coverage.tsv"} < {path.name for path in folder.iterdir()}
+    assert {"calls.bed", "coverage.tsv", "transcripts.gff3"} < {
+        path.name for path in folder.iterdir()
+    }
 
 
 def test_genes_of_the_test_groups_are_called(genome, tmp_path):

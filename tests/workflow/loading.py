@@ -25,7 +25,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     | {"batching": SIMILAR, "ensemble": {"rivals": ["single", "distilled"]}, "final": "best"},
     "genome": {
         "sequence": GENOME | {"scores": TRACKS, "groups": "groups.tsv"},
-        "call": CALLED | {"bigwig": True},
+        "call": CALLED | {"bigwig": True, "transcripts": True},
     },
     "light": {"sequence": GENOME | {"scorer": "light"}, "call": CALLED},
     "spliceai": {"sequence": GENOME | {"scorer": "spliceai"}, "call": CALLED},

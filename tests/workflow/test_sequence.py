@@ -200,6 +200,7 @@ def test_another_way_to_make_rows_builds_the_table_and_scores_nothing(run, secti
     [
         ({"band": [0.05, 1.0]}, 1, set()),
         ({"bigwig": True}, 2, {"evaluate_tracks", "write_report"}),
+        ({"transcripts": True}, 2, {"evaluate_tracks", "write_report"}),
     ],
 )
 def test_another_way_to_call_calls_what_it_is_for_and_trains_nothing(run, keys, sets, more):

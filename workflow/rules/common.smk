@@ -106,6 +106,7 @@ BIGWIG_NAMES = [
     for strand in ("plus", "minus")
     if config["call"]["bigwig"]
 ]
+TRANSCRIPT_NAMES = ["transcripts.gff3"] if config["call"]["transcripts"] else []
 ALONE_RULES = {"single": "train_single", "distilled": "distil"}
 MADE_SCORES = "results/scores/scores.parquet"
 SCORES = MADE_SCORES if SEQUENCE["scorer"] else SEQUENCE["scores"]

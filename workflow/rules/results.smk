@@ -38,8 +38,8 @@ def batch_results():
 def results_of_the_whole():
     """All files that are not about one batch, so that a deleted one is made again.
 
-    With them `call.bigwig` makes its tracks in a finished run: they have to be asked for by name,
-    since Snakemake compares no params of a job whose outputs it does not know. The shards of a
+    With them `call.bigwig` and `call.transcripts` make their files in a finished run: they have to
+    be asked for by name, since Snakemake compares no params of a job whose outputs it does not know. The shards of a
     built table are left out; they are made again when a job has to read them.
     """
     files = []

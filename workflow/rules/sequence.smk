@@ -83,6 +83,7 @@ rule call_genes:
             ),
             "results/calls/{calls}/coverage.tsv",
             *(f"results/calls/{{calls}}/{name}" for name in BIGWIG_NAMES),
+            *(f"results/calls/{{calls}}/{name}" for name in TRANSCRIPT_NAMES),
         ],
         usage="results/usage/call_genes/{calls}.json",
     log:
