@@ -1,6 +1,7 @@
 """Tests of calls.calling: every position of every gene by one rule, or no file at all."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,8 @@ from genebatch.calls.rescoring import EDGES, Band
 from genebatch.cli import main
 from genebatch.features.along_gene import gene_blocks
 from genebatch.features.positions import FEATURE_VERSION
+from genebatch.features.structure.lengths import Lengths
+from genebatch.features.structure.model import StructureModel
 from genebatch.io.files import InputError
 from genebatch.model.ensemble import EnsembleModel
 from tests.builders.called_genome import CLASSES, SPEC, THRESHOLDS, make
@@ -69,7 +72,9 @@ def test_every_position_of_every_gene_is_there_once_and_in_order(made, meta):
 
 
 @pytest.mark.parametrize("linked", [False, True])
-@pytest.mark.parametrize("name", ["donor.plus.bw", "positions.parquet", "calls.bed"])
+@pytest.mark.parametrize(
+    "name", ["donor.plus.bw", "positions.parquet", "calls.bed", "transcripts.gff3"]
+)
 def test_inputs_that_the_call_would_replace_are_refused(made, tmp_path, name, linked):
     model, fasta, genes, scores = made.files
     own = tmp_path / name
@@ -452,10 +457,12 @@ def test_error_half_way_keeps_the_earlier_files(made, tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_tracks_of_an_earlier_call_go(made, tmp_path):
-    call(*made.files, tmp_path, bigwig=True)
+def test_further_files_of_an_earlier_call_go(made, tmp_path):
+    call(*made.files, tmp_path, mode="base", bigwig=True, transcripts=2)
+    assert (tmp_path / "transcripts.gff3").is_file()
     (tmp_path / "phylop.bw").write_text("mine")
-    (tmp_path / ".k1ll3d_x.part.parquet").write_text("half")
+    for kind in ("parquet", "gff3"):
+        (tmp_path / f".k1ll3d_x.part.{kind}").write_text("half")
     call(*made.files, tmp_path, mode="base")
     assert {path.name for path in tmp_path.iterdir()} == FILES | {"phylop.bw"}
 
@@ -467,6 +474,70 @@ def test_tracks_stay_with_the_files_they_belong_to(made, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError):
         call(*made.files, tmp_path, mode="base")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def lines_of(folder, gene):
+    """Lines of a gene among the transcripts."""
+    lines = (folder / "transcripts.gff3").read_text().splitlines()
+    return [line for line in lines if re.search(rf"[:=]{gene}[.;\t]", line + "\t")]
+
+
+def test_transcripts_are_those_of_the_probabilities_in_the_positions_file(made, tmp_path):
+    options = {"transcripts": 30, "least_posterior": 0.01}
+    call(*made.files, tmp_path / "meta", mode="meta", **options)
+    call(*made.files, tmp_path / "base", mode="base", **options)
+    assert lines_of(tmp_path / "meta", "long") != lines_of(tmp_path / "base", "long")
+    # Scores that are the probabilities of a model give what that model gives.
+    found = pl.read_parquet(tmp_path / "meta" / "positions.parquet")
+    columns = [pl.col(f"probability_{name}").alias(name) for name in ("donor", "acceptor")]
+    scores = found.select(pl.col("gene_id").cast(pl.String), "position", *columns)
+    scores.write_parquet(tmp_path / "scores.parquet")
+    files = [*made.files[:3], tmp_path / "scores.parquet"]
+    call(*files, tmp_path / "again", mode="base", wanted=["long", "other"], **options)
+    for gene in ("long", "other"):
+        assert lines_of(tmp_path / "again", gene) == lines_of(tmp_path / "meta", gene) != []
+
+
+def test_model_without_lengths_predicts_transcripts_with_those_of_human_genes(
+    made, tmp_path, caplog
+):
+    call(*made.files, tmp_path / "older", transcripts=5)
+    older = (tmp_path / "older" / "transcripts.gff3").read_text()
+    assert "with the lengths of human genes" in caplog.text
+    assert "with the lengths of human genes" in older
+    caplog.clear()
+    sequence = made.model.facts["sequence"] | {"structure": StructureModel().plain()}
+    files = other_model(made, tmp_path / "m.gbm", facts=made.model.facts | {"sequence": sequence})
+    call(*files, tmp_path / "out", transcripts=5)
+    assert "lengths" not in caplog.text
+    text = (tmp_path / "out" / "transcripts.gff3").read_text()
+    assert text.splitlines()[2:] == older.splitlines()[3:]
+    lengths = replace(Lengths(), longest_intron=100)
+    sequence |= {"structure": StructureModel(lengths=lengths).plain()}
+    files = other_model(made, tmp_path / "n.gbm", facts=made.model.facts | {"sequence": sequence})
+    call(*files, tmp_path / "short", transcripts=50)
+    for line in (tmp_path / "short" / "transcripts.gff3").read_text().splitlines():
+        _, _, kind, start, end, *_ = line.split("\t") if line[0] != "#" else [""] * 9
+        assert kind != "intron" or int(end) - int(start) < 100
+
+
+def test_other_transcripts_than_the_longest_are_annotated_too(made, tmp_path):
+    line = 'chr2\tx\texon\t{}\t{}\t.\t-\t.\tgene_id "other"; transcript_id "other.2";\n'
+    annotation = tmp_path / "genes.gtf"
+    more = [line.format(*span) for span in ((11, 60), (231, 280))]
+    annotation.write_text(made.files[2].read_text() + "".join(more))
+    sequence = made.model.facts["sequence"] | {"transcripts": "longest"}
+    facts = made.model.facts | {"sequence": sequence}
+    model = other_model(made, tmp_path / "m.gbm", facts=facts)[0]
+    scores = pl.DataFrame(
+        {"gene_id": "other", "position": [59, 230], "donor": [0.99, 0.0], "acceptor": [0.0, 0.99]}
+    )
+    scores.write_csv(tmp_path / "scores.tsv", separator="\t")
+    files = (model, made.files[1], annotation, tmp_path / "scores.tsv")
+    call(*files, tmp_path / "out", wanted=["other"], mode="base", transcripts=0)
+    introns = [line for line in lines_of(tmp_path / "out", "other") if "\tintron\t" in line]
+    assert [line.split("\t")[3:5] for line in introns] == [["61", "230"]]
+    assert "annotated=yes" in introns[0]
 
 
 def test_ids_are_a_line_each(tmp_path):
@@ -486,6 +557,7 @@ def command(made, out, *options):
 def test_command_writes_the_files_of_the_function(made, meta, tmp_path, capsys):
     (tmp_path / "ids.txt").write_text("inner\n")
     options = ("--mode", "meta", "--only", str(tmp_path / "ids.txt"), "other", "--bigwig")
+    options += ("--transcripts", "20", "--least-posterior", "0.2")
     assert main(command(made, tmp_path / "out", *options, "--threshold", "0.5", "0.6")) == 0
     assert "490 positions of 2 genes" in capsys.readouterr().out
     wanted = pl.col("gene_id").cast(pl.String).is_in(["inner", "other"])
@@ -493,6 +565,10 @@ def test_command_writes_the_files_of_the_function(made, meta, tmp_path, capsys):
     assert found.equals(meta.filter(wanted))
     assert "donor >= 0.5, acceptor >= 0.6" in (tmp_path / "out" / "calls.bed").read_text()
     assert len(list((tmp_path / "out").glob("*.bw"))) == 4
+    transcripts = (tmp_path / "out" / "transcripts.gff3").read_text()
+    shares = re.findall(r"rank=(\d+);posterior=([^;]+);drawn_share", transcripts)
+    assert [rank for rank, _ in shares].count("1") == 2
+    assert all(float(share) >= 0.2 for rank, share in shares if rank != "1")
 
 
 def test_command_says_what_is_wrong(made, tmp_path, capsys):
