@@ -108,7 +108,7 @@ def neighbours(
     table: str,
     windows: str,
     figure: str,
-    batches: list[str] | None = None,
+    batches: list[str],
     positions: str | None = None,
     genes: str | None = None,
     gene_table: str | None = None,
@@ -135,7 +135,7 @@ def neighbours(
     figure
         PNG to write.
     batches
-        With a genome: what `neighbours_batch` wrote for every batch.
+        What `neighbours_batch` wrote for every batch; empty without a genome.
     positions, genes, gene_table, test_groups
         With a genome: the positions file of the test genes in mode "meta", the gene models, the
         genes of the training table, and the test groups.
@@ -150,7 +150,7 @@ def neighbours(
     from genebatch.report.figures.style import save_figure
 
     reasons: dict[str, str | None] = {TEST: None, TRAINING: None}
-    if batches is not None:
+    if positions is not None:
         reading = {"transcripts": transcripts, "min_intron": min_intron, "max_refused": max_refused}
         tested = _track_windows(positions, genes, gene_table, test_groups, reading, neighbours)
         found = pl.concat([tested, *map(pl.read_parquet, batches)])

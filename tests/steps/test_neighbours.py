@@ -189,6 +189,7 @@ def finished_table(toy, folder, **keys):
     neighbours(
         labels=replace(toy.settings.table.labels, **keys),
         neighbours=SETTINGS,
+        batches=[],
         scores=toy.ensemble_files["scores"],
         predictions=toy.evaluate()["predictions"],
         **files,

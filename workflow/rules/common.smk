@@ -321,11 +321,15 @@ def neighbour_results(wildcards):
     return {name: f"results/neighbours/{file}" for name, file in names.items()}
 
 
+def neighbours_of_batches(wildcards):
+    """Scores around sites of the batches; without a genome no rule of a batch makes them."""
+    return per_member(f"{BATCH_FILES}/neighbours.parquet")(wildcards) if BUILT else []
+
+
 def neighbour_scores(wildcards):
     """What tells of the rows around sites: complete tracks where there is a genome."""
     if BUILT:
         return {
-            "batches": per_member(f"{BATCH_FILES}/neighbours.parquet")(wildcards),
             "positions": "results/calls/test/positions.parquet",
             "genes": ancient(SEQUENCE["genes"]),
             "gene_table": "results/table/genes.tsv",

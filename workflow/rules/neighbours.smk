@@ -38,6 +38,7 @@ if BUILT:
 rule neighbours:
     input:
         unpack(neighbour_scores),
+        batches=neighbours_of_batches,
         plan=after_the_plan(MANIFEST),
     output:
         table=report(

@@ -8,7 +8,7 @@ from genebatch.report.figures import style
 from genebatch.report.figures.neighbours import draw_neighbours
 from genebatch.report.neighbours import neighbour_facts
 from genebatch.report.numbers import DASH
-from tests.unit.metrics.test_neighbours import CLASSES, MEASURED, made_windows
+from tests.builders.windows import CLASSES, MEASURED, made_windows
 
 
 def table(**shifts):
