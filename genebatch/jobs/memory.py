@@ -49,7 +49,7 @@ CANDIDATES = 12
 
 # Of a row: the sites among them, with the names of their groups.
 SITE_BYTES = 30
-# Of the positions around the 2,000 sites of a batch, several copies.
+# Of the positions around the sites of a batch: 21 of each of at most 5,000 sites, 115 bytes each.
 WINDOW_BYTES = 12e6
 
 # For the rules about the data set; benchmarks/memory_whole.md has the measurements.

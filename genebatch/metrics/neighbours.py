@@ -10,7 +10,8 @@ A window is a site with the positions within `REACH` of it, a row for each:
   of the class, or if its label is not known; else null.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -34,6 +35,11 @@ WINDOWS = {
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 COUNTS = ("sites", "scored", "absent", "other_sites")
 LINE = ("part", "class", "system", "offset")  # what a line of the table is of
+_NO_LINES = pl.DataFrame(
+    schema=dict.fromkeys(LINE[:3], pl.String)
+    | dict.fromkeys(["offset", *COUNTS], pl.Int64)
+    | dict.fromkeys([*QUANTILES, "peaks"], pl.Float64)
+)
 
 
 def draw_sites(sites: pl.DataFrame, n_sites: int, seed: int) -> pl.DataFrame:
@@ -131,19 +137,21 @@ def summarise(
           a maximum;
         - `reason`: why a value is null.
     """
-    trained = pl.col("batch") != TEST
-    pooled = windows.filter(trained).with_columns(pl.lit(TRAINING).alias("part"))
-    single = windows.with_columns(pl.col("batch").alias("part"))
-    parts = [*reasons, *windows.filter(trained)["batch"].unique().sort()]
-    grid = _grid(parts, classes)
-    lines = _lines(pl.concat([pooled, single]))
-    table = grid.join(lines, on=LINE, how="left", maintain_order="left")
+    parts = {
+        name: _by_class(part)
+        for (name,), part in sorted(windows.partition_by("batch", as_dict=True).items())
+    }
+    trained = [name for name in parts if name != TEST]
+    parts[TRAINING] = _joined(parts[name] for name in trained)
+    lines = [line for name, classes_of in parts.items() for line in _lines(name, classes_of)]
+    table = _grid([*reasons, *trained], classes)
+    table = table.join(pl.concat([_NO_LINES, *lines]), on=LINE, how="left", maintain_order="left")
     table = table.with_columns(pl.col(COUNTS).fill_null(0), pl.col("peaks").fill_null(0.0))
     all_peaks = pl.col("peaks").sum().over("part", "class", "system")
-    known = pl.col("part").replace_strict(dict(reasons), default=None, return_dtype=pl.String)
+    given = pl.col("part").replace_strict(dict(reasons), default=None, return_dtype=pl.String)
     return table.with_columns(
         pl.when(all_peaks > 0).then(pl.col("peaks") / all_peaks).alias("peak_share"),
-        pl.coalesce(known, _reason(all_peaks)).alias("reason"),
+        pl.coalesce(given, _reason(all_peaks)).alias("reason"),
     )
 
 
@@ -158,26 +166,72 @@ def _grid(parts: Sequence[str], classes: Sequence[str]) -> pl.DataFrame:
     return grid
 
 
-def _lines(windows: pl.DataFrame) -> pl.DataFrame:
-    """The lines of the table that have a site."""
-    index = ["part", *SITE, "offset", "left_out"]
-    long = windows.unpivot(SYSTEMS, index=index, variable_name="system", value_name="score")
-    score, site = pl.col("score"), ["part", "system", *SITE]
-    highest = score.max().over(site)
-    has_peak = (score.count().over(site) > 1) & (score.min().over(site) < highest)
-    at_peak = (has_peak & (score == highest)).fill_null(value=False)
-    share = at_peak / at_peak.sum().over(site)
-    long = long.with_columns(pl.when(at_peak).then(share).otherwise(0.0).alias("peak"))
-    quantiles = [score.quantile(q, "linear").alias(name) for name, q in QUANTILES.items()]
-    left_out = pl.col("left_out")
-    return long.group_by(LINE).agg(
-        pl.len().cast(pl.Int64).alias("sites"),
-        score.count().cast(pl.Int64).alias("scored"),
-        (left_out == ABSENT).sum().cast(pl.Int64).alias("absent"),
-        (left_out == OTHER).sum().cast(pl.Int64).alias("other_sites"),
-        *quantiles,
-        pl.col("peak").sum().alias("peaks"),
-    )
+class _Sites(NamedTuple):
+    """The sites of a class: (sites, offsets) arrays of what the columns of windows hold."""
+
+    absent: np.ndarray
+    other: np.ndarray
+    base: np.ndarray
+    model: np.ndarray
+
+
+def _by_class(windows: pl.DataFrame) -> dict[str, _Sites]:
+    """Class to its sites in windows of one part."""
+    ordered = windows.sort(*SITE, "offset")
+    found = {}
+    for (name,), rows in ordered.partition_by("class", as_dict=True).items():
+        left_out = rows["left_out"].fill_null("")
+        columns = [left_out == ABSENT, left_out == OTHER, rows["base"], rows["model"]]
+        found[name] = _Sites(*(column.to_numpy().reshape(-1, len(OFFSETS)) for column in columns))
+    return found
+
+
+def _joined(parts: Iterable[Mapping[str, _Sites]]) -> dict[str, _Sites]:
+    """Class to its sites in all parts."""
+    by_class: dict[str, list[_Sites]] = {}
+    for part in parts:
+        for name, sites in part.items():
+            by_class.setdefault(name, []).append(sites)
+    return {
+        name: _Sites(*map(np.concatenate, zip(*sites, strict=True)))
+        for name, sites in by_class.items()
+    }
+
+
+def _lines(part: str, by_class: Mapping[str, _Sites]) -> Iterator[pl.DataFrame]:
+    """Yield the lines of each class and system of one part."""
+    for name, sites in by_class.items():
+        for system in SYSTEMS:
+            scores = getattr(sites, system)
+            columns = {"part": part, "class": name, "system": system, "offset": OFFSETS}
+            columns |= {
+                "sites": len(scores),
+                "scored": np.isfinite(scores).sum(axis=0),
+                "absent": sites.absent.sum(axis=0),
+                "other_sites": sites.other.sum(axis=0),
+                **_quantiles(scores),
+                "peaks": _peaks(scores),
+            }
+            yield pl.DataFrame(columns).cast(dict(_NO_LINES.schema))
+
+
+def _quantiles(scores: np.ndarray) -> dict[str, list[float | None]]:
+    """Quantiles of the scored of each offset; None where there are none."""
+    columns = [column[np.isfinite(column)] for column in scores.T]
+    return {
+        name: [float(np.quantile(column, q)) if len(column) else None for column in columns]
+        for name, q in QUANTILES.items()
+    }
+
+
+def _peaks(scores: np.ndarray) -> np.ndarray:
+    """How many of (sites, offsets) have their maximum at each offset, NaN being left out."""
+    scored = np.isfinite(scores)
+    low, high = np.where(scored, scores, np.inf), np.where(scored, scores, -np.inf)
+    highest = high.max(axis=1)
+    has_peak = low.min(axis=1) < highest
+    at_peak = scored & (scores == highest[:, None]) & has_peak[:, None]
+    return (at_peak / np.maximum(at_peak.sum(axis=1, keepdims=True), 1)).sum(axis=0)
 
 
 def _reason(all_peaks: pl.Expr) -> pl.Expr:

@@ -89,4 +89,5 @@ def _offsets(axes: Axes, label: str) -> None:
     ticks = [offset for offset in OFFSETS if offset % 5 == 0]
     axes.set_xticks(ticks, map(_signed, ticks))
     axes.set_xticks(OFFSETS, minor=True)
-    axes.set(ylim=(0, 1.03), xlabel="nt from the site", ylabel=label)
+    limits = {"xlim": (-REACH - 0.8, REACH + 0.8), "ylim": (0, 1.03)}
+    axes.set(**limits, xlabel="nt from the site", ylabel=label)
