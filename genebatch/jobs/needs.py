@@ -58,7 +58,8 @@ NEEDS: dict[str, Needs] = {
     "build_dataset": Needs(memory.beside_annotation(1000), None, "genome"),
     "call_genes": Needs(memory.beside_annotation(1500), None, "genome"),
     "evaluate_tracks": Needs(memory.beside_annotation(1200), None, "genome"),
-    "neighbours_batch": Needs(memory.beside_annotation(1200), None, "genome"),
+    # 414 MB with 720 fold trees and 1,150 features; more trees take up to 200 MB more.
+    "neighbours_batch": Needs(memory.beside_annotation(800), None, "genome"),
 }
 BOOSTED = ("cross_validate_batch", "train_batch")  # rules of a batch whose threads boost
 
