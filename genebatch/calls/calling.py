@@ -238,9 +238,10 @@ def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
     """
     if not model.facts.get("sequence"):
         raise InputError(
-            f"{model_file} was trained on a table that the build stage did not make, so its "
-            "features cannot be made from sequence and scores; build the table by the config part "
-            "'sequence' and train again, or predict a table of your own (genebatch predict)"
+            f"{model_file} does not say how its features are made from sequence and scores: its "
+            "table was not made by the config part 'sequence', or an earlier version wrote the "
+            "file beside the delivered model. Train again on a table built by 'sequence', or "
+            "predict a table of your own (genebatch predict)"
         )
     version = model.facts["sequence"].get("feature_version", 1)
     if version != FEATURE_VERSION:
