@@ -209,7 +209,9 @@ class Run:
         paths = self.paths()
         plan = Plan(read_tsv(paths["manifest"]), pl.read_parquet(paths["planned"]))
         chosen = read_json(paths["features"])["digest"]
-        self.write_rows(row_parts(plan, chosen, self.settings.table.labels))
+        kinds = read_json(paths["profile"])["identity_kinds"]
+        labels = self.settings.table.labels
+        self.write_rows(row_parts(plan, chosen, labels, {"identity_kinds": kinds}))
 
     def write_rows(self, parts: Sequence[Part]) -> None:
         """Row files of the analysed rows, with the features of this folder."""
