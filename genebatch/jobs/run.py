@@ -168,13 +168,18 @@ def _go_on_in_child(mem_mb: int, remedy: str, scratch: Path) -> None:
     if sys.platform != "linux":
         return
     _die_with_parent()
+    # A signal that comes before this process has its handlers waits for them.
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
         _die_with_parent()
         return
     # Ctrl-C reaches both processes. It ends the child, and then this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
     beyond_mb = _watch(child, mem_mb) if _bounds_itself() else None
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
