@@ -219,6 +219,7 @@ class Combining(Section):
     combiner: str
     top_k: int | None
     rivals: tuple[str, ...]
+    with_single: bool | None
     distil_mix: tuple[float, ...]
     allow_missing: bool
 
@@ -337,6 +338,20 @@ class Settings:
         others = {key: value for key, value in config.items() if key not in sections}
         del others["dataset"]
         return cls(**sections, **others)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Names of the candidates that a run makes beside the ensemble, sorted.
+
+        Where the single model is trained anyway, the ensemble with it costs a minute more.
+        """
+        wanted = {*self.ensemble.rivals, self.final} - {"ensemble", "best"}
+        joined = self.ensemble.with_single
+        if joined is None:
+            joined = "single" in wanted and self.ensemble.combiner != "routed"
+        if joined or "both" in wanted:
+            wanted |= {"single", "both"}
+        return tuple(sorted(wanted))
 
     @property
     def planning(self) -> Planning:

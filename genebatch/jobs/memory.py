@@ -208,6 +208,12 @@ def train_single(whole: Whole) -> float:
     return BASE_MB * MB + pages + known + sketch_bytes(shape) + histograms + trees
 
 
+def add_single(whole: Whole) -> float:
+    """As `combine_batches` with one member more, whose out-of-fold scores are read at once."""
+    own = whole.shape.rows * (60 + 16 * whole.shape.n_classes)
+    return combine_batches(whole._replace(n_members=whole.n_members + 1)) + own
+
+
 def distil(whole: Whole) -> float:
     """As `train_single`, with the teachers and their scores."""
     taught = whole.shape.rows * whole.shape.n_classes * 16
@@ -223,8 +229,9 @@ def cross_batch_scores(whole: Whole) -> float:
 
 
 def combine_batches(whole: Whole) -> float:
-    """All boosters, and several copies of the scores that combiners are learned from."""
-    return BASE_MB * MB + 6 * _learned_from(whole) + _boosters(whole)
+    """All boosters, several copies of the scores to learn from, or the rows of thresholds."""
+    rows = whole.shape.rows * (70 + 8 * whole.shape.n_classes)
+    return BASE_MB * MB + max(6 * _learned_from(whole), rows) + _boosters(whole)
 
 
 def consolidate(whole: Whole) -> float:
@@ -245,7 +252,7 @@ def evaluate(whole: Whole) -> float:
     classes = whole.shape.n_classes
     candidates = whole.test_rows * classes * 4 * (whole.n_members + CANDIDATES)
     drawn = whole.test_rows * CANDIDATES * 8 * 8
-    boosters = 4 * _boosters(whole)
+    boosters = 6 * _boosters(whole)
     return (BASE_MB + 50) * MB + candidates + drawn + 2 * _frame(whole.shape) + boosters
 
 

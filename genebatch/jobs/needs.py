@@ -39,6 +39,7 @@ NEEDS: dict[str, Needs] = {
     "cross_batch_scores": Needs(memory.cross_batch_scores, minutes.score_all_rows, "whole"),
     "combine_batches": Needs(memory.combine_batches, minutes.combine_batches, "whole"),
     "train_single": Needs(memory.train_single, minutes.train_single, "whole"),
+    "add_single": Needs(memory.add_single, minutes.add_single, "whole"),
     "distil": Needs(memory.distil, minutes.distil, "whole"),
     "consolidate": Needs(memory.consolidate, minutes.consolidate, "whole"),
     "estimate": Needs(memory.estimate, minutes.estimate, "whole"),

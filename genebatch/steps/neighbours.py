@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from genebatch.config.settings import Labels, Neighbours
-from genebatch.features.positions import Spec
 from genebatch.genome.genes import MIN_INTRON
 from genebatch.genome.left_out import MAX_REFUSED
 from genebatch.genome.scores.tracks import ScoreSource
@@ -26,6 +25,7 @@ log = logging.getLogger(__name__)
 def neighbours_batch(
     *,
     batch: str,
+    rows: str,
     out_of_fold: str,
     models: str,
     model: str,
@@ -37,7 +37,6 @@ def neighbours_batch(
     transcripts: str,
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
-    features: Spec,
     use_weights: bool,
     neighbours: Neighbours,
     threads: int,
@@ -52,6 +51,8 @@ def neighbours_batch(
     ----------
     batch
         Name of the batch.
+    rows
+        Its row file, which says how features are made.
     out_of_fold, models, model
         Out-of-fold scores, fold models, and the finished model of the batch.
     fasta, genes, scores, unscored
@@ -60,8 +61,6 @@ def neighbours_batch(
         Genes of the training table, with the group of each.
     transcripts, min_intron, max_refused
         How the gene models are read, see `genes.read_gene_models`.
-    features
-        What the first stage computes.
     use_weights
         `learner.use_weights`: calibrators are fitted with weights.
     neighbours, threads
@@ -74,14 +73,19 @@ def neighbours_batch(
     InputError
         If the files are not of one run, or a fold model was trained on a gene that it would score.
     """
+    from genebatch.calls.calling import structure_model
     from genebatch.calls.neighbours import score_windows, site_windows
+    from genebatch.dataset.row_file import RowFile
     from genebatch.features.along_gene import Genome
     from genebatch.features.gene_rows import genes_of_groups, read_gene_groups
+    from genebatch.features.positions import Spec
     from genebatch.genome.fasta import Fasta
     from genebatch.genome.genes import foreign_sites, read_gene_models, select_genes
     from genebatch.genome.placing import genes_on_genome
     from genebatch.genome.scores.tracks import open_scores
 
+    sequence = RowFile.open(rows).facts["sequence"]
+    features = Spec.build(sequence["features"]), structure_model(sequence)
     by_group = _unseen_models(out_of_fold, models, model, use_weights, threads)
     group_of = read_gene_groups(table)
     annotated = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
@@ -96,7 +100,7 @@ def neighbours_batch(
         foreign = foreign_sites(annotated)
         drawn = site_windows(batch, chosen, foreign, neighbours.sites, neighbours.seed)
         by_gene = {gene.id: by_group[group_of[gene.id]] for gene in chosen}
-        scored = score_windows(drawn, Genome(reader, tracks, features), chosen, by_gene)
+        scored = score_windows(drawn, Genome(reader, tracks, *features), chosen, by_gene)
     write_parquet(windows, scored)
     _log(batch, scored)
 

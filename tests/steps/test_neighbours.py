@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from genebatch.config.settings import Neighbours
+from genebatch.dataset.feature_set import Features
+from genebatch.dataset.row_pass import Part, _metadata
 from genebatch.io.files import InputError, write_parquet
 from genebatch.io.tables import read_tsv
 from genebatch.metrics.neighbours import OFFSETS, TEST
@@ -18,6 +21,7 @@ from genebatch.steps.neighbours import neighbours, neighbours_batch
 from tests.builders import called_genome as made_calls
 from tests.builders import complete_tracks as made_tracks
 from tests.builders.held_genome import write_gtf
+from tests.builders.small_table import resolved
 from tests.builders.tables_and_figures import is_picture
 
 SETTINGS = Neighbours(sites=100, seed=3)
@@ -44,11 +48,21 @@ class Batch:
         write_parquet(folder / "out_of_fold.parquet", rows, origin.metadata())
         self.save("folds.gbm", self.folds)
         self.write_model(identity(np.zeros(1)))
+        self.write_rows_file()
         table = pl.DataFrame({"gene_id": FOLD.keys(), "group": FOLD.keys()})
         table.write_csv(folder / "genes.tsv", separator="\t")
 
     def save(self, name, members):
         replace(self.made.model, members=tuple(members), combiner=EQUAL).save(self.folder / name)
+
+    def write_rows_file(self):
+        """A row file without rows; only what it says of the features counts."""
+        groups = pl.DataFrame({"rows": pl.Series([], dtype=pl.Int64)})
+        facts = {"sequence": {"features": made_calls.SPEC.plain()}}
+        labels = resolved().table.labels
+        metadata = _metadata(Part("b000", "key", groups, facts), "", Features((), 0), labels)
+        with pa.ipc.new_file(self.folder / "rows.arrow", pa.schema([], metadata)):
+            pass
 
     def write_model(self, calibrator):
         """The finished model of the batch."""
@@ -71,12 +85,17 @@ class Batch:
 
     def measure(self, **changes):
         _, fasta, genes, scores = self.made.files
-        files = {"out_of_fold": "out_of_fold.parquet", "models": "folds.gbm", "model": "model.gbm"}
+        files = {
+            "rows": "rows.arrow",
+            "out_of_fold": "out_of_fold.parquet",
+            "models": "folds.gbm",
+            "model": "model.gbm",
+        }
         paths = {key: self.folder / name for key, name in files.items()}
         given = paths | {"fasta": fasta, "genes": genes, "scores": scores}
         given |= {"table": self.folder / "genes.tsv", "windows": self.folder / "windows.parquet"}
         given |= {"batch": "b000", "transcripts": "all", "unscored": "error", "threads": 1}
-        given |= {"features": made_calls.SPEC, "use_weights": False, "neighbours": SETTINGS}
+        given |= {"use_weights": False, "neighbours": SETTINGS}
         neighbours_batch(**given | changes)
         return pl.read_parquet(given["windows"])
 

@@ -9,6 +9,7 @@ from tests.workflow.loading import CALLS, CONFIGS, load
 
 # The plan writes the row files, which are no output of its rule; a run writes its record itself.
 UNDECLARED = {"rows/{batch}.arrow", "rows/test.arrow", "config.json"}
+JOINED = {"train_single", "add_single"}  # of `final: best`, the default
 GENOME_RULES = ("build_dataset", "evaluate_tracks", "call_genes")
 
 
@@ -63,7 +64,7 @@ def test_a_run_asks_for_every_file_but_those_that_others_ask_for(tmp_path, name)
     wanted = {
         path
         for path in outputs(workflow)
-        - outputs(workflow, "train_single", "distil", "predict", "score_genes")
+        - outputs(workflow, "train_single", "add_single", "distil", "predict", "score_genes")
         if not path.startswith(("usage/", "table/part-"))
     }
     wanted |= {path.replace("{calls}", calls) for path in wanted for calls in CALLS}
@@ -77,9 +78,9 @@ def test_a_run_asks_for_every_file_but_those_that_others_ask_for(tmp_path, name)
     ("name", "further"),
     [
         ("table", {"neighbours"}),
-        ("similar", {"describe_groups", "train_single", "distil"}),
-        ("genome", {*GENOME_RULES, "neighbours", "train_single"}),
-        ("light", {*GENOME_RULES, "neighbours", "train_single", "score_genes"}),
+        ("similar", {"describe_groups", "distil", *JOINED}),
+        ("genome", {*GENOME_RULES, "neighbours", *JOINED}),
+        ("light", {*GENOME_RULES, "neighbours", "score_genes", *JOINED}),
     ],
 )
 def test_the_report_reads_the_usage_of_every_job_before_it(tmp_path, name, further):

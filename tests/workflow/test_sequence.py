@@ -28,6 +28,7 @@ GENOME = {
     "explain": {"rows": 40, "neighbour_sites": 60},
 }
 GENOME["sequence"]["n_shards"] = 2
+GENOME["ensemble"] = SMALL["ensemble"] | {"rivals": ["single"]}
 GENOME["batching"] = SMALL["batching"] | {"max_genes": 36}
 FEW = ("SIMG00003", "SIMG00020")
 MANIFEST = "results/batches/manifest.tsv"
@@ -159,6 +160,35 @@ def test_model_carries_how_its_features_are_made_and_where_to_call(called):
     assert not {"gene_length", "distance_to_start", "relative_position"} & set(
         model.feature_names_in_
     )
+
+
+def test_every_model_file_calls_predicts_and_tells_of_itself(called, tmp_path, capsys):
+    inputs = ["--fasta", "data/genome.fa", "--genes", "data/genes.gtf"]
+    inputs += ["--scores", "results/scores/scores.parquet"]
+    inputs = [part if part.startswith("--") else str(called / part) for part in inputs]
+    files = sorted((called / "results").rglob("*.gbm"))
+    places = {str(path.parent.relative_to(called / "results")) for path in files}
+    assert places == {"batches/b000", "ensemble", "single", "both", "model"}
+    test = read(called, "results/dataset/test_groups.tsv")["group"].to_list()
+    genes = read(called, "results/table/genes.tsv")
+    (trained,) = genes.filter(~pl.col("group").is_in(test))["gene_id"][:1]
+    (unseen,) = genes.filter(pl.col("group").is_in(test))["gene_id"][:1]
+    for number, path in enumerate(files):
+        out = tmp_path / str(number)
+        # Of fold models and of uncalibrated ones no held-out probabilities are known.
+        raw = path.name in ("folds.gbm", "uncalibrated.gbm")
+        options = ["--only", trained, unseen, "--threshold", "0.5", "0.5"][: None if raw else 3]
+        done = main(["call", str(path), *inputs, *options, "-o", str(out / "calls")])
+        assert done == 0, (path, capsys.readouterr().err)
+        coverage = read(out, "calls/coverage.tsv")
+        assert dict(coverage.select("gene_id", "trained_on").iter_rows()) == {
+            trained: True,
+            unseen: False,
+        }, path
+        table, rows = called / "results/table/part-000.parquet", out / "rows.parquet"
+        assert main(["predict", str(path), str(table), "-o", str(rows)]) == 0
+        assert pl.read_parquet(rows).height == pl.read_parquet(table).height
+        assert main(["inspect", str(path)]) == 0
 
 
 def test_second_run_has_nothing_to_do(run):

@@ -108,7 +108,11 @@ BIGWIG_NAMES = [
     for strand in ("plus", "minus")
     if config["call"]["bigwig"]
 ]
-ALONE_RULES = {"single": "train_single", "distilled": "distil"}
+ALONE_RULES = {
+    "single": "train_single",
+    "both": "add_single",
+    "distilled": "distil",
+}
 MADE_SCORES = "results/scores/scores.parquet"
 SCORES = MADE_SCORES if SEQUENCE["scorer"] else SEQUENCE["scores"]
 # The scorer has seen every gene: a gene without an entry scored too low everywhere.
@@ -232,13 +236,12 @@ def call_config(wildcards):
 
 
 def trained_alone():
-    """The models beside the ensemble that this run trains."""
-    wanted = {config["final"]} - {"ensemble", "best"}
-    return sorted(wanted.union(config["ensemble"]["rivals"]))
+    """The candidates beside the ensemble that this run makes."""
+    return list(settings.beside)
 
 
 def alone(wildcards):
-    """Every trained model that is no ensemble."""
+    """The model of every candidate beside the ensemble."""
     return {name: f"results/{name}/model.gbm" for name in trained_alone()}
 
 
@@ -296,6 +299,7 @@ def kept_plan(wildcards):
 
 combiner_config = settings.ensemble.plain() | {
     "rivals": [],
+    "with_single": None,
     "distil_mix": [],
     "allow_missing": False,
 }

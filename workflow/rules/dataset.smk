@@ -108,6 +108,7 @@ checkpoint plan_batches:
     input:
         unpack(plan_again),
         unpack(group_features),
+        unpack(built_genes),
         profile="results/dataset/profile.json",
         groups=GROUPS,
         test_groups=TEST_GROUPS,

@@ -5,6 +5,7 @@ if BUILT:
 
     rule neighbours_batch:
         input:
+            rows=row_file,
             out_of_fold=f"{BATCH_FILES}/out_of_fold.parquet",
             models=f"{BATCH_FILES}/folds.gbm",
             model=f"{BATCH_FILES}/model.gbm",
@@ -28,7 +29,6 @@ if BUILT:
             algorithm=ALGORITHM,
             scores=SCORES,
             unscored=UNSCORED,
-            features=config["features"],
             use_weights=settings.learner.use_weights,
             neighbours=settings.neighbours.plain(),
         script:
