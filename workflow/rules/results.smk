@@ -81,7 +81,9 @@ def usage_records(wildcards):
 def input_files():
     """All files that the config names."""
     files = (
-        given_files(("fasta", "genes", "groups", "scores", "structure")) if BUILT else shards(None)
+        given_files(("fasta", "genes", "groups", "scores", "structure"))
+        if BUILT
+        else shards(None)
     )
     if BUILT:
         files += [path for path in config["call"]["sets"].values() if path != "all"]
