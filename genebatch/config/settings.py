@@ -233,6 +233,14 @@ class Explaining(Section):
 
 
 @dataclass(frozen=True)
+class Neighbours(Section):
+    """The sample of annotated sites whose neighbours are scored: their number, and the seed."""
+
+    sites: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Evaluation(Section):
     """The judgement on test groups."""
 
@@ -295,6 +303,7 @@ class Settings:
     ensemble: Combining
     final: str
     explain: Explaining
+    neighbours: Neighbours
     evaluation: Evaluation
     predict: dict[str, str]
     sequence: Sequence
@@ -306,6 +315,8 @@ class Settings:
     @classmethod
     def build(cls, config: Mapping[str, Any]) -> Self:
         """Build every section of a resolved configuration."""
+        explain = dict(config["explain"])
+        sites = explain.pop("neighbour_sites")
         sections = {
             "table": Table.build(config["dataset"]),
             "test": HoldOut.build(config["test"]),
@@ -315,7 +326,8 @@ class Settings:
             "learner": Learner.build(config["learner"]),
             "calibration": Calibration.build(config["calibration"]),
             "ensemble": Combining.build(config["ensemble"]),
-            "explain": Explaining.build(config["explain"]),
+            "explain": Explaining.build(explain),
+            "neighbours": Neighbours(sites, explain["seed"]),
             "evaluation": Evaluation.build(config["evaluation"]),
             "predict": config["predict"]["tables"],
             "sequence": Sequence.build(config["sequence"]),

@@ -89,7 +89,7 @@ class _OutOfFold:
     def __init__(self, member: Member, classes: Sequence[str], path: str | Path, use_weights: bool):
         self.path, self.groups = path, set(member.groups)
         self.margins = [f"margin_{name}" for name in classes]
-        self.calibrators = _calibrators(member, classes, path, use_weights)
+        self.calibrators = held_out_calibrators(member, classes, path, use_weights)
         self.identity = [name for name in IDENTITY if name in table_columns(path)]
         columns = [*self.identity, "fold", *self.margins]
         self.coming = record_batches(path, columns, batch_rows=AHEAD_ROWS)
@@ -136,7 +136,7 @@ class _OutOfFold:
         )
 
 
-def _calibrators(
+def held_out_calibrators(
     member: Member, classes: Sequence[str], path: str | Path, use_weights: bool
 ) -> list[dict[int, Calibrator]]:
     """By class, the calibrator of every fold: the batch's method, fitted on the other folds."""

@@ -47,6 +47,11 @@ KNOWN_BYTES = 420
 # the base scores.
 CANDIDATES = 12
 
+# Of a row: the sites among them, with the names of their groups.
+SITE_BYTES = 30
+# Of the positions around the sites of a batch: 21 of each of at most 5,000 sites, 115 bytes each.
+WINDOW_BYTES = 12e6
+
 # For the rules about the data set; benchmarks/memory_whole.md has the measurements.
 COLUMN_BYTES = 80_000  # of a column while it is read: mostly the state of its decompressor
 FOOTER_FACTOR = 10  # bytes in memory for a byte of a footer
@@ -248,6 +253,18 @@ def rank_groups(whole: Whole) -> float:
     """A few record batches with the scores of all members."""
     scores = 8192 * whole.n_members * whole.shape.n_classes * 8
     return (IMPORTS_MB + SCIPY_MB + DRAW_MB) * MB + 4 * scores
+
+
+def neighbours(whole: Whole) -> float:
+    """A few record batches with the scores of all members, the sites of all rows, and a figure.
+
+    With a genome the gene models come on top.
+    """
+    scores = 8192 * whole.n_members * whole.shape.n_classes * 8
+    sites = SITE_BYTES * (whole.shape.rows + whole.test_rows)
+    drawn = WINDOW_BYTES * (whole.n_members + 1)
+    figure = (DRAW_MB + PANEL_MB * whole.shape.n_classes) * MB
+    return (IMPORTS_MB + SCIPY_MB) * MB + figure + 4 * scores + sites + drawn
 
 
 def predict(whole: Whole) -> float:

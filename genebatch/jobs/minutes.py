@@ -97,6 +97,11 @@ def rank_groups(whole: Whole) -> float:
     return whole.shape.rows * whole.n_members * whole.shape.n_classes * READ_SECONDS
 
 
+def neighbours(whole: Whole) -> float:
+    """All scores are read twice: for the sites, and for the rows around them."""
+    return 2 * rank_groups(whole)
+
+
 def consolidate(whole: Whole) -> float:
     """Thresholds, learned from the scores of all rows."""
     return whole.shape.rows * whole.shape.n_classes * LEARN_SECONDS

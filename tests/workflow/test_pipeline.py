@@ -161,6 +161,7 @@ RERUNS = {
         {"neither": 0.98, "donor": 0.01, "acceptor": 0.01},
         {"consolidate", "predict", "evaluate", "write_report"},
     ),
+    "explain.neighbour_sites": (50, {"neighbours", "write_report"}),
     "evaluation.n_replicates": (25, {"estimate", "evaluate", "write_report"}),
     "test.fraction": (0.25, {"choose_test_groups", "screen_features", *PLANNED}),
     "screen.max_rows": (2_000, {"screen_features", *PLANNED}),

@@ -23,8 +23,9 @@ GENOME = {
     "features": {"kmers": [2]},
     "sampling": {"rest": [{"above": 0.001, "fraction": 0.1}, {"above": 0, "fraction": 0.002}]},
     "call": {"sets": {"few": "data/few.txt"}, "band": [0.01, 1.0]},
-    **{key: SMALL[key] for key in ("test", "batching", "cv", "learner", "explain", "evaluation")},
+    **{key: SMALL[key] for key in ("test", "batching", "cv", "learner", "evaluation")},
     **{key: SMALL[key] for key in ("ensemble", "final")},
+    "explain": {"rows": 40, "neighbour_sites": 60},
 }
 GENOME["sequence"]["n_shards"] = 2
 GENOME["batching"] = SMALL["batching"] | {"max_genes": 36}
@@ -137,6 +138,19 @@ def test_judgement_of_tracks_agrees_with_that_of_weighted_rows(called):
     assert json.loads((called / "results/tracks/summary.json").read_text())["positions"] > 10_000
 
 
+def test_scores_around_the_sites_are_highest_on_them(called):
+    table = read(called, "results/neighbours/neighbours.tsv")
+    shares = table.filter(pl.col("offset") == 0)
+    assert shares["part"].unique().sort().to_list() == ["b000", "test", "training"]
+    assert shares["peak_share"].min() > 0.8
+    assert "Calls sit on the sites" in (called / "results/report/index.html").read_text()
+    windows = pl.read_parquet(called / "results/batches/b000/neighbours.parquet")
+    assert windows.filter(pl.col("offset") == 0).height == 60
+    group_of = dict(read(called, "results/table/genes.tsv").select("gene_id", "group").iter_rows())
+    held_out = pl.read_parquet(called / "results/batches/b000/out_of_fold.parquet")
+    assert {group_of[gene] for gene in windows["gene"]} <= set(held_out["group"])
+
+
 def test_model_carries_how_its_features_are_made_and_where_to_call(called):
     model = load_model(called / "results")
     assert model.facts["sequence"]["features"]["kmers"] == [2]
@@ -199,7 +213,7 @@ def test_another_way_to_make_rows_builds_the_table_and_scores_nothing(run, secti
     ("keys", "sets", "more"),
     [
         ({"band": [0.05, 1.0]}, 1, set()),
-        ({"bigwig": True}, 2, {"evaluate_tracks", "write_report"}),
+        ({"bigwig": True}, 2, {"evaluate_tracks", "neighbours", "write_report"}),
     ],
 )
 def test_another_way_to_call_calls_what_it_is_for_and_trains_nothing(run, keys, sets, more):

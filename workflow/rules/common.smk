@@ -87,6 +87,7 @@ TEST_GROUPS = "results/dataset/test_groups.tsv"
 MANIFEST = "results/batches/manifest.tsv"
 PLANNED_GROUPS = "results/batches/groups.parquet"
 PLANNED_DATASET = "results/batches/dataset.json"
+PLANNED_NEEDS = "results/batches/memory.json"
 ROW_FOLDER = "results/rows"
 MODEL = "results/model/model.gbm"
 GROUP_FEATURES = "results/dataset/group_features.parquet"
@@ -96,6 +97,7 @@ DIGESTS = KeptDigests(KEPT_DIGESTS)
 RECORD = Record("results/config.json")
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
+NEIGHBOURS = settings.neighbours.sites > 0
 BUILT_SHARDS = [
     f"results/table/part-{number:03d}.parquet"
     for number in range(SEQUENCE["n_shards"] if BUILT else 0)
@@ -321,3 +323,31 @@ def track_results(wildcards):
     names = ("comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json")
     files = {f"tracks_{name.split('.')[0]}": f"results/tracks/{name}" for name in names}
     return files | {"tracks_figure": "results/tracks/pr.png"} if BUILT else {}
+
+
+def neighbour_results(wildcards):
+    """What the report says about the neighbours of sites, where that is asked for."""
+    names = {"neighbours": "neighbours.tsv", "neighbours_figure": "neighbours.png"}
+    if not NEIGHBOURS:
+        return {}
+    return {name: f"results/neighbours/{file}" for name, file in names.items()}
+
+
+def neighbours_of_batches(wildcards):
+    """Scores around sites of the batches; without a genome no rule of a batch makes them."""
+    return per_member(f"{BATCH_FILES}/neighbours.parquet")(wildcards) if BUILT else []
+
+
+def neighbour_scores(wildcards):
+    """What tells of the rows around sites: complete tracks where there is a genome."""
+    if BUILT:
+        return {
+            "positions": "results/calls/test/positions.parquet",
+            "genes": ancient(SEQUENCE["genes"]),
+            "gene_table": "results/table/genes.tsv",
+            "test_groups": TEST_GROUPS,
+        }
+    return {
+        "scores": "results/ensemble/cross_batch.parquet",
+        "predictions": "results/evaluation/predictions.parquet",
+    }

@@ -122,7 +122,7 @@ checkpoint plan_batches:
         ),
         planned=PLANNED_GROUPS,
         dataset=PLANNED_DATASET,
-        memory="results/batches/memory.json",
+        memory=PLANNED_NEEDS,
         coverage=report(
             "results/batches/coverage.tsv",
             caption="../report/coverage.rst",
