@@ -77,9 +77,9 @@ What the tables say:
   | both | .9740 | +.0009 [-.0006, +.0029] | .9671 | -.0002 [-.0008, +.0004] | 146.6 | 808 |
 
   The single model has weights of .74, .51 and .64 (neither, donor, acceptor), the batches share the
-  rest. `both` has the lowest held-out loss, but the single model is within chance of it (+0.6 [-0.8,
-  +2.1] x 10^-6) for a quarter of the trees: `best` delivers that one. On the test clusters, too, the
-  two cannot be told apart. Joining it took 25 s of CPU time, training it 128 s.
+  rest. `both` has the lowest held-out loss, but the single model is within chance of it (+0.6
+  [-0.8, +2.1] x 10^-6) for a quarter of the trees: `best` delivers that one. On the test clusters,
+  too, the two cannot be told apart. Joining it took 25 s of CPU time, training it 128 s.
 - **The student** is as good as the single model on mouse and slightly worse on mane donors. It has
   twice as many trees and takes several times as long to train. It learns half from the teacher and
   half from the label; learning only from the teacher was worse on batches left out.
