@@ -88,21 +88,23 @@ def _place_frame(places: np.ndarray, planted: np.ndarray, rng: np.random.Generat
     five, three = (
         rng.lognormal(np.log(median), spread) for median, spread in (FIVE_UTR, THREE_UTR)
     )
-    if len(places) < CODON:
+    clear = ~planted[places]
+    # The bases on either side of an intron are planted, so no clear codon spans one.
+    codons = np.flatnonzero(clear[:-2] & clear[1:-1] & clear[2:])
+    if not len(codons):
         return places[:0]
-    # The bases on either side of an intron are planted, so no free codon spans one.
-    free = np.lib.stride_tricks.sliding_window_view(~planted[places], CODON).all(axis=1)
-    starts = np.flatnonzero(free)
-    start = _nearest(starts, min(five, LARGEST_FIVE * len(places)))
-    stops = starts[(starts >= start + CODON * FEWEST_CODONS) & ((starts - start) % CODON == 0)]
+    start = _nearest(codons, min(five, LARGEST_FIVE * len(places)))
+    stops = codons[(codons >= start + CODON * FEWEST_CODONS) & ((codons - start) % CODON == 0)]
+    if not len(stops):
+        return places[:0]
     introns = np.flatnonzero(np.abs(np.diff(places)) > 1)
     last_exon = len(places) - 1 - introns[-1] if len(introns) else len(places)
     stop = _nearest(stops, len(places) - min(three, LARGEST_THREE * last_exon))
-    return places[:0] if stop is None else places[start : stop + CODON]
+    return places[start : stop + CODON]
 
 
-def _nearest(choices: np.ndarray, wanted: float) -> int | None:
-    return int(choices[np.argmin(np.abs(choices - wanted))]) if len(choices) else None
+def _nearest(choices: np.ndarray, wanted: float) -> int:
+    return int(choices[np.argmin(np.abs(choices - wanted))])
 
 
 def _write_codons(canvas: Canvas, gene: Gene, places: np.ndarray, rng: np.random.Generator) -> None:

@@ -164,10 +164,17 @@ def test_what_another_gene_covers_is_left_out(strand, other_kind):
         assert set(coding) == {"a"}
 
 
-def test_a_gene_without_room_stays_without_a_frame():
-    short = gene_of("a", "+", (100, 100 + 3 * FEWEST_CODONS))
+@pytest.mark.parametrize("length", [1, 2, 3, 3 * FEWEST_CODONS])
+def test_a_gene_without_room_stays_without_a_frame(length):
+    short = gene_of("a", "+", (100, 100 + length))
     covered = gene_of("b", "-", (1_000, 1_900))
     around = gene_of("c", "+", (950, 2_000), kind="lncRNA")
     canvas, coding = plant(contig_of(short, covered, around))
     assert coding == {}
     assert not canvas.codes.any()
+
+
+def test_a_gene_without_an_unplanted_codon_stays_without_a_frame():
+    canvas, coding = plant(contig_of(gene_of("a", "-", (100, 900))), range(100, 900, 3), "GA")
+    assert coding == {}
+    assert set(canvas.codes[100:102]) == {2, 0}
