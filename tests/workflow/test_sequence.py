@@ -12,6 +12,7 @@ import pytest
 
 from genebatch import load_model
 from genebatch.cli import main
+from genebatch.features.structure.columns import COLUMNS as STRUCTURE
 from genebatch.genome.genes import read_gene_models, splice_sites
 from genebatch.simulation.genome import simulate_genome
 from tests.workflow.running import SMALL, Run, jobs
@@ -156,7 +157,9 @@ def test_model_carries_how_its_features_are_made_and_where_to_call(called):
     model = load_model(called / "results")
     assert model.facts["sequence"]["features"]["kmers"] == [2]
     assert set(model.facts["thresholds"]) == {"neither", "donor", "acceptor"}
+    assert model.facts["sequence"]["structure"]["ends"] == "known"
     assert "donor_max_upstream_60" in model.feature_names_in_
+    assert set(STRUCTURE) <= set(model.feature_names_in_)  # the screen takes none for a leak
     assert not {"gene_length", "distance_to_start", "relative_position"} & set(
         model.feature_names_in_
     )
