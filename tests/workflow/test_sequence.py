@@ -128,15 +128,18 @@ def test_selective_calls_equal_complete_ones_inside_the_band_and_the_base_outsid
 def test_judgement_of_tracks_agrees_with_that_of_weighted_rows(called):
     tracks = read(called, "results/tracks/comparison.tsv")
     rows = read(called, "results/evaluation/comparison.tsv").filter(pl.col("weighted"))
+    # A tenth of the weak positions are rows, and a single one that the model raises moves a figure
+    # of six test genes.
+    tolerances = {"base": 0.05, "model": 0.1}
     for name in ("donor", "acceptor"):
-        for side in ("base", "model"):
+        for side, tolerance in tolerances.items():
             found = [
                 table.filter(pl.col("class") == name, pl.col("metric") == "average_precision")[
                     side
                 ].item()
                 for table in (tracks, rows)
             ]
-            assert found[0] == pytest.approx(found[1], abs=0.05)
+            assert found[0] == pytest.approx(found[1], abs=tolerance)
     assert json.loads((called / "results/tracks/summary.json").read_text())["positions"] > 10_000
 
 
