@@ -1,5 +1,5 @@
 # make demo    the built-in example, from a simulated genome to a model and its calls
-# make test    linters and every test, by two workers (WORKERS=4 for more)
+# make test    linters and every test, by four workers, as many tests wait for processes
 # make test-quick  linters and the unit tests without the slow ones, for the everyday
 # make test-thorough  make test with more seeds and examples of the same kinds
 # make test-cluster  the workflow on a SLURM of its own (Debian's packages, root)
@@ -8,7 +8,7 @@
 # make clean   removes the example, its results and the environment
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= 2
+WORKERS ?= 4
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo lint test test-quick test-thorough test-cluster bench lock clean

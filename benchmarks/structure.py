@@ -235,6 +235,8 @@ Measured once with the mouse base, inside genes, in 1/10,000 against the columns
 - strong sites from .001 on: +53 / +61; from .0001 on: +40 / +55, and three times slower
 - with a cost of e^-8 for a chain that begins or ends at a site: +57 / +65 (mane +14 / +30); only at
   the ends of the gene: +53 / +61 (mane +16 / +24)
+- mane donors vary most: one row of one cluster, which stands for 500 positions, makes 13 of the
+  figures' 1/10,000 (the denser draw of `sampling.rest` is there for such rows)
 - without the state of genes that have no reading frame: +53 / +62. It is kept for such genes
 - lengths guessed from published medians: +57 / +65; fitted ones: +56 / +62 (mane the same)
 """

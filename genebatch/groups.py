@@ -1,7 +1,7 @@
 """Deals whole groups into parts: test groups, batches, folds and stopping groups."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +78,17 @@ def measures(groups: pl.DataFrame) -> np.ndarray:
 def read_groups_list(path: str | Path) -> list[str]:
     """Read the groups of a TSV with the column `group`."""
     return read_tsv(path)["group"].to_list()
+
+
+def read_group_of(table: str | Path) -> dict[str, str]:
+    """Read the group of every gene of a built table, from its `genes.tsv`."""
+    return dict(read_tsv(table).select("gene_id", "group").cast(pl.String).iter_rows())
+
+
+def genes_of(groups: Iterable[str], group_of: Mapping[str, str]) -> list[str]:
+    """Sorted ids of the genes of some groups; `group_of` gives the group of a gene."""
+    wanted = frozenset(groups)
+    return sorted(gene for gene, group in group_of.items() if group in wanted)
 
 
 def hold_out(groups: pl.DataFrame, test: HoldOut) -> pl.Series:

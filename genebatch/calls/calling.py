@@ -239,7 +239,7 @@ def call(
             limit_key=LIMIT_KEY,
         )
         tracks = inputs.enter_context(open_scores(scores, selected, unscored, SCORES_KEY))
-        genome = Genome(reader, tracks, spec, structure_model(model))
+        genome = Genome(reader, tracks, spec, structure_model(model.facts["sequence"]))
         misfits = check_alignment(genome, selected, str(genes), misaligned)
         if target_share is not None:
             chosen = band_of_share(genome, selected, target_share, chosen.high)
@@ -285,9 +285,10 @@ def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
     """
     if not model.facts.get("sequence"):
         raise InputError(
-            f"{model_file} was trained on a table that the build stage did not make, so its "
-            "features cannot be made from sequence and scores; build the table by the config part "
-            "'sequence' and train again, or predict a table of your own (genebatch predict)"
+            f"{model_file} does not say how its features are made from sequence and scores: its "
+            "table was not made by the config part 'sequence', or an earlier version wrote the "
+            "file beside the delivered model. Train again on a table built by 'sequence', or "
+            "predict a table of your own (genebatch predict)"
         )
     version = model.facts["sequence"].get("feature_version", 1)
     if version != FEATURE_VERSION:
@@ -306,9 +307,12 @@ def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
     return spec
 
 
-def structure_model(model: EnsembleModel) -> StructureModel:
-    """What the model's training knew of gene structure; older models have no such features."""
-    known = model.facts["sequence"].get("structure")
+def structure_model(sequence: Mapping[str, Any]) -> StructureModel:
+    """What was known of gene structure, by the facts of a table or of a model.
+
+    Tables of older versions have no such features.
+    """
+    known = sequence.get("structure")
     return StructureModel() if known is None else StructureModel.build(known)
 
 

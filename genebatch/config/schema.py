@@ -309,6 +309,15 @@ def _ensemble_contradictions(config: dict[str, Any]) -> Iterator[str]:
             f"'ensemble.combiner' is 'routed' but batching.strategy is '{strategy}': set "
             "batching.strategy: similarity, or choose another combiner"
         )
+    together = ensemble["with_single"] or config["final"] == "both"
+    if together and ensemble["combiner"] == "routed":
+        yield (
+            "'ensemble.combiner' is 'routed', which weighs members by how near their groups are, "
+            "but the single model has all groups: take another combiner, or leave out "
+            "ensemble.with_single and final: both"
+        )
+    if config["final"] == "both" and ensemble["with_single"] is False:
+        yield "'final' is 'both' but ensemble.with_single is false: set it to true or null"
     if ensemble["top_k"] is not None and ensemble["combiner"] != "selected":
         yield "'ensemble.top_k' needs ensemble.combiner: selected"
 

@@ -219,6 +219,7 @@ class Combining(Section):
     combiner: str
     top_k: int | None
     rivals: tuple[str, ...]
+    with_single: bool | None
     distil_mix: tuple[float, ...]
     allow_missing: bool
 
@@ -229,6 +230,14 @@ class Explaining(Section):
 
     rows: int
     families: dict[str, tuple[str, ...]]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Neighbours(Section):
+    """The sample of annotated sites whose neighbours are scored: their number, and the seed."""
+
+    sites: int
     seed: int
 
 
@@ -296,6 +305,7 @@ class Settings:
     ensemble: Combining
     final: str
     explain: Explaining
+    neighbours: Neighbours
     evaluation: Evaluation
     predict: dict[str, str]
     sequence: Sequence
@@ -307,6 +317,8 @@ class Settings:
     @classmethod
     def build(cls, config: Mapping[str, Any]) -> Self:
         """Build every section of a resolved configuration."""
+        explain = dict(config["explain"])
+        sites = explain.pop("neighbour_sites")
         sections = {
             "table": Table.build(config["dataset"]),
             "test": HoldOut.build(config["test"]),
@@ -316,7 +328,8 @@ class Settings:
             "learner": Learner.build(config["learner"]),
             "calibration": Calibration.build(config["calibration"]),
             "ensemble": Combining.build(config["ensemble"]),
-            "explain": Explaining.build(config["explain"]),
+            "explain": Explaining.build(explain),
+            "neighbours": Neighbours(sites, explain["seed"]),
             "evaluation": Evaluation.build(config["evaluation"]),
             "predict": config["predict"]["tables"],
             "sequence": Sequence.build(config["sequence"]),
@@ -326,6 +339,20 @@ class Settings:
         others = {key: value for key, value in config.items() if key not in sections}
         del others["dataset"]
         return cls(**sections, **others)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Names of the candidates that a run makes beside the ensemble, sorted.
+
+        Where the single model is trained anyway, the ensemble with it costs a minute more.
+        """
+        wanted = {*self.ensemble.rivals, self.final} - {"ensemble", "best"}
+        joined = self.ensemble.with_single
+        if joined is None:
+            joined = "single" in wanted and self.ensemble.combiner != "routed"
+        if joined or "both" in wanted:
+            wanted |= {"single", "both"}
+        return tuple(sorted(wanted))
 
     @property
     def planning(self) -> Planning:

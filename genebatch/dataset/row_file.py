@@ -1,12 +1,13 @@
 """Reads row files: the rows of a batch, or of the test groups, with what later rules need of them.
 
 After the plan no rule opens a shard. A row file says everything: its metadata has the name, the
-key, the labels and the feature set; its columns are the identity of each row and the features in
-their final order, in the types of the input table. Files are Arrow IPC, written by `row_pass`.
+key, the labels, the feature set and the facts for models. Its columns are the identity of each row
+and the features in their final order, in the types of the input table. Files are Arrow IPC, written
+by `row_pass`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +23,13 @@ from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
 from genebatch.io.tables import BATCH_ROWS
 
-FORMAT = 1
+FORMAT = 2
 METADATA = b"genebatch.rows"  # key of the JSON in the schema metadata
-KEYS = {"format", "name", "key", "stamp", "rows", "labels", "features"}  # of that JSON
+KEYS = {"format", "name", "key", "stamp", "rows", "labels", "features", "facts"}  # of that JSON
 FEATURE = "feature:"  # begins the name of a feature's column, so that it is no other column's
 PLACE = "place"  # column with the place of a row in the data set; places rise
+GENES = "trained_genes"
+TABLE_FACTS = ("identity_kinds", "sequence")  # of the whole table
 AGAIN = "run the workflow again, which writes it anew"
 
 
@@ -55,6 +58,8 @@ class RowFile:
         The feature set.
     labels
         What the rows are.
+    facts
+        What a model of these rows records of its table; see `row_pass.Part`.
     """
 
     path: Path
@@ -63,6 +68,7 @@ class RowFile:
     n_rows: int
     features: Features
     labels: Labels
+    facts: dict[str, Any]
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -82,6 +88,7 @@ class RowFile:
                 described["rows"],
                 Features.from_json(described["features"]),
                 Labels.build(described["labels"]),
+                described["facts"],
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"{path} is missing or no whole file of rows; {AGAIN}") from error
@@ -196,6 +203,20 @@ def read_metadata(path: str | Path) -> dict[str, Any] | None:
         return described if described.keys() >= KEYS and described["format"] == FORMAT else None
     except (pa.ArrowException, OSError, ValueError, KeyError, AttributeError):
         return None
+
+
+def joined_facts(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Facts of the rows of several files together, from those of each; other facts are left out.
+
+    What says how the table was made is that of the first. The genes are those of all files, or not
+    known where one of the files does not know its own.
+    """
+    first, *others = parts
+    facts = {name: first[name] for name in TABLE_FACTS if name in first}
+    genes = [part.get(GENES) for part in (first, *others)]
+    if None in genes:
+        return facts
+    return facts | {GENES: sorted(set().union(*genes))}
 
 
 def merged(files: Iterable[RowFile]) -> Iterator[Rows]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -38,11 +39,16 @@ class Part(NamedTuple):
         Digest of the rows, their order, folds, labels and features.
     groups
         Their lines of the plan's table of groups.
+    facts
+        What a model of these rows records of its table: `identity_kinds`, and for a built table
+        `sequence`, which says how features are made, and `trained_genes`. They are not in the key:
+        a batch is not trained again because a fact changed and its rows did not.
     """
 
     name: str
     key: str
     groups: pl.DataFrame
+    facts: Mapping[str, Any] = MappingProxyType({})
 
 
 def write_row_files(
@@ -163,12 +169,13 @@ def _metadata(part: Part, stamp: str, features: Features, labels: Labels) -> dic
         "rows": int(part.groups["rows"].sum()),
         "labels": labels.plain(),
         "features": features.to_json(),
+        "facts": dict(part.facts),
     }
     return {METADATA: json.dumps(described).encode()}
 
 
 def _stamp(part: Part, shards: Sequence[Shard], labels: Labels) -> str:
-    """Digest of what a file holds and from where: key, places of the groups, their shards."""
+    """Digest of what a file holds and from where: key, facts, places of the groups, shards."""
     places = part.groups.sort("group").select("group", "chunks", "first").rows()
     holding = set(part.groups["chunks"].explode().to_list())
     contents, start = [], 0
@@ -176,7 +183,7 @@ def _stamp(part: Part, shards: Sequence[Shard], labels: Labels) -> str:
         if not holding.isdisjoint(range(start, start + shard.row_groups)):
             contents.append(shard.content)
         start += shard.row_groups
-    return digest(FORMAT, part.key, labels.plain(), places, contents)
+    return digest(FORMAT, part.key, labels.plain(), dict(part.facts), places, contents)
 
 
 def _stamp_of(path: Path) -> str | None:

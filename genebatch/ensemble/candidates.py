@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
     Attributes
     ----------
     name
-        `ensemble`, `single` or `distilled`.
+        `ensemble`, `single`, `both` or `distilled`.
     model
         The model, ready to predict.
     held_out

@@ -9,11 +9,14 @@ import numpy as np
 import polars as pl
 
 from genebatch.config.settings import Combining
+from genebatch.dataset.row_file import GENES, joined_facts
 from genebatch.model.combiners import COMBINERS, HeldOut, Parameters, combine
 from genebatch.model.ensemble import EQUAL, EnsembleModel, merge
 from genebatch.model.held_out import Scores, score_series
 
 log = logging.getLogger(__name__)
+
+OF_ONE = (GENES, "thresholds", "base_thresholds")  # facts that hold for one batch's rows alone
 
 
 class Learned(NamedTuple):
@@ -27,9 +30,14 @@ def join_members(models: Mapping[str, EnsembleModel], missing: Sequence[str] = (
     """Put the members of all batches into one model, which has no combiner of its own yet.
 
     `missing` are batches of the plan without a model, which the ensemble goes without and names.
+    Combiners are learned from their rows too, so it then does not know all genes it was trained on.
     """
     ordered = [models[name] for name in sorted(models)]
-    return merge(ordered, EQUAL, ordered[0].facts | {"missing_batches": sorted(missing)})
+    facts = {name: fact for name, fact in ordered[0].facts.items() if name not in OF_ONE}
+    facts |= joined_facts(model.facts for model in ordered)
+    if missing:
+        facts.pop(GENES, None)
+    return merge(ordered, EQUAL, facts | {"missing_batches": sorted(missing)})
 
 
 def learn_combiners(held_out: HeldOut, settings: Combining, routed: bool) -> Learned:
@@ -47,7 +55,11 @@ def learn_combiners(held_out: HeldOut, settings: Combining, routed: bool) -> Lea
     routed
         Whether batches are of similar groups, so that rows can be routed.
     """
-    names = [name for name in COMBINERS if name != "routed" or routed]
+    return learn(held_out, settings, [name for name in COMBINERS if name != "routed" or routed])
+
+
+def learn(held_out: HeldOut, settings: Combining, names: Sequence[str]) -> Learned:
+    """Learn some combiners; see `learn_combiners`."""
     whole = {name: COMBINERS[name].fit(held_out, settings) for name in names}
     by_fold = {
         int(number): {

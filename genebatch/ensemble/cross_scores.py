@@ -68,7 +68,7 @@ def cross_scores(
     names = sorted(models)
     everyone = merge([models[name] for name in names], EQUAL, {})
     own = [
-        _OutOfFold(member, everyone.classes, out_of_fold[member.name], use_weights)
+        OutOfFold(member, everyone.classes, out_of_fold[member.name], use_weights)
         for member in everyone.members
     ]
     for part in merged(files):
@@ -83,13 +83,13 @@ def cross_scores(
         batch.check_end()
 
 
-class _OutOfFold:
+class OutOfFold:
     """The out-of-fold log-odds of one batch, calibrated, in the order of the data set."""
 
     def __init__(self, member: Member, classes: Sequence[str], path: str | Path, use_weights: bool):
         self.path, self.groups = path, set(member.groups)
         self.margins = [f"margin_{name}" for name in classes]
-        self.calibrators = _calibrators(member, classes, path, use_weights)
+        self.calibrators = held_out_calibrators(member, classes, path, use_weights)
         self.identity = [name for name in IDENTITY if name in table_columns(path)]
         columns = [*self.identity, "fold", *self.margins]
         self.coming = record_batches(path, columns, batch_rows=AHEAD_ROWS)
@@ -100,10 +100,14 @@ class _OutOfFold:
         rows = np.flatnonzero(identity["group"].is_in(self.groups).to_numpy())
         if not len(rows):
             return
-        taken = self._take(len(rows))
-        if not taken.select(self.identity).equals(identity[rows].select(self.identity)):
+        log_odds[rows] = self.next_rows(identity[rows])
+
+    def next_rows(self, identity: pl.DataFrame) -> np.ndarray:
+        """The log-odds of the next rows, which must be these, (rows, classes) float32."""
+        taken = self._take(identity.height)
+        if not taken.select(self.identity).equals(identity.select(self.identity)):
             raise self._wrong()
-        log_odds[rows] = self._calibrated(taken)
+        return self._calibrated(taken)
 
     def check_end(self) -> None:
         """Raise if rows are left that the row files do not have."""
@@ -136,7 +140,7 @@ class _OutOfFold:
         )
 
 
-def _calibrators(
+def held_out_calibrators(
     member: Member, classes: Sequence[str], path: str | Path, use_weights: bool
 ) -> list[dict[int, Calibrator]]:
     """By class, the calibrator of every fold: the batch's method, fitted on the other folds."""

@@ -49,7 +49,8 @@ def choose_final(
     name = compared.filter("chosen")["candidate"].item()
     chosen = next(each for each in candidates if each.name == name)
     model = used_at(chosen.model, shares)
-    model = replace(model, facts={"final": name, **facts, **model.facts})
+    # What the run says of the data set holds for more than the rows that a candidate was given.
+    model = replace(model, facts={"final": name, **facts, **model.facts, **facts})
     table = choose(model, chosen.held_out, chosen.scores)
     return Final(replace(model, facts=model.facts | threshold_facts(table)), table, compared)
 
@@ -72,6 +73,7 @@ def run_facts(
         Batches without a model.
     genes
         Sorted ids of the genes that the model was trained on, or None where they are not known.
+        Genes of a missing batch count: combiners and thresholds were learned from their rows.
     """
     return {
         "data_digest": data["digest"],
@@ -92,14 +94,6 @@ def refuse_other_groups(model: EnsembleModel, groups: frozenset[str], path: str)
             f"{path} was trained on {len(model.groups):,} groups, not on the "
             f"{len(groups):,} of the batches; delete it and run again"
         )
-
-
-def trained_genes(groups: frozenset[str], group_of: Mapping[str, str]) -> list[str]:
-    """Sorted ids of the genes of the training groups; `group_of` gives the group of a gene.
-
-    Genes of a missing batch count: combiners and thresholds were learned from their rows.
-    """
-    return sorted(gene for gene, group in group_of.items() if group in groups)
 
 
 def weighted_shares(model: EnsembleModel) -> dict[str, float]:

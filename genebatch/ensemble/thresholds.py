@@ -1,5 +1,7 @@
 """Chooses the probability from which a row is called as a class, on held-out rows."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,7 +82,30 @@ def choose(model: EnsembleModel, held_out: str | Path, system: str) -> pl.DataFr
     classes each, with 9 bytes a row of classes and weights; and while one class is sorted another
     60 bytes a row.
     """
-    rows = _read(model, held_out, system)
+    with open_shard(held_out) as file:
+        size = file.metadata.num_rows
+    return _choose(model, _rows(model, _read(model, held_out, system), size))
+
+
+def with_thresholds(
+    model: EnsembleModel, rows: pl.DataFrame, probability: np.ndarray
+) -> EnsembleModel:
+    """Give the model with the thresholds that `choose` finds, from rows in memory.
+
+    Parameters
+    ----------
+    model
+        Of one batch, or of all rows.
+    rows
+        Identity columns.
+    probability
+        (rows, classes), held out and cross-fitted.
+    """
+    table = _choose(model, _rows(model, [(rows, probability)], rows.height))
+    return replace(model, facts=model.facts | threshold_facts(table))
+
+
+def _choose(model: EnsembleModel, rows: _Rows) -> pl.DataFrame:
     lines = []
     for name_of_system, probability in rows.probability.items():
         for column, name in enumerate(model.classes):
@@ -143,26 +168,33 @@ def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = 
     return Threshold(threshold, precision, recall, float(f1[best]), int(end) + 1, len(y), None)
 
 
-def _read(model: EnsembleModel, path: str | Path, system: str) -> _Rows:
-    """Class, probabilities, base scores and weight of the rows of a table of held-out scores."""
-    with open_shard(path) as file:
-        size = file.metadata.num_rows
-    classes = list(model.classes)
-    columns = score_names(system, classes)
+def _read(
+    model: EnsembleModel, path: str | Path, system: str
+) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
+    """Stream identity and probabilities of the rows of a table of held-out scores."""
+    columns = score_names(system, model.classes)
     identity = identity_names(table_columns(path))
-    codes = np.empty(size, np.int8)
-    weight = np.empty(size) if "weight" in identity else None
-    probability: dict[str, np.ndarray] = {}
-    end = 0
     for batch in record_batches(path, [*identity, *columns]):
         frame = pl.from_arrow(batch)
+        yield frame, frame.select(columns).to_numpy().astype(np.float64)
+
+
+def _rows(
+    model: EnsembleModel, parts: Iterable[tuple[pl.DataFrame, np.ndarray]], size: int
+) -> _Rows:
+    """Class, probabilities, base scores and weight of `size` rows."""
+    classes = list(model.classes)
+    codes = np.empty(size, np.int8)
+    weights = []
+    probability: dict[str, np.ndarray] = {}
+    end = 0
+    for frame, scores in parts:
         start, end = end, end + frame.height
         codes[start:end] = label_codes(frame["label"], classes, None)
-        if weight is not None:
-            weight[start:end] = plain_weights(frame)
-        scores = frame.select(columns).to_numpy().astype(np.float64)
+        weights.append(plain_weights(frame))
         given = {"model": model.at_prevalence(scores)} | base_scores(frame, classes)
         for name, values in given.items():
             kept = probability.setdefault(name, np.empty((len(classes), size), np.float32))
             kept[:, start:end] = values.T
-    return _Rows(codes, probability, weight)
+    weighted = bool(weights) and weights[0] is not None
+    return _Rows(codes, probability, np.concatenate(weights) if weighted else None)

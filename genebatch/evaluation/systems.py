@@ -24,7 +24,7 @@ class Predictions(NamedTuple):
         Identity columns.
     systems
         Name to (rows, classes) float32 probabilities: `model` first, then the combiners, the
-        models that are no ensemble, and the members.
+        candidates beside the ensemble, and the members.
     deviation
         (rows, classes), of the final model's members.
     """
@@ -46,7 +46,7 @@ class Compared(NamedTuple):
     combiners
         Name to parameters of every combiner.
     alone
-        Name to model of the candidates that are no ensemble.
+        Name to model of the candidates beside the ensemble.
     """
 
     final: EnsembleModel

@@ -240,8 +240,7 @@ def position_features(
     -------
     polars.DataFrame
         n rows, columns `spec.columns`: word counts uint8 (uint16 from a window of 128 on),
-        everything else float32. Values are finite, or null in the family "structure" where a class
-        has no base score. A row of the default spec takes 1.5 kB;
+        everything else float32 and finite. A row of the default spec takes 1.5 kB;
         `window_features` computes a long gene in pieces.
 
     Raises
@@ -309,8 +308,7 @@ def window_features(
         columns |= whole.structure.features(positions, near[:, MARGIN])
     if "span" in spec.families:
         columns |= _span(positions, whole.length, whole.gc)
-    # What is not known is null, as in any table.
-    series = [pl.Series(name, column, nan_to_null=True) for name, column in columns.items()]
+    series = [pl.Series(name, column) for name, column in columns.items()]
     if "kmers" in spec.families:
         series += [word for k in spec.kmers for word in _by_word(counts[k], k)]
     return pl.DataFrame(series)

@@ -47,6 +47,11 @@ KNOWN_BYTES = 420
 # the base scores.
 CANDIDATES = 12
 
+# Of a row: the sites among them, with the names of their groups.
+SITE_BYTES = 30
+# Of the positions around the sites of a batch: 21 of each of at most 5,000 sites, 115 bytes each.
+WINDOW_BYTES = 12e6
+
 # For the rules about the data set; benchmarks/memory_whole.md has the measurements.
 COLUMN_BYTES = 80_000  # of a column while it is read: mostly the state of its decompressor
 FOOTER_FACTOR = 10  # bytes in memory for a byte of a footer
@@ -203,6 +208,12 @@ def train_single(whole: Whole) -> float:
     return BASE_MB * MB + pages + known + sketch_bytes(shape) + histograms + trees
 
 
+def add_single(whole: Whole) -> float:
+    """As `combine_batches` with one member more, whose out-of-fold scores are read at once."""
+    own = whole.shape.rows * (60 + 16 * whole.shape.n_classes)
+    return combine_batches(whole._replace(n_members=whole.n_members + 1)) + own
+
+
 def distil(whole: Whole) -> float:
     """As `train_single`, with the teachers and their scores."""
     taught = whole.shape.rows * whole.shape.n_classes * 16
@@ -218,8 +229,9 @@ def cross_batch_scores(whole: Whole) -> float:
 
 
 def combine_batches(whole: Whole) -> float:
-    """All boosters, and several copies of the scores that combiners are learned from."""
-    return BASE_MB * MB + 6 * _learned_from(whole) + _boosters(whole)
+    """All boosters, several copies of the scores to learn from, or the rows of thresholds."""
+    rows = whole.shape.rows * (70 + 8 * whole.shape.n_classes)
+    return BASE_MB * MB + max(6 * _learned_from(whole), rows) + _boosters(whole)
 
 
 def consolidate(whole: Whole) -> float:
@@ -240,7 +252,7 @@ def evaluate(whole: Whole) -> float:
     classes = whole.shape.n_classes
     candidates = whole.test_rows * classes * 4 * (whole.n_members + CANDIDATES)
     drawn = whole.test_rows * CANDIDATES * 8 * 8
-    boosters = 4 * _boosters(whole)
+    boosters = 6 * _boosters(whole)
     return (BASE_MB + 50) * MB + candidates + drawn + 2 * _frame(whole.shape) + boosters
 
 
@@ -248,6 +260,18 @@ def rank_groups(whole: Whole) -> float:
     """A few record batches with the scores of all members."""
     scores = 8192 * whole.n_members * whole.shape.n_classes * 8
     return (IMPORTS_MB + SCIPY_MB + DRAW_MB) * MB + 4 * scores
+
+
+def neighbours(whole: Whole) -> float:
+    """A few record batches with the scores of all members, the sites of all rows, and a figure.
+
+    With a genome the gene models come on top.
+    """
+    scores = 8192 * whole.n_members * whole.shape.n_classes * 8
+    sites = SITE_BYTES * (whole.shape.rows + whole.test_rows)
+    drawn = WINDOW_BYTES * (whole.n_members + 1)
+    figure = (DRAW_MB + PANEL_MB * whole.shape.n_classes) * MB
+    return (IMPORTS_MB + SCIPY_MB) * MB + figure + 4 * scores + sites + drawn
 
 
 def predict(whole: Whole) -> float:

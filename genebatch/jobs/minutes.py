@@ -76,6 +76,12 @@ def train_single(whole: Whole) -> float:
     return _boost(whole.shape, (whole.shape.n_splits + 1) * whole.shape.n_classes)
 
 
+def add_single(whole: Whole) -> float:
+    """As `combine_batches` with one member more, whose calibrators are learned again."""
+    calibrated = whole.shape.rows * whole.shape.n_classes * LEARN_SECONDS
+    return combine_batches(whole._replace(n_members=whole.n_members + 1)) + calibrated
+
+
 def distil(whole: Whole) -> float:
     """A student for each mix that is tried, and the teachers' scores."""
     return 3 * train_single(whole) + score_all_rows(whole)
@@ -97,6 +103,11 @@ def rank_groups(whole: Whole) -> float:
     return whole.shape.rows * whole.n_members * whole.shape.n_classes * READ_SECONDS
 
 
+def neighbours(whole: Whole) -> float:
+    """All scores are read twice: for the sites, and for the rows around them."""
+    return 2 * rank_groups(whole)
+
+
 def consolidate(whole: Whole) -> float:
     """Thresholds, learned from the scores of all rows."""
     return whole.shape.rows * whole.shape.n_classes * LEARN_SECONDS
@@ -108,9 +119,9 @@ def estimate(whole: Whole) -> float:
 
 
 def evaluate(whole: Whole) -> float:
-    """Scores of the test rows, and intervals of every candidate."""
+    """Scores by the delivered model, the ensemble and both; intervals of every candidate."""
     drawn = whole.test_rows * whole.shape.n_classes * CANDIDATES * DRAW_SECONDS
-    return 2 * _scored(whole, whole.test_rows) + drawn
+    return 3 * _scored(whole, whole.test_rows) + drawn
 
 
 def write_report(whole: Whole) -> float:

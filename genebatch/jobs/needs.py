@@ -39,12 +39,14 @@ NEEDS: dict[str, Needs] = {
     "cross_batch_scores": Needs(memory.cross_batch_scores, minutes.score_all_rows, "whole"),
     "combine_batches": Needs(memory.combine_batches, minutes.combine_batches, "whole"),
     "train_single": Needs(memory.train_single, minutes.train_single, "whole"),
+    "add_single": Needs(memory.add_single, minutes.add_single, "whole"),
     "distil": Needs(memory.distil, minutes.distil, "whole"),
     "consolidate": Needs(memory.consolidate, minutes.consolidate, "whole"),
     "estimate": Needs(memory.estimate, minutes.estimate, "whole"),
     "evaluate": Needs(memory.evaluate, minutes.evaluate, "whole"),
     "rank_groups": Needs(memory.rank_groups, minutes.rank_groups, "whole"),
     "predict": Needs(memory.predict, minutes.score_all_rows, "whole"),
+    "neighbours": Needs(memory.neighbours, minutes.neighbours, "whole"),
     "write_report": Needs(memory.write_report, minutes.write_report, "whole"),
     "analyze_dataset": Needs(memory.analyze_dataset, None, "data"),
     "choose_test_groups": Needs(memory.choose_test_groups, None, "data"),
@@ -57,6 +59,8 @@ NEEDS: dict[str, Needs] = {
     "build_dataset": Needs(memory.beside_annotation(1000), None, "genome"),
     "call_genes": Needs(memory.beside_annotation(1500), None, "genome"),
     "evaluate_tracks": Needs(memory.beside_annotation(1200), None, "genome"),
+    # 414 MB with 720 fold trees and 1,150 features; more trees take up to 200 MB more.
+    "neighbours_batch": Needs(memory.beside_annotation(800), None, "genome"),
 }
 BOOSTED = ("cross_validate_batch", "train_batch")  # rules of a batch whose threads boost
 

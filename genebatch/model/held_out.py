@@ -20,7 +20,8 @@ from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.routing import distance_names
 
 # Candidates for the final model beside the ensemble; each has held-out scores under its name.
-ALONE = ("single", "distilled")
+# `both` is the ensemble with the single model as a member.
+ALONE = ("single", "both", "distilled")
 # Combiners are learned from at most so many scores: 80 MB, and some minutes for the slowest. Beyond
 # that whole groups are left out; a few dozen weights need no more.
 MOST_SCORES = 20_000_000
@@ -108,13 +109,24 @@ def read_held_out(
         The groups to learn from, or None for all. If they have more than `MOST_SCORES` scores,
         whole groups are left out: those that fit are drawn by a hash of their names.
     """
+    return learning_rows(read_scores(path, model), sizes, model, use_weights, groups)
+
+
+def learning_rows(
+    scores: Iterable[Scores],
+    sizes: pl.DataFrame,
+    model: EnsembleModel,
+    use_weights: bool,
+    groups: Collection[str] | None = None,
+) -> HeldOut:
+    """Take the rows that combiners are learned from out of held-out scores; see `read_held_out`."""
     most_rows = MOST_SCORES // (len(model.members) * len(model.classes))
     kept = _sampled_groups(sizes, most_rows, groups)
     parts = []
-    for scores in read_scores(path, model):
-        rows = scores.rows["group"].is_in(kept.implode()).to_numpy()
+    for part in scores:
+        rows = part.rows["group"].is_in(kept.implode()).to_numpy()
         if rows.any():
-            parts.append(_held_out(scores, model, use_weights).take(rows))
+            parts.append(_held_out(part, model, use_weights).take(rows))
     *joined, _ = zip(*parts, strict=True)
     arrays = (None if part[0] is None else np.concatenate(part) for part in joined)
     return HeldOut(*arrays, model.rest)

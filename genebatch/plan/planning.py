@@ -1,6 +1,8 @@
 """Plans batches: deals training groups into batches that fit in memory."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,8 +10,9 @@ import polars as pl
 
 from genebatch.config.settings import Batching, Labels, Planning
 from genebatch.dataset.feature_set import Features
+from genebatch.dataset.row_file import GENES
 from genebatch.dataset.row_pass import Part
-from genebatch.groups import folds, overlapping
+from genebatch.groups import folds, genes_of, overlapping
 from genebatch.io.files import InputError, digest
 from genebatch.jobs.memory import thread_mb
 from genebatch.jobs.needs import estimate_mb, estimate_minutes, largest_mb, rules_of
@@ -144,15 +147,44 @@ def batch_key(part: pl.DataFrame, features_digest: str, labels: Labels) -> str:
     return digest(rows, features_digest, labels.plain())
 
 
-def row_parts(plan: Plan, features_digest: str, labels: Labels) -> list[Part]:
-    """What each row file holds: one for each batch, and one for the test groups."""
+def row_parts(
+    plan: Plan,
+    features_digest: str,
+    labels: Labels,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+    group_of: Mapping[str, str] | None = None,
+) -> list[Part]:
+    """What each row file holds: one for each batch, and one for the test groups.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    features_digest, labels
+        The feature set, and what the rows are.
+    facts
+        What models record of the table.
+    group_of
+        Group of every gene of a built table; with it a batch's model records its genes.
+    """
     batches = plan.groups.filter(~pl.col("test")).partition_by("batch", as_dict=True)
     keys = dict(plan.manifest.select("batch", "key").iter_rows())
     test = plan.groups.filter("test")
     return [
-        *(Part(batch, keys[batch], batches[(batch,)]) for batch in sorted(keys)),
-        Part(TEST, batch_key(test, features_digest, labels), test),
+        *(
+            Part(batch, keys[batch], groups, {**facts, **_genes(groups, group_of)})
+            for batch in sorted(keys)
+            for groups in [batches[(batch,)]]
+        ),
+        Part(TEST, batch_key(test, features_digest, labels), test, facts),
     ]
+
+
+def _genes(groups: pl.DataFrame, group_of: Mapping[str, str] | None) -> dict[str, list[str]]:
+    """The fact `trained_genes`, where genes are known."""
+    if group_of is None:
+        return {}
+    return {GENES: genes_of(groups["group"].cast(pl.String), group_of)}
 
 
 def side_by_side(

@@ -16,7 +16,12 @@ COMPARED = ("average_precision", "log_loss", "brier")
 REFERENCES = {"base": "the base scores", "single": "the single model"}
 COUNTS = ("corrected", "made")  # errors of the base scores that are corrected, new errors
 SHOWN = (*COMPARED, "ece", "top_k", *COUNTS)
-NAMES = {"base": "base scores", "single": "single model", "distilled": "distilled model"}
+NAMES = {
+    "base": "base scores",
+    "single": "single model",
+    "both": "ensemble with the single model",
+    "distilled": "distilled model",
+}
 KINDS = ("base", "member", "combiner", "alone")  # of candidates, in the order of the page
 # Losses below the first limit, and differences of average precision below the second, are shown in
 # a power of ten that stands at the head of their column.
@@ -81,7 +86,7 @@ class ComparedModels(NamedTuple):
     combiner
         Name of the ensemble's combiner.
     final
-        The delivered model: `ensemble`, `single` or `distilled`.
+        The delivered model: `ensemble`, `single`, `both` or `distilled`.
     """
 
     table: pl.DataFrame

@@ -11,6 +11,7 @@ COUNTED = {True: ", weighted", False: ", on rows", None: ""}
 NAMES = {
     "ensemble": "the ensemble",
     "single": "the single model",
+    "both": "the ensemble with the single model",
     "distilled": "the distilled model",
 }
 METRICS = ("average_precision", "log_loss", "ece", "top_k")

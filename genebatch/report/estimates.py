@@ -29,7 +29,7 @@ def estimates(table: pl.DataFrame, candidate: str, weighted: bool) -> list[Estim
     table
         `ensemble/estimate.tsv`.
     candidate
-        The combiner in use, or the single or distilled model that was delivered.
+        The combiner in use, or the candidate beside the ensemble that was delivered.
     weighted
         Whether rows count by their weights.
     """

@@ -23,10 +23,12 @@ def model_lines(model: EnsembleModel) -> Iterator[str]:
 
 
 def _members_text(model: EnsembleModel) -> str:
-    count, batches = len(model.members), len(model.members)
-    if "batches" in model.facts and model.facts.get("final") == "ensemble":
-        batches = len(model.facts["batches"]) - len(model.missing_batches)
-    others = f" of {batches} batches, the others without weight" * (batches > count)
+    count, given = len(model.members), len(model.members)
+    joined = model.facts.get("final") == "both"
+    if "batches" in model.facts and model.facts.get("final") in ("ensemble", "both"):
+        given = len(model.facts["batches"]) - len(model.missing_batches) + joined
+    source = f"{given - joined} batches{' and the single model' * joined}"
+    others = f" of {source}, the others without weight" * (given > count)
     return f"{count} member{'s' * (count > 1)}{others}, {model.n_trees:,} trees in all"
 
 

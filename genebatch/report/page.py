@@ -13,6 +13,7 @@ from genebatch.report.candidate_tables import ComparedModels, overall_lines
 from genebatch.report.candidate_text import compare_classes, unit_text
 from genebatch.report.choice import choice, delivered_name
 from genebatch.report.estimates import estimates
+from genebatch.report.neighbours import neighbour_facts
 from genebatch.report.numbers import DASH, cell
 from genebatch.report.settings import PrintedSettings
 from genebatch.report.tracks import TrackTables, threshold_lines, track_facts
@@ -83,6 +84,9 @@ class FinishedRun:
         Memory and time of every job, as `genebatch.jobs.run.read_usage` gives them.
     tracks
         The evaluation on complete tracks, or None where there is none.
+    neighbours
+        Scores around annotated sites, as `genebatch.metrics.neighbours.summarise` gives them, or
+        None where they were not asked for.
     """
 
     settings: PrintedSettings
@@ -102,6 +106,7 @@ class FinishedRun:
     summaries: Sequence[Mapping[str, Any]]
     usage: Sequence[Mapping[str, Any]]
     tracks: TrackTables | None
+    neighbours: pl.DataFrame | None
 
     @property
     def n_batches(self) -> int:
@@ -122,6 +127,7 @@ def page_facts(run: FinishedRun) -> dict[str, Any]:
         "coverage": run.coverage.to_dicts(),
         "times_held": run.times_held.filter(pl.col("role") == "training").to_dicts(),
         "tracks": None if run.tracks is None else track_facts(run.tracks),
+        "neighbours": None if run.neighbours is None else neighbour_facts(run.neighbours),
         "thresholds": threshold_lines(run.thresholds),
         "usage": usage_by_rule(run.usage),
         "over": [record for record in run.usage if record["peak_mb"] > record["declared_mb"]],

@@ -1,8 +1,8 @@
 """Draws the sequence of a contig of the simulated genome over its planned genes.
 
 In order: background, exons of another composition, words that help real sites, motifs of the sites,
-decoys. Motifs of sites and of decoys are drawn alike from the consensus matrices. Only their
-surroundings differ: a partner at the distance of an exon, composition, words.
+decoys, reading frames. Motifs of sites and of decoys are drawn alike from the consensus matrices.
+Only their surroundings differ: a partner at the distance of an exon, composition, words, frames.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 from genebatch.genome.genes import Gene, genomic_positions, splice_sites
 from genebatch.genome.nucleotides import UNKNOWN
 from genebatch.genome.scores.light import ACCEPTOR, DONOR, Consensus
+from genebatch.simulation.frames import Canvas, Pieces, plant_frames
 from genebatch.simulation.locus import Contig
 
 BACKGROUND_GC = 0.41
@@ -89,35 +90,45 @@ class Painted(NamedTuple):
         (length,) uint8 of the plus strand: A 0, C 1, G 2, T 3, unknown 4.
     soft_masked
         (length,) bool, written in lower case.
+    coding
+        Gene id to the coding part of its first transcript; see `frames.plant_frames`.
     """
 
     codes: np.ndarray
     soft_masked: np.ndarray
+    coding: dict[str, Pieces]
 
 
 def paint(contig: Contig, seed: int) -> Painted:
     """Draw the sequence of a contig; it depends on the plan and `seed` alone.
 
-    Every intron begins with GT and ends with AG on its strand, and no unknown base lies in an exon
-    or within `CLEAR` nt of one. Holds 20 bytes per base of the contig while drawing.
+    - Every intron begins with GT and ends with AG on its strand.
+    - No unknown base lies in an exon or within `CLEAR` nt of one.
+    - Protein-coding genes have a reading frame where there is room for one.
+
+    Holds 20 bytes per base of the contig while drawing.
     """
     rng = np.random.default_rng([seed, 2, contig.number])
     codes = _draw(_drifting_gc(contig.length, rng), rng)
     for gene in contig.genes:
         for start, end in gene.transcripts[0].exons:
             codes[start:end] = _draw(np.full(end - start, EXON_GC), rng)
+    canvas = Canvas(codes, np.zeros(contig.length, dtype=bool))
     # Motifs come after the words of all genes, so that no word overwrites a site.
     for gene in contig.genes:
         for kind, sites in zip(KINDS, splice_sites(gene), strict=True):
             for word in kind.words:
-                _plant_word(codes, gene, sites, word, rng)
+                _plant_word(canvas, gene, sites, word, rng)
     for gene in contig.genes:
         for kind, sites in zip(KINDS, splice_sites(gene), strict=True):
-            _plant_motifs(codes, gene, sites, kind, rng)
+            _plant_motifs(canvas, gene, sites, kind, rng)
     far = _far_from_exons(contig)
-    _plant_decoys(codes, contig, far, rng)
+    _plant_decoys(canvas, contig, far, rng)
     _lose_runs(codes, far, rng)
-    return Painted(codes, _soft_mask(contig.length, rng))
+    soft_masked = _soft_mask(contig.length, rng)
+    # Frames are drawn last and by a generator of their own: they move nothing else.
+    frames_rng = np.random.default_rng([seed, 3, contig.number])
+    return Painted(codes, soft_masked, plant_frames(canvas, contig, frames_rng))
 
 
 def _drifting_gc(length: int, rng: np.random.Generator) -> np.ndarray:
@@ -133,17 +144,17 @@ def _draw(gc: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _plant_word(
-    codes: np.ndarray, gene: Gene, sites: np.ndarray, word: Word, rng: np.random.Generator
+    canvas: Canvas, gene: Gene, sites: np.ndarray, word: Word, rng: np.random.Generator
 ) -> None:
     chosen = sites[rng.random(len(sites)) < word.chance]
     starts = chosen + rng.integers(word.nearest, word.farthest + 1, len(chosen))
     texts = np.array([["ACGT".index(base) for base in text] for text in word.spellings], np.uint8)
     starts = starts.clip(0, gene.length - texts.shape[1])
-    _write(codes, gene, starts, texts[rng.integers(0, len(texts), len(starts))])
+    _write(canvas, gene, starts, texts[rng.integers(0, len(texts), len(starts))])
 
 
 def _plant_motifs(
-    codes: np.ndarray, gene: Gene, sites: np.ndarray, kind: Kind, rng: np.random.Generator
+    canvas: Canvas, gene: Gene, sites: np.ndarray, kind: Kind, rng: np.random.Generator
 ) -> None:
     """Write a motif around each site, each drawn from the matrix to a power of its own."""
     mean, spread, low, high = kind.power
@@ -152,13 +163,14 @@ def _plant_motifs(
     cumulative = np.cumsum(share / share.sum(axis=2, keepdims=True), axis=2)[..., :3]
     drawn = rng.random((*cumulative.shape[:2], 1))
     texts = (drawn >= cumulative).sum(axis=2).astype(np.uint8)
-    _write(codes, gene, sites + kind.consensus.first, texts)
+    _write(canvas, gene, sites + kind.consensus.first, texts)
 
 
-def _write(codes: np.ndarray, gene: Gene, starts: np.ndarray, texts: np.ndarray) -> None:
+def _write(canvas: Canvas, gene: Gene, starts: np.ndarray, texts: np.ndarray) -> None:
     """Write texts, (starts, width) codes, from gene positions on, on the gene's strand."""
-    positions = starts[:, None] + np.arange(texts.shape[1])
-    codes[genomic_positions(gene, positions)] = texts if gene.strand == "+" else 3 - texts
+    places = genomic_positions(gene, starts[:, None] + np.arange(texts.shape[1]))
+    canvas.codes[places] = texts if gene.strand == "+" else 3 - texts
+    canvas.planted[places] = True
 
 
 def _far_from_exons(contig: Contig) -> np.ndarray:
@@ -172,7 +184,7 @@ def _far_from_exons(contig: Contig) -> np.ndarray:
 
 
 def _plant_decoys(
-    codes: np.ndarray, contig: Contig, far: np.ndarray, rng: np.random.Generator
+    canvas: Canvas, contig: Contig, far: np.ndarray, rng: np.random.Generator
 ) -> None:
     """Plant motifs where there is no site, independently of each other."""
     places = np.flatnonzero(far)
@@ -180,7 +192,7 @@ def _plant_decoys(
         anywhere = Gene("", "", contig.name, strand, 0, contig.length, "", ())
         for kind in KINDS:
             sites = rng.choice(places, len(places) // NT_PER_DECOY, replace=False)
-            _plant_motifs(codes, anywhere, genomic_positions(anywhere, sites), kind, rng)
+            _plant_motifs(canvas, anywhere, genomic_positions(anywhere, sites), kind, rng)
 
 
 def _lose_runs(codes: np.ndarray, far: np.ndarray, rng: np.random.Generator) -> None:

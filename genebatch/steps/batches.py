@@ -99,8 +99,9 @@ def calibrate_batch(
         by, and losses and reliability before and after. Probabilities are cross-fitted and
         normalised over classes as the model's are.
     model
-        The batch's model file.
+        The batch's model file, with thresholds that are best on the out-of-fold scores.
     """
+    from genebatch.ensemble.thresholds import with_thresholds
     from genebatch.model.archive import load_model
     from genebatch.model.origin import origin_of, read_origin, refuse_mixed
     from genebatch.training.recipe import calibrate
@@ -110,7 +111,7 @@ def calibrate_batch(
     rows = pl.read_parquet(out_of_fold)
     result = calibrate(trained, rows, method, use_weights, scored.settings)
     write_json(calibration, result.described)
-    result.model.save(model)
+    with_thresholds(result.model, rows, result.probability).save(model)
 
 
 def explain_batch(

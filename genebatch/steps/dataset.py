@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from genebatch.config.settings import Batching, HoldOut, Labels, Planning, Screening, Table
-from genebatch.groups import hold_out, read_groups_list
+from genebatch.groups import hold_out, read_group_of, read_groups_list
 from genebatch.io.files import read_json, write_json, write_parquet, write_tsv
 
 log = logging.getLogger(__name__)
@@ -123,6 +123,7 @@ def plan_batches(
     coverage: str,
     times_held: str,
     group_features: str | None = None,
+    table: str | None = None,
 ) -> None:
     """Plan the batches, and write their rows in one pass over the data set.
 
@@ -130,6 +131,8 @@ def plan_batches(
     ----------
     profile, groups, test_groups, features, group_features
         Files of the earlier rules; the last for the strategy `similarity` alone.
+    table
+        The genes of a built table, from which models know the genes they were trained on.
     batching, planning
         Settings.
     budget_mb
@@ -152,6 +155,7 @@ def plan_batches(
         TSV, what the plan covers.
     """
     from genebatch.dataset.feature_set import Features
+    from genebatch.dataset.row_file import TABLE_FACTS
     from genebatch.dataset.row_pass import write_row_files
     from genebatch.dataset.shards import described
     from genebatch.jobs.needs import rules_of
@@ -175,7 +179,9 @@ def plan_batches(
         counts = (f"{count:,}" for count in (row["groups"], row["rows"], need))
         log.info("%s: %s groups, %s rows, %s MB", row["batch"], *counts)
     _, shards = described(facts)
-    parts = row_parts(plan, chosen["digest"], planning.labels)
+    kept = {name: facts[name] for name in TABLE_FACTS if facts.get(name) is not None}
+    group_of = None if table is None else read_group_of(table)
+    parts = row_parts(plan, chosen["digest"], planning.labels, kept, group_of)
     write_row_files(shards, parts, Features.from_json(chosen), planning.labels, Path(rows))
     write_parquet(planned, plan.groups)
     told = {key: value for key, value in facts.items() if key != "shards"}

@@ -5,6 +5,7 @@ Functions import the libraries of their own rule: no job pays for those of anoth
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import polars as pl
 
 from genebatch.config.settings import Combining, Folds, Learner
 from genebatch.dataset.row_file import RowFile
+from genebatch.groups import genes_of, read_group_of
 from genebatch.io.files import InputError, read_json, write_json, write_parquet, write_tsv
 from genebatch.io.tables import parquet_rows, read_tsv
 
@@ -113,6 +115,7 @@ def combine_batches(
         with_combiner,
         with_routing,
     )
+    from genebatch.ensemble.thresholds import choose, threshold_facts
     from genebatch.model.held_out import read_held_out, read_scores
 
     loaded = load_batches(models, read_tsv(manifest), missing=missing)
@@ -127,7 +130,9 @@ def combine_batches(
             write(part)
     parameters = with_routing(learned.whole, routing)
     write_json(combiners, {"members": sorted(loaded), "combiners": parameters})
-    with_combiner(everyone, combining.combiner, parameters).save(model)
+    whole = with_combiner(everyone, combining.combiner, parameters)
+    found = threshold_facts(choose(whole, combined, combining.combiner))
+    replace(whole, facts=whole.facts | found).save(model)
 
 
 def train_single(
@@ -140,6 +145,7 @@ def train_single(
     threads: int,
     model: str,
     held_out: str,
+    out_of_fold: str,
     folds: str,
     metrics: str,
     curves: str,
@@ -158,9 +164,10 @@ def train_single(
     held_out
         Parquet: identity columns and `single:{class}`, the cross-fitted probabilities of every
         training row, in the order of the data set.
-    folds, metrics, curves, calibration
+    out_of_fold, folds, metrics, curves, calibration
         As for a batch.
     """
+    from genebatch.ensemble.thresholds import with_thresholds
     from genebatch.model.origin import origin_of
     from genebatch.training.all_rows import load_all
     from genebatch.training.cross_validation import fold_metrics
@@ -170,15 +177,84 @@ def train_single(
     learner = learner.with_threads(threads)
     data = load_all(_open_all(rows, manifest), learner)
     result = train_alone(data, cv, learner, method)
-    out_of_fold = result.folds.out_of_fold
+    scored = result.folds.out_of_fold
+    write_parquet(out_of_fold, scored, result.folds.origin.metadata())
     write_tsv(folds, result.folds.folds)
-    write_tsv(metrics, fold_metrics(out_of_fold, data.labels))
+    write_tsv(metrics, fold_metrics(scored, data.labels))
     write_parquet(curves, result.folds.curves)
     write_json(calibration, result.calibrated.described)
     origin = origin_of(result.calibrated.model.members[0])
-    table = held_out_table(SINGLE, out_of_fold, result.calibrated)
+    table = held_out_table(SINGLE, scored, result.calibrated)
     write_parquet(held_out, table, origin.metadata())
-    result.calibrated.model.save(model)
+    done = result.calibrated
+    with_thresholds(done.model, scored, done.probability).save(model)
+
+
+def add_single(
+    *,
+    ensemble: str,
+    scores: str,
+    single: str,
+    out_of_fold: str,
+    manifest: str,
+    planned: str,
+    combining: Combining,
+    use_weights: bool,
+    model: str,
+    held_out: str,
+) -> None:
+    """Make the single model a member of the ensemble, and learn the combiner of the config anew.
+
+    Parameters
+    ----------
+    ensemble, scores
+        What `combine_batches` and `cross_batch_scores` wrote.
+    single, out_of_fold
+        What `train_single` wrote.
+    manifest, planned
+        The batches of the plan, and the role of every group.
+    combining, use_weights
+        Settings; rows count by their weights in learning, or all alike.
+    model
+        Model file with the members of the ensemble and the single model.
+    held_out
+        Parquet: identity columns and `both:{class}`, the cross-fitted probabilities of every
+        training row, in the order of the data set.
+    """
+    from genebatch.ensemble.batch_models import refuse_other_plans
+    from genebatch.ensemble.combining import combined_scores, learn, with_combiner
+    from genebatch.ensemble.thresholds import choose, threshold_facts
+    from genebatch.ensemble.with_single import (
+        NAME,
+        beside_single,
+        join_single,
+        renamed,
+        single_log_odds,
+    )
+    from genebatch.model.archive import load_model
+    from genebatch.model.held_out import learning_rows, read_scores
+    from genebatch.model.origin import members_origin, origin_of, read_origin, refuse_mixed
+
+    whole, alone, keys = load_model(ensemble), load_model(single), _keys(manifest)
+    refuse_other_plans(whole.members, read_tsv(manifest), whole.missing_batches)
+    origin = members_origin(whole.members, keys)
+    _refuse_other_scores(scores, origin)
+    its = origin_of(alone.members[0])
+    refuse_mixed(out_of_fold, read_origin(out_of_fold), single, its)
+    refuse_mixed(single, its, ensemble, _of_all_rows(keys, origin))
+    both = join_single(whole, alone)
+    log_odds = single_log_odds(alone, out_of_fold, scores, use_weights)
+    rows = learning_rows(
+        beside_single(read_scores(scores, whole), log_odds), _sizes(planned), both, use_weights
+    )
+    learned = learn(rows, combining, [combining.combiner])
+    both = with_combiner(both, combining.combiner, learned.whole)
+    parts = combined_scores(beside_single(read_scores(scores, whole), log_odds), both, learned)
+    with parquet_rows(held_out, members_origin(both.members, keys).metadata()) as write:
+        for part in renamed(parts, both):
+            write(part)
+    found = threshold_facts(choose(both, held_out, NAME))
+    replace(both, facts=both.facts | found).save(model)
 
 
 def distil(
@@ -225,6 +301,7 @@ def distil(
         groups_by_batch,
         refuse_one_batch,
     )
+    from genebatch.ensemble.thresholds import with_thresholds
     from genebatch.model.archive import load_model
     from genebatch.model.origin import members_origin, origin_of, training_settings
     from genebatch.training.all_rows import load_all
@@ -247,7 +324,7 @@ def distil(
     write_json(calibration, done.described)
     table = held_out_table(DISTILLED, student.held_out, done)
     write_parquet(held_out, table, origin_of(done.model.members[0]).metadata())
-    done.model.save(model)
+    with_thresholds(done.model, student.held_out, done.probability).save(model)
 
 
 def consolidate(
@@ -267,6 +344,8 @@ def consolidate(
     table: str | None = None,
     single: str | None = None,
     single_held_out: str | None = None,
+    both: str | None = None,
+    both_held_out: str | None = None,
     distilled: str | None = None,
     distilled_held_out: str | None = None,
 ) -> None:
@@ -288,49 +367,40 @@ def consolidate(
         TSV; see `ensemble.thresholds.choose` and `ensemble.candidates.compare_candidates`.
     table
         The genes of a built table, from which the model knows the genes it was trained on.
-    single, single_held_out, distilled, distilled_held_out
+    single, single_held_out, both, both_held_out, distilled, distilled_held_out
         The other candidates, where they were trained.
     """
     from genebatch.ensemble.batch_models import refuse_other_plans
     from genebatch.ensemble.candidates import Candidate
-    from genebatch.ensemble.distillation import NAME as DISTILLED
     from genebatch.ensemble.final import (
         WEIGHTS,
         choose_final,
         refuse_other_groups,
         run_facts,
-        trained_genes,
         weighted_shares,
     )
     from genebatch.model.archive import load_model
     from genebatch.model.ensemble import prune
-    from genebatch.model.origin import (
-        Origin,
-        members_origin,
-        origin_of,
-        read_origin,
-        refuse_mixed,
-    )
-    from genebatch.training.all_rows import key_of_all
-    from genebatch.training.single import NAME as SINGLE
+    from genebatch.model.held_out import ALONE
+    from genebatch.model.origin import members_origin
 
     whole = load_model(ensemble)
     batches = read_tsv(manifest)
     refuse_other_plans(whole.members, batches, whole.missing_batches)
-    origin = members_origin(whole.members, _keys(manifest))
+    keys = _keys(manifest)
+    origin = members_origin(whole.members, keys)
     _refuse_other_scores(combined, origin)
     groups = frozenset(_sizes(planned)["group"].cast(pl.String))
     given = [Candidate("ensemble", prune(whole), combined, whole.combiner["name"])]
-    alone = {SINGLE: (single, single_held_out), DISTILLED: (distilled, distilled_held_out)}
-    for name, (path, held_out) in alone.items():
+    models = (single, both, distilled)
+    scored = (single_held_out, both_held_out, distilled_held_out)
+    for name, path, held_out in zip(ALONE, models, scored, strict=True):
         if path and held_out:
             loaded = load_model(path)
             refuse_other_groups(loaded, groups, path)
-            its = origin_of(loaded.members[0])
-            refuse_mixed(held_out, read_origin(held_out), path, its)
-            refuse_mixed(path, its, ensemble, Origin(key_of_all(_keys(manifest)), origin.settings))
-            given.append(Candidate(name, loaded, held_out, name))
-    genes = trained_genes(groups, _group_of(table)) if table else None
+            _refuse_mixed_candidate(loaded, path, held_out, ensemble, origin, keys)
+            given.append(Candidate(name, prune(loaded), held_out, name))
+    genes = genes_of(groups, read_group_of(table)) if table else None
     shares = weighted_shares(whole) if prevalence == WEIGHTS else prevalence
     facts = run_facts(read_json(dataset), batches, whole.missing_batches, genes)
     result = choose_final(given, final, shares, facts)
@@ -362,6 +432,39 @@ def _keys(manifest: str) -> dict[str, str]:
     return dict(read_tsv(manifest).select("batch", "key").iter_rows())
 
 
+def _of_all_rows(keys: Mapping[str, str], origin: "Origin") -> "Origin":
+    """The origin of a model of all rows, trained by the settings of the batches' models."""
+    from genebatch.model.origin import Origin
+    from genebatch.training.all_rows import key_of_all
+
+    return Origin(key_of_all(keys), origin.settings)
+
+
+def _refuse_mixed_candidate(
+    model: "EnsembleModel",
+    path: str,
+    held_out: str,
+    ensemble: str,
+    origin: "Origin",
+    keys: Mapping[str, str],
+) -> None:
+    """Raise unless a candidate has the ensemble's members, if batches' models are among its own.
+
+    Its other member must be of the rows of the plan, and the held-out scores must be its own.
+    `origin` is that of the ensemble.
+    """
+    from genebatch.model.origin import members_origin, origin_of, read_origin, refuse_mixed
+
+    batches = [member for member in model.members if member.name in keys]
+    (alone,) = (member for member in model.members if member.name not in keys)
+    its = origin_of(alone)
+    refuse_mixed(path, its, ensemble, _of_all_rows(keys, origin))
+    if batches:
+        refuse_mixed(path, members_origin(batches, keys), ensemble, origin)
+        its = members_origin(model.members, keys)
+    refuse_mixed(held_out, read_origin(held_out), path, its)
+
+
 def _scored_by(models: Mapping[str, "EnsembleModel"], manifest: str) -> "Origin":
     """The origin of what the batches' models score."""
     from genebatch.model.origin import members_origin
@@ -385,11 +488,6 @@ def _sizes(planned: str) -> pl.DataFrame:
     """Columns `group` and `rows` of the training groups, each once."""
     groups = pl.read_parquet(planned, columns=["group", "rows", "test"]).filter(~pl.col("test"))
     return groups.unique("group").select("group", "rows")
-
-
-def _group_of(table: str) -> dict[str, str]:
-    """Group of every gene of a built table."""
-    return dict(read_tsv(table).select("gene_id", "group").cast(pl.String).iter_rows())
 
 
 def _read_routing(

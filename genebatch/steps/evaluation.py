@@ -28,6 +28,7 @@ def estimate(
     evaluation: Evaluation,
     table: str,
     single_held_out: str | None = None,
+    both_held_out: str | None = None,
     distilled_held_out: str | None = None,
 ) -> None:
     """Judge every model on all training groups, by scores that never saw the group.
@@ -40,15 +41,15 @@ def estimate(
         Settings.
     table
         TSV; see `evaluation.training_groups.estimate`.
-    single_held_out, distilled_held_out
-        Held-out scores of the models that are no ensemble, where they were trained.
+    single_held_out, both_held_out, distilled_held_out
+        Held-out scores of the candidates beside the ensemble, where they were trained.
     """
     from genebatch.evaluation.training_groups import estimate as judge_on_training_groups
     from genebatch.model.archive import load_model
     from genebatch.model.held_out import ALONE
 
     scores = dict.fromkeys(read_json(combiners)["combiners"], combined)
-    alone = dict(zip(ALONE, (single_held_out, distilled_held_out), strict=True))
+    alone = dict(zip(ALONE, (single_held_out, both_held_out, distilled_held_out), strict=True))
     scores |= {name: path for name, path in alone.items() if path}
     write_tsv(
         table, judge_on_training_groups(scores, list(load_model(ensemble).classes), evaluation)
@@ -69,6 +70,7 @@ def evaluate(
     corrections: str,
     predictions: str,
     single: str | None = None,
+    both: str | None = None,
     distilled: str | None = None,
 ) -> None:
     """Judge the finished model on the test groups, beside all that it could have been.
@@ -77,9 +79,9 @@ def evaluate(
     ----------
     rows
         The row file of the test groups.
-    model, ensemble, combiners, single, distilled
-        The finished model, all members, parameters of every combiner (JSON), and the models that
-        are no ensemble, where they were trained.
+    model, ensemble, combiners, single, both, distilled
+        The finished model, all members, parameters of every combiner (JSON), and the candidates
+        beside the ensemble, where they were trained.
     evaluation, threads
         Settings.
     metrics, systems, comparison, corrections, predictions
@@ -97,7 +99,7 @@ def evaluate(
     from genebatch.model.seen_groups import refuse_seen_groups
 
     stored = RowFile.open(rows)
-    alone = dict(zip(ALONE, (single, distilled), strict=True))
+    alone = dict(zip(ALONE, (single, both, distilled), strict=True))
     compared = _load(model, ensemble, combiners, alone, threads)
     groups = stored.groups["group"].to_list()
     refuse_seen_groups(compared.models, groups)

@@ -127,6 +127,8 @@ def write_report(
     tracks_hybrid: str | None = None,
     tracks_summary: str | None = None,
     tracks_figure: str | None = None,
+    neighbours: str | None = None,
+    neighbours_figure: str | None = None,
 ) -> None:
     """Write the page and the model card of a run.
 
@@ -153,6 +155,8 @@ def write_report(
         PNG files to write.
     tracks_comparison, tracks_corrections, tracks_hybrid, tracks_summary, tracks_figure
         The evaluation on complete tracks, where there is one.
+    neighbours, neighbours_figure
+        Scores around annotated sites, where they were asked for.
     """
     loaded = load_model(model)
     tables = (read_tsv(path) for path in (metrics, comparison, corrections))
@@ -175,6 +179,7 @@ def write_report(
         summaries=[read_json(path) for path in summaries],
         usage=read_usage(usage_records),
         tracks=None if tracks_comparison is None else _read_tracks(*tracks),
+        neighbours=None if neighbours is None else read_tsv(neighbours),
     )
     paths = {
         "roc": roc_figure,
@@ -188,6 +193,8 @@ def write_report(
     images = {name: Path(path).read_bytes() for name, path in paths.items()}
     if tracks_figure is not None:
         images["tracks"] = Path(tracks_figure).read_bytes()
+    if neighbours_figure is not None:
+        images["neighbours"] = Path(neighbours_figure).read_bytes()
     images["memory"] = png(memory(run.usage, "Memory: estimate and measured peak of every job"))
     facts = page_facts(run)
     write_text(page, render_page(facts, images))

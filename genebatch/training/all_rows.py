@@ -12,7 +12,7 @@ import xgboost as xgb
 from scipy import sparse
 
 from genebatch.config.settings import Learner
-from genebatch.dataset.row_file import RowFile, merged, merged_identity
+from genebatch.dataset.row_file import RowFile, joined_facts, merged, merged_identity
 from genebatch.io.files import digest
 from genebatch.jobs.limits import MB
 from genebatch.model.boosting import Block, build_matrix
@@ -45,14 +45,14 @@ def load_all(files: Sequence[RowFile], learner: Learner) -> Batch:
         All training rows in the order of the data set. A row of a group that several batches hold
         stands once, with the fold of the first of them.
     """
-    first = files[0]
     key = key_of_all({file.name: file.key for file in files})
     rows = merged_identity(files).drop("batch")
     pages = _Pages(files)
     size = rows.height * _disk_bytes(pages, learner.max_bin) / MB
     log.info("%s: about %s MB of pages go to %s", NAME, f"{size:,.0f}", tempfile.gettempdir())
     matrix = _on_disk(pages, learner)
-    return as_batch(NAME, matrix, rows, first.features, first.labels, key, learner)
+    facts = joined_facts(file.facts for file in files)
+    return as_batch(NAME, matrix, rows, files[0], key, facts, learner)
 
 
 def _disk_bytes(pages: "_Pages", max_bin: int) -> float:

@@ -1,8 +1,8 @@
 """Reads the rows of one batch once, and bins them once."""
 
 import logging
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -41,6 +41,8 @@ class Batch(NamedTuple):
         The feature set, and what the rows are.
     key
         Digest of the rows, folds and features, as in the manifest.
+    facts
+        What a model of the rows records of their table; see `row_pass.Part`.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Batch(NamedTuple):
     features: Features
     labels: Labels
     key: str
+    facts: dict[str, Any]
 
     @property
     def classes(self) -> list[str]:
@@ -73,17 +76,18 @@ def load_batch(rows: RowFile, learner: Learner) -> Batch:
     matrix = boosting.build_matrix(
         rows.blocks, len(rows.features.names), learner.max_bin, learner.threads
     )
-    name = f"batch {rows.name}"
-    return as_batch(name, matrix, rows.identity, rows.features, rows.labels, rows.key, learner)
+    return as_batch(
+        f"batch {rows.name}", matrix, rows.identity, rows, rows.key, rows.facts, learner
+    )
 
 
 def as_batch(
     name: str,
     matrix: xgb.QuantileDMatrix,
     rows: pl.DataFrame,
-    features: Features,
-    labels: Labels,
+    file: RowFile,
     key: str,
+    facts: Mapping[str, Any],
     learner: Learner,
 ) -> Batch:
     """Put together what training reads: the binned rows and what else is known of them.
@@ -96,17 +100,20 @@ def as_batch(
         Binned features.
     rows
         Identity columns and `fold`, in the same order.
-    features, labels, key
-        What the row file says.
+    file
+        A row file with the feature set and what the rows are.
+    key, facts
+        As in `Batch`.
     learner
         Settings.
     """
+    features, labels = file.features, file.labels
     starts: dict[str, np.ndarray | None] = dict.fromkeys(labels.classes)
     if learner.start_from == "scores":
         starts |= boosting.base_margins(rows, score_columns(labels.classes))
     codes = label_codes(rows["label"], labels.classes, None)
     weight = row_weights(rows, learner.use_weights)
-    batch = Batch(name, matrix, rows, codes, weight, starts, features, labels, key)
+    batch = Batch(name, matrix, rows, codes, weight, starts, features, labels, key, dict(facts))
     log.info("%s: %s groups, %s rows", name, f"{len(batch.groups):,}", f"{rows.height:,}")
     return batch
 

@@ -184,6 +184,6 @@ def as_model(data: Batch, learner: Learner, members: list[Member]) -> EnsembleMo
         combiner=EQUAL,
         prevalence=None,
         columns={key: getattr(labels, key) for key in ("group", "label", "weight", "position")},
-        facts={"algorithm": ALGORITHM},
+        facts={"algorithm": ALGORITHM, **data.facts},
         rest_class=labels.rest_class,
     )

@@ -22,6 +22,7 @@ from genebatch.dataset.row_pass import Part, write_row_files
 from genebatch.dataset.shards import described
 from genebatch.io.files import read_json
 from genebatch.io.tables import read_tsv
+from genebatch.model.held_out import ALONE
 from genebatch.plan.planning import Plan, row_parts
 from genebatch.report.figures import style
 
@@ -208,7 +209,9 @@ class Run:
         paths = self.paths()
         plan = Plan(read_tsv(paths["manifest"]), pl.read_parquet(paths["planned"]))
         chosen = read_json(paths["features"])["digest"]
-        self.write_rows(row_parts(plan, chosen, self.settings.table.labels))
+        kinds = read_json(paths["profile"])["identity_kinds"]
+        labels = self.settings.table.labels
+        self.write_rows(row_parts(plan, chosen, labels, {"identity_kinds": kinds}))
 
     def write_rows(self, parts: Sequence[Part]) -> None:
         """Row files of the analysed rows, with the features of this folder."""
@@ -313,17 +316,19 @@ class Run:
             **self.routed(),
         )
 
-    def alone_files(self, name: str) -> dict[str, Path]:
-        """The files of a model that is no ensemble."""
+    def alone_files(self, name: str, folder: Path | None = None) -> dict[str, Path]:
+        """The files of a candidate beside the ensemble, of this run or in a folder."""
         names = ("model.gbm", "held_out.parquet", "calibration.json")
-        if name == "single":
-            names += ("folds.tsv", "metrics.tsv", "curves.parquet")
+        if name == "both":
+            names = names[:2]
+        elif name == "single":
+            names += ("out_of_fold.parquet", "folds.tsv", "metrics.tsv", "curves.parquet")
         else:
             names += ("mixes.tsv",)
-        return self.files(*names, folder=name)
+        return self.files(*names, folder=folder or name)
 
-    def train_single(self) -> dict[str, Path]:
-        settings, outputs = self.settings, self.alone_files("single")
+    def train_single(self, folder: Path | None = None) -> dict[str, Path]:
+        settings, outputs = self.settings, self.alone_files("single", folder)
         steps.ensemble.train_single(
             rows=self.row_files(),
             cv=settings.cv,
@@ -331,6 +336,20 @@ class Run:
             method=settings.calibration.method,
             threads=1,
             **self.chosen("manifest"),
+            **outputs,
+        )
+        return outputs
+
+    def add_single(self) -> dict[str, Path]:
+        outputs, alone = self.alone_files("both"), self.alone_files("single")
+        steps.ensemble.add_single(
+            ensemble=self.ensemble_files["ensemble"],
+            scores=self.ensemble_files["scores"],
+            single=alone["model"],
+            out_of_fold=alone["out_of_fold"],
+            combining=self.settings.ensemble,
+            use_weights=self.settings.learner.use_weights,
+            **self.chosen("manifest planned"),
             **outputs,
         )
         return outputs
@@ -351,8 +370,8 @@ class Run:
         return outputs
 
     def alone(self) -> dict[str, Path]:
-        """Model files of the models that are no ensemble and were trained."""
-        models = {name: self.alone_files(name)["model"] for name in ("single", "distilled")}
+        """Model files of the candidates beside the ensemble that were made."""
+        models = {name: self.alone_files(name)["model"] for name in ALONE}
         return {name: path for name, path in models.items() if path.exists()}
 
     def held_out_alone(self) -> dict[str, Path]:

@@ -71,6 +71,22 @@ def trained_alone(run, folder, **changes):
     return outputs
 
 
+def joined(run, single, folder, **changes):
+    """Files of the ensemble with the single model as a member."""
+    outputs = {name: folder / path.name for name, path in run.alone_files("both").items()}
+    given = {
+        "ensemble": run.ensemble_files["ensemble"],
+        "scores": run.ensemble_files["scores"],
+        "single": single["model"],
+        "out_of_fold": single["out_of_fold"],
+        "combining": run.settings.ensemble,
+        **run.chosen("manifest planned"),
+    }
+    use_weights = run.settings.learner.use_weights
+    steps.add_single(**given | changes, use_weights=use_weights, **outputs)
+    return outputs
+
+
 def taught(run, folder, **changes):
     """Files of the student of a run."""
     outputs = {name: folder / path.name for name, path in run.alone_files("distilled").items()}
@@ -263,12 +279,17 @@ def other_manifest(toy, tmp_path):
     return tmp_path / "manifest.tsv"
 
 
-# The models that are no ensemble
+# The candidates beside the ensemble
 
 
 @pytest.fixture(scope="module")
 def single(toy, tmp_path_factory):
     return trained_alone(toy, tmp_path_factory.mktemp("single"))
+
+
+@pytest.fixture(scope="module")
+def both(toy, single, tmp_path_factory):
+    return joined(toy, single, tmp_path_factory.mktemp("both"))
 
 
 @pytest.fixture(scope="module")
@@ -282,8 +303,9 @@ def test_single_model_has_the_files_of_a_batch(toy, single):
         own, other = (read_tsv(paths[name]) for paths in (single, batch))
         assert own.columns == other.columns
         assert own.height == other.height
-    own, other = (pl.read_parquet(paths["curves"]) for paths in (single, batch))
-    assert own.schema == other.schema
+    for name in ("curves", "out_of_fold"):
+        own, other = (pl.read_parquet(paths[name]) for paths in (single, batch))
+        assert own.schema == other.schema
     own, other = (read_json(paths["calibration"]) for paths in (single, batch))
     assert own.keys() == other.keys()
     assert own["classes"].keys() == other["classes"].keys()
@@ -297,14 +319,65 @@ def test_student_has_its_mixes_and_the_calibration_of_every_class(distilled):
     assert set(read_json(distilled["calibration"])["classes"]) == set(CLASSES)
 
 
-@pytest.mark.parametrize("name", ["single", "distilled"])
+def test_single_model_is_the_last_member_of_both(toy, single, both, toy_rows):
+    model, alone = load_model(both["model"]), load_model(single["model"])
+    assert [member.name for member in model.members] == [*MEMBERS, "single"]
+    log_odds = model.frame_log_odds(toy_rows)
+    np.testing.assert_allclose(log_odds[:, -1:], alone.frame_log_odds(toy_rows))
+    assert model.combiner["name"] == toy.settings.ensemble.combiner
+    expected = combine(model.combiner["name"], model.combiner["parameters"], log_odds)
+    np.testing.assert_allclose(model.predict_proba(toy_rows), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("combiner", ["weighted", "selected"])
+def test_weight_of_the_single_model_is_learned(toy, single, tmp_path, combiner):
+    combining = replace(toy.settings.ensemble, combiner=combiner)
+    model = load_model(joined(toy, single, tmp_path, combining=combining)["model"])
+    weights = np.array(model.combiner["parameters"]["weights"])
+    assert weights.shape == (3, 3)
+    assert weights[:, -1].sum() > weights[:, :-1].sum(axis=0).max()  # it learned from all rows
+
+
+def test_single_model_of_other_rows_joins_no_ensemble(toy, lent, single, tmp_path):
+    alone = lent.train_single(tmp_path / "lent")
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"model\.gbm.*not made from the same rows"):
+        joined(toy, alone, out)
+    with pytest.raises(InputError, match=r"out_of_fold\.parquet.*not made from the same rows"):
+        joined(toy, single | {"out_of_fold": alone["out_of_fold"]}, out)
+    assert not out.exists()
+
+
+def test_both_of_another_ensemble_is_no_candidate(toy, both, tmp_path):
+    model = load_model(both["model"])
+    first, *others = model.members
+    other = first._replace(facts=first.facts | {"key": "0" * 16})
+    replace(model, members=(other, *others)).save(tmp_path / "both.gbm")
+    given = {"both": tmp_path / "both.gbm", "both_held_out": both["held_out"]}
+    with pytest.raises(InputError, match=r"both\.gbm and .*not made from the same rows"):
+        consolidated(toy, tmp_path / "out", **given)
+
+
+def test_both_without_weight_on_a_batch_is_cheaper(toy, both, single, tmp_path):
+    """What no combiner weighs is not paid for."""
+    model = load_model(both["model"])
+    parameters = {"weights": [[0.0, 0.5, 0.5]] * 3, "intercept": [0.0] * 3}
+    combiner = {"name": "stacked", "parameters": parameters}
+    replace(model, combiner=combiner).save(tmp_path / "both.gbm")
+    given = {"both": tmp_path / "both.gbm", "both_held_out": both["held_out"]}
+    final = consolidated(toy, tmp_path / "out", final="both", **given)
+    assert [member.name for member in final.members] == ["b001", "single"]
+    assert final.facts["final"] == "both"
+
+
+@pytest.mark.parametrize("name", ["single", "both", "distilled"])
 def test_held_out_scores_are_probabilities_of_every_training_row(request, toy, name):
     table = pl.read_parquet(request.getfixturevalue(name)["held_out"])
     rows = pl.read_parquet(toy.ensemble_files["scores"])
     known = ["group", "label", "position", "weight", *(f"score_{label}" for label in CLASSES)]
     assert table.select(known).equals(rows.select(known))
     scores = [f"{name}:{label}" for label in CLASSES]
-    assert table.columns == [*known, "fold", *scores]
+    assert table.columns == [*known, *["batch"] * (name == "both"), "fold", *scores]
     np.testing.assert_allclose(table.select(scores).to_numpy().sum(axis=1), 1, atol=1e-6)
 
 

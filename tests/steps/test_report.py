@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from genebatch.io.files import read_json, write_json, write_tsv
+from genebatch.metrics.neighbours import summarise
 from tests.builders.finished_run import (
     ABOVE,
     FEATURES,
@@ -13,6 +14,7 @@ from tests.builders.finished_run import (
     Data,
     track_comparison,
 )
+from tests.builders.windows import MEASURED, made_windows
 
 ERRORS = ("corrected", "made", "missed_corrected", "missed_made", "false_corrected", "false_made")
 
@@ -108,6 +110,19 @@ def test_page_of_an_older_model_compares_at_one_threshold(page):
     text = page(*errors("default", (0.5, 0.5), (130, 26, 127, 2, 3, 24)))
     assert "corrects 130 errors" in text
     assert "best thresholds" not in text
+
+
+def test_page_says_whether_calls_sit_on_the_sites(run_of_sites, tmp_path):
+    data, run = run_of_sites
+    table = summarise(made_windows(model_at=1), SITES, MEASURED)
+    write_tsv(tmp_path / "neighbours.tsv", table)
+    (tmp_path / "neighbours.png").write_bytes(PNG)
+    files = {"neighbours": tmp_path / "neighbours.tsv"}
+    page, _ = data.report(run | files | {"neighbours_figure": tmp_path / "neighbours.png"})
+    assert "<b>Calls sit beside the sites: donor at +1 and acceptor at +1 nt" in page
+    assert "4 of 4" in page
+    without, _ = data.report(run)
+    assert 'id="neighbours"' not in without
 
 
 def test_without_tracks_there_is_no_section(run_of_sites):

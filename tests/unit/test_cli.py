@@ -43,6 +43,11 @@ def test_weights_of_every_member_are_printed_by_class(inspected):
     assert [line.split("weights ")[1] for line in lines] == ["1/1/1", "0.5/0.5/0.5"]
 
 
+def test_members_of_both_are_those_of_the_batches_and_the_single_model(inspected):
+    printed = inspected("both")
+    assert "1 member of 5 batches and the single model, the others without weight" in printed
+
+
 def test_missing_batches_are_named_and_not_taken_for_those_without_weight(inspected, monkeypatch):
     monkeypatch.setitem(FACTS, "missing_batches", ["b003", "b004"])
     printed = inspected()

@@ -13,6 +13,7 @@ from genebatch.config.settings import HoldOut
 from genebatch.groups import (
     deal,
     folds,
+    genes_of,
     hold_out,
     measures,
     overlapping,
@@ -213,3 +214,11 @@ def test_test_groups_do_not_depend_on_the_order_of_groups():
 def test_names_of_groups_in_a_list_stay_text(tmp_path):
     (tmp_path / "test.tsv").write_text("group\n01\n07\n")
     assert read_groups_list(tmp_path / "test.tsv") == ["01", "07"]
+
+
+def test_genes_of_some_groups_are_all_of_their_genes():
+    """Every group has two genes, in an order of its own."""
+    names = [f"g{number}" for number in range(5)]
+    group_of = {f"{end}-{group}": group for group in names[::-1] for end in "zy"}
+    genes = genes_of(names[1:4], group_of)
+    assert genes == [f"{end}-{group}" for end in "yz" for group in names[1:4]]

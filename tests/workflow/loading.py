@@ -20,7 +20,7 @@ SIMILAR = SMALL["batching"] | {"strategy": "similarity"}
 CALLED = {"sets": {"all": "all", "some": "some.txt"}}
 # Configurations that together have every rule, and every file that a rule may read or write.
 CONFIGS: dict[str, dict[str, Any]] = {
-    "table": SMALL,
+    "table": SMALL | {"explain": {"neighbour_sites": 50}},
     "similar": SMALL
     | {"batching": SIMILAR, "ensemble": {"rivals": ["single", "distilled"]}, "final": "best"},
     "genome": {

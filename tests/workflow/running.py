@@ -42,7 +42,7 @@ SMALL = {
         "min_child_weight": 0.001,
         "lambda": 0.01,
     },
-    "explain": {"rows": 40},
+    "explain": {"rows": 40, "neighbour_sites": 0},  # a job more in every run
     "evaluation": {"n_replicates": 20},
     "ensemble": {"rivals": [], "combiner": "log_odds"},  # a rival takes as long as all batches
     "final": "ensemble",

@@ -55,6 +55,7 @@ def awkward(made_once, example_data) -> Run:
     }
     one_batch = SMALL["batching"] | {"max_genes": 48}
     config = {"dataset": dataset, "batching": one_batch, "predict": {"tables": {"new": NEW}}}
+    config["explain"] = SMALL["explain"] | {"neighbour_sites": 50}
 
     def fill(folder: Path) -> None:
         run = Run(folder / FOLDER)
@@ -94,6 +95,9 @@ def test_classes_and_columns_are_the_same_in_model_and_predictions(awkward):
     assert (abs(probability.to_numpy() - expected) < 1e-6).all()
     metrics = pl.read_csv(results / "evaluation/metrics.tsv", separator="\t")
     assert set(metrics["class"]) == {*classes, "all"}
+    around = pl.read_csv(results / "neighbours/neighbours.tsv", separator="\t")
+    assert set(around["class"]) == {*classes} - {CLASSES["neither"]}
+    assert set(around["part"]) == {"test", "training", "b000"}
 
 
 def test_no_name_is_markup_on_the_page_or_in_the_card(awkward):

@@ -161,6 +161,7 @@ RERUNS = {
         {"neither": 0.98, "donor": 0.01, "acceptor": 0.01},
         {"consolidate", "predict", "evaluate", "write_report"},
     ),
+    "explain.neighbour_sites": (50, {"neighbours", "write_report"}),
     "evaluation.n_replicates": (25, {"estimate", "evaluate", "write_report"}),
     "test.fraction": (0.25, {"choose_test_groups", "screen_features", *PLANNED}),
     "screen.max_rows": (2_000, {"screen_features", *PLANNED}),
@@ -212,9 +213,15 @@ def test_another_combiner_is_learned_without_a_batch_rule(run):
     assert set(systems.filter("in_use")["system"]) == {"weighted"}
 
 
-def test_another_final_model_trains_that_alone(run):
+def test_another_final_model_trains_that_and_joins_it_to_the_ensemble(run):
     run.configure({**SMALL, "final": "single"})
-    assert run.planned() == Counter([(rule, None) for rule in ("train_single", *AFTER_COMBINING)])
+    made = ["train_single", "add_single", *AFTER_COMBINING]
+    assert run.planned() == Counter([(rule, None) for rule in made])
+    run.configure({**SMALL, "ensemble": SMALL["ensemble"] | {"with_single": True}})
+    assert run.planned() == Counter([(rule, None) for rule in made])
+    alone = SMALL["ensemble"] | {"with_single": False}
+    run.configure({**SMALL, "ensemble": alone, "final": "single"})
+    assert run.planned() == Counter([(rule, None) for rule in made if rule != "add_single"])
 
 
 def test_rival_is_trained_and_judged_but_not_delivered(run):
@@ -225,10 +232,11 @@ def test_rival_is_trained_and_judged_but_not_delivered(run):
 def test_best_candidate_is_delivered(run):
     run.configure({**SMALL, "ensemble": SMALL["ensemble"] | {"rivals": RIVALS}, "final": "best"})
     done = jobs(run.ok(env=AS_A_USER))
-    assert done == Counter([(r, None) for r in ("train_single", "distil", *AFTER_COMBINING)])
+    made = ("train_single", "add_single", "distil", *AFTER_COMBINING)
+    assert done == Counter([(rule, None) for rule in made])
     folder = run.folder / "results"
     table = pl.read_csv(folder / "model/candidates.tsv", separator="\t")
-    assert set(table["candidate"]) == {"ensemble", "single", "distilled"}
+    assert set(table["candidate"]) == {"ensemble", "single", "both", "distilled"}
     chosen = table.row(by_predicate=pl.col("chosen"), named=True)
     level = table.filter((pl.col("difference") == 0) | (pl.col("difference_low") <= 0))
     assert chosen["trees"] == level["trees"].min()
@@ -238,7 +246,8 @@ def test_best_candidate_is_delivered(run):
     test = set(pl.read_csv(folder / "dataset/test_groups.tsv", separator="\t")["group"])
     assert not test & {group for member in model.members for group in member.groups}
     systems = pl.read_csv(folder / "evaluation/systems.tsv", separator="\t")
-    assert {"single", "distilled", "base", "member best", "stacked"} <= set(systems["system"])
+    judged = {"single", "both", "distilled", "base", "member best", "stacked"}
+    assert judged <= set(systems["system"])
     name = "log_odds" if chosen["candidate"] == "ensemble" else chosen["candidate"]
     assert set(systems.filter("in_use")["system"]) == {name}
     for path in (folder / "usage").rglob("*.json"):

@@ -9,6 +9,7 @@ from tests.workflow.loading import CALLS, CONFIGS, load
 
 # The plan writes the row files, which are no output of its rule; a run writes its record itself.
 UNDECLARED = {"rows/{batch}.arrow", "rows/test.arrow", "config.json"}
+JOINED = {"train_single", "add_single"}  # of `final: best`, the default
 GENOME_RULES = ("build_dataset", "evaluate_tracks", "call_genes")
 
 
@@ -63,7 +64,7 @@ def test_a_run_asks_for_every_file_but_those_that_others_ask_for(tmp_path, name)
     wanted = {
         path
         for path in outputs(workflow)
-        - outputs(workflow, "train_single", "distil", "predict", "score_genes")
+        - outputs(workflow, "train_single", "add_single", "distil", "predict", "score_genes")
         if not path.startswith(("usage/", "table/part-"))
     }
     wanted |= {path.replace("{calls}", calls) for path in wanted for calls in CALLS}
@@ -76,13 +77,10 @@ def test_a_run_asks_for_every_file_but_those_that_others_ask_for(tmp_path, name)
 @pytest.mark.parametrize(
     ("name", "further"),
     [
-        ("table", set()),
-        ("similar", {"describe_groups", "train_single", "distil"}),
-        ("genome", {"build_dataset", "evaluate_tracks", "call_genes", "train_single"}),
-        (
-            "light",
-            {"score_genes", "build_dataset", "evaluate_tracks", "call_genes", "train_single"},
-        ),
+        ("table", {"neighbours"}),
+        ("similar", {"describe_groups", "distil", *JOINED}),
+        ("genome", {*GENOME_RULES, "neighbours", *JOINED}),
+        ("light", {*GENOME_RULES, "neighbours", "score_genes", *JOINED}),
     ],
 )
 def test_the_report_reads_the_usage_of_every_job_before_it(tmp_path, name, further):
@@ -92,6 +90,8 @@ def test_the_report_reads_the_usage_of_every_job_before_it(tmp_path, name, furth
     of_batches = {"cross_validate", "train", "calibrate", "explain", "diagnose"}
     for rule in of_batches:
         assert [batch for r, batch in records if r == f"{rule}_batch"] == ["b000.json", "b001.json"]
+    along_genes = [batch for rule, batch in records if rule == "neighbours_batch"]
+    assert along_genes == (["b000.json", "b001.json"] if "call_genes" in further else [])
     always = {"analyze_dataset", "screen_features", "plan_batches", "cross_batch_scores"}
     always |= {"combine_batches", "consolidate", "estimate", "evaluate", "rank_groups"}
     others = {tuple(record) for record in records if not record[0].endswith("_batch")}

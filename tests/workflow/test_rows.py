@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from genebatch.io.files import read_json, write_json
 from tests.workflow.running import jobs
 
 pytestmark = pytest.mark.workflow
@@ -51,6 +52,16 @@ def test_lost_row_file_and_a_changed_key_repeat_what_the_key_changes(run):
     done = jobs(run.ok("results/ensemble/cross_batch.parquet"))
     trained = {batch for rule, batch in done if rule == "train_batch"}
     assert trained == set(BATCHES)
+
+
+def test_plan_that_lacks_what_a_rule_needs_is_made_again_and_trains_nothing(run):
+    """So a folder of an earlier version, which did not know the rule, is finished."""
+    path = run.folder / "results/batches/memory.json"
+    planned = read_json(path)
+    del planned["neighbours"]
+    write_json(path, planned)
+    assert not {rule for rule, batch in run.planned() if batch}
+    assert run.planned()["plan_batches", None] == 1
 
 
 def test_touched_row_files_run_nothing(run):

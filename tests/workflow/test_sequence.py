@@ -1,5 +1,6 @@
 """Promises of the way from a genome to calls, on a small simulated one."""
 
+import itertools
 import json
 import shutil
 from collections import Counter
@@ -12,6 +13,7 @@ import pytest
 
 from genebatch import load_model
 from genebatch.cli import main
+from genebatch.features.structure.columns import COLUMNS as STRUCTURE
 from genebatch.genome.genes import read_gene_models, splice_sites
 from genebatch.simulation.genome import simulate_genome
 from tests.workflow.running import SMALL, Run, jobs
@@ -22,11 +24,13 @@ GENOME = {
     "sequence": {"fasta": "data/genome.fa", "genes": "data/genes.gtf", "scorer": "light"},
     "features": {"kmers": [2]},
     "sampling": {"rest": [{"above": 0.001, "fraction": 0.1}, {"above": 0, "fraction": 0.002}]},
-    "call": {"sets": {"few": "data/few.txt"}, "band": [0.01, 1.0]},
-    **{key: SMALL[key] for key in ("test", "batching", "cv", "learner", "explain", "evaluation")},
+    "call": {"sets": {"few": "data/few.txt"}, "band": [0.01, 1.0], "transcripts": True},
+    **{key: SMALL[key] for key in ("test", "batching", "cv", "learner", "evaluation")},
     **{key: SMALL[key] for key in ("ensemble", "final")},
+    "explain": {"rows": 40, "neighbour_sites": 60},
 }
 GENOME["sequence"]["n_shards"] = 2
+GENOME["ensemble"] = SMALL["ensemble"] | {"rivals": ["single"]}
 GENOME["batching"] = SMALL["batching"] | {"max_genes": 36}
 FEW = ("SIMG00003", "SIMG00020")
 MANIFEST = "results/batches/manifest.tsv"
@@ -97,6 +101,24 @@ def test_calls_of_the_test_genes_find_their_sites_in_the_genome(called):
     assert Counter(after).most_common(1)[0][0] == "GT"
 
 
+def test_best_transcripts_have_most_of_the_annotated_introns(called):
+    predicted = read_gene_models(called / "results/calls/test/transcripts.gff3")
+    annotated = {gene.id: gene for gene in read_gene_models(called / "data/genes.gtf")}
+    found = wanted = made = 0
+    for gene in predicted:
+        (best,) = (one.exons for one in gene.transcripts if one.id.endswith(".t1"))
+        known = {intron for one in annotated[gene.id].transcripts for intron in introns(one.exons)}
+        found += len(known.intersection(introns(best)))
+        wanted, made = wanted + len(known), made + len(introns(best))
+    print(f"{found} of {wanted} annotated introns, {made} predicted, {len(predicted)} genes")
+    assert {gene.strand for gene in predicted} == {"+", "-"}
+    assert found > wanted / 2
+
+
+def introns(exons):
+    return [(one[1], other[0]) for one, other in itertools.pairwise(exons)]
+
+
 def test_selective_calls_equal_complete_ones_inside_the_band_and_the_base_outside(run):
     folder = run.folder
     model, out = folder / "results/model/model_multiclass_all_genes.gbm", folder / "cli"
@@ -125,26 +147,73 @@ def test_selective_calls_equal_complete_ones_inside_the_band_and_the_base_outsid
 def test_judgement_of_tracks_agrees_with_that_of_weighted_rows(called):
     tracks = read(called, "results/tracks/comparison.tsv")
     rows = read(called, "results/evaluation/comparison.tsv").filter(pl.col("weighted"))
+    # A tenth of the weak positions are rows, and a single one that the model raises moves a figure
+    # of six test genes.
+    tolerances = {"base": 0.05, "model": 0.1}
     for name in ("donor", "acceptor"):
-        for side in ("base", "model"):
+        for side, tolerance in tolerances.items():
             found = [
                 table.filter(pl.col("class") == name, pl.col("metric") == "average_precision")[
                     side
                 ].item()
                 for table in (tracks, rows)
             ]
-            assert found[0] == pytest.approx(found[1], abs=0.05)
+            assert found[0] == pytest.approx(found[1], abs=tolerance)
     assert json.loads((called / "results/tracks/summary.json").read_text())["positions"] > 10_000
+
+
+def test_scores_around_the_sites_are_highest_on_them(called):
+    table = read(called, "results/neighbours/neighbours.tsv")
+    shares = table.filter(pl.col("offset") == 0)
+    assert shares["part"].unique().sort().to_list() == ["b000", "test", "training"]
+    assert shares["peak_share"].min() > 0.8
+    assert "Calls sit on the sites" in (called / "results/report/index.html").read_text()
+    windows = pl.read_parquet(called / "results/batches/b000/neighbours.parquet")
+    assert windows.filter(pl.col("offset") == 0).height == 60
+    group_of = dict(read(called, "results/table/genes.tsv").select("gene_id", "group").iter_rows())
+    held_out = pl.read_parquet(called / "results/batches/b000/out_of_fold.parquet")
+    assert {group_of[gene] for gene in windows["gene"]} <= set(held_out["group"])
 
 
 def test_model_carries_how_its_features_are_made_and_where_to_call(called):
     model = load_model(called / "results")
     assert model.facts["sequence"]["features"]["kmers"] == [2]
     assert set(model.facts["thresholds"]) == {"neither", "donor", "acceptor"}
+    assert model.facts["sequence"]["structure"]["ends"] == "known"
     assert "donor_max_upstream_60" in model.feature_names_in_
+    assert set(STRUCTURE) <= set(model.feature_names_in_)  # the screen takes none for a leak
     assert not {"gene_length", "distance_to_start", "relative_position"} & set(
         model.feature_names_in_
     )
+
+
+def test_every_model_file_calls_predicts_and_tells_of_itself(called, tmp_path, capsys):
+    inputs = ["--fasta", "data/genome.fa", "--genes", "data/genes.gtf"]
+    inputs += ["--scores", "results/scores/scores.parquet"]
+    inputs = [part if part.startswith("--") else str(called / part) for part in inputs]
+    files = sorted((called / "results").rglob("*.gbm"))
+    places = {str(path.parent.relative_to(called / "results")) for path in files}
+    assert places == {"batches/b000", "ensemble", "single", "both", "model"}
+    test = read(called, "results/dataset/test_groups.tsv")["group"].to_list()
+    genes = read(called, "results/table/genes.tsv")
+    (trained,) = genes.filter(~pl.col("group").is_in(test))["gene_id"][:1]
+    (unseen,) = genes.filter(pl.col("group").is_in(test))["gene_id"][:1]
+    for number, path in enumerate(files):
+        out = tmp_path / str(number)
+        # Of fold models and of uncalibrated ones no held-out probabilities are known.
+        raw = path.name in ("folds.gbm", "uncalibrated.gbm")
+        options = ["--only", trained, unseen, "--threshold", "0.5", "0.5"][: None if raw else 3]
+        done = main(["call", str(path), *inputs, *options, "-o", str(out / "calls")])
+        assert done == 0, (path, capsys.readouterr().err)
+        coverage = read(out, "calls/coverage.tsv")
+        assert dict(coverage.select("gene_id", "trained_on").iter_rows()) == {
+            trained: True,
+            unseen: False,
+        }, path
+        table, rows = called / "results/table/part-000.parquet", out / "rows.parquet"
+        assert main(["predict", str(path), str(table), "-o", str(rows)]) == 0
+        assert pl.read_parquet(rows).height == pl.read_parquet(table).height
+        assert main(["inspect", str(path)]) == 0
 
 
 def test_second_run_has_nothing_to_do(run):
@@ -199,8 +268,8 @@ def test_another_way_to_make_rows_builds_the_table_and_scores_nothing(run, secti
     ("keys", "sets", "more"),
     [
         ({"band": [0.05, 1.0]}, 1, set()),
-        ({"bigwig": True}, 2, {"evaluate_tracks", "write_report"}),
-        ({"transcripts": True}, 2, {"evaluate_tracks", "write_report"}),
+        ({"bigwig": True}, 2, {"evaluate_tracks", "neighbours", "write_report"}),
+        ({"transcripts": False}, 2, {"evaluate_tracks", "neighbours", "write_report"}),
     ],
 )
 def test_another_way_to_call_calls_what_it_is_for_and_trains_nothing(run, keys, sets, more):

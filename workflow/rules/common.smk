@@ -87,6 +87,7 @@ TEST_GROUPS = "results/dataset/test_groups.tsv"
 MANIFEST = "results/batches/manifest.tsv"
 PLANNED_GROUPS = "results/batches/groups.parquet"
 PLANNED_DATASET = "results/batches/dataset.json"
+PLANNED_NEEDS = "results/batches/memory.json"
 ROW_FOLDER = "results/rows"
 MODEL = "results/model/model.gbm"
 GROUP_FEATURES = "results/dataset/group_features.parquet"
@@ -96,6 +97,7 @@ DIGESTS = KeptDigests(KEPT_DIGESTS)
 RECORD = Record("results/config.json")
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
+NEIGHBOURS = settings.neighbours.sites > 0
 BUILT_SHARDS = [
     f"results/table/part-{number:03d}.parquet"
     for number in range(SEQUENCE["n_shards"] if BUILT else 0)
@@ -106,8 +108,16 @@ BIGWIG_NAMES = [
     for strand in ("plus", "minus")
     if config["call"]["bigwig"]
 ]
+<<<<<<< HEAD
 TRANSCRIPT_NAMES = ["transcripts.gff3"] if config["call"]["transcripts"] else []
 ALONE_RULES = {"single": "train_single", "distilled": "distil"}
+=======
+ALONE_RULES = {
+    "single": "train_single",
+    "both": "add_single",
+    "distilled": "distil",
+}
+>>>>>>> structure
 MADE_SCORES = "results/scores/scores.parquet"
 SCORES = MADE_SCORES if SEQUENCE["scorer"] else SEQUENCE["scores"]
 # The scorer has seen every gene: a gene without an entry scored too low everywhere.
@@ -231,13 +241,12 @@ def call_config(wildcards):
 
 
 def trained_alone():
-    """The models beside the ensemble that this run trains."""
-    wanted = {config["final"]} - {"ensemble", "best"}
-    return sorted(wanted.union(config["ensemble"]["rivals"]))
+    """The candidates beside the ensemble that this run makes."""
+    return list(settings.beside)
 
 
 def alone(wildcards):
-    """Every trained model that is no ensemble."""
+    """The model of every candidate beside the ensemble."""
     return {name: f"results/{name}/model.gbm" for name in trained_alone()}
 
 
@@ -295,6 +304,7 @@ def kept_plan(wildcards):
 
 combiner_config = settings.ensemble.plain() | {
     "rivals": [],
+    "with_single": None,
     "distil_mix": [],
     "allow_missing": False,
 }
@@ -322,3 +332,31 @@ def track_results(wildcards):
     names = ("comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json")
     files = {f"tracks_{name.split('.')[0]}": f"results/tracks/{name}" for name in names}
     return files | {"tracks_figure": "results/tracks/pr.png"} if BUILT else {}
+
+
+def neighbour_results(wildcards):
+    """What the report says about the neighbours of sites, where that is asked for."""
+    names = {"neighbours": "neighbours.tsv", "neighbours_figure": "neighbours.png"}
+    if not NEIGHBOURS:
+        return {}
+    return {name: f"results/neighbours/{file}" for name, file in names.items()}
+
+
+def neighbours_of_batches(wildcards):
+    """Scores around sites of the batches; without a genome no rule of a batch makes them."""
+    return per_member(f"{BATCH_FILES}/neighbours.parquet")(wildcards) if BUILT else []
+
+
+def neighbour_scores(wildcards):
+    """What tells of the rows around sites: complete tracks where there is a genome."""
+    if BUILT:
+        return {
+            "positions": "results/calls/test/positions.parquet",
+            "genes": ancient(SEQUENCE["genes"]),
+            "gene_table": "results/table/genes.tsv",
+            "test_groups": TEST_GROUPS,
+        }
+    return {
+        "scores": "results/ensemble/cross_batch.parquet",
+        "predictions": "results/evaluation/predictions.parquet",
+    }

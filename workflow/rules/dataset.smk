@@ -108,6 +108,7 @@ checkpoint plan_batches:
     input:
         unpack(plan_again),
         unpack(group_features),
+        unpack(built_genes),
         profile="results/dataset/profile.json",
         groups=GROUPS,
         test_groups=TEST_GROUPS,
@@ -122,7 +123,7 @@ checkpoint plan_batches:
         ),
         planned=PLANNED_GROUPS,
         dataset=PLANNED_DATASET,
-        memory="results/batches/memory.json",
+        memory=PLANNED_NEEDS,
         coverage=report(
             "results/batches/coverage.tsv",
             caption="../report/coverage.rst",

@@ -64,6 +64,7 @@ rule train_single:
     output:
         model="results/single/model.gbm",
         held_out="results/single/held_out.parquet",
+        out_of_fold="results/single/out_of_fold.parquet",
         folds="results/single/folds.tsv",
         metrics="results/single/metrics.tsv",
         curves="results/single/learning_curves.parquet",
@@ -84,6 +85,34 @@ rule train_single:
         method=settings.calibration.method,
     script:
         "../scripts/train_single.py"
+
+
+rule add_single:
+    input:
+        ensemble="results/ensemble/model.gbm",
+        scores="results/ensemble/cross_batch.parquet",
+        single="results/single/model.gbm",
+        out_of_fold="results/single/out_of_fold.parquet",
+        manifest=ancient(MANIFEST),
+        planned=ancient(PLANNED_GROUPS),
+    output:
+        model="results/both/model.gbm",
+        held_out="results/both/held_out.parquet",
+        usage="results/usage/add_single/all.json",
+    log:
+        "logs/add_single.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: 1
+    resources:
+        **needs("add_single"),
+    params:
+        batch_keys=plan_keys,
+        algorithm=ALGORITHM,
+        combining=combiner_config,
+        use_weights=settings.learner.use_weights,
+    script:
+        "../scripts/add_single.py"
 
 
 rule distil:
@@ -112,7 +141,8 @@ rule distil:
         cv=settings.cv.plain(),
         learner=settings.learner.plain(),
         method=settings.calibration.method,
-        combining=settings.ensemble.plain() | {"rivals": [], "allow_missing": False},
+        combining=settings.ensemble.plain()
+        | {"rivals": [], "with_single": None, "allow_missing": False},
     script:
         "../scripts/distil.py"
 

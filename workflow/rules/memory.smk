@@ -68,8 +68,8 @@ def batch_runtime(rule_name):
     return inner
 
 
-def planned_memory(rule_name):
-    """Resource function: the plan's estimate of a rule about all batches.
+def planned_memory(rule_name, *annotations):
+    """Resource function: the plan's estimate of a rule about all batches, and its gene models.
 
     Before there is a plan, a dry run prints `<TBD>`. Snakemake asks again before it starts a job.
     """
@@ -78,7 +78,8 @@ def planned_memory(rule_name):
         planned = planned_needs()
         if planned is None:
             return TBDString()
-        return scaled(planned[rule_name] + (threads - 1) * planned["thread"], attempt)
+        needed = planned[rule_name] + sum(annotation_mb(path) for path in annotations)
+        return scaled(needed + (threads - 1) * planned["thread"], attempt)
 
     return inner
 

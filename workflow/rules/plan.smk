@@ -10,6 +10,7 @@ from snakemake.logging import logger
 
 from genebatch.dataset.row_file import read_metadata
 from genebatch.io.files import InputError, check_whole
+from genebatch.jobs.needs import rules_of
 
 
 def refuse_cut(path):
@@ -44,15 +45,28 @@ if LOST:
     )
 
 
+def lacks_needs():
+    """Whether the last plan does not say what a rule of this version needs."""
+    if not os.path.exists(PLANNED_NEEDS):
+        return False
+    refuse_cut(PLANNED_NEEDS)
+    with open(PLANNED_NEEDS) as stream:
+        return not json.load(stream).keys() >= set(rules_of("whole"))
+
+
+PLAN_AGAIN = LOST or (workflow.is_main_process and lacks_needs())
+
+
 def plan_again(wildcards):
-    """Input function of the plan that adds no file: it forces the plan if row files are lost.
+    """Input function of the plan that adds no file: it forces the plan if it has to be repeated.
 
     Row files are no outputs of the plan, so Snakemake does not miss them. The plan then writes
-    only the lost ones, and no batch runs again, since the keys stay.
+    only the lost ones, and no batch runs again, since the keys stay. The same holds for the plan
+    of an earlier version that lacks what a rule needs.
     """
     if workflow.dag is not None and workflow.is_main_process:
         refuse_unknown_origin()
-    if LOST and workflow.dag is not None:
+    if PLAN_AGAIN and workflow.dag is not None:
         workflow.dag.forcefiles.add(MANIFEST)
     return {}
 

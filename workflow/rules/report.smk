@@ -37,6 +37,7 @@ rule diagnose_batch:
 rule write_report:
     input:
         unpack(track_results),
+        unpack(neighbour_results),
         dataset=ancient(PLANNED_DATASET),
         screen="results/features/screen.tsv",
         manifest=ancient(MANIFEST),

@@ -10,11 +10,15 @@ from genebatch.jobs.needs import NEEDS, rules_of
 
 # Results of these rules are made when another rule or `predict.tables` asks for them.
 ON_REQUEST = ("score_genes", "predict", *ALONE_RULES.values())
+# Rules of one batch whose memory the gene models decide.
+OF_A_BATCH = ("neighbours_batch",)
 
 
 def rules_of_the_whole():
     """Rules of this run that are not about one batch."""
-    names = [name for name in NEEDS if NEEDS[name].of != "batch"]
+    names = [
+        name for name in NEEDS if NEEDS[name].of != "batch" and name not in OF_A_BATCH
+    ]
     return [name for name in [*names, "score_genes"] if rules.has(name)]
 
 
@@ -30,9 +34,15 @@ def member_results():
     return [rules.cross_validate_batch.output.out_of_fold, *model]
 
 
+def rules_of_a_batch():
+    """Rules of this run that are about one batch."""
+    along_genes = [name for name in OF_A_BATCH if rules.has(name)]
+    return [*rules_of("batch"), *along_genes]
+
+
 def batch_results():
     """All files of a batch."""
-    return [path for name in rules_of("batch") for path in results_of(name)]
+    return [path for name in rules_of_a_batch() for path in results_of(name)]
 
 
 def results_of_the_whole():
@@ -58,7 +68,7 @@ def usage_records(wildcards):
     """Records of memory and time of every job before the report."""
     trained = [ALONE_RULES[name] for name in trained_alone()]
     left_out = {"predict", *ALONE_RULES.values()}.difference(trained)
-    names = {*rules_of("batch"), *rules_of_the_whole()}.difference(left_out)
+    names = {*rules_of_a_batch(), *rules_of_the_whole()}.difference(left_out)
     usage = [getattr(rules, name).output.get("usage") for name in names]
     records = expand(
         [path for path in usage if path is not None],
@@ -71,7 +81,9 @@ def usage_records(wildcards):
 def input_files():
     """All files that the config names."""
     files = (
-        given_files(("fasta", "genes", "groups", "scores", "structure")) if BUILT else shards(None)
+        given_files(("fasta", "genes", "groups", "scores", "structure"))
+        if BUILT
+        else shards(None)
     )
     if BUILT:
         files += [path for path in config["call"]["sets"].values() if path != "all"]

@@ -51,9 +51,7 @@ rule build_dataset:
         **needs("build_dataset", SEQUENCE["genes"]),
     params:
         **READING,
-        fingerprint=given_fingerprint(
-            "fasta", "genes", "scores", "groups", "structure"
-        ),
+        fingerprint=given_fingerprint("fasta", "genes", "scores", "groups", "structure"),
         algorithm=ALGORITHM,
         scores=SCORES,
         unscored=UNSCORED,

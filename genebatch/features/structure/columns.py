@@ -20,6 +20,7 @@ LIKELY = 0.5  # share of chains from which an exon teaches codons
 BLOCK = 262_144  # nt of sequence read at a time
 LARGEST_SCORE = 12.0  # log-odds; one score of 1 does not decide the chain
 LARGEST = 30.0  # log-odds in the columns
+NO_CHAIN = (-LARGEST, 0.0, 0.0)  # columns of a position that no chain can pass
 NEVER = 1e-12  # least share of chains that leave a site out
 COLUMNS = tuple(
     f"{channel}_chain_{name}" for channel in CHANNELS for name in ("logodds", "coding", "five")
@@ -43,7 +44,7 @@ class Structure:
     model
         Lengths, codon scores and how ends are seen.
     floor
-        Positions with no higher score have no columns of that class.
+        No chain passes positions with no higher score.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class Structure:
         Returns
         -------
         dict of (n,) float32
-            Named and ordered as `COLUMNS`; NaN where the score of the class is not above the floor.
-            Positions do not depend on each other.
+            Named and ordered as `COLUMNS`, all finite. Positions do not depend on each other.
+            Where the score of the class is not above the floor, no chain can pass: the log-odds
+            are at their least and the shares are 0.
 
             - `logodds`: log-odds that a chain passes the position, without its own score.
             - `coding`: share of these chains that are coding there.
@@ -88,7 +90,7 @@ class Structure:
         """
         columns = []
         for kind, own in enumerate(scores):
-            values = np.full((3, len(positions)), np.nan, np.float32)
+            values = np.repeat(np.float32([NO_CHAIN]).T, len(positions), axis=1)
             here = own > self._floor
             places = np.asarray(positions, np.int64)[here]
             sums = (self._chain.at_donors, self._chain.at_acceptors)[kind](places)

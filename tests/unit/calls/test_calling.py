@@ -227,7 +227,7 @@ def test_share_of_rescored_positions_is_at_most_the_target(made, tmp_path):
 
 def test_model_of_another_table_is_refused(made, tmp_path):
     files = other_model(made, tmp_path / "other.gbm", facts={"thresholds": THRESHOLDS})
-    with pytest.raises(InputError, match=r"other\.gbm was trained on a table that the build stage"):
+    with pytest.raises(InputError, match=r"other\.gbm does not say how its features are made"):
         call(*files, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

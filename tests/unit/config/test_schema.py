@@ -194,6 +194,26 @@ def test_resolving_twice_changes_nothing():
             {"ensemble__combiner": "routed"},
             "'ensemble.combiner' is 'routed' but batching.strategy is",
         ),
+        (
+            {
+                "ensemble__combiner": "routed",
+                "batching__strategy": "similarity",
+                "ensemble__with_single": True,
+            },
+            "'ensemble.combiner' is 'routed', which weighs members by how near their groups are",
+        ),
+        (
+            {
+                "ensemble__combiner": "routed",
+                "batching__strategy": "similarity",
+                "final": "both",
+            },
+            "'ensemble.combiner' is 'routed', which weighs members by how near their groups are",
+        ),
+        (
+            {"ensemble__with_single": False, "final": "both"},
+            "'final' is 'both' but ensemble.with_single is false",
+        ),
         ({"ensemble__combiner": "oracle"}, "'ensemble.combiner' is 'oracle'"),
         ({"ensemble__top_k": 3}, "'ensemble.top_k' needs ensemble.combiner: selected"),
         ({"ensemble__combiner": "selected", "ensemble__top_k": 0}, "'ensemble.top_k' is 0"),

@@ -49,3 +49,28 @@ def test_what_a_section_passes_on_builds_it_again(config):
 
 def test_threads_of_a_learner_are_not_passed_on(config):
     assert "threads" not in Settings.build(config).learner.plain()
+
+
+@pytest.mark.parametrize(
+    ("final", "ensemble", "beside"),
+    [
+        ("best", {}, ("both", "single")),
+        ("best", {"rivals": []}, ()),
+        ("ensemble", {"rivals": []}, ()),
+        ("single", {"rivals": []}, ("both", "single")),
+        ("both", {"rivals": []}, ("both", "single")),
+        (
+            "ensemble",
+            {"rivals": ["distilled"], "with_single": True},
+            ("both", "distilled", "single"),
+        ),
+        ("best", {"with_single": False}, ("single",)),
+        ("best", {"combiner": "routed"}, ("single",)),
+        ("distilled", {"rivals": []}, ("distilled",)),
+    ],
+)
+def test_candidates_beside_the_ensemble(final, ensemble, beside):
+    """Both models are one where the single model is trained anyway, or where they are asked for."""
+    given = {"dataset": DATASET, "final": final, "ensemble": ensemble}
+    given |= {"learner": {"start_from": "none"}, "batching": {"strategy": "similarity"}}
+    assert Settings.build(resolve(given)).beside == beside

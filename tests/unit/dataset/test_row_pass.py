@@ -10,7 +10,7 @@ import pytest
 from genebatch.config.settings import Labels
 from genebatch.dataset import row_pass
 from genebatch.dataset.profile import analyze
-from genebatch.dataset.row_file import RowFile
+from genebatch.dataset.row_file import RowFile, joined_facts
 from genebatch.dataset.row_pass import write_row_files
 from genebatch.io.files import InputError
 from tests.builders.row_files import (
@@ -173,6 +173,25 @@ def test_only_the_file_of_a_changed_part_is_written_again(analysed, parts, writt
     changed_parts = [parts[0], other, parts[2]]
     assert changed(folder, lambda: write_parts(analysed, changed_parts, folder)) == {"b001"}
     assert RowFile.open(folder / "b001.arrow").key == "other"
+
+
+def test_other_facts_rewrite_a_file_under_the_same_key(analysed, parts, written, folder):
+    assert {tuple(file.facts) for file in written} == {()}
+    facts = {"sequence": {"features": {"floor": 0.001}}, "trained_genes": ["one"]}
+    changed_parts = [parts[0], parts[1]._replace(facts=facts), parts[2]]
+    assert changed(folder, lambda: write_parts(analysed, changed_parts, folder)) == {"b001"}
+    again = RowFile.open(folder / "b001.arrow")
+    assert again.facts == facts
+    assert again.key == parts[1].key
+    assert changed(folder, lambda: write_parts(analysed, changed_parts, folder)) == set()
+
+
+def test_facts_of_several_files_have_the_genes_of_all():
+    made = {"identity_kinds": {"group": "text"}, "sequence": {"features": {}}}
+    parts = [made | {"trained_genes": genes} for genes in (["b", "c"], ["a", "b"])]
+    assert joined_facts(parts) == made | {"trained_genes": ["a", "b", "c"]}
+    assert joined_facts([*parts, made]) == made
+    assert joined_facts([{}, {}]) == {}
 
 
 def test_other_settings_of_the_labels_rewrite_every_file(analysed, parts, written, folder):

@@ -195,6 +195,23 @@ def test_missing_batches_are_named_in_the_model(toy):
     assert model.missing_batches == ["b001", "b002"]
 
 
+def test_ensemble_knows_the_genes_of_all_members_and_the_thresholds_of_none(toy):
+    models = {batch: load_model(toy.paths(batch)["model"]) for batch in toy.batches}
+    assert all(set(model.facts["thresholds"]) == set(CLASSES) for model in models.values())
+    genes = {"b000": ["b", "c"], "b001": ["a", "c"]}
+    known = {
+        batch: replace(model, facts=model.facts | {"trained_genes": genes[batch]})
+        for batch, model in models.items()
+    }
+    facts = combining.join_members(known).facts
+    assert facts["trained_genes"] == ["a", "b", "c"]
+    assert "thresholds" not in facts
+    assert facts["identity_kinds"] == models["b000"].facts["identity_kinds"]
+    # Combiners are learned from the rows of a missing batch, whose genes no member knows.
+    assert "trained_genes" not in combining.join_members(known, ["b002"]).facts
+    assert "trained_genes" not in combining.join_members({**known, **models}).facts
+
+
 def test_table_of_other_members_is_refused(toy, held_out, tmp_path):
     held_out.drop(columns("b001")).write_parquet(tmp_path / "scores.parquet")
     with pytest.raises(InputError, match=r"scores\.parquet holds the scores of other batches"):

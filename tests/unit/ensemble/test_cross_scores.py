@@ -213,8 +213,8 @@ def test_leak_would_move_the_weights_if_batches_scored_their_own_rows(
     toy, leaking, monkeypatch, tmp_path
 ):
     """Else the promise above would be empty."""
-    monkeypatch.setattr(module._OutOfFold, "put", lambda self, log_odds, identity: None)
-    monkeypatch.setattr(module._OutOfFold, "check_end", lambda self: None)
+    monkeypatch.setattr(module.OutOfFold, "put", lambda self, log_odds, identity: None)
+    monkeypatch.setattr(module.OutOfFold, "check_end", lambda self: None)
     scored(toy).write_parquet(tmp_path / "scores.parquet")
     weights = learned(toy, tmp_path / "scores.parquet")
     before = read_json(toy.ensemble_files["combiners"])["combiners"]

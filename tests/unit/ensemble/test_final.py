@@ -13,7 +13,6 @@ from genebatch.ensemble.final import (
     choose_final,
     refuse_other_groups,
     run_facts,
-    trained_genes,
     weighted_shares,
 )
 from genebatch.ensemble.thresholds import by_class, choose
@@ -168,14 +167,6 @@ def test_model_says_how_its_features_were_made(toy, facts):
     assert known["sequence"] == made
     assert known["missing_batches"] == ["b007"]
     assert known["trained_genes"] == ["one", "two"]
-
-
-def test_genes_of_the_training_groups_are_the_trained_ones():
-    """Every group has two genes, in an order of its own."""
-    names = [f"g{number}" for number in range(5)]
-    group_of = {f"{end}-{group}": group for group in names[::-1] for end in "zy"}
-    genes = trained_genes(frozenset(names[1:4]), group_of)
-    assert genes == [f"{end}-{group}" for end in "yz" for group in names[1:4]]
 
 
 def test_model_of_other_groups_than_those_of_the_batches_is_refused(ensemble):

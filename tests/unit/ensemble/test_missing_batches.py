@@ -30,6 +30,7 @@ def partial(tmp_path_factory, new_run, toy_rows):
     run.cross_batch()
     run.combine()
     run.train_single()
+    run.add_single()
     run.distil()
     run.consolidate()
     return run
@@ -102,6 +103,14 @@ def test_student_learns_from_its_rows_and_is_judged_on_them(partial, plan, its_g
     assert set(student.groups) == set(plan["group"])
     assert student.facts["teachers"] == ["b000", "b001"]
     held_out = pl.read_parquet(partial.alone_files("distilled")["held_out"])
+    assert its_groups <= set(held_out["group"])
+
+
+def test_both_models_are_the_single_one_and_the_members_that_there_are(partial, its_groups):
+    both = load_model(partial.alone_files("both")["model"])
+    assert [member.name for member in both.members] == ["b000", "b001", "single"]
+    assert both.missing_batches == [MISSING]
+    held_out = pl.read_parquet(partial.alone_files("both")["held_out"])
     assert its_groups <= set(held_out["group"])
 
 

@@ -212,6 +212,7 @@ def test_more_members_and_trees_never_need_less_memory(rule, name):
     [
         ("rank_groups", {"n_members": 100}),
         ("predict", {"n_members": 100}),
+        ("neighbours", {"test_rows": 10**6}),
         ("write_report", {"test_rows": 10**6}),
     ],
 )

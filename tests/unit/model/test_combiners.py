@@ -25,7 +25,14 @@ from genebatch.model.combiners import (
 )
 
 SHARES = np.array([0.6, 0.2, 0.2])
-SETTINGS = Combining(combiner="stacked", top_k=None, rivals=(), distil_mix=(), allow_missing=False)
+SETTINGS = Combining(
+    combiner="stacked",
+    top_k=None,
+    rivals=(),
+    with_single=None,
+    distil_mix=(),
+    allow_missing=False,
+)
 LEARNED = ("weighted", "selected", "stacked", "hierarchical")
 EVERY = tuple(COMBINERS)
 

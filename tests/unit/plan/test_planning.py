@@ -328,6 +328,20 @@ def test_each_batch_and_the_test_groups_have_a_part_of_the_rows(groups):
     assert row_parts(other, FEATURES.digest, settings.planning.labels)[-1].key != test.key
 
 
+def test_each_batch_knows_the_genes_of_its_groups(groups):
+    settings = config(batching={"overlap": 0.2})
+    plan = planned(groups, ["g03", "g11"], settings)
+    group_of = {f"{end}-{name}": name for name in groups["group"] for end in "zy"}
+    facts = {"sequence": {"features": {}}}
+    *batches, test = row_parts(
+        plan, FEATURES.digest, settings.planning.labels, facts, group_of=group_of
+    )
+    for part in batches:
+        genes = [f"{end}-{name}" for end in "yz" for name in sorted(part.groups["group"])]
+        assert part.facts == facts | {"trained_genes": genes}
+    assert test.facts == facts
+
+
 def test_memory_changes_no_key(groups):
     before = planned(groups, [], config())
     after = planned(groups, [], config(learner={"max_bin": 65_536}), PLENTY + 1)

@@ -31,6 +31,15 @@ def test_the_best_is_delivered_because_of_its_loss_or_its_trees():
     ]
 
 
+def test_both_models_are_named_with_their_cost():
+    both = ("both", 0.125, 0.0, None, None, 120, True, "lowest loss")
+    others = [(*line[:3], 0.0625, 0.25, line[5], False, None) for line in (ENSEMBLE, SINGLE)]
+    chosen = choice(candidates(both, *others), "best")
+    assert chosen.sentence.startswith("The ensemble with the single model was delivered as the be")
+    assert "no model with fewer trees is as good within chance" in chosen.sentence
+    assert [row["trees"] for row in chosen.lines] == [120, 90, 30]
+
+
 def test_a_model_that_was_asked_for_is_said_to_be_worse():
     worse = (*SINGLE[:6], True, None)
     chosen = choice(candidates((*ENSEMBLE[:6], False, "lowest loss"), worse), "single")

@@ -58,6 +58,44 @@ def transcript_of(row):
     return row[8].partition('transcript_id "')[2].partition('"')[0]
 
 
+def test_coding_lines_give_an_open_frame_along_the_first_transcript(genome, contigs):
+    """Read as by a user: CDS lines in transcript order, with phases, the stop codon behind them."""
+    rows = [line.split("\t") for line in (genome / "genes.gtf").read_text().splitlines()]
+    coding = {gene.id: gene for contig in contigs for gene in contig.genes}
+    coding = {name: gene for name, gene in coding.items() if gene.kind == "protein_coding"}
+    pieces = {f"{name}.1": [] for name in coding}
+    with Fasta(genome / "genome.fa") as fasta:
+        for chrom, _, feature, start, end, _, strand, phase, facts in rows:
+            if feature in ("CDS", "start_codon", "stop_codon"):
+                codes = fasta.fetch(chrom, int(start) - 1, int(end), strand)
+                text = "".join("ACGT"[code] for code in codes)
+                name = facts.partition('transcript_id "')[2].partition('"')[0]
+                pieces[name].append((feature, phase, text))
+    for of_transcript in pieces.values():
+        *cds, start, stop = of_transcript
+        text = ""
+        for feature, phase, piece in cds:
+            assert feature == "CDS"
+            assert (len(text) + int(phase)) % 3 == 0
+            text += piece
+        codons = [text[at : at + 3] for at in range(0, len(text), 3)]
+        assert len(text) % 3 == 0
+        assert start == ("start_codon", "0", codons[0]) == ("start_codon", "0", "ATG")
+        assert stop[:2] == ("stop_codon", "0")
+        assert stop[2] in ("TAA", "TAG", "TGA")
+        assert not {"TAA", "TAG", "TGA"} & set(codons)
+    assert {gene.strand for gene in coding.values()} == {"+", "-"}
+    assert max(map(len, pieces.values())) > 5
+
+
+def test_log_counts_the_frames(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        simulate_genome(tmp_path, **SMALL)
+    gtf = (tmp_path / "genes.gtf").read_text()
+    n = gtf.count("\tstart_codon\t")
+    assert f"{n} of {n} protein-coding genes have a reading frame" in caplog.text
+
+
 def test_fasta_gives_the_painted_contigs(genome, contigs):
     with Fasta(genome / "genome.fa") as fasta:
         assert fasta.contigs == {contig.name: contig.length for contig in contigs}

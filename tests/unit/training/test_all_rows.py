@@ -49,7 +49,7 @@ def in_memory(run, data):
     )
     fold = run.plan_lines.sort("batch").unique("group", keep="first").select("group", "fold")
     identity = identity_columns(rows, data.labels).join(fold, on="group", maintain_order="left")
-    return as_batch("all rows", matrix, identity, data.features, data.labels, data.key, learner)
+    return as_batch("all rows", matrix, identity, run.opened()[0], data.key, data.facts, learner)
 
 
 @pytest.mark.parametrize("kind", ["toy", "lent"])

@@ -1,0 +1,9 @@
+"""Rule neighbours."""
+
+from genebatch.jobs.run import declared, job
+
+with job(**declared(snakemake)):
+    from genebatch.jobs.step import call_step
+    from genebatch.steps.neighbours import neighbours
+
+    call_step(neighbours, snakemake)
