@@ -108,16 +108,12 @@ BIGWIG_NAMES = [
     for strand in ("plus", "minus")
     if config["call"]["bigwig"]
 ]
-<<<<<<< HEAD
 TRANSCRIPT_NAMES = ["transcripts.gff3"] if config["call"]["transcripts"] else []
-ALONE_RULES = {"single": "train_single", "distilled": "distil"}
-=======
 ALONE_RULES = {
     "single": "train_single",
     "both": "add_single",
     "distilled": "distil",
 }
->>>>>>> structure
 MADE_SCORES = "results/scores/scores.parquet"
 SCORES = MADE_SCORES if SEQUENCE["scorer"] else SEQUENCE["scores"]
 # The scorer has seen every gene: a gene without an entry scored too low everywhere.
