@@ -15,7 +15,7 @@ CHANNELS = ("donor", "acceptor")
 STRONG = 1e-3  # chains pass positions from this score on; .0001 was slower and no better
 # At most one site in so many nt is strong, whatever the scores: time and memory have a bound.
 SPACING = 100  # nt
-FEWEST = 200  # sites that are strong in any gene
+FEWEST = 30  # sites that are strong in any gene
 LIKELY = 0.5  # share of chains from which an exon teaches codons
 BLOCK = 262_144  # nt of sequence read at a time
 LARGEST_SCORE = 12.0  # log-odds; one score of 1 does not decide the chain
