@@ -10,6 +10,7 @@ import pytest
 from genebatch.features.along_gene import Genome, gene_blocks
 from genebatch.features.landscape import COLUMNS as LANDSCAPE
 from genebatch.features.positions import FAMILIES, Spec
+from genebatch.features.structure.columns import COLUMNS as STRUCTURE
 from genebatch.features.sampling import Strata
 from genebatch.genome.fasta import Fasta, gene_codes
 from genebatch.genome.genes import (
@@ -153,7 +154,7 @@ def test_tracks_are_the_rows_of_the_real_score_table(score_file, genes, tmp_path
 def test_every_column_that_both_tables_have_agrees(other, genome_file, score_file, chosen):
     shared = [name for name in SPEC.columns if name in other.columns]
     assert len(shared) == 1_150
-    assert set(SPEC.columns) - set(shared) == set(LANDSCAPE)
+    assert set(SPEC.columns) - set(shared) == {*LANDSCAPE, *STRUCTURE}
     compared = 0
     with Fasta(genome_file) as fasta, open_scores(score_file, chosen) as tracks:
         for gene in chosen:
