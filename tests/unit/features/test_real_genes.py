@@ -10,8 +10,8 @@ import pytest
 from genebatch.features.along_gene import Genome, gene_blocks
 from genebatch.features.landscape import COLUMNS as LANDSCAPE
 from genebatch.features.positions import FAMILIES, Spec
-from genebatch.features.structure.columns import COLUMNS as STRUCTURE
 from genebatch.features.sampling import Strata
+from genebatch.features.structure.columns import COLUMNS as STRUCTURE
 from genebatch.genome.fasta import Fasta, gene_codes
 from genebatch.genome.genes import (
     SITES,
