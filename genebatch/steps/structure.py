@@ -1,9 +1,9 @@
 """Writes what is known of gene structure: length distributions, scores of codon pairs."""
 
+from genebatch.calls.calling import structure_model
 from genebatch.features.structure.files import write_lengths, write_pairs
 from genebatch.features.structure.fitting import fit_lengths
 from genebatch.features.structure.lengths import Lengths
-from genebatch.features.structure.model import StructureModel
 from genebatch.genome.genes import MIN_INTRON, read_gene_models
 from genebatch.genome.left_out import MAX_REFUSED
 from genebatch.io.files import InputError
@@ -53,8 +53,7 @@ def codon_pairs(*, model: str, output: str) -> None:
     InputError
         If the model was trained without scores of codon pairs.
     """
-    known = (load_model(model).facts.get("sequence") or {}).get("structure")
-    pairs = None if known is None else StructureModel.build(known).pairs
+    pairs = structure_model(load_model(model).facts.get("sequence") or {}).pairs
     if pairs is None:
         raise InputError(
             f"{model} has no scores of codon pairs; train with features.structure.coding: learned"

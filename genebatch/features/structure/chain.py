@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genebatch.features.structure.exons import N_STATES, PHASES, Begins, Ends, Exons
+from genebatch.features.structure.lengths import Lengths
 
 PAIRS = 8_192  # pairs of sites that are weighed at a time, unless one site has more; 10 MB
 LEAST = -1e300  # instead of -inf where a difference is taken
@@ -128,8 +129,7 @@ class Chain:
             First and last nt, and the phase at the first.
         """
         sites = self._acceptors.places
-        low = np.searchsorted(sites, self._donors.places - self._exons.lengths.longest_exon)
-        high = np.searchsorted(sites, self._donors.places, "right")
+        low, high = exons_before(self._donors.places, sites, self._exons.lengths)
         found = [np.empty((0, 3), np.int64)]
         for target, source, _, _ in _pairs(low, high):
             weights = self._exons.inner(self._begins.take(source), self._ends.take(target))
@@ -165,9 +165,7 @@ class Chain:
         return float(log_sum(np.concatenate([[0.0], begun.ravel(), loose.ravel()]), 0))
 
     def _before_donors(self, ends: Ends, first: np.ndarray) -> np.ndarray:
-        sites = self._acceptors.places
-        low = np.searchsorted(sites, ends.places - self._exons.lengths.longest_exon, "right")
-        high = np.searchsorted(sites, ends.places, "right")
+        low, high = exons_before(ends.places, self._acceptors.places, self._exons.lengths)
 
         def weigh(target: np.ndarray, source: np.ndarray) -> np.ndarray:
             weights = self._exons.inner(self._begins.take(source), ends.take(target))
@@ -188,8 +186,7 @@ class Chain:
 
     def _before_acceptors(self, places: np.ndarray) -> np.ndarray:
         lengths, sites = self._exons.lengths, self._donors.places
-        low = np.searchsorted(sites, places - lengths.longest_intron - 1)
-        high = np.searchsorted(sites, places - lengths.shortest_intron)
+        low, high = introns_before(places, sites, lengths)
 
         def weigh(target: np.ndarray, source: np.ndarray) -> np.ndarray:
             introns = lengths.log_weight("intron", places[target] - sites[source] - 1)
@@ -211,6 +208,22 @@ class Chain:
     def _begun(self, n: int) -> np.ndarray:
         """Sums of n sites at which a chain begins or ends."""
         return np.full((n, N_STATES), self._loose)
+
+
+def exons_before(
+    donors: np.ndarray, acceptors: np.ndarray, lengths: Lengths
+) -> tuple[np.ndarray, np.ndarray]:
+    """First and end number of the acceptors at which an exon up to each donor may begin."""
+    low = np.searchsorted(acceptors, donors - lengths.longest_exon, "right")
+    return low, np.searchsorted(acceptors, donors, "right")
+
+
+def introns_before(
+    acceptors: np.ndarray, donors: np.ndarray, lengths: Lengths
+) -> tuple[np.ndarray, np.ndarray]:
+    """First and end number of the donors behind which an intron up to each acceptor may begin."""
+    low = np.searchsorted(donors, acceptors - lengths.longest_intron - 1)
+    return low, np.maximum(np.searchsorted(donors, acceptors - lengths.shortest_intron), low)
 
 
 def log_sum(values: np.ndarray, axis: int) -> np.ndarray:

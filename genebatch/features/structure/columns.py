@@ -1,10 +1,11 @@
 """Computes what the chains of a gene say of its positions."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
-from genebatch.features.structure.chain import Chain, Nodes, Sums, log_sum
+from genebatch.features.structure.chain import LEAST, Chain, Nodes, Sums, log_sum
 from genebatch.features.structure.coding import Fetch, count_pairs
 from genebatch.features.structure.codons import CODON, N_CODONS, Codons
 from genebatch.features.structure.exons import FIVE, PHASES, Exons
@@ -55,17 +56,23 @@ class Structure:
         model: StructureModel,
         floor: float,
     ):
-        self._fetch, self._length, self._floor = fetch, length, np.float32(floor)
-        starts = range(0, length, BLOCK)
-        codons = Codons.collect(fetch(start, min(start + BLOCK, length)) for start in starts)
-        self._limits, nodes = [], []
+        self._fetch, self._length, self._model = fetch, length, model
+        self._floor = np.float32(floor)
+        self._limits, self._nodes = [], []
         for places, scores in kept:
             limit = _strong_from(scores, length)
             strong = scores >= limit
-            nodes.append(Nodes(places[strong].astype(np.int64), _log_odds(scores[strong])))
+            self._nodes.append(Nodes(places[strong].astype(np.int64), _log_odds(scores[strong])))
             self._limits.append(limit)
+
+    @cached_property
+    def _chain(self) -> Chain:
+        """Weighed when it is first asked for: a call may re-score no position of a gene."""
+        fetch, length, model = self._fetch, self._length, self._model
+        starts = range(0, length, BLOCK)
+        codons = Codons.collect(fetch(start, min(start + BLOCK, length)) for start in starts)
         exons = Exons(codons, model.coding(codons, fetch), model.lengths, model.ends == "known")
-        self._chain = Chain(exons, *nodes, model.loose_end)
+        return Chain(exons, *self._nodes, model.loose_end)
 
     def features(self, positions: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
         """Columns of some positions of the gene.
@@ -145,5 +152,5 @@ def _passing(sums: Sums, included: np.ndarray, log_total: float) -> tuple[np.nda
     share = np.minimum(through + included - log_total, 0)
     others = log_total + np.log(np.maximum(-np.expm1(share), NEVER))
     odds = np.clip(through - others, -LARGEST, LARGEST)
-    shares = np.exp(by_state - np.maximum(through, -1e300)[:, None])
+    shares = np.exp(by_state - np.maximum(through, LEAST)[:, None])
     return odds, shares[:, list(PHASES)].sum(axis=1), shares[:, FIVE]

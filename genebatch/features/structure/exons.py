@@ -6,7 +6,7 @@ and so many nt of a codon stand before the intron. In `FIVE` the start codon is 
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,14 @@ OPEN, STOP = math.log(0.86), math.log(0.14)  # of a coding exon: stays coding, h
 STAY, START, BOTH = math.log(0.5), math.log(0.35 / 3), math.log(0.01)
 PAST = math.log(0.95)  # of an exon behind the stop codon: is not the last
 CODING, NOT_CODING = math.log(0.95), math.log(0.05)  # of a gene
+
+
+Read = TypeVar("Read", "Begins", "Ends")
+
+
+def _take(read: Read, which: np.ndarray | slice) -> Read:
+    """What is read in some of the exons."""
+    return type(read)(*(values[which] for values in read))
 
 
 class Begins(NamedTuple):
@@ -49,9 +57,7 @@ class Begins(NamedTuple):
     score: np.ndarray
     score_to_stop: np.ndarray
 
-    def take(self, which: np.ndarray | slice) -> "Begins":
-        """Some of the exons."""
-        return Begins(*(values[which] for values in self))
+    take = _take
 
 
 class Ends(NamedTuple):
@@ -75,9 +81,7 @@ class Ends(NamedTuple):
     score: np.ndarray
     score_from_start: np.ndarray
 
-    def take(self, which: np.ndarray | slice) -> "Ends":
-        """Some of the exons."""
-        return Ends(*(values[which] for values in self))
+    take = _take
 
 
 class Exons:

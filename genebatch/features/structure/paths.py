@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genebatch.features.structure.chain import Chain, Parts, log_sum
+from genebatch.features.structure.chain import (
+    Chain,
+    Parts,
+    exons_before,
+    introns_before,
+    log_sum,
+)
 from genebatch.features.structure.exons import N_STATES
 
 WHOLE, LOOSE = 0, 1  # how a chain begins or ends: at the end of the gene, or away from it
@@ -198,14 +204,12 @@ class Paths:
 
     def _sources(self, site: Site) -> tuple[int, int]:
         """First and end number of the sites that may come right before a site."""
-        lengths, place = self._parts.exons.lengths, self._place(site)
-        if site[0]:
-            sources, limits = self._parts.acceptors, (place - lengths.longest_exon, place)
-            low, high = np.searchsorted(sources.places, limits, "right")
-        else:
-            limits = place - lengths.longest_intron - 1, place - lengths.shortest_intron
-            low, high = np.searchsorted(self._parts.donors.places, limits)
-        return int(low), max(int(low), int(high))
+        parts = self._parts
+        before, sources = (
+            (exons_before, parts.acceptors) if site[0] else (introns_before, parts.donors)
+        )
+        low, high = before(self._place(site), sources.places, parts.exons.lengths)
+        return int(low), int(high)
 
     def _last_ways(self, to: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Log weights of the ways to end, (ways,); `_last` tells which.
