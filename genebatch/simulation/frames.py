@@ -4,17 +4,16 @@ The frame runs along the first transcript of a gene: a start codon in an early e
 from a fixed usage, a stop codon in the last exon. What the exons of other genes cover is left out.
 """
 
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
+from genebatch.features.structure.codons import CODON, CODONS, START, STOPS
 from genebatch.genome.genes import Gene
+from genebatch.genome.nucleotides import encode
 from genebatch.simulation.locus import Contig
 
 PROTEIN_CODING = "protein_coding"  # kind of the genes that get a frame
-CODON = 3  # nt
-START, STOPS = "ATG", ("TAA", "TAG", "TGA")
 # Share of A, C, G, T at each place of a codon. As in most genomes, codons prefer a purine in front
 # and A or T in the middle. They have 49 % of G and C, like all exons (`sequence.EXON_GC`).
 USAGE = ((0.28, 0.21, 0.31, 0.20), (0.32, 0.21, 0.18, 0.29), (0.22, 0.27, 0.25, 0.26))
@@ -117,8 +116,8 @@ def _write_codons(canvas: Canvas, gene: Gene, places: np.ndarray, rng: np.random
     cumulative = np.cumsum(shares, axis=1)
     drawn = rng.random((len(codes), 1)) * cumulative[:, -1:]
     codons = _CODONS[(drawn >= cumulative).sum(axis=1)]
-    codons[0] = _codes(START)
-    codons[-1] = _codes(STOPS[rng.integers(len(STOPS))])
+    codons[0] = encode(START)
+    codons[-1] = encode(STOPS[rng.integers(len(STOPS))])
     canvas.codes[places] = (codons if gene.strand == "+" else 3 - codons).ravel()
 
 
@@ -130,10 +129,6 @@ def _pieces(gene: Gene, places: np.ndarray) -> Pieces:
     return tuple((start, end) for start, end in cut if start < end)
 
 
-def _codes(codon: str) -> list[int]:
-    return ["ACGT".index(base) for base in codon]
-
-
-_CODONS = np.array(list(product(range(4), repeat=CODON)), dtype=np.uint8)
+_CODONS = np.array([encode(codon) for codon in CODONS])
 _SHARES = np.array(USAGE)[np.arange(CODON), _CODONS].prod(axis=1)
-_SHARES[[_CODONS.tolist().index(_codes(stop)) for stop in STOPS]] = 0
+_SHARES[[CODONS.index(stop) for stop in STOPS]] = 0

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from genebatch.features.structure.codons import CODON
 from genebatch.genome.genes import Gene, Transcript
 from genebatch.io.files import whole
-from genebatch.simulation.frames import CODON, PROTEIN_CODING, Pieces
+from genebatch.simulation.frames import PROTEIN_CODING, Pieces
 from genebatch.simulation.locus import plan_contigs
 from genebatch.simulation.sequence import Painted, paint
 
