@@ -127,7 +127,7 @@ def table(base: str, rows: Rows, learner: Mapping[str, Any]) -> str:
         lines += [f"\n{place[0].upper()}{place[1:]}:\n", "| columns | number | donor | acceptor |"]
         lines += ["|---|---|---|---|"]
         for name, size in sizes.items():
-            cells = (cell(rows, margins[name][c], c, judged) for c in CHANNELS)
+            cells = (cell(rows, margins[name][c], rows.base[c], c, judged) for c in CHANNELS)
             lines.append(f"| {name} | {size} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -159,17 +159,19 @@ def folds(clusters: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.nda
         yield ~held & ~stop, stop, held
 
 
-def cell(rows: Rows, margin: np.ndarray, channel: str, judged: np.ndarray) -> str:
-    """Average precision of the judged rows, and its gain over the base scores."""
+def cell(
+    rows: Rows, margin: np.ndarray, reference: np.ndarray, channel: str, judged: np.ndarray
+) -> str:
+    """Average precision of the judged rows, and its difference from that of a reference."""
     y, weight = (rows.labels == channel)[judged], rows.weight[judged]
-    scores = {"new": margin[judged], "base": rows.base[channel][judged]}
+    scores = {"new": margin[judged], "reference": reference[judged]}
     precision = {name: average_precision(y, score, weight) for name, score in scores.items()}
-    gain = precision["new"] - precision["base"]
+    gain = precision["new"] - precision["reference"]
     if not gain:
         return f"{precision['new']:.4f}"
     clusters = rows.clusters[judged]
     drawn = bootstrap_average_precision(y, scores, clusters, weight, REPLICATES, seed=SEED)
-    low, high = interval(drawn["new"] - drawn["base"], positive_groups(y, clusters))
+    low, high = interval(drawn["new"] - drawn["reference"], positive_groups(y, clusters))
     return f"{precision['new']:.4f} ({gain:+.4f} [{low:+.4f}, {high:+.4f}])"
 
 

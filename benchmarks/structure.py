@@ -15,8 +15,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
-from features import PLACES, REPLICATES, SEED, out_of_fold
-from real_rows import BASES, LANDSCAPE, Rows, average_precision, human_folder, read_rows
+from features import PLACES, REPLICATES, cell, out_of_fold
+from real_rows import BASES, LANDSCAPE, Rows, human_folder, read_rows
 
 from genebatch.config.schema import load_schema
 from genebatch.features.along_gene import Genome, whole_gene
@@ -27,7 +27,6 @@ from genebatch.features.structure.columns import COLUMNS
 from genebatch.features.structure.model import StructureModel
 from genebatch.genome.genes import Gene
 from genebatch.genome.nucleotides import encode
-from genebatch.metrics.bootstrap import bootstrap_average_precision, interval, positive_groups
 
 SPEC = Spec(families=("scores", "structure"))
 VARIANTS = {
@@ -168,22 +167,6 @@ def table(
             )
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n", speed(base, genome, genes)
-
-
-def cell(
-    rows: Rows, margin: np.ndarray, reference: np.ndarray, channel: str, judged: np.ndarray
-) -> str:
-    """Average precision of the judged rows, and its difference from the reference."""
-    y, weight = (rows.labels == channel)[judged], rows.weight[judged]
-    scores = {"new": margin[judged], "reference": reference[judged]}
-    precision = {name: average_precision(y, score, weight) for name, score in scores.items()}
-    gain = precision["new"] - precision["reference"]
-    if not gain:
-        return f"{precision['new']:.4f}"
-    clusters = rows.clusters[judged]
-    drawn = bootstrap_average_precision(y, scores, clusters, weight, REPLICATES, seed=SEED)
-    low, high = interval(drawn["new"] - drawn["reference"], positive_groups(y, clusters))
-    return f"{precision['new']:.4f} ({gain:+.4f} [{low:+.4f}, {high:+.4f}])"
 
 
 def speed(base: str, genome: Genome, genes: Mapping[str, SimpleNamespace]) -> str:

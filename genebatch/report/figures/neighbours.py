@@ -36,10 +36,8 @@ def draw_neighbours(table: pl.DataFrame) -> Figure:
 
 def _peaks(axes: Axes, lines: pl.DataFrame, colour: str, title: str) -> None:
     """Draw the share of sites whose maximum lies at each offset."""
-    style.head(axes, title)
-    known = lines.filter(pl.col("peak_share").is_not_null())
+    known = _known(axes, lines, "peak_share", title)
     if not known.height:
-        style.say(axes, lines["reason"].item(0))
         return
     for place, (system, tone) in zip((-1, 1), _tones(colour), strict=True):
         own = known.filter(pl.col("system") == system)
@@ -53,10 +51,8 @@ def _peaks(axes: Axes, lines: pl.DataFrame, colour: str, title: str) -> None:
 
 def _scores(axes: Axes, lines: pl.DataFrame, colour: str, title: str) -> None:
     """Draw the median of the scores at each offset, and the band of nine tenths of them."""
-    style.head(axes, title)
-    known = lines.filter(pl.col("median").is_not_null())
+    known = _known(axes, lines, "median", title)
     if not known.height:
-        style.say(axes, lines["reason"].item(0))
         return
     for system, tone in _tones(colour):
         own = known.filter(pl.col("system") == system)
@@ -66,6 +62,15 @@ def _scores(axes: Axes, lines: pl.DataFrame, colour: str, title: str) -> None:
             axes.plot(own["offset"], own["median"], color=tone, marker=".", label=system)
     _offsets(axes, "score")
     style.legend(axes, "median; band of 5 to 95 %")
+
+
+def _known(axes: Axes, lines: pl.DataFrame, column: str, title: str) -> pl.DataFrame:
+    """Head a panel; give the lines that have a value, or say why none has."""
+    style.head(axes, title)
+    known = lines.filter(pl.col(column).is_not_null())
+    if not known.height:
+        style.say(axes, lines["reason"].item(0))
+    return known
 
 
 def _most(lines: pl.DataFrame) -> str:
