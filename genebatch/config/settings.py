@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
+# Groups of a fold that tell the single model from the ensemble as well as all folds do, and teach
+# calibrators of three classes; see benchmarks/ensemble.md.
+ENOUGH_GROUPS = 300
+
 
 @dataclass(frozen=True)
 class Section:
@@ -244,6 +248,19 @@ class Combining(Section):
 
 
 @dataclass(frozen=True)
+class SingleModel(Section):
+    """How the single model of all training rows is judged."""
+
+    n_splits: str | int
+
+    def folds(self, n_groups: int, n_splits: int) -> int:
+        """Tell how many of the folds of so many training groups are held out in turn."""
+        if self.n_splits != "auto":
+            return int(self.n_splits)
+        return 1 if n_groups >= ENOUGH_GROUPS * n_splits else n_splits
+
+
+@dataclass(frozen=True)
 class Explaining(Section):
     """SHAP values and importances."""
 
@@ -322,6 +339,7 @@ class Settings:
     learner: Learner
     calibration: Calibration
     ensemble: Combining
+    single: SingleModel
     final: str
     explain: Explaining
     neighbours: Neighbours
@@ -347,6 +365,7 @@ class Settings:
             "learner": Learner.build(config["learner"]),
             "calibration": Calibration.build(config["calibration"]),
             "ensemble": Combining.build(config["ensemble"]),
+            "single": SingleModel.build(config["single"]),
             "explain": Explaining.build(explain),
             "neighbours": Neighbours(sites, explain["seed"]),
             "evaluation": Evaluation.build(config["evaluation"]),

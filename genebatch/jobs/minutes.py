@@ -84,9 +84,15 @@ def _scored(whole: Whole, rows: int) -> float:
     return rows * (trees * VISIT_SECONDS + whole.shape.stored * BUILD_SECONDS)
 
 
+def cross_validate_single(whole: Whole) -> float:
+    """A booster of all rows for each class."""
+    return _boost(whole.shape, whole.shape.n_classes)
+
+
 def train_single(whole: Whole) -> float:
-    """A booster of all rows for each class, with and without each fold."""
-    return _boost(whole.shape, (whole.shape.n_splits + 1) * whole.shape.n_classes)
+    """A booster of all rows for each class, and calibrators."""
+    learned = whole.shape.rows * whole.shape.n_classes * LEARN_SECONDS
+    return _boost(whole.shape, whole.shape.n_classes) + learned
 
 
 def add_single(whole: Whole) -> float:
@@ -97,7 +103,8 @@ def add_single(whole: Whole) -> float:
 
 def distil(whole: Whole) -> float:
     """A student for each mix that is tried, and the teachers' scores."""
-    return 3 * train_single(whole) + score_all_rows(whole)
+    boosters = 3 * (whole.shape.n_splits + 1) * whole.shape.n_classes
+    return _boost(whole.shape, boosters) + score_all_rows(whole)
 
 
 def score_all_rows(whole: Whole) -> float:

@@ -38,6 +38,9 @@ NEEDS: dict[str, Needs] = {
     "diagnose_batch": Needs(memory.diagnose_batch, minutes.diagnose_batch, "batch"),
     "cross_batch_scores": Needs(memory.cross_batch_scores, minutes.score_all_rows, "whole"),
     "combine_batches": Needs(memory.combine_batches, minutes.combine_batches, "whole"),
+    "cross_validate_single": Needs(
+        memory.cross_validate_single, minutes.cross_validate_single, "whole"
+    ),
     "train_single": Needs(memory.train_single, minutes.train_single, "whole"),
     "add_single": Needs(memory.add_single, minutes.add_single, "whole"),
     "distil": Needs(memory.distil, minutes.distil, "whole"),

@@ -129,17 +129,22 @@ def stopping_split(data: Batch, training: np.ndarray, cv: Folds) -> tuple[np.nda
     tuple of numpy.ndarray
         Two (rows,) bool masks.
     """
-    n_classes = len(data.classes)
     rows = data.rows.filter(training)
-    groups, local = rows["group"].unique().sort().to_list(), group_codes(rows)
-    counts = np.bincount(
-        local * n_classes + data.codes[training], minlength=len(groups) * n_classes
-    )
-    sizes = np.column_stack([np.bincount(local), counts.reshape(-1, n_classes)])
+    groups, local, sizes = group_sizes(rows, data.codes[training], len(data.classes))
     parts = stopping_groups(groups, sizes, cv)
     stop = np.zeros(len(training), bool)
     stop[np.flatnonzero(training)[parts[local]]] = True
     return training & ~stop, stop
+
+
+def group_sizes(
+    rows: pl.DataFrame, codes: np.ndarray, n_classes: int
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Names of the groups of some rows, the group of each row, and rows in all and by class."""
+    groups, local = rows["group"].unique().sort().to_list(), group_codes(rows)
+    counts = np.bincount(local * n_classes + codes, minlength=len(groups) * n_classes)
+    sizes = np.column_stack([np.bincount(local), counts.reshape(-1, n_classes)])
+    return groups, local, sizes
 
 
 def stopping_groups(groups: Sequence[str], sizes: np.ndarray, cv: Folds) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Cross-validates a model on whole groups."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,8 +53,10 @@ class CrossValidation(NamedTuple):
     origin: Origin
 
 
-def cross_validate(data: Batch, cv: Folds, learner: Learner) -> CrossValidation:
-    """Score every row by boosters that never saw its group.
+def cross_validate(
+    data: Batch, cv: Folds, learner: Learner, numbers: Sequence[int] | None = None
+) -> CrossValidation:
+    """Score the rows of all folds, or of some `numbers`, by boosters that never saw their group.
 
     Rows of one group are always in the same fold. In each fold boosting stops on whole groups
     taken from the training part, so the fold's own groups decide nothing. Features are picked by
@@ -63,11 +66,13 @@ def cross_validate(data: Batch, cv: Folds, learner: Learner) -> CrossValidation:
     margins = np.full((len(fold), len(data.classes)), np.nan, np.float32)
     lines, curves, members = [], [], []
     origin = Origin(data.key, training_settings(learner, cv))
-    splits = [stopping_split(data, fold != number, cv) for number in range(cv.n_splits)]
-    for number, columns in enumerate(_picked(data, [train for train, _ in splits], learner)):
+    numbers = range(cv.n_splits) if numbers is None else numbers
+    splits = [stopping_split(data, fold != number, cv) for number in numbers]
+    picked = _picked(data, [train for train, _ in splits], learner)
+    for number, split, columns in zip(numbers, splits, picked, strict=True):
         where = f"{data.name}, fold {number}"
         fits = [
-            fit_class(data, column, *splits[number], learner, f"{where}, class {label}", own)
+            fit_class(data, column, *split, learner, f"{where}, class {label}", own)
             for column, (label, own) in enumerate(zip(data.classes, columns, strict=True))
         ]
         boosters, held_out = [fit.booster for fit in fits], fold == number
@@ -84,11 +89,11 @@ def cross_validate(data: Batch, cv: Folds, learner: Learner) -> CrossValidation:
             "%s: fold %d/%d, %s rows, trees %s", data.name, number + 1, cv.n_splits, rows, trees
         )
         members.append(_fold_member(data, number, boosters, origin))
-    if np.isnan(margins).any():
-        raise RuntimeError("a row has no out-of-fold score")
     out_of_fold = data.rows.with_columns(
         pl.Series(f"margin_{name}", margins[:, column]) for column, name in enumerate(data.classes)
-    )
+    ).filter(np.isin(fold, list(numbers)))
+    if any(out_of_fold[f"margin_{name}"].is_nan().any() for name in data.classes):
+        raise RuntimeError("a row has no out-of-fold score")
     return CrossValidation(out_of_fold, pl.DataFrame(lines), pl.concat(curves), members, origin)
 
 
