@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 TRANSCRIPTS = "transcripts.gff3"
 DRAWS, LEAST_POSTERIOR = 100, 0.05
-# Log-odds that a site costs which the model scored: its features have seen the chains already.
-# How it was chosen is in benchmarks/transcripts.md.
+# Log-odds that a site costs where the model scored it: its features have seen the chains already.
+# benchmarks/transcripts.md tells how it was chosen, and by which genes.
 COST = 2.0
-# The weights say more than is true, since they count what is known twice. Log weights are divided
-# by this, so that exons of a posterior of .9 are right in nine of ten cases. See there too.
+# Chains count the same evidence more than once, so their weights are too sure. All log weights are
+# divided by this, which was chosen there too.
 TEMPERATURE = 2.0
 SOURCE = "genebatch"
 SAFE = ".:^*$@!+_?-|"  # what stands in GFF3 as it is, beside letters and digits
@@ -175,12 +175,13 @@ def predict(
 ) -> list[Predicted]:
     """The most probable transcripts of a gene, the best one first.
 
-    The chains are weighed as for the features of the family "structure", with three differences.
+    The chains are weighed as for the features of the family "structure", with four differences.
 
     - The weight of a site is the odds of its probability in the positions file. That is what the
       model made of the base score, or the base score itself where the model scored nothing.
     - The odds are those against chance sites as dense as the other sites of the gene, see
       `against_chance`. Without this, chains pass too many weak sites.
+    - A site that the model scored costs `COST`. Base scores cost nothing.
     - All log weights are divided by `TEMPERATURE`, which makes posteriors less sure.
 
     Parameters
