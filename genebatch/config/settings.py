@@ -126,6 +126,16 @@ class Batching(Section):
 
 
 @dataclass(frozen=True)
+class Selection(Section):
+    """How the features of a booster are picked by a pilot."""
+
+    top: int
+    share: float
+    max_rows: int
+    rounds: int
+
+
+@dataclass(frozen=True)
 class Planning(Section):
     """What a plan depends on beside `Batching`: folds, and what decides memory and time.
 
@@ -135,7 +145,7 @@ class Planning(Section):
         What the rows are.
     n_splits, seed
         Of the folds.
-    max_bin, max_depth, n_estimators
+    max_bin, max_depth, n_estimators, select
         Of the learner.
     explain_rows
         Rows of the sample that is explained.
@@ -147,12 +157,18 @@ class Planning(Section):
     max_bin: int
     max_depth: int
     n_estimators: int
+    select: Selection | None
     explain_rows: int
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> Self:
         """Build what `Settings.planning` gives as a dictionary."""
-        return cls(**dict(section) | {"labels": Labels.build(section["labels"])})
+        select = section["select"]
+        built = {
+            "labels": Labels.build(section["labels"]),
+            "select": None if select is None else Selection.build(select),
+        }
+        return cls(**dict(section) | built)
 
 
 @dataclass(frozen=True)
@@ -180,6 +196,7 @@ class Learner(Section):
     colsample_bytree: float
     max_bin: int
     early_stopping_rounds: int
+    select: Selection | None
     start_from: str
     use_weights: bool
     device: str
@@ -191,6 +208,8 @@ class Learner(Section):
     def build(cls, section: Mapping[str, Any]) -> Self:
         """Build the section `learner`; its key `lambda` is no name in Python."""
         renamed = {"reg_lambda" if key == "lambda" else key: section[key] for key in section}
+        if renamed.get("select") is not None:
+            renamed["select"] = Selection.build(renamed["select"])
         return super().build(renamed)
 
     def with_threads(self, threads: int) -> Self:
@@ -365,6 +384,7 @@ class Settings:
             learner.max_bin,
             learner.max_depth,
             learner.n_estimators,
+            learner.select,
             self.explain.rows,
         )
 

@@ -96,7 +96,7 @@ def estimate_mb(rule: str, size: Shape | Whole | DataSet | GenomeSize, threads: 
 
 def least_mb(rule: str) -> int:
     """The estimate of a rule of a batch or about all batches that has hardly any data, in MB."""
-    empty = Shape(*[0] * len(Shape._fields))
+    empty = Shape(*[0] * (len(Shape._fields) - 1))  # without a selection
     return estimate_mb(rule, empty if NEEDS[rule].of == "batch" else Whole(empty, 0, 0, 0))
 
 

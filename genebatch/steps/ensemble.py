@@ -169,7 +169,7 @@ def train_single(
     """
     from genebatch.ensemble.thresholds import with_thresholds
     from genebatch.model.origin import origin_of
-    from genebatch.training.all_rows import load_all
+    from genebatch.training.batch import load_all
     from genebatch.training.cross_validation import fold_metrics
     from genebatch.training.single import NAME as SINGLE
     from genebatch.training.single import held_out_table, train_alone
@@ -304,7 +304,7 @@ def distil(
     from genebatch.ensemble.thresholds import with_thresholds
     from genebatch.model.archive import load_model
     from genebatch.model.origin import members_origin, origin_of, training_settings
-    from genebatch.training.all_rows import load_all
+    from genebatch.training.batch import load_all
     from genebatch.training.recipe import as_model, calibrate
     from genebatch.training.single import held_out_table
 
@@ -435,7 +435,7 @@ def _keys(manifest: str) -> dict[str, str]:
 def _of_all_rows(keys: Mapping[str, str], origin: "Origin") -> "Origin":
     """The origin of a model of all rows, trained by the settings of the batches' models."""
     from genebatch.model.origin import Origin
-    from genebatch.training.all_rows import key_of_all
+    from genebatch.training.batch import key_of_all
 
     return Origin(key_of_all(keys), origin.settings)
 

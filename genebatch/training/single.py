@@ -31,7 +31,7 @@ def train_alone(data: Batch, cv: Folds, learner: Learner, method: str) -> Single
     Parameters
     ----------
     data
-        What `all_rows.load_all` gives.
+        What `batch.load_all` gives.
     cv, learner
         Settings.
     method

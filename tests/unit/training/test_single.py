@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from genebatch.model.archive import load_model
-from genebatch.training.all_rows import load_all
+from genebatch.training.batch import load_all
 from genebatch.training.single import held_out_table, train_alone
 from tests.builders.toy_run import shuffled_labels
 
@@ -90,7 +90,7 @@ def test_model_has_the_interface_of_every_other(single, toy, toy_rows):
     assert model.member_proba(toy_rows).shape == (toy_rows.height, 1, 3)
     assert (model.predict_std(toy_rows) == 0).all()
     batch = load_model(toy.paths("b000")["model"])
-    assert model.feature_names_in_.tolist() == batch.feature_names_in_.tolist()
+    assert model.features == batch.features
     assert (model.classes, model.scores) == (batch.classes, batch.scores)
 
 
