@@ -261,11 +261,15 @@ def test_a_site_is_not_weighed_against_itself(rows, odds):
     assert len(acceptors[0]) == 0
 
 
-@pytest.mark.parametrize("exons", [((0, 60), (360, 1_500)), ((0, 900), (1_000, 1_500))])
-def test_the_only_intron_of_a_short_gene_is_found(exons, tmp_path):
-    gene = made_gene(0, 1_500, "+", "short", "short", [exons])
-    tracks = {"short": annotated_sites(gene, 0.95)}
-    path = written(tmp_path, [gene], tracks, contigs={"short": made_codes(1_500)}, rescored=True)
+@pytest.mark.parametrize(
+    "exons",
+    [((0, 30), (130, 600)), ((0, 60), (360, 1_500)), ((0, 60), (360, 700), (800, 1_500))],
+)
+def test_few_introns_of_a_short_gene_are_found(exons, tmp_path):
+    gene = made_gene(0, exons[-1][1], "+", "short", "short", [exons])
+    tracks = {"short": annotated_sites(gene, 0.9)}
+    contigs = {"short": made_codes(gene.length)}
+    path = written(tmp_path, [gene], tracks, contigs=contigs, rescored=True)
     assert exons_of(path) == [(*exon, "yes") for exon in exons]
 
 
