@@ -71,7 +71,8 @@ def cross_scores(
         OutOfFold(member, everyone.classes, out_of_fold[member.name], use_weights)
         for member in everyone.members
     ]
-    for part in merged(files):
+    routed_by = [] if routing is None else routing["columns"]
+    for part in merged(files, [*everyone.columns_in_, *routed_by]):
         log_odds = everyone.frame_log_odds(part.features)
         for number, batch in enumerate(own):
             batch.put(log_odds[:, number], part.identity)
