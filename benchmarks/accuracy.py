@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from accuracy_table import write_report
+from boosted import OneClass, defaults, fit
 from real_rows import BASES, CLASSES, LANDSCAPE, Rows, human_folder, read_rows, splits
 
-from genebatch.config.schema import load_schema
 from genebatch.config.settings import Learner
 from genebatch.features.landscape import CHANNELS
 from genebatch.groups import deal
@@ -297,14 +297,11 @@ def out_of_fold(
         judged = boosting.to_matrix(block[held], 1)
         scores = {name: [] for name in classes}
         for member in members(rows, ~held, run):
-            matrix = boosting.build_matrix(
-                [block[member]], block.shape[1], settings(variant, run)["max_bin"], 1
-            )
             for name, score in scores.items():
-                fit = fit_member(run, rows, name, member, matrix, weight, list(columns))
-                trees.append(fit.n_trees)
+                fitted = fit_member(run, rows, name, member, block, weight, list(columns))
+                trees.append(fitted.n_trees)
                 start = rows.base[name][held] if variant.start else None
-                score.append(boosting.predict_margin(fit.booster, judged, start))
+                score.append(boosting.predict_margin(fitted.booster, judged, start))
         for name, score in scores.items():
             mean = np.mean([1 / (1 + np.exp(-s.astype(np.float64))) for s in score], axis=0)
             mean = np.clip(mean, 1e-12, 1 - 1e-12)
@@ -332,10 +329,8 @@ def dealt(rows: Rows, which: np.ndarray, shares: list[float], seed: int) -> np.n
 
 def settings(variant: Variant, run: Run) -> dict[str, Any]:
     """The `learner` part of the config."""
-    described = load_schema()["properties"]["learner"]["properties"]
-    defaults = {name: child.get("default") for name, child in described.items()}
     given = REFERENCE | (QUICK if run.quick else {})
-    return defaults | given | {"seed": run.seed} | variant.learner
+    return defaults() | given | {"seed": run.seed} | variant.learner
 
 
 def fit_member(
@@ -343,7 +338,7 @@ def fit_member(
     rows: Rows,
     name: str,
     member: np.ndarray,
-    matrix: Any,
+    block: np.ndarray,
     weight: np.ndarray,
     columns: list[str],
 ) -> boosting.Fit:
@@ -354,12 +349,10 @@ def fit_member(
         own = {f"{name}_score", f"{name}_logit"}
         signs = tuple(int(column in own) for column in columns)
         chosen["params"] = chosen["params"] | {"monotone_constraints": str(signs)}
-    stop = dealt(rows, member, [STOP_SHARE, 1 - STOP_SHARE], run.seed)[member] == 0
-    start = rows.base[name][member] if variant.start else None
-    y = rows.labels[member] == name
-    return boosting.fit_until_stopped(
-        matrix, y, weight[member], ~stop, stop, start, Learner.build(chosen)
-    )
+    stop = dealt(rows, member, [STOP_SHARE, 1 - STOP_SHARE], run.seed) == 0
+    start = rows.base[name] if variant.start else None
+    known = OneClass(block, rows.labels == name, weight, start)
+    return fit(known, member & ~stop, stop, Learner.build(chosen))
 
 
 if __name__ == "__main__":

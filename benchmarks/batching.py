@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from boosted import OneClass, fit, predict
 from real_rows import BESIDE, LANDSCAPE, Rows, average_precision, read_rows
 from scipy.special import expit
 from sklearn.model_selection import GroupKFold
@@ -35,7 +36,6 @@ from genebatch.metrics.bootstrap import (
     interval,
     positive_groups,
 )
-from genebatch.model import boosting
 from genebatch.plan.strategies import SIMILAR, STRATEGIES
 from genebatch.steps.dataset import analyze_dataset, describe_groups
 
@@ -242,18 +242,15 @@ def member(
     stopping = own["group"].to_numpy()[
         deal(own["group"].to_list(), measures(own), shares, seed) == 0
     ]
-    rows = np.flatnonzero(np.isin(data.clusters, groups))
-    stop = np.isin(data.clusters[rows], stopping)
+    stop = np.isin(data.clusters, stopping)
+    train = np.isin(data.clusters, groups) & ~stop
     learner = replace(data.learner, seed=seed)
-    matrix = boosting.build_matrix([block[rows]], block.shape[1], learner.max_bin, 1)
-    unseen = boosting.to_matrix(block[test], 1)
-    margins = {}
+    found = {}
     for name in CHANNELS:
-        start = data.rows.base[name]
-        y, weight = data.rows.labels[rows] == name, data.rows.weight[rows]
-        fit = boosting.fit_until_stopped(matrix, y, weight, ~stop, stop, start[rows], learner)
-        margins[name] = boosting.predict_margin(fit.booster, unseen, start[test])
-    return margins
+        y, start = data.rows.labels == name, data.rows.base[name]
+        known = OneClass(block, y, data.rows.weight, start)
+        found[name] = predict(fit(known, train, stop, learner), known, test, learner)
+    return found
 
 
 def fill(

@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import xgboost as xgb
+from boosted import defaults
 from ensemble import LEAKY, METADATA
 from memory import prepare
 from real_rows import CLASSES, average_precision, human_folder
 
-from genebatch.config.schema import load_schema, resolve
+from genebatch.config.schema import resolve
 from genebatch.config.settings import Folds, Learner
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.row_file import RowFile
@@ -34,10 +35,12 @@ from genebatch.metrics.binary import log_loss_rows
 from genebatch.model import boosting
 from genebatch.training.batch import Batch, load_batch, stopping_split
 from genebatch.training.cross_validation import cross_validate, median_trees
+from genebatch.training.matrices import training_part
 from genebatch.training.recipe import train_member
 
 ROWS, DENSE, COUNTS, ROUNDS = 60_000, 60, 1_000, 15
 REPEATS = 3  # of what two cores do at once, of which the fastest counts
+OURS = "ours: picked features, own rows"
 DENSITIES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 HEAD = """# Engine
@@ -59,7 +62,10 @@ VARIANTS_HEAD = """
   number of trees. Default settings, one thread.
 - Average precision: of out-of-fold log-odds, weighted to the prevalence of the genome.
 - CPU: of the whole job, from the row file of the batch on.
-- Trees: all trees that were grown, the stopping rounds included.
+- Trees: all trees that were grown, the stopping rounds included, without those of pilots. CPU of a
+  tree is CPU of the whole job divided by them.
+- Own rows: a matrix for every fold and class, of the rows that are boosted on. One matrix: all rows
+  in one, binned once; those that are not boosted on have weight zero.
 
 | variant | CPU s | x ours | peak MB | trees grown | CPU ms/tree | AP neither, donor, acceptor |
 |---|---|---|---|---|---|---|
@@ -106,8 +112,13 @@ def write(found: Mapping[str, Any]) -> None:
         ratios = [s / d for s, d in zip(sparse, dense, strict=True)]
         text += f"| {density:.0%} | {1000 * sparse[1]:.1f} | {1000 * dense[1]:.1f} "
         text += f"| {ratios[1]:.2f} | {ratios[0]:.2f} |\n"
-    ours = found["ours"]
-    text += VARIANTS_HEAD.format(**ours["facts"])
+    text += NOTES + (variants_table(found) if OURS in found else "")
+    Path(__file__).with_suffix(".md").write_text(text + threads_table(found["threads"]))
+
+
+def variants_table(found: Mapping[str, Any]) -> str:
+    ours = found[OURS]
+    text = VARIANTS_HEAD.format(**ours["facts"])
     for name in VARIANTS:
         if name in found:
             one = found[name]
@@ -115,7 +126,7 @@ def write(found: Mapping[str, Any]) -> None:
             text += f"| {one['peak']:.0f} | {one['trees']:,} "
             text += f"| {1000 * one['cpu'] / one['trees']:.1f} | "
             text += ", ".join(f"{value:.4f}" for value in one["ap"]) + " |\n"
-    Path(__file__).with_suffix(".md").write_text(text + NOTES + threads_table(found["threads"]))
+    return text + VARIANTS_NOTES
 
 
 def threads_table(found: Mapping[str, list[float]]) -> str:
@@ -130,24 +141,11 @@ NOTES = """
 - **Sparse** is faster at every density up to 60 %, and smaller below about 15 %. A stored cell
   takes 13 bytes, a dense cell 2. Counts are stored sparse up to 30 %. There a round still takes
   half of the time. Above that the gain fades, and the matrix is more than twice as large.
-- **One matrix for all folds** is kept, with the rows outside of a fold at weight zero. A matrix for
-  each fold takes a twentieth less time and half as much memory again. It would have to hold the
-  stopping rows too: XGBoost puts all features of rows outside the training matrix together at each
-  look, and that takes longer than the round. (Here its features are edges of bins read back from
-  the batch's matrix, so its trees are not quite the same.)
-- **Three labels in one booster** stop together, which costs the acceptors .0014. Three labels in
-  one tree are slower.
-- **Leaves in order of gain** are slower at equal precision.
-- **Fewer bins** are up to a fifth faster, and here no less precise. The default stays at 256,
-  because these are counts and scores of one data set. The key is `learner.max_bin`.
-- Another seed of the stopping groups changes the donors by .0009. Compare differences in this table
-  with that.
 """
-
-
-def defaults() -> dict[str, Any]:
-    described = load_schema()["properties"]["learner"]["properties"]
-    return {name: child.get("default") for name, child in described.items()}
+VARIANTS_NOTES = """
+Compare differences in this table with those of another seed of the stopping groups. How many
+features, which learning rate and how many bins: `selection.md`, over several seeds.
+"""
 
 
 # Sparse or dense
@@ -298,6 +296,7 @@ def run_variant(name: str, folder: Path, config: Mapping[str, Any]) -> dict[str,
 
 
 def ours(data: Batch, cv: Folds, learner: Learner) -> tuple[np.ndarray, int]:
+    """As the workflow: a matrix of own rows for every fold and class, with picked features."""
     found = cross_validate(data, cv, learner)
     trees = median_trees(found.folds)
     train_member(data, "ours", trees, learner)
@@ -306,91 +305,95 @@ def ours(data: Batch, cv: Folds, learner: Learner) -> tuple[np.ndarray, int]:
     return margins, int(grown) + sum(trees.values())
 
 
-def fold_matrices(data: Batch, cv: Folds, learner: Learner) -> tuple[np.ndarray, int]:
-    """A matrix of all rows but the fold's, with the batch's bins; stopping rows have weight zero.
-
-    They stay in it, as XGBoost watches only the rows of the training matrix for nothing: of others
-    it puts together all features of a row for each look.
-    """
-    fold = data.rows["fold"].to_numpy()
-    margins = np.empty((len(fold), len(CLASSES)), np.float32)
-    everything = data.matrix.get_data()
-    grown, bests = 0, []
-    for number in range(cv.n_splits):
-        train, stop = stopping_split(data, fold != number, cv)
-        seen, held = fold != number, fold == number
-        matrix = xgb.QuantileDMatrix(
-            boosting._Blocks([everything[np.flatnonzero(seen)]], everything.shape[1], None),
-            max_bin=learner.max_bin,
-            ref=data.matrix,
-            nthread=1,
-            missing=np.nan,
-        )
-        other = boosting.to_matrix(everything[np.flatnonzero(held)], 1)
-        for column, name in enumerate(CLASSES):
-            y, start = data.codes == column, data.starts[name]
-            parts = (y[seen], data.weight[seen], train[seen], stop[seen], start[seen])
-            fit = boosting.fit_until_stopped(matrix, *parts, learner)
-            margins[held, column] = boosting.predict_margin(fit.booster, other, start[held])
-            grown += fit.curve.height - 1
-            bests.append(fit.n_trees)
-        del matrix, other
-    medians = np.median(np.reshape(bests, (-1, len(CLASSES))), axis=0)
-    trees = {name: round(value) for name, value in zip(CLASSES, medians, strict=True)}
-    train_member(data, "ours", trees, learner)
-    return margins, grown + sum(trees.values())
+def one_matrix(data: Batch, cv: Folds, learner: Learner) -> tuple[np.ndarray, int]:
+    """A booster for each class on one matrix of all rows, with all features."""
+    matrix = matrix_of_all(data, learner)
+    given = boosting.parameters(learner) | {"base_score": 0.5}
+    found = [
+        on_one_matrix(matrix, given, data, cv, learner, [column]) for column in range(len(CLASSES))
+    ]
+    return np.column_stack([margins for margins, _ in found]), sum(grown for _, grown in found)
 
 
 def one_booster(strategy: str) -> Callable:
     """All three labels in one booster, stopped by the sum of their losses."""
 
     def carry_out(data: Batch, cv: Folds, learner: Learner) -> tuple[np.ndarray, int]:
-        fold = data.rows["fold"].to_numpy()
-        labels = (data.codes[:, None] == np.arange(len(CLASSES))).astype(np.float32)
-        starts = np.column_stack([data.starts[name] for name in CLASSES])
-        margins = np.empty(starts.shape, np.float32)
-        given = boosting.parameters(learner) | {
-            "base_score": 0.5,
-            "multi_strategy": strategy,
-        }
-        data.matrix.set_label(labels)
-        data.matrix.set_base_margin(starts)
-        per_round = len(CLASSES) if strategy == "one_output_per_tree" else 1
-        grown, bests = 0, []
-        for number in range(cv.n_splits):
-            train, stop = stopping_split(data, fold != number, cv)
-            data.matrix.set_weight(np.where(train, data.weight, 0).astype(np.float32))
-            booster = xgb.Booster(given, cache=[data.matrix])
-            losses = []
-            for n_rounds in range(learner.n_estimators + 1):
-                if n_rounds:
-                    booster.update(data.matrix, n_rounds - 1)
-                margin = booster.predict(data.matrix, output_margin=True)
-                for rows in (train, stop):  # both, as ours draws both curves
-                    loss = log_loss_rows(labels[rows], margin[rows]).sum(axis=1)
-                    value = float(np.average(loss, weights=data.weight[rows]))
-                losses.append(value)
-                best = int(np.argmin(losses))
-                if best == n_rounds:
-                    margins[fold == number] = margin[fold == number]
-                if n_rounds - best >= learner.early_stopping_rounds:
-                    break
-            bests.append(best)
-            grown += per_round * (len(losses) - 1)
-        data.matrix.set_weight(data.weight.astype(np.float32))
-        booster = xgb.Booster(given, cache=[data.matrix])
-        for number in range(round(np.median(bests))):
-            booster.update(data.matrix, number)
-        return margins, grown + per_round * round(np.median(bests))
+        given = boosting.parameters(learner) | {"base_score": 0.5, "multi_strategy": strategy}
+        matrix, columns = matrix_of_all(data, learner), list(range(len(CLASSES)))
+        margins, rounds = on_one_matrix(matrix, given, data, cv, learner, columns)
+        return margins, rounds * (len(CLASSES) if strategy == "one_output_per_tree" else 1)
 
     return carry_out
 
 
+def matrix_of_all(data: Batch, learner: Learner) -> xgb.DMatrix:
+    """All features of all rows, binned."""
+    everyone, every = np.ones(len(data.codes), bool), np.arange(len(data.features.names))
+    return training_part(data, 0, everyone, every, learner).matrix
+
+
+def on_one_matrix(
+    matrix: xgb.DMatrix,
+    given: Mapping[str, Any],
+    data: Batch,
+    cv: Folds,
+    learner: Learner,
+    columns: list[int],
+) -> tuple[np.ndarray, int]:
+    """Cross-validate a booster of some classes, and boost it on all rows.
+
+    Rows outside of a fold's training rows have weight zero. Log-odds of all rows come from
+    XGBoost's prediction cache.
+
+    Returns
+    -------
+    tuple
+        (rows, classes) out-of-fold log-odds, and the rounds of all boosters.
+    """
+    fold = data.rows["fold"].to_numpy()
+    labels = (data.codes[:, None] == np.array(columns)).astype(np.float32)
+    starts = np.column_stack([data.starts[CLASSES[column]] for column in columns])
+    margins = np.empty(starts.shape, np.float32)
+    matrix.set_label(labels)
+    matrix.set_base_margin(starts)
+    rounds, bests = 0, []
+    for number in range(cv.n_splits):
+        train, stop = stopping_split(data, fold != number, cv)
+        matrix.set_weight(np.where(train, data.weight, 0).astype(np.float32))
+        booster = xgb.Booster(given, cache=[matrix])
+        losses = []
+        for n_rounds in range(learner.n_estimators + 1):
+            if n_rounds:
+                booster.update(matrix, n_rounds - 1)
+            margin = booster.predict(matrix, output_margin=True).reshape(starts.shape)
+            for rows in (train, stop):  # both, as ours draws both curves
+                loss = log_loss_rows(labels[rows], margin[rows]).sum(axis=1)
+                value = float(np.average(loss, weights=data.weight[rows]))
+            losses.append(value)
+            best = int(np.argmin(losses))
+            if best == n_rounds:
+                margins[fold == number] = margin[fold == number]
+            if n_rounds - best >= learner.early_stopping_rounds:
+                break
+        bests.append(best)
+        rounds += len(losses) - 1
+    matrix.set_weight(data.weight.astype(np.float32))
+    booster = xgb.Booster(given, cache=[matrix])
+    for number in range(round(np.median(bests))):
+        booster.update(matrix, number)
+    return margins, rounds + round(np.median(bests))
+
+
 VARIANTS: dict[str, tuple[dict[str, Any], Callable]] = {
-    "ours": ({}, ours),
-    "a matrix for each fold": ({}, fold_matrices),
-    "three labels in a booster": ({}, one_booster("one_output_per_tree")),
-    "three labels in a tree": ({}, one_booster("multi_output_tree")),
+    OURS: ({}, ours),
+    "all features, own rows": ({"select": None}, ours),
+    "all features, one matrix": ({}, one_matrix),
+    "all features, one matrix, three labels in a booster": (
+        {},
+        one_booster("one_output_per_tree"),
+    ),
+    "all features, one matrix, three labels in a tree": ({}, one_booster("multi_output_tree")),
     "best leaf first, 16 leaves": (
         {"params": {"grow_policy": "lossguide", "max_leaves": 16}, "max_depth": 0},
         ours,

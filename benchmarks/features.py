@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from boosted import OneClass, defaults, fit, predict
 from real_rows import (
     BASES,
     END,
@@ -23,11 +24,9 @@ from real_rows import (
     splits,
 )
 
-from genebatch.config.schema import load_schema
 from genebatch.config.settings import Learner
 from genebatch.features.landscape import CHANNELS
 from genebatch.metrics.bootstrap import bootstrap_average_precision, interval, positive_groups
-from genebatch.model import boosting
 
 STOP_SHARE, SEED, REPLICATES = 1 / 8, 0, 500
 ALONE = "base scores alone"
@@ -87,10 +86,7 @@ alone.
 
 def main() -> None:
     human = human_folder()
-    learner = {
-        name: child.get("default")
-        for name, child in load_schema()["properties"]["learner"]["properties"].items()
-    }
+    learner = defaults()
     tables = [table(base, read_rows(human, base), learner) for base in BASES]
     text = f"""# Score landscape
 
@@ -114,12 +110,12 @@ not have them. The second table leaves out the rows near an end.
 
 def table(base: str, rows: Rows, learner: Mapping[str, Any]) -> str:
     """Lines of one variant each, first for all rows and then for those inside the genes."""
-    margins, sizes = {ALONE: rows.base}, {ALONE: 0}
+    scores, sizes = {ALONE: rows.base}, {ALONE: 0}
     for name, groups in VARIANTS.items():
         columns = rows.around.copy()
         for group in groups:
             columns |= rows.groups[group]
-        margins[name], sizes[name] = out_of_fold(rows, columns, learner), len(columns)
+        scores[name], sizes[name] = out_of_fold(rows, columns, learner), len(columns)
         print(base, name, flush=True)
     lines = [f"## {base}"]
     for place, least in PLACES.items():
@@ -127,7 +123,7 @@ def table(base: str, rows: Rows, learner: Mapping[str, Any]) -> str:
         lines += [f"\n{place[0].upper()}{place[1:]}:\n", "| columns | number | donor | acceptor |"]
         lines += ["|---|---|---|---|"]
         for name, size in sizes.items():
-            cells = (cell(rows, margins[name][c], rows.base[c], c, judged) for c in CHANNELS)
+            cells = (cell(rows, scores[name][c], rows.base[c], c, judged) for c in CHANNELS)
             lines.append(f"| {name} | {size} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -138,15 +134,12 @@ def out_of_fold(
     """Log-odds of every row from boosters that saw nothing of its cluster."""
     block = np.column_stack(list(columns.values())).astype(np.float32)
     given = Learner.build(learner)
-    matrix = boosting.build_matrix([block], block.shape[1], given.max_bin, 1)
-    margins = {name: np.empty(rows.labels.size, np.float32) for name in CHANNELS}
+    scores = {name: np.empty(rows.labels.size, np.float32) for name in CHANNELS}
     for train, stop, test in folds(rows.clusters):
-        for name, margin in margins.items():
-            fit = boosting.fit_until_stopped(
-                matrix, rows.labels == name, rows.weight, train, stop, rows.base[name], given
-            )
-            margin[test] = fit.margin[test]
-    return margins
+        for name, score in scores.items():
+            known = OneClass(block, rows.labels == name, rows.weight, rows.base[name])
+            score[test] = predict(fit(known, train, stop, given), known, test, given)
+    return scores
 
 
 def folds(clusters: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
+from boosted import OneClass, defaults, fit, predict
 from real_rows import BESIDE, LANDSCAPE, Rows, read_rows
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from genebatch.config.schema import load_schema
 from genebatch.config.settings import Learner
 from genebatch.evaluation.ambiguity import Decomposition, decompose, log_probabilities
 from genebatch.features.landscape import CHANNELS
@@ -66,12 +66,10 @@ def main() -> None:
     human = Path(os.environ.get("GENEBATCH_REAL_DATA", BESIDE)) / "human"
     if not human.is_dir():
         sys.exit(f"no real data in {human}; set GENEBATCH_REAL_DATA")
-    properties = load_schema()["properties"]["learner"]["properties"]
-    defaults = {name: child.get("default") for name, child in properties.items()}
-    document = defaults | yaml.safe_load(DOCUMENT.read_text())["learner"]
+    document = defaults() | yaml.safe_load(DOCUMENT.read_text())["learner"]
     rows = read_rows(human, BASE)
     parts = [introduction(rows)]
-    for title, learner in (("Defaults", defaults), ("The document's recipe", document)):
+    for title, learner in (("Defaults", defaults()), ("The document's recipe", document)):
         judged = judge(rows, learner)
         means = [np.sum(v) / judged.weight.sum() for v in (*judged.falls.values(),)]
         spread = judged.predictors[AMBIGUITY].sum() / judged.weight.sum()
@@ -140,25 +138,19 @@ def members(
     for group in LANDSCAPE:
         columns |= rows.groups[group]
     block = np.column_stack(list(columns.values())).astype(np.float32)
-    matrix = boosting.to_matrix(block[test], 1)
-    rng = np.random.default_rng(SEED)
+    rng, given = np.random.default_rng(SEED), Learner.build(learner)
     found = []
     for number in range(batch.max() + 1):
-        own = np.flatnonzero(batch == number)
-        known = np.unique(rows.clusters[own])
-        chosen = rng.choice(known, max(1, int(known.size * STOP_SHARE)), replace=False)
-        stop = np.isin(rows.clusters[own], chosen)
-        binned = boosting.build_matrix([block[own]], block.shape[1], learner["max_bin"], 1)
-        margins = []
+        own = batch == number
+        clusters = np.unique(rows.clusters[own])
+        chosen = rng.choice(clusters, max(1, int(clusters.size * STOP_SHARE)), replace=False)
+        stop = own & np.isin(rows.clusters, chosen)
+        scores = []
         for name in CLASSES:
-            y, weight = rows.labels[own] == name, weights(rows, learner)[own]
             start = base_log_odds(rows)[name] if learner["start_from"] == "scores" else None
-            first, then = (None if start is None else start[part] for part in (own, test))
-            fit = boosting.fit_until_stopped(
-                binned, y, weight, ~stop, stop, first, Learner.build(learner)
-            )
-            margins.append(boosting.predict_margin(fit.booster, matrix, then))
-        found.append(np.column_stack(margins))
+            known = OneClass(block, rows.labels == name, weights(rows, learner), start)
+            scores.append(predict(fit(known, own & ~stop, stop, given), known, test, given))
+        found.append(np.column_stack(scores))
     return found
 
 

@@ -2,19 +2,22 @@
 
     .venv/bin/python benchmarks/gpu.py [ROWS]
 
-For a machine with a GPU. Everything goes through the package's own matrix and boosters.
+For a machine with a GPU. Everything goes through the package's own matrix and boosters. A booster
+has all features: there is no pilot.
 """
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from boosted import OneClass, defaults, predict
 from scipy import sparse
 from sklearn.metrics import average_precision_score
 
-from genebatch.config.schema import load_schema
 from genebatch.config.settings import Learner
+from genebatch.dataset.feature_set import Block
 from genebatch.model import boosting
 
 ROWS, BLOCK, ROUNDS = 266_000, 8_192, 100
@@ -24,19 +27,15 @@ RUNS = (("cuda", 1), ("cpu", 1), ("cpu", 16))
 
 def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
-    blocks, y = made(rows)
-    learner = {
-        name: child.get("default")
-        for name, child in load_schema()["properties"]["learner"]["properties"].items()
-    }
-    learner |= {"n_estimators": ROUNDS, "early_stopping_rounds": ROUNDS}
+    block, y = made(rows)
+    learner = defaults() | {"n_estimators": ROUNDS, "early_stopping_rounds": ROUNDS}
     fold = np.arange(rows) // 400 % 5
     lines = []
     for storage in ("sparse", "dense"):
         for device, threads in RUNS:
-            given = learner | {"device": device, "threads": threads}
+            given = Learner.build(learner | {"device": device, "threads": threads})
             line = f"| {storage} | {device}, {threads} threads |"
-            line += timed(blocks if storage == "sparse" else Dense(blocks), y, fold, given)
+            line += timed(block if storage == "sparse" else block.toarray(), y, fold, given)
             print(line, flush=True)
             lines.append(line)
     head = "| storage | device | binning s | ms/round | trees | AP |\n|---|---|---|---|---|---|\n"
@@ -46,18 +45,8 @@ def main() -> None:
     Path(__file__).with_suffix(".md").write_text(text + head + "\n".join(lines) + "\n")
 
 
-class Dense:
-    """The blocks with every cell stored."""
-
-    def __init__(self, blocks: list[sparse.csr_matrix]):
-        self.blocks = blocks
-
-    def __iter__(self):
-        return (block.toarray() for block in self.blocks)
-
-
-def made(rows: int) -> tuple[list[sparse.csr_matrix], np.ndarray]:
-    """Blocks as `Features.select` gives them, and a class that some columns tell of."""
+def made(rows: int) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """A block as `Features.select` gives it, and a class that some columns tell of."""
     rng = np.random.default_rng(7)
     blocks, parts = [], []
     for first in range(0, rows, BLOCK):
@@ -70,24 +59,19 @@ def made(rows: int) -> tuple[list[sparse.csr_matrix], np.ndarray]:
         signal += dense[:, 5] * (2 * counts.tocsc()[:, [11]].toarray()[:, 0] - 1)
         parts.append(signal + 2 * rng.normal(size=size) > 5)
         blocks.append(sparse.hstack([sparse.csr_matrix(dense), counts], format="csr"))
-    return blocks, np.concatenate(parts)
+    return sparse.vstack(blocks, format="csr"), np.concatenate(parts)
 
 
-def timed(blocks, y: np.ndarray, fold: np.ndarray, learner: dict) -> str:
+def timed(block: Block, y: np.ndarray, fold: np.ndarray, learner: Learner) -> str:
+    rows, held = OneClass(block, y, np.ones(len(y)), None), fold == 4
     start = time.monotonic()
-    size = (DENSE + COUNTS, learner["max_bin"], learner["threads"])
-    matrix = boosting.build_matrix(blocks, *size)
+    train, stop = rows.binned(fold < 3, learner), rows.plain(fold == 3, learner)
     binned = time.monotonic() - start
-    weight = np.ones(len(y))
-    train, stop, held = fold < 3, fold == 3, fold == 4
-    brief = learner | {"n_estimators": 3}
-    boosting.fit_until_stopped(
-        matrix, y, weight, train, stop, None, Learner.build(brief)
-    )  # moves the data
+    boosting.fit_until_stopped(train, stop, replace(learner, n_estimators=3))  # moves the data
     start = time.monotonic()
-    fit = boosting.fit_until_stopped(matrix, y, weight, train, stop, None, Learner.build(learner))
+    fit = boosting.fit_until_stopped(train, stop, learner)
     seconds = time.monotonic() - start
-    score = average_precision_score(y[held], fit.margin[held])
+    score = average_precision_score(y[held], predict(fit, rows, held, learner))
     each = 1000 * seconds / (fit.curve.height - 1)
     return f" {binned:.1f} | {each:.1f} | {fit.n_trees} | {score:.4f} |"
 

@@ -15,10 +15,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
+from boosted import defaults
 from features import PLACES, REPLICATES, cell, out_of_fold
 from real_rows import BASES, LANDSCAPE, Rows, human_folder, read_rows
 
-from genebatch.config.schema import load_schema
 from genebatch.features.along_gene import Genome, whole_gene
 from genebatch.features.cross_fitting import CrossFitted
 from genebatch.features.landscape import CHANNELS
@@ -65,10 +65,7 @@ class HeldScores:
 
 def main() -> None:
     human = human_folder()
-    learner = {
-        name: child.get("default")
-        for name, child in load_schema()["properties"]["learner"]["properties"].items()
-    } | {"learning_rate": 0.1, "max_bin": 64}
+    learner = defaults() | {"learning_rate": 0.1, "max_bin": 64}
     codes, parts, costs = read_sequences(human / FASTA), [], []
     for base in BASES:
         rows, genome, genes = read_rows(human, base), *read_genome(human, base, codes)
