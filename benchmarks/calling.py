@@ -161,7 +161,8 @@ def run(folder: Path, model: Path, mode: str, **options):
     from genebatch.calls.calling import call
 
     inputs = (folder / "genome.fa", folder / "genes.gtf", folder / "scores.parquet")
-    return call(model, *inputs, folder / "calls", mode=mode, **options)
+    # The scores are drawn, so that high ones do not stand on GT and AG.
+    return call(model, *inputs, folder / "calls", mode=mode, misaligned="warning", **options)
 
 
 def speeds(folder: Path, naive: float, features: float) -> str:

@@ -166,7 +166,8 @@ def section(floor: Floor) -> str:
         [
             "## How far from the floor",
             "",
-            "One booster on all rows of the batch, in the storage that (e) uses. CPU time of a "
+            "One booster on all rows and all features of the batch, stored as (e) stores them. "
+            "(e) itself picks features first. CPU time of a "
             f"round without the first, the fastest of {REPEATS} runs. A histogram visits every row "
             "at the root. Of two children it visits the rows of the one with the smaller sum of "
             "hessians; the other histogram is a difference. "

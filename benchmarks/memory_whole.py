@@ -12,10 +12,14 @@ import resource
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from made import GROUP_ROWS, config, write_table
 from memory import measure, prepare, run_batch_rule, run_data_step
 from memory import paths as batch_paths
+
+if TYPE_CHECKING:
+    from genebatch.config.settings import Settings
 
 # Rows, dense features, count features, density of the counts, batches, classes, depth.
 POINTS = [
@@ -57,10 +61,12 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     bound()
     from genebatch.jobs.run import peak_mb
 
-    if rule in ("estimate", "evaluate", "rank_groups"):
+    if rule in ("estimate", "evaluate", "rank_groups", "neighbours"):
         run_judging_rule(rule, folder, settings)
     elif rule in ("predict", "write_report"):
         run_last_rule(rule, folder, settings)
+    elif rule in ("cross_validate_single", "train_single", "add_single"):
+        run_single_rule(rule, folder, settings)
     else:
         run_ensemble_rule(rule, folder, settings)
     Path(result).write_text(str(peak_mb()))
@@ -75,8 +81,6 @@ def run_ensemble_rule(rule: str, folder: Path, settings: dict) -> None:
     plan = {name: files[name] for name in ("manifest", "planned")}
     scored = {name: files[name] for name in ("scores", "combined", "ensemble")}
     weighing = {"use_weights": chosen.learner.use_weights, "missing": []}
-    training = {"rows": files["rows"], "manifest": files["manifest"], "cv": chosen.cv}
-    training |= {"learner": chosen.learner, "method": chosen.calibration.method, "threads": 1}
     if rule == "cross_batch_scores":
         given = {name: files[name] for name in ("rows", "models", "out_of_fold", "scores")}
         steps.cross_batch_scores(**plan, **given, **weighing, threads=1)
@@ -84,17 +88,49 @@ def run_ensemble_rule(rule: str, folder: Path, settings: dict) -> None:
         given = {name: files[name] for name in ("models", "scores", "combiners", "combined")}
         given |= {"combining": chosen.ensemble, "model": files["ensemble"]}
         steps.combine_batches(**plan, **given, **weighing)
-    elif rule == "train_single":
-        steps.train_single(**training, **alone(folder, "single"))
     elif rule == "distil":
-        outputs = alone(folder, "distilled")
-        steps.distil(**training, **scored, combining=chosen.ensemble, **outputs)
+        training = {"method": chosen.calibration.method, "combining": chosen.ensemble}
+        training |= boosting(folder, chosen)
+        steps.distil(**training, **scored, **alone(folder, "distilled"))
     else:
         given = {name: alone(folder, name)["model"] for name in ALONE}
         given |= {f"{name}_held_out": alone(folder, name)["held_out"] for name in ALONE}
         given |= {name: scored[name] for name in ("ensemble", "combined")}
         given |= {"dataset": files["dataset"], "final": "best", "prevalence": None}
         steps.consolidate(**plan, **given, **outputs_of(folder))
+
+
+def run_single_rule(rule: str, folder: Path, settings: dict) -> None:
+    """The single model of all training rows: all of its folds, itself, or the ensemble with it."""
+    from genebatch.config.settings import Settings
+    from genebatch.steps import ensemble as steps
+
+    files, chosen = paths(folder), Settings.build(settings)
+    parts = [
+        {file: str(folder / f"fold{fold}-{file}") for file in ("out_of_fold", "folds", "curves")}
+        for fold in range(chosen.cv.n_splits)
+    ]
+    own = alone(folder, "single")
+    if rule == "cross_validate_single":
+        for fold, outputs in enumerate(parts):
+            steps.cross_validate_single(fold=fold, **boosting(folder, chosen), **outputs)
+    elif rule == "train_single":
+        names = {"fold_scores": "out_of_fold", "fold_trees": "folds", "fold_curves": "curves"}
+        given = {name: [part[file] for part in parts] for name, file in names.items()}
+        given |= {"method": chosen.calibration.method}
+        steps.train_single(**boosting(folder, chosen), **given, **own)
+    else:
+        given = {name: files[name] for name in ("ensemble", "scores", "manifest", "planned")}
+        given |= {"single": own["model"], "out_of_fold": own["out_of_fold"]}
+        given |= {"combining": chosen.ensemble, "use_weights": chosen.learner.use_weights}
+        steps.add_single(**given, **alone(folder, "both"))
+
+
+def boosting(folder: Path, chosen: "Settings") -> dict:
+    """What rules are given that boost on the rows of all batches."""
+    files = paths(folder)
+    given = {"rows": files["rows"], "manifest": files["manifest"], "cv": chosen.cv}
+    return given | {"learner": chosen.learner, "threads": 1}
 
 
 def run_judging_rule(rule: str, folder: Path, settings: dict) -> None:
@@ -114,10 +150,18 @@ def run_judging_rule(rule: str, folder: Path, settings: dict) -> None:
         given |= {"rows": str(folder / "rows" / "test.arrow"), "model": files["model"]}
         outputs = {name: str(folder / f"evaluation-{name}") for name in EVALUATION}
         steps.evaluate(**judging, **given, threads=1, **outputs)
-    else:
+    elif rule == "rank_groups":
         given = {"scores": files["scores"], "combined": files["combined"]}
         outputs = {"ranks": str(folder / "ranks.tsv"), "figure": str(folder / "ranks.png")}
         steps.rank_groups(**given, combiner=chosen.ensemble.combiner, **outputs)
+    else:
+        from genebatch.steps.neighbours import neighbours
+
+        given = {"labels": chosen.table.labels, "neighbours": chosen.neighbours, "batches": []}
+        given |= {"scores": files["scores"]}
+        given |= {"predictions": str(folder / "evaluation-predictions")}
+        outputs = {"table": "neighbours.tsv", "windows": "windows.parquet", "figure": "n.png"}
+        neighbours(**given, **{name: str(folder / file) for name, file in outputs.items()})
 
 
 def run_last_rule(rule: str, folder: Path, settings: dict) -> None:
@@ -145,7 +189,7 @@ def run_last_rule(rule: str, folder: Path, settings: dict) -> None:
 
 
 EVALUATION = ("metrics", "systems", "comparison", "corrections", "predictions")
-ALONE = ("single", "distilled")  # the models that are no ensemble
+ALONE = ("single", "both", "distilled")  # the candidates beside the ensemble
 
 
 def bound() -> None:
@@ -169,9 +213,10 @@ def paths(folder: Path) -> dict:
 
 
 def alone(folder: Path, name: str) -> dict:
-    """Files of a model that is no ensemble."""
-    files = ("model", "held_out", "calibration")
-    files += ("mixes",) if name == "distilled" else ("folds", "metrics", "curves")
+    """Files of a candidate beside the ensemble."""
+    further = {"single": ("calibration", "out_of_fold", "folds", "metrics", "curves")}
+    further |= {"both": (), "distilled": ("calibration", "mixes")}
+    files = ("model", "held_out", *further[name])
     return {file: str(folder / f"{name}-{file}") for file in files}
 
 

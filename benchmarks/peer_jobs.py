@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 RULES = ("cross_validate_batch", "train_batch")  # rules of a batch
-PHASES = ("start", "read", "build", "boost", "predict", "rest")
+PHASES = ("start", "read", "build", "pick", "boost", "predict", "rest")
 PREPARATION = {
     ("steps.dataset", "analyze_dataset"): "analyse",
     ("steps.dataset", "choose_test_groups"): "plan",
@@ -292,8 +292,17 @@ def run_rule(rule: str, work: Path, settings: dict, phases: Phases) -> None:
     from genebatch.training import batch
 
     phases.wrap(batch, "load_batch", "read")
-    phases.wrap(learner, "build_matrix", "build")
-    phases.wrap(xgb.Booster, "update", "boost")
+    phases.wrap(learner, "build_matrix", "build")  # before others import it by its name
+
+    from genebatch.training import matrices
+
+    phases.wrap(matrices, "held_block", "read")
+    phases.wrap(matrices, "predicted", "predict")
+
+    from genebatch.training import selection
+
+    phases.wrap(selection.Pilot, "columns", "pick")
+    phases.wrap(xgb.Booster, "update", lambda *_: "pick" if "pick" in phases.open else "boost")
     phases.wrap(xgb.Booster, "predict", "predict")
     with phases("rest"):
         memory.run_batch_rule(rule, memory.paths(work), settings)

@@ -225,6 +225,7 @@ def describe(chosen: argparse.Namespace, work: Path, codes: np.ndarray, settings
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     n_splits, learner = settings["cv"]["n_splits"], settings["learner"]
     said = ", ".join(f"{name} {learner[name]}" for name in SAID)
+    picked, rounds = (learner["select"][key] for key in ("top", "rounds"))
     return f"""# Peers
 
 {len(codes):,} {rows}, {len(names):,} features ({n_dense} dense, {counts:,} counts, {density:.0%} \
@@ -246,12 +247,14 @@ because 256 do not fit its byte.
 - (d) has at most 255 bins as well. It has no least sum of hessians, so a leaf has at least 20 \
 rows, its default.
 - (e) is what the workflow runs: two jobs that each read and bin the rows, with losses after each \
-round, metrics and files. Its boosters of a fold leave out the eighth of the training groups by \
-which they would stop. Its matrix keeps all rows, with those outside the fold at weight zero. That \
-saves no time in a round and costs some precision.
+round, metrics and files. Each booster has the features that a pilot on a part of its rows picked, \
+at most {picked}; the others have all. Its boosters of a fold leave out the eighth of the training \
+groups by which they would stop. That costs some precision.
 - `start`: the interpreter and its imports.
+- `predict`: for (e) with reading the rows, and with the losses after each round.
 - `build`: taking rows out, binning and setting a booster up. For (b) it includes the first round, \
 which bins.
+- `pick`: the pilots of (e), {rounds} rounds each, without reading and binning their rows.
 - `boost`: the rounds. A round is what further trees would cost. (d) bins inside its fit, so its \
 `build` and `boost` both contain binning.
 """

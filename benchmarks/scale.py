@@ -33,7 +33,6 @@ CLASSES = ["neither", "donor", "acceptor"]
 BATCHES = 14  # of the whole
 GENES = 9_280
 TEST = 0.05
-BOOSTED = ("cross_validate_batch", "train_batch", "train_single")
 
 HEAD = """# The pipeline at the size of the document
 
