@@ -28,6 +28,8 @@ adds to what it has).
 - Scores: out-of-fold, {N_SPLITS} folds of whole clusters of genes.
 - Boosters: one per class. They start from the base log-odds unless said otherwise. An eighth of
   the training clusters stops them.
+- Features: all that are named below, without a pilot. `selection.md` compares numbers of picked
+  features, learning rates and bins.
 {{notes}}
 ## How to read the tables
 
