@@ -40,7 +40,8 @@ Made by `python benchmarks/scale.py FOLDER`: `genebatch simulate --like document
 on its table.
 
 - Two cores, `--resources mem_mb={memory:,}`, one thread a job.
-- {trees} trees a booster without early stopping, {splits} folds, three classes.
+- {trees} trees a booster without early stopping, {splits} folds, three classes. Pilots pick the
+  features, and their rounds come on top.
 - Times of the rules of a batch are sums over batches.
 - Rows per second: rows of the data set / seconds of the rule.
 - Read and written: what the processes asked the system for, in GB. Much of it is in the system's
@@ -228,8 +229,9 @@ def arithmetic(one: dict[str, Any]) -> str:
     )
     return (
         f"A tree of the largest batch takes {1000 * one['tree']:.0f} ms of a core. Boosting all "
-        f"batches takes {usual:.1f} hours of a core if boosters stop at 150 trees with a patience "
-        f"of 30, and {largest:.1f} if all grow 800; what follows has {one['trees']}.\n\n"
+        f"batches takes {usual:.1f} hours of a core, without pilots, if boosters stop at 150 trees "
+        f"with a patience of 30, and {largest:.1f} if all grow 800; what follows has "
+        f"{one['trees']}.\n\n"
     )
 
 
