@@ -10,7 +10,8 @@ import polars as pl
 
 from genebatch.dataset.rows import base_scores, identity_names, label_codes, plain_weights
 from genebatch.io.tables import open_shard, record_batches, table_columns
-from genebatch.metrics.binary import last_of_ties, missing_rows
+from genebatch.metrics.binary import missing_rows
+from genebatch.metrics.ranking import last_of_ties
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.held_out import score_names
 
