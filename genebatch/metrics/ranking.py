@@ -91,3 +91,23 @@ def auc(counts: Called) -> float:
     gained = np.diff(negative, prepend=0.0)
     middle = (counts.positive + np.append(0.0, counts.positive[:-1])) / 2
     return float(gained @ middle / (negative[-1] * counts.positive[-1]))
+
+
+def roc_points(counts: Called) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rates from 0 to 1, without points on a straight line."""
+    negative = np.append(0.0, counts.rows - counts.positive)
+    positive = np.append(0.0, counts.positive)
+    bends = (np.diff(negative, 2) != 0) | (np.diff(positive, 2) != 0)
+    kept = np.concatenate([[True], bends, [True]])
+    return negative[kept] / negative[-1], positive[kept] / positive[-1]
+
+
+def precision_recall_points(counts: Called) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall, from a recall of 1 down to 0 with precision 1.
+
+    Of points with the same recall only the first and the last are given.
+    """
+    gained = np.diff(counts.positive) != 0
+    kept = np.concatenate([[True], gained[:-1] | gained[1:], [True]])[: len(counts.rows)]
+    shares, recall = precision(counts)[kept], counts.positive[kept] / counts.positive[-1]
+    return np.append(shares[::-1], 1.0), np.append(recall[::-1], 0.0)

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -15,6 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from genebatch.report.figures import style
 
 LOW, HIGH = "#0072B2", "#D55E00"  # colours of small and large feature values
+SWARM_HEIGHT = 0.36  # of the highest stack of dots, above and below its feature
 
 
 class Swarm(NamedTuple):
@@ -56,7 +56,7 @@ def learning_curves(
 
 
 def shap_values(swarms: Mapping[str, Swarm], heads: Sequence[str], title: str) -> Figure:
-    """Draw SHAP values as the beeswarm of the shap package, coloured by the feature's value.
+    """Draw SHAP values as a beeswarm, like that of the shap package, coloured by feature value.
 
     Parameters
     ----------
@@ -131,20 +131,31 @@ def _name_learning_curves(axes: Axes, n_trees: pl.Series, colour: str) -> None:
 
 
 def _beeswarm(axes: Axes, swarm: Swarm) -> None:
-    from shap import Explanation  # numba and pandas come with it: 2 s and 150 MB
-    from shap.plots import beeswarm
-
     values = swarm.shap.to_numpy()
     if not swarm.shap.width or not np.any(values):
         style.say(axes, "no feature has an effect")
         return
-    names = [style.short(name) for name in swarm.shap.columns]
-    explanation = Explanation(values, data=swarm.values.to_numpy(), feature_names=names)
+    # Rows of a group stand together in the table, and the last of a column is drawn on top.
+    order = np.random.default_rng(0).permutation(len(values))
+    values, features = values[order], swarm.values.to_numpy()[order].astype(np.float64)
+    heights = np.arange(swarm.shap.width)[::-1]
+    axes.axvline(0, color="#999999", linewidth=0.8, zorder=-1)
+    for height in heights:
+        axes.axhline(height, color="#cccccc", linewidth=0.5, dashes=(1, 5), zorder=-1)
+    places = np.column_stack([_layers(column) for column in values.T]) + heights
+    shades = np.column_stack([_shades(column) for column in features.T])
+    shaded = ~np.isnan(shades)
+    dots = {"s": 9, "linewidth": 0, "zorder": 3}
+    axes.scatter(values[~shaded], places[~shaded], color="#777777", **dots)
     colours = LinearSegmentedColormap.from_list("value", [LOW, HIGH])
-    drawn = {"color": colours, "color_bar": False, "s": 9}
-    order = np.arange(len(names))
-    with rc_context({"lines.linewidth": 0.8}):
-        beeswarm(explanation, len(names), order, ax=axes, show=False, plot_size=None, **drawn)
+    drawn = {"cmap": colours, "vmin": 0, "vmax": 1, **dots}
+    # Column by column, so that the features overlap in the order of the panel.
+    across = [array.T[shaded.T] for array in (values, places, shades)]
+    axes.scatter(across[0], across[1], c=across[2], **drawn)
+    axes.spines["left"].set_visible(False)
+    names = [style.short(name) for name in reversed(swarm.shap.columns)]
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-1, len(heights))
     axes.tick_params("y", labelsize=8, length=0)
     axes.tick_params("x", labelsize=8)
     axes.set_xlabel("SHAP value of the log-odds", fontsize=9)
@@ -152,6 +163,31 @@ def _beeswarm(axes: Axes, swarm: Swarm) -> None:
         axes.scatter([], [], s=16, color=dot, label=name)
     axes.grid(False)
     style.legend(axes)
+
+
+def _layers(shap: np.ndarray) -> np.ndarray:
+    """Height of each dot of a feature: those of the same hundredth of the range are stacked."""
+    bins = np.round(100 * (shap - shap.min()) / (np.ptp(shap) + 1e-8)).astype(np.intp)
+    size, order = np.bincount(bins), np.argsort(bins, kind="stable")
+    layer = np.empty(len(shap))
+    layer[order] = np.arange(len(shap)) - (np.cumsum(size) - size)[bins[order]]
+    up_and_down = np.ceil(layer / 2) * (layer % 2 * 2 - 1)
+    return up_and_down * (SWARM_HEIGHT / (up_and_down.max() + 1))
+
+
+def _shades(values: np.ndarray) -> np.ndarray:
+    """Place of each value between the 5 % and the 95 % point of a feature, 0 to 1; NaN if absent.
+
+    Where these are equal, the 1 % and the 99 % point, and then the extremes, take their place.
+    """
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return values
+    for tail in (5, 1, 0):
+        low, high = np.percentile(known, [tail, 100 - tail])
+        if low < high:
+            return np.clip((values - low) / (high - low), 0, 1)
+    return values * 0
 
 
 def _feature_bars(axes: Axes, table: pl.DataFrame, colour: str) -> None:
