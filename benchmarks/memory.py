@@ -40,6 +40,7 @@ class Point(NamedTuple):
     max_bin: int = 256
     n_splits: int = 5
     trees: int = 8
+    top: int = 75  # features of a booster; 0 for all
 
     @property
     def key(self) -> str:
@@ -63,6 +64,8 @@ FITTED = [
     Point(120_000, 300, 0, 0.0, threads=2),
     Point(200_000, 60, 1_100, 0.20),
     Point(300_000, 40, 60, 0.30),
+    Point(120_000, 60, 1_100, 0.10, top=0),
+    Point(60_000, 1_200, 0, 0.0, top=0),
     Point(10_000, 100, 0, 0.0, n_classes=15),
     Point(10_000, 100, 0, 0.0, n_classes=15, trees=4),
     Point(10_000, 100, 0, 0.0, max_depth=12),
@@ -82,6 +85,8 @@ CHECKED = [
     Point(150_000, 60, 1_100, 0.60),
     Point(266_000, 63, 1_104, 0.10, threads=2),
     Point(300_000, 300, 300, 0.15),
+    Point(100_000, 60, 1_100, 0.28, top=0),
+    Point(100_000, 60, 1_100, 0.28, top=300),
     Point(12_000, 150, 0, 0.0, max_depth=9, n_classes=15, max_bin=128, n_splits=3, trees=3),
     Point(6_000, 400, 0, 0.0, threads=4, max_depth=14, max_bin=512, n_splits=3, trees=4),
     Point(4_000, 60, 3_000, 0.30, threads=2, max_depth=8, n_classes=5, n_splits=2, trees=3),
@@ -92,9 +97,10 @@ CHECKED = [
 COUNTED = {  # settings that a shape depends on, by section
     "dataset": ["classes"],
     "cv": ["n_splits"],
-    "learner": ["max_bin", "max_depth", "n_estimators"],
+    "learner": ["max_bin", "max_depth", "n_estimators", "select"],
     "explain": ["rows"],
 }
+SELECT = {"share": 0.33, "max_rows": 100_000, "rounds": 4}
 KEPT = Path(__file__).with_suffix(".json")
 BATCH_FILES = {  # that a rule of a batch reads or writes
     "cross_validate_batch": "rows out_of_fold folds metrics curves models",
@@ -129,8 +135,8 @@ estimate can be two to four times what is measured.
 {summary}
 """
 COLUMNS = "| rule | rows | dense | counts | density | stored | threads | depth | classes | bins "
-COLUMNS += "| folds | trees | estimate MB | resident MB | reserved MB | estimate/resident "
-COLUMNS += "| kept |\n|" + "---|" * 17 + "\n"
+COLUMNS += "| folds | trees | top | estimate MB | resident MB | reserved MB | estimate/resident "
+COLUMNS += "| kept |\n|" + "---|" * 18 + "\n"
 
 
 def main() -> None:
@@ -158,6 +164,7 @@ def measured(point: Point, rules: list[str] | None) -> dict[str, Any]:
         learner |= {name: getattr(point, name) for name in ("threads", "max_depth", "max_bin")}
         settings = config(folder / "data", learner, point.n_classes)
         settings["cv"]["n_splits"] = point.n_splits
+        settings["learner"]["select"] = {**SELECT, "top": point.top} if point.top else None
         settings["test"]["fraction"] = 0.02 if point.rows >= 10_000 else 0.1  # of 15 groups or more
         measure(prepare, folder, settings)
         peaks = {}
@@ -198,6 +205,7 @@ def write(found: dict[str, Any]) -> None:
                 text += f"| {rule} | {point.rows:,} | {point.n_dense} | {point.n_counts:,} "
                 text += f"| {point.density:.0%} | {stored} | {point.threads} | {point.max_depth} "
                 text += f"| {point.n_classes} | {point.max_bin} | {point.n_splits} | {point.trees} "
+                text += f"| {point.top or 'all'} "
                 text += f"| {estimate:,} | {peak['resident']:,.0f} | {peak['reserved']:,.0f} "
                 text += f"| {estimate / peak['resident']:.2f} | {'yes' if kept else 'NO'} |\n"
     summary = f"Kept in {total - broken} of {total}."
@@ -206,7 +214,7 @@ def write(found: dict[str, Any]) -> None:
 
 def planning(settings: dict[str, Any]) -> "Planning":
     """What a plan depends on, of the settings that are kept of a point."""
-    from genebatch.config.settings import Labels, Planning
+    from genebatch.config.settings import Labels, Planning, Selection
 
     labels = Labels("group", "label", settings["dataset"]["classes"], *[None] * 5)
     learner = settings["learner"]
@@ -216,7 +224,8 @@ def planning(settings: dict[str, Any]) -> "Planning":
         seed=0,
         max_bin=learner["max_bin"],
         max_depth=learner["max_depth"],
-        n_estimators=learner.get("n_estimators", 8),
+        n_estimators=learner["n_estimators"],
+        select=None if learner["select"] is None else Selection(**learner["select"]),
         explain_rows=settings["explain"]["rows"],
     )
 

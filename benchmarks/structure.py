@@ -222,6 +222,8 @@ Measured once with the mouse base, inside genes, in 1/10,000 against the columns
   figures' 1/10,000 (the denser draw of `sampling.rest` is there for such rows)
 - without the state of genes that have no reading frame: +53 / +62. It is kept for such genes
 - lengths guessed from published medians: +57 / +65; fitted ones: +56 / +62 (mane the same)
+
+The chains of predicted transcripts are in `transcripts.md`.
 """
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 __version__ = "0.2.0"
 
 # Raised whenever the same rows and config would give another model; batches then run again.
-ALGORITHM = 1
+ALGORITHM = 2
 
 # Imported on first use. Workflow scripts must set thread counts before numpy is imported, so
 # importing this package alone imports nothing heavy.

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from genebatch.calls.positions_file import ROW_GROUP, row_reader, row_starts
 from genebatch.features.along_gene import Genome
 from genebatch.features.structure.columns import STRONG, Structure
+from genebatch.features.structure.lengths import FLAT
 from genebatch.features.structure.paths import Path as Chain
 from genebatch.features.structure.transcripts import Transcript, transcript
 from genebatch.genome.fasta import gene_codes
@@ -25,6 +26,12 @@ log = logging.getLogger(__name__)
 
 TRANSCRIPTS = "transcripts.gff3"
 DRAWS, LEAST_POSTERIOR = 100, 0.05
+# Log-odds that a site costs where the model scored it: its features have seen the chains already.
+# benchmarks/transcripts.md tells how it was chosen, and by which genes.
+COST = 2.0
+# Chains count the same evidence more than once, so their weights are too sure. All log weights are
+# divided by this, which was chosen there too.
+TEMPERATURE = 2.0
 SOURCE = "genebatch"
 SAFE = ".:^*$@!+_?-|"  # what stands in GFF3 as it is, beside letters and digits
 
@@ -143,7 +150,7 @@ def write_transcripts(
     """
     n = unknown = 0
     with pq.ParquetFile(positions) as file, open(path, "w", encoding="utf-8") as stream:
-        read = row_reader(file, [f"probability_{name}" for name in SITES])
+        read = row_reader(file, [*(f"probability_{name}" for name in SITES), "rescored"])
         stream.write("##gff-version 3\n")
         stream.writelines(f"# {line}\n" for line in head)
         waiting: list[tuple[int, str]] = []
@@ -168,9 +175,14 @@ def predict(
 ) -> list[Predicted]:
     """The most probable transcripts of a gene, the best one first.
 
-    The chains are weighed as for the features of the family "structure", with one difference: the
-    weight of a site is the odds of its probability in the positions file. That is what the model
-    made of the base score, or the base score itself where the model scored nothing.
+    The chains are weighed as for the features of the family "structure", with four differences.
+
+    - The weight of a site is the odds of its probability in the positions file. That is what the
+      model made of the base score, or the base score itself where the model scored nothing.
+    - The odds are those against chance sites as dense as the other sites of the gene, see
+      `against_chance`. Without this, chains pass too many weak sites.
+    - A site that the model scored costs `COST`. Base scores cost nothing.
+    - All log weights are divided by `TEMPERATURE`, which makes posteriors less sure.
 
     Parameters
     ----------
@@ -179,15 +191,16 @@ def predict(
     genome
         Sequence, and what is known of gene structure.
     read
-        Gives the probabilities of donor and acceptor between two gene positions, (positions, 2).
+        Gives the rows between two gene positions, (positions, 3): the probabilities of donor and
+        acceptor, and 1 where the model scored the position.
     known
         The annotated transcripts; they change no prediction.
     drawing
         Which chains are wanted. What is drawn depends on the gene's id, and on no other gene.
     """
     fetch = partial(gene_codes, genome.fasta, gene)
-    kept = _strong_positions(gene, read)
-    structure = Structure(kept, fetch, gene.length, genome.structure, 0)
+    kept = strong_positions(gene, read)
+    structure = Structure(kept, fetch, gene.length, genome.structure, 0, TEMPERATURE)
     rng = np.random.default_rng(int(digest(gene.id), 16))
     chains = structure.paths().likely(drawing.draws, rng, drawing.least_posterior)
     lengths = genome.structure.lengths
@@ -200,15 +213,43 @@ def _rows(read: Read, row: int, start: int, stop: int) -> np.ndarray:
     return read(row + start, row + stop)
 
 
-def _strong_positions(gene: Gene, read: Read) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Positions that chains may pass and their probabilities, for donors and for acceptors."""
-    found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in SITES]
+def strong_positions(gene: Gene, read: Read) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Positions that chains may pass and their weights as shares, for donors and for acceptors."""
+    found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in SITES]
+    expected = np.zeros(len(SITES))
     for start, stop in stretches(gene, ROW_GROUP):
         values = read(start, stop)
+        expected += values[:, : len(SITES)].sum(axis=0, dtype=np.float64)
         for kind, parts in enumerate(found):
             places = np.flatnonzero(values[:, kind] >= np.float32(STRONG))
-            parts.append((start + places, values[places, kind]))
-    return [tuple(map(np.concatenate, zip(*parts, strict=True))) for parts in found]
+            parts.append((start + places, values[places, kind], values[places, -1]))
+    strong = []
+    for parts, sites in zip(found, expected, strict=True):
+        places, probability, rescored = map(np.concatenate, zip(*parts, strict=True))
+        others = (sites - probability) / gene.length
+        strong.append((places, against_chance(probability, others, COST * rescored)))
+    return strong
+
+
+def against_chance(probability: np.ndarray, others: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Probabilities of sites as chains weigh them.
+
+    Lengths are weighed against those between chance sites of which one lies in `FLAT` nt. Where
+    sites lie closer, chance does more: the odds of a site are divided by `others * FLAT`. The site
+    itself does not count, or the only intron of a short gene would be weighed against itself.
+
+    Parameters
+    ----------
+    probability : (n,) float32
+        Probability of each site.
+    others : (n,)
+        How many other sites of its kind the gene has a nt.
+    cost : (n,)
+        Log-odds that each site costs on top.
+    """
+    factor = np.exp(-cost) / np.maximum(others * FLAT, 1)
+    wide = probability.astype(np.float64)
+    return (factor * wide / (1 - wide + factor * wide)).astype(np.float32)
 
 
 def _count_not_annotated(found: Sequence[Predicted]) -> int:

@@ -249,6 +249,9 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     if config["batching"]["similar_by"] is not None and not similarity:
         yield "'batching.similar_by' is set but batching.strategy is not similarity"
     yield from _overridden(config["learner"])
+    folds, splits = config["single"]["n_splits"], config["cv"]["n_splits"]
+    if folds != "auto" and folds > splits:
+        yield f"'single.n_splits' is {folds}, more than the {splits} folds of cv.n_splits"
     yield from _ensemble_contradictions(config)
     prevalence = config["calibration"]["prevalence"]
     if isinstance(prevalence, dict):

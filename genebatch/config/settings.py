@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
+# Groups of a fold that tell the single model from the ensemble as well as all folds do, and teach
+# calibrators of three classes; see benchmarks/ensemble.md.
+ENOUGH_GROUPS = 300
+
 
 @dataclass(frozen=True)
 class Section:
@@ -126,6 +130,16 @@ class Batching(Section):
 
 
 @dataclass(frozen=True)
+class Selection(Section):
+    """How the features of a booster are picked by a pilot."""
+
+    top: int
+    share: float
+    max_rows: int
+    rounds: int
+
+
+@dataclass(frozen=True)
 class Planning(Section):
     """What a plan depends on beside `Batching`: folds, and what decides memory and time.
 
@@ -135,7 +149,7 @@ class Planning(Section):
         What the rows are.
     n_splits, seed
         Of the folds.
-    max_bin, max_depth, n_estimators
+    max_bin, max_depth, n_estimators, select
         Of the learner.
     explain_rows
         Rows of the sample that is explained.
@@ -147,12 +161,18 @@ class Planning(Section):
     max_bin: int
     max_depth: int
     n_estimators: int
+    select: Selection | None
     explain_rows: int
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> Self:
         """Build what `Settings.planning` gives as a dictionary."""
-        return cls(**dict(section) | {"labels": Labels.build(section["labels"])})
+        select = section["select"]
+        built = {
+            "labels": Labels.build(section["labels"]),
+            "select": None if select is None else Selection.build(select),
+        }
+        return cls(**dict(section) | built)
 
 
 @dataclass(frozen=True)
@@ -180,6 +200,7 @@ class Learner(Section):
     colsample_bytree: float
     max_bin: int
     early_stopping_rounds: int
+    select: Selection | None
     start_from: str
     use_weights: bool
     device: str
@@ -191,6 +212,8 @@ class Learner(Section):
     def build(cls, section: Mapping[str, Any]) -> Self:
         """Build the section `learner`; its key `lambda` is no name in Python."""
         renamed = {"reg_lambda" if key == "lambda" else key: section[key] for key in section}
+        if renamed.get("select") is not None:
+            renamed["select"] = Selection.build(renamed["select"])
         return super().build(renamed)
 
     def with_threads(self, threads: int) -> Self:
@@ -222,6 +245,19 @@ class Combining(Section):
     with_single: bool | None
     distil_mix: tuple[float, ...]
     allow_missing: bool
+
+
+@dataclass(frozen=True)
+class SingleModel(Section):
+    """How the single model of all training rows is judged."""
+
+    n_splits: str | int
+
+    def folds(self, n_groups: int, n_splits: int) -> int:
+        """Tell how many of the folds of so many training groups are held out in turn."""
+        if self.n_splits != "auto":
+            return int(self.n_splits)
+        return 1 if n_groups >= ENOUGH_GROUPS * n_splits else n_splits
 
 
 @dataclass(frozen=True)
@@ -303,6 +339,7 @@ class Settings:
     learner: Learner
     calibration: Calibration
     ensemble: Combining
+    single: SingleModel
     final: str
     explain: Explaining
     neighbours: Neighbours
@@ -328,6 +365,7 @@ class Settings:
             "learner": Learner.build(config["learner"]),
             "calibration": Calibration.build(config["calibration"]),
             "ensemble": Combining.build(config["ensemble"]),
+            "single": SingleModel.build(config["single"]),
             "explain": Explaining.build(explain),
             "neighbours": Neighbours(sites, explain["seed"]),
             "evaluation": Evaluation.build(config["evaluation"]),
@@ -365,6 +403,7 @@ class Settings:
             learner.max_bin,
             learner.max_depth,
             learner.n_estimators,
+            learner.select,
             self.explain.rows,
         )
 

@@ -1,6 +1,6 @@
 """Orders the feature columns, and gives them as blocks of numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from scipy import sparse
 
 from genebatch.io.columns import check_lacking, is_number, no_number
 from genebatch.io.files import InputError, digest
+
+Block = np.ndarray | sparse.csr_matrix  # float32 rows
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,24 @@ class Features:
         """Digest of the names, their order and their kinds."""
         return digest(self.names, self.n_dense)
 
-    def select(self, frame: pl.DataFrame) -> np.ndarray | sparse.csr_matrix:
+    def some(self, columns: np.ndarray) -> "Features":
+        """The features at some places, which rise, as a feature set of their own."""
+        names = tuple(self.names[number] for number in columns)
+        return Features(names, int(np.count_nonzero(np.asarray(columns) < self.n_dense)))
+
+    def spread(self, block: Block, columns: np.ndarray) -> Block:
+        """Give a block of the features at some places the width of all; the others are absent."""
+        if len(columns) == len(self.names):
+            return block
+        shape = (block.shape[0], len(self.names))
+        if sparse.issparse(block):
+            places = np.asarray(columns, np.int32)[block.indices]
+            return sparse.csr_matrix((block.data, places, block.indptr), shape=shape)
+        wide = np.full(shape, np.nan, np.float32)
+        wide[:, columns] = block
+        return wide
+
+    def select(self, frame: pl.DataFrame) -> Block:
         """Check, order and cast the feature columns of `frame`, whatever its column order.
 
         Returns
@@ -96,6 +115,15 @@ class Features:
             (np.concatenate(values), np.concatenate(rows), pointers), shape=shape
         )
         return columns.tocsr()
+
+
+def stacked(blocks: Sequence[Block]) -> Block:
+    """Rows of several blocks as one block."""
+    if len(blocks) == 1:
+        return blocks[0]
+    if sparse.issparse(blocks[0]):
+        return sparse.vstack(blocks, format="csr")
+    return np.concatenate(blocks)
 
 
 def _explicit(dense: np.ndarray) -> sparse.csr_matrix:

@@ -16,10 +16,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from scipy import sparse
 
 from genebatch.config.settings import Labels
-from genebatch.dataset.feature_set import Features
+from genebatch.dataset.feature_set import Block, Features, stacked
 from genebatch.io.files import InputError
 from genebatch.io.tables import BATCH_ROWS
 
@@ -108,11 +107,6 @@ class RowFile:
         groups = self._whole(["group"])
         return groups.group_by("group").agg(pl.len().alias("rows")).sort("group")
 
-    @property
-    def blocks(self) -> "Blocks":
-        """The features as blocks of numbers, read anew whenever they are iterated."""
-        return Blocks(self)
-
     def frames(self) -> Iterator[Rows]:
         """Stream the rows; one record batch is held."""
         for frame in self._read([*self._known(), *self._feature_columns()]):
@@ -121,6 +115,10 @@ class RowFile:
     def placed_frames(self) -> Iterator[pl.DataFrame]:
         """Stream the rows as they are stored, with the place of each."""
         return self._read([*self._known(), *self._feature_columns(), PLACE])
+
+    def placed_features(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Stream some features of the rows as they are stored, with the place of each row."""
+        return self._read([*(FEATURE + name for name in names), PLACE])
 
     def rows_of(self, stored: pl.DataFrame) -> Rows:
         """Identity and features of rows that `placed_frames` gave."""
@@ -183,15 +181,59 @@ class RowFile:
 
 
 class Blocks:
-    """The feature blocks of a row file, read anew whenever they are iterated."""
+    """Some features of some rows of row files as blocks of numbers, read anew whenever iterated.
 
-    def __init__(self, rows: RowFile):
-        self.rows = rows
+    Rows come in the order of the data set, each once, as in `merged`. Holds a record batch of every
+    file, and a block.
 
-    def __iter__(self) -> Iterator[np.ndarray | sparse.csr_matrix]:
-        rows = self.rows
-        for frame in rows._read(rows._feature_columns()):
-            yield rows.features.select(rows._features(frame))
+    Parameters
+    ----------
+    files
+        The row files.
+    columns
+        Places of the features, rising; None stands for all.
+    kept
+        (rows,) bool in the order of `merged_identity`; None stands for all rows.
+    size
+        Least rows of a block, but for the last.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[RowFile],
+        columns: np.ndarray | None = None,
+        kept: np.ndarray | None = None,
+        size: int = BATCH_ROWS,
+    ):
+        everything = files[0].features
+        self.features = everything if columns is None else everything.some(columns)
+        self.files, self.kept, self.size = files, kept, size
+
+    def __iter__(self) -> Iterator[Block]:
+        blocks: list[Block] = []
+        rows = 0
+        for frame in self._frames():
+            blocks.append(self.features.select(frame))
+            rows += frame.height
+            if rows >= self.size:
+                yield stacked(blocks)
+                blocks, rows = [], 0
+        if blocks:
+            yield stacked(blocks)
+
+    def _frames(self) -> Iterator[pl.DataFrame]:
+        """The features of the rows that are kept, under their own names."""
+        names = self.features.names
+        own = [pl.col(FEATURE + name).alias(name) for name in names]
+        start = 0
+        for stored in _in_order([file.placed_features(names) for file in self.files]):
+            if self.kept is not None:
+                part = self.kept[start : start + stored.height]
+                start += stored.height
+                if not part.any():
+                    continue
+                stored = stored.filter(part)
+            yield stored.select(own)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any] | None:
@@ -232,7 +274,8 @@ def merged(files: Iterable[RowFile]) -> Iterator[Rows]:
     """
     files = list(files)
     first = files[0]
-    for stored in _regrouped(_in_order(files), BATCH_ROWS):
+    stored_rows = _in_order([_named(file.placed_frames(), file.name) for file in files])
+    for stored in _regrouped(stored_rows, BATCH_ROWS):
         identity, features = first.rows_of(stored)
         identity.insert_column(identity.width - 1, stored["batch"])
         yield Rows(identity, features)
@@ -248,9 +291,11 @@ def merged_identity(files: Sequence[RowFile]) -> pl.DataFrame:
     return identity.insert_column(identity.width - 1, stored["batch"])
 
 
-def _in_order(files: Sequence[RowFile]) -> Iterator[pl.DataFrame]:
-    """Stored rows of all files by place; parts of any size."""
-    coming = [_named(file.placed_frames(), file.name) for file in files]
+def _in_order(coming: Sequence[Iterator[pl.DataFrame]]) -> Iterator[pl.DataFrame]:
+    """Stored rows of several files by place, each once; parts of any size."""
+    if len(coming) == 1:
+        yield from coming[0]
+        return
     waiting = [next(frames, None) for frames in coming]
     while any(frame is not None for frame in waiting):
         # No file has further rows up to the lowest of the last places that are waiting.

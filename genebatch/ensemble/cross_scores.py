@@ -84,30 +84,45 @@ def cross_scores(
 
 
 class OutOfFold:
-    """The out-of-fold log-odds of one batch, calibrated, in the order of the data set."""
+    """The out-of-fold log-odds of one batch, calibrated, in the order of the data set.
 
-    def __init__(self, member: Member, classes: Sequence[str], path: str | Path, use_weights: bool):
-        self.path, self.groups = path, set(member.groups)
+    `groups` are those with scores: all groups of the member, or some of them where only some folds
+    were held out.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        classes: Sequence[str],
+        path: str | Path,
+        use_weights: bool,
+        groups: frozenset[str] | None = None,
+    ):
+        self.path = path
+        self.groups = frozenset(member.groups) if groups is None else groups
         self.margins = [f"margin_{name}" for name in classes]
-        self.calibrators = held_out_calibrators(member, classes, path, use_weights)
+        self.calibrators = held_out_calibrators(member, classes, path, use_weights, self.groups)
         self.identity = [name for name in IDENTITY if name in table_columns(path)]
         columns = [*self.identity, "fold", *self.margins]
         self.coming = record_batches(path, columns, batch_rows=AHEAD_ROWS)
         self.ready = pl.DataFrame()
 
-    def put(self, log_odds: np.ndarray, identity: pl.DataFrame) -> None:
-        """Put the scores of the rows whose group the batch holds in their place."""
-        rows = np.flatnonzero(identity["group"].is_in(self.groups).to_numpy())
-        if not len(rows):
-            return
-        log_odds[rows] = self.next_rows(identity[rows])
+    def put(self, log_odds: np.ndarray, identity: pl.DataFrame) -> np.ndarray:
+        """Put the scores of the rows whose group has scores in their place.
 
-    def next_rows(self, identity: pl.DataFrame) -> np.ndarray:
-        """The log-odds of the next rows, which must be these, (rows, classes) float32."""
-        taken = self._take(identity.height)
-        if not taken.select(self.identity).equals(identity.select(self.identity)):
-            raise self._wrong()
-        return self._calibrated(taken)
+        Returns
+        -------
+        numpy.ndarray
+            (rows,) fold of each of these rows; -1 of the others.
+        """
+        folds = np.full(identity.height, -1, np.int32)
+        rows = np.flatnonzero(identity["group"].is_in(self.groups).to_numpy())
+        if len(rows):
+            taken = self._take(len(rows))
+            if not taken.select(self.identity).equals(identity[rows].select(self.identity)):
+                raise self._wrong()
+            log_odds[rows], folds[rows] = self._calibrated(taken), taken["fold"].to_numpy()
+        return folds
 
     def check_end(self) -> None:
         """Raise if rows are left that the row files do not have."""
@@ -141,11 +156,19 @@ class OutOfFold:
 
 
 def held_out_calibrators(
-    member: Member, classes: Sequence[str], path: str | Path, use_weights: bool
+    member: Member,
+    classes: Sequence[str],
+    path: str | Path,
+    use_weights: bool,
+    groups: frozenset[str] | None = None,
 ) -> list[dict[int, Calibrator]]:
-    """By class, the calibrator of every fold: the batch's method, fitted on the other folds."""
+    """By class, the calibrator of every fold: the batch's method, fitted on the other folds.
+
+    `groups` are those with scores, by default all of the member; the member has to hold them.
+    """
     rows = pl.read_parquet(path)
-    if set(rows["group"].cast(pl.String)) != set(member.groups):
+    groups = frozenset(member.groups) if groups is None else groups
+    if set(rows["group"].cast(pl.String)) != groups or not groups <= set(member.groups):
         raise InputError(
             f"{path} does not hold the out-of-fold scores of batch {member.name}: its groups are "
             "not those that the batch was trained on; delete it and run again, which repeats the "

@@ -13,12 +13,15 @@ from genebatch.dataset.row_file import RowFile
 from genebatch.groups import deal
 from genebatch.io.files import InputError
 from genebatch.io.tables import record_batches
+from genebatch.model.boosting import used_features
 from genebatch.model.combiners import COMBINERS, combine, mean_log_loss, to_probabilities
 from genebatch.model.ensemble import EnsembleModel, Member
 from genebatch.model.held_out import read_held_out, read_scores, score_names
 from genebatch.training.batch import Batch, stopping_split
 from genebatch.training.cross_validation import fit_class, median_trees
+from genebatch.training.matrices import predicted
 from genebatch.training.recipe import train_member
+from genebatch.training.selection import Pilot
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +107,7 @@ def distil_ensemble(
     scores. So neither student nor teacher has seen a group that the student is judged on. The
     final student learns from the held-out probabilities of the whole ensemble.
 
-    See `all_rows.load_all` for the memory held; the teacher adds 4 bytes x rows x classes.
+    See `batch.Batch` for the memory held; the teacher adds 4 bytes x rows x classes.
 
     Parameters
     ----------
@@ -197,6 +200,7 @@ def _trials(
     mixes, classes = settings.distil_mix, data.classes
     margins = {mix: np.full((len(data.codes), len(classes)), np.nan, np.float32) for mix in mixes}
     lines: dict[float, list[tuple[str, int]]] = {mix: [] for mix in mixes}
+    pilot = Pilot(data, learner)
     for number in sorted(set(parts.values())):
         left_out, training = (place == number).all(axis=1), (place != number).all(axis=1)
         outside = [row for row, name in enumerate(teacher.names) if parts[name] != number]
@@ -204,11 +208,16 @@ def _trials(
         train, stop = stopping_split(data, training, cv)
         for mix in mixes:
             targets = _mixed(taught, data, mix)
+            boosters = []
             for column, name in enumerate(classes):
                 where = f"student without part {number}, mix {mix}, class {name}"
-                fit = fit_class(data, column, train, stop, learner, where, targets[:, column])
-                margins[mix][left_out, column] = fit.margin[left_out]
+                target = targets[:, column]
+                columns = pilot.columns(column, train, target)
+                fit = fit_class(data, column, train, stop, learner, where, columns, target)
+                boosters.append(fit.booster)
                 lines[mix].append((name, fit.n_trees))
+            used = used_features(boosters)
+            margins[mix][left_out] = predicted(data, boosters, used, left_out, learner.threads)
         log.info("student: part %d of %d left out", number + 1, len(set(parts.values())))
     return [
         Trial(

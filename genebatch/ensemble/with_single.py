@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,10 +25,28 @@ def join_single(ensemble: EnsembleModel, single: EnsembleModel) -> EnsembleModel
     return merge([ensemble, single], EQUAL, facts)
 
 
+class SingleScores(NamedTuple):
+    """The held-out scores of the single model, in the order of the ensemble's.
+
+    Attributes
+    ----------
+    log_odds
+        (rows, classes) float32; NaN where the single model has none.
+    fold
+        (rows,) the part of the row in cross-fits; -1 where there is no score.
+    groups
+        The groups with scores.
+    """
+
+    log_odds: np.ndarray
+    fold: np.ndarray
+    groups: frozenset[str]
+
+
 def single_log_odds(
     single: EnsembleModel, out_of_fold: str | Path, scores: str | Path, use_weights: bool
-) -> np.ndarray:
-    """Give the held-out log-odds of the single model for every training row.
+) -> SingleScores:
+    """Give the held-out log-odds of the single model for the rows of folds that were held out.
 
     The single model holds every group, as a batch holds its own. So each row has its out-of-fold
     score, calibrated by a fit on the other folds. The finished model scores no row here.
@@ -45,37 +64,40 @@ def single_log_odds(
     use_weights
         `learner.use_weights`: whether calibrators are fitted with weights.
 
-    Returns
-    -------
-    numpy.ndarray
-        (rows, classes) float32, in the order of `scores`.
-
     Raises
     ------
     InputError
         If the out-of-fold scores are of other rows.
     """
-    own = OutOfFold(single.members[0], single.classes, out_of_fold, use_weights)
+    groups = frozenset(pl.read_parquet(out_of_fold, columns=["group"])["group"].cast(pl.String))
+    own = OutOfFold(single.members[0], single.classes, out_of_fold, use_weights, groups)
     identity = [name for name in IDENTITY if name in table_columns(scores)]
-    parts = []
+    parts, folds = [], []
     for batch in record_batches(scores, identity):
         rows = pl.from_arrow(batch).with_columns(pl.col("group").cast(pl.String))
-        parts.append(own.next_rows(rows))
+        log_odds = np.full((rows.height, len(single.classes)), np.nan, np.float32)
+        folds.append(own.put(log_odds, rows))
+        parts.append(log_odds)
     own.check_end()
-    return np.concatenate(parts)
+    return SingleScores(np.concatenate(parts), np.concatenate(folds), groups)
 
 
-def beside_single(scores: Iterable[Scores], log_odds: np.ndarray) -> Iterator[Scores]:
+def beside_single(scores: Iterable[Scores], single: SingleScores) -> Iterator[Scores]:
     """Put the log-odds of the single model behind those of the ensemble's members.
 
-    Distances are left out: the single model is near every group, so no row is routed.
+    Rows without a score of the single model are left out. Cross-fits go by its folds. Distances are
+    left out: the single model is near every group, so no row is routed.
     """
     start = 0
     for part in scores:
-        end = start + part.rows.height
-        joined = np.concatenate([part.log_odds, log_odds[start:end, None]], axis=1)
-        yield Scores(part.rows, joined, None)
-        start = end
+        own = slice(start, start + part.rows.height)
+        start = own.stop
+        known = single.fold[own] >= 0
+        if not known.any():
+            continue
+        joined = np.concatenate([part.log_odds, single.log_odds[own, None]], axis=1)
+        fold = pl.Series("fold", single.fold[own], dtype=part.rows.schema["fold"])
+        yield Scores(part.rows.with_columns(fold).filter(known), joined[known], None)
 
 
 def renamed(parts: Iterable[pl.DataFrame], model: EnsembleModel) -> Iterator[pl.DataFrame]:

@@ -22,12 +22,25 @@ BLOCK = 32_768
 
 
 class Genome(NamedTuple):
-    """The sources of features; training and prediction use the same four."""
+    """The sources of features, which training and prediction share, and what is wanted of them.
+
+    Attributes
+    ----------
+    fasta, scores
+        Sequence and base scores.
+    spec
+        Which features, and how.
+    structure
+        What is known of gene structure.
+    words
+        Columns of words that are wanted; None for all of the spec.
+    """
 
     fasta: Fasta
     scores: ScoreTracks
     spec: Spec
     structure: StructureModel = StructureModel()
+    words: frozenset[str] | None = None
 
 
 class GeneBlock(NamedTuple):
@@ -41,7 +54,7 @@ class GeneBlock(NamedTuple):
         (2, stop - start) float32, donor and acceptor as the tracks give them.
     features
         Takes gene positions of the block in any order; returns their features, one row each in
-        that order, with the columns of `Spec.columns`.
+        that order, with the columns of `Spec.columns` that are wanted.
     """
 
     start: int
@@ -74,7 +87,9 @@ def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[Gene
     whole = whole_gene(genome, gene, block)
     for start, stop in stretches(gene, block):
         window = _window(genome, gene, start - MARGIN, stop + MARGIN)
-        features = partial(window_features, window, whole=whole, spec=genome.spec)
+        features = partial(
+            window_features, window, whole=whole, spec=genome.spec, words=genome.words
+        )
         yield GeneBlock(start, stop, window.scores[:, MARGIN : MARGIN + stop - start], features)
 
 

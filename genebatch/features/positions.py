@@ -3,8 +3,8 @@
 One function serves training and inference. It cannot see labels or annotation.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -45,6 +45,14 @@ SPAN = (
     *("gene_length", "gene_gc_content"),
     *("distance_to_start", "distance_to_end", "relative_position"),
 )
+
+_COLUMNS = base_scores.COLUMNS | {
+    "composition": COMPOSITION,
+    "landscape": LANDSCAPE,
+    "structure": STRUCTURE,
+    "kmers": (),
+    "span": SPAN,
+}
 
 
 @dataclass(frozen=True)
@@ -121,14 +129,15 @@ class Spec(Section):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the features in order: family by family, the word counts last."""
-        names = base_scores.COLUMNS | {
-            "composition": COMPOSITION,
-            "landscape": LANDSCAPE,
-            "structure": STRUCTURE,
-            "kmers": (),
-            "span": SPAN,
-        }
-        return sum((names[family] for family in self.families), ()) + self.count_columns
+        return sum((_COLUMNS[family] for family in self.families), ()) + self.count_columns
+
+    def only(self, columns: Collection[str]) -> Self:
+        """The same features, without families and word lengths of which no column is wanted."""
+        wanted = set(columns)
+        lengths = tuple(k for k in self.kmers if wanted & set(kmer_names(k)))
+        families = {family for family in self.families if wanted & set(_COLUMNS[family])}
+        families |= {"kmers"} if lengths else set()
+        return replace(self, families=tuple(families), kmers=lengths or self.kmers)
 
     @property
     def count_columns(self) -> tuple[str, ...]:
@@ -273,7 +282,11 @@ def position_features(
 
 
 def window_features(
-    window: GeneWindow, positions: np.ndarray, whole: WholeGene, spec: Spec
+    window: GeneWindow,
+    positions: np.ndarray,
+    whole: WholeGene,
+    spec: Spec,
+    words: frozenset[str] | None = None,
 ) -> pl.DataFrame:
     """Compute features of positions inside a stretch of a gene; equal bytes for any stretch.
 
@@ -287,21 +300,22 @@ def window_features(
         What the features see of the whole gene.
     spec : Spec
         Which features, and how.
+    words : frozenset of str, optional
+        Columns of words that are wanted; all of the spec by default.
 
     Returns
     -------
     polars.DataFrame
-        As `position_features`. Computing also holds 250 bytes per position.
+        As `position_features`, without other words. Computing also holds 250 bytes per position.
     """
     positions = np.asarray(positions, dtype=np.int64)
     near = _near(window, positions, whole.length, spec.floor)
     columns = base_scores.score_features(near.astype(np.float64), spec.families)
     starts = positions - window.start  # of each position's flank in the sequence
-    counts = _word_counts(window.sequence, starts, spec)
+    width, counts = 2 * spec.window + 1, {}
     if "composition" in spec.families:
-        columns |= composition_features(
-            window.sequence, starts, 2 * spec.window + 1, counts[COMPLEXITY_WORD]
-        )
+        counts[COMPLEXITY_WORD] = kmer_counts(window.sequence, starts, width, COMPLEXITY_WORD)
+        columns |= composition_features(window.sequence, starts, width, counts[COMPLEXITY_WORD])
     if "landscape" in spec.families:
         columns |= whole.landscape.features(positions, near[:, MARGIN])
     if whole.structure is not None:
@@ -310,7 +324,14 @@ def window_features(
         columns |= _span(positions, whole.length, whole.gc)
     series = [pl.Series(name, column) for name, column in columns.items()]
     if "kmers" in spec.families:
-        series += [word for k in spec.kmers for word in _by_word(counts[k], k)]
+        for k in spec.kmers:
+            wanted = _places(k, words)
+            known = counts.get(k)
+            if known is None:
+                known = kmer_counts(window.sequence, starts, width, k, wanted)
+            elif len(wanted) < known.shape[1]:
+                known = known[:, wanted]
+            series += _by_word(known, k, wanted)
     return pl.DataFrame(series)
 
 
@@ -326,20 +347,18 @@ def _near(window: GeneWindow, positions: np.ndarray, length: int, floor: float) 
     return np.maximum(padded[:, index], np.float32(floor))
 
 
-def _word_counts(sequence: np.ndarray, starts: np.ndarray, spec: Spec) -> dict[int, np.ndarray]:
-    """Word counts by word length: lengths of the spec, and 3-mers if the complexity is made."""
-    lengths = set(spec.kmers) if "kmers" in spec.families else set()
-    if "composition" in spec.families:
-        lengths.add(COMPLEXITY_WORD)
-    return {k: kmer_counts(sequence, starts, 2 * spec.window + 1, k) for k in sorted(lengths)}
+def _places(k: int, words: frozenset[str] | None) -> np.ndarray:
+    """Places in `kmer_names` of the words that are wanted."""
+    wanted = [n for n, name in enumerate(kmer_names(k)) if words is None or name in words]
+    return np.array(wanted, np.int64)
 
 
-def _by_word(counts: np.ndarray, k: int) -> Iterator[pl.Series]:
+def _by_word(counts: np.ndarray, k: int, wanted: np.ndarray) -> Iterator[pl.Series]:
     """Columns of word counts, without a copy."""
     # Slices of one series: making a series from an array takes 8 us, too long where rows are few.
-    n, flat = len(counts), pl.Series(counts.T.reshape(-1))
-    for number, name in enumerate(kmer_names(k)):
-        yield flat.slice(number * n, n).alias(name)
+    names, n, flat = kmer_names(k), len(counts), pl.Series(counts.T.reshape(-1))
+    for place, word in enumerate(wanted):
+        yield flat.slice(place * n, n).alias(names[word])
 
 
 def _span(positions: np.ndarray, length: int, gene_gc: float) -> dict[str, np.ndarray]:

@@ -35,10 +35,12 @@ CACHED_NODES = 512
 
 # These equal constants of the modules that use them, which this layer does not import; a test
 # compares them.
-PAGE_ROWS = 32_768  # training.all_rows: rows of a page of a matrix on disk
+PAGE_ROWS = 32_768  # training.matrices: rows of a page of a matrix on disk
+HELD_CELLS = 2**25  # training.matrices: most cells that are held as numbers beside a matrix
 MOST_SCORES = 20_000_000  # model.held_out: most scores that combiners are learned from
 SPLIT_BYTES = 32 << 20  # dataset.row_pass: bytes of rows that are sorted by part at once
 
+STOPPING = 0.25  # share of the rows that say when to stop, held as numbers, with what is copied
 PAGES = 4  # in memory at once: one being read, one in use, XGBoost's read-ahead
 # What is kept of a training row beside its features while a model of all rows is boosted: identity
 # columns, codes, weights, margins, gradients, losses.
@@ -133,23 +135,36 @@ def _frame(shape: Shape) -> float:
 
 
 def train_batch(shape: Shape) -> float:
-    """The matrix of all rows, the sketches it is built from, and histograms of all levels.
+    """The matrix of the pilots, or that of the largest booster, and the trees."""
+    pilots = 0.0 if shape.piloted is None else _boosting(shape.piloted)
+    trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
+    return BASE_MB * MB + max(pilots, _boosting(shape.boosted)) + trees
+
+
+def cross_validate_batch(shape: Shape) -> float:
+    """As `train_batch`, and the stopping rows, the margins and the trees of every fold."""
+    margins = shape.rows * 4 * shape.n_classes * (shape.n_splits + 2)
+    trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
+    return train_batch(shape) + margins + (shape.n_splits - 1) * trees
+
+
+def _boosting(shape: Shape) -> float:
+    """The matrix of all rows, what it is built from, and histograms of all levels.
 
     The sketches are gone when the histograms come, but the allocator keeps some of their pieces.
     """
     frames = 1 if shape.n_counts else 2  # a dense block is copied
-    building = sketch_bytes(shape) + frames * _frame(shape)
-    boosting = histogram_bytes(shape, _cached_nodes(shape))
-    both = max(building, boosting) + 0.35 * min(building, boosting)
-    trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
-    return BASE_MB * MB + shape.rows * matrix_bytes(shape) + both + trees
+    building = sketch_bytes(shape) + max(frames * _frame(shape), _held(shape))
+    grown = histogram_bytes(shape, _cached_nodes(shape))
+    both = max(building, grown) + 0.35 * min(building, grown)
+    return shape.rows * matrix_bytes(shape) + both
 
 
-def cross_validate_batch(shape: Shape) -> float:
-    """As `train_batch`, and the margins and trees of every fold."""
-    margins = shape.rows * 4 * shape.n_classes * (shape.n_splits + 2)
-    trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
-    return train_batch(shape) + margins + (shape.n_splits - 1) * trees
+def _held(shape: Shape) -> float:
+    """The cells of all rows as numbers, where they are few enough to be held."""
+    if shape.rows * (shape.n_dense + shape.n_counts) > HELD_CELLS:
+        return 0.0
+    return shape.rows * shape.stored * (8 if shape.n_counts else 4)
 
 
 def calibrate_batch(shape: Shape) -> float:
@@ -197,15 +212,29 @@ def _streamed(shape: Shape) -> float:
     return 2 * _frame(shape) + 120_000 * features * (1 - math.exp(-shape.rows / 400_000))
 
 
+def cross_validate_single(whole: Whole) -> float:
+    """As `train_single`: the stopping rows take as much as what is read of folds."""
+    return train_single(whole)
+
+
 def train_single(whole: Whole) -> float:
-    """Pages of the matrix on disk, what is kept of every training row, and the trees of folds."""
+    """Matrices in memory or pages on disk, what is kept of every row, and the trees."""
     shape = whole.shape
+    known = shape.rows * (KNOWN_BYTES + 12 * shape.n_classes)
+    pilots = 0.0 if shape.piloted is None else _boosting(shape.piloted)
+    boosted = shape.boosted
+    boosting = _boosting(boosted) if _held(boosted) else _on_disk(boosted)
+    trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
+    return BASE_MB * MB + known + max(pilots, boosting) + trees
+
+
+def _on_disk(shape: Shape) -> float:
+    """Pages of a matrix on disk, and the stopping rows, which are held."""
     block = shape.stored * (8 if shape.n_counts else 4)
     pages = PAGES * min(shape.rows, PAGE_ROWS) * (block + matrix_bytes(shape))
-    known = shape.rows * (KNOWN_BYTES + 12 * shape.n_classes)
+    stopping = STOPPING * shape.rows * block
     histograms = histogram_bytes(shape, _cached_nodes(shape))
-    trees = (shape.n_splits + 1) * shape.n_classes * shape.n_estimators * _tree_bytes(shape)
-    return BASE_MB * MB + pages + known + sketch_bytes(shape) + histograms + trees
+    return pages + stopping + sketch_bytes(shape) + histograms
 
 
 def add_single(whole: Whole) -> float:

@@ -11,6 +11,7 @@ from genebatch.jobs.sizes import Shape, Whole
 # CPU seconds of a tree of depth 4 for each row and stored cell of it; benchmarks/scale.md and
 # peers.md have 1.1 to 1.7 ns. Two levels more double it (depths 4, 6 and 8 measured).
 CELL_SECONDS = 1.7e-9
+ROW_SECONDS = 1e-7  # of a row in a tree, however few its cells
 ROUND_SECONDS = 0.01  # of a tree, however few the rows
 BUILD_SECONDS = 1e-7  # of a stored cell, binned once
 VISIT_SECONDS = 4e-8  # of a row in a tree, predicting
@@ -33,9 +34,21 @@ def rounded_minutes(seconds: float) -> int:
 
 
 def _boost(shape: Shape, boosters: int) -> float:
+    """Boosters with their matrices and pilots."""
+    boosted, piloted = shape.boosted, shape.piloted
+    seconds = boosters * (_build(boosted) + shape.n_estimators * _tree(boosted))
+    if shape.select is not None and piloted is not None:
+        seconds += _build(piloted) + boosters * shape.select.rounds * _tree(piloted)
+    return seconds
+
+
+def _build(shape: Shape) -> float:
+    return shape.rows * shape.stored * BUILD_SECONDS
+
+
+def _tree(shape: Shape) -> float:
     deep = 2 ** ((shape.max_depth - 4) / 2)
-    tree = shape.rows * shape.stored * CELL_SECONDS * deep + ROUND_SECONDS
-    return shape.rows * shape.stored * BUILD_SECONDS + boosters * shape.n_estimators * tree
+    return shape.rows * (shape.stored * CELL_SECONDS * deep + ROW_SECONDS) + ROUND_SECONDS
 
 
 def cross_validate_batch(shape: Shape) -> float:
@@ -71,9 +84,15 @@ def _scored(whole: Whole, rows: int) -> float:
     return rows * (trees * VISIT_SECONDS + whole.shape.stored * BUILD_SECONDS)
 
 
+def cross_validate_single(whole: Whole) -> float:
+    """A booster of all rows for each class."""
+    return _boost(whole.shape, whole.shape.n_classes)
+
+
 def train_single(whole: Whole) -> float:
-    """A booster of all rows for each class, with and without each fold."""
-    return _boost(whole.shape, (whole.shape.n_splits + 1) * whole.shape.n_classes)
+    """A booster of all rows for each class, and calibrators."""
+    learned = whole.shape.rows * whole.shape.n_classes * LEARN_SECONDS
+    return _boost(whole.shape, whole.shape.n_classes) + learned
 
 
 def add_single(whole: Whole) -> float:
@@ -84,7 +103,8 @@ def add_single(whole: Whole) -> float:
 
 def distil(whole: Whole) -> float:
     """A student for each mix that is tried, and the teachers' scores."""
-    return 3 * train_single(whole) + score_all_rows(whole)
+    boosters = 3 * (whole.shape.n_splits + 1) * whole.shape.n_classes
+    return _boost(whole.shape, boosters) + score_all_rows(whole)
 
 
 def score_all_rows(whole: Whole) -> float:

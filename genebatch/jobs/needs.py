@@ -38,6 +38,9 @@ NEEDS: dict[str, Needs] = {
     "diagnose_batch": Needs(memory.diagnose_batch, minutes.diagnose_batch, "batch"),
     "cross_batch_scores": Needs(memory.cross_batch_scores, minutes.score_all_rows, "whole"),
     "combine_batches": Needs(memory.combine_batches, minutes.combine_batches, "whole"),
+    "cross_validate_single": Needs(
+        memory.cross_validate_single, minutes.cross_validate_single, "whole"
+    ),
     "train_single": Needs(memory.train_single, minutes.train_single, "whole"),
     "add_single": Needs(memory.add_single, minutes.add_single, "whole"),
     "distil": Needs(memory.distil, minutes.distil, "whole"),
@@ -96,7 +99,7 @@ def estimate_mb(rule: str, size: Shape | Whole | DataSet | GenomeSize, threads: 
 
 def least_mb(rule: str) -> int:
     """The estimate of a rule of a batch or about all batches that has hardly any data, in MB."""
-    empty = Shape(*[0] * len(Shape._fields))
+    empty = Shape(*[0] * (len(Shape._fields) - 1))  # without a selection
     return estimate_mb(rule, empty if NEEDS[rule].of == "batch" else Whole(empty, 0, 0, 0))
 
 

@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from genebatch.config.settings import Selection
 from genebatch.io.files import GZIP
 from genebatch.io.tables import open_shard
 from genebatch.jobs.limits import MB
 
 FREQUENT = 0.15  # share of rows from which XGBoost may keep a column for every row
 TEXT_BYTES = 24  # of a value without a fixed width
+LEAST_DRAWN = 1000  # training.selection: rows of a class that a pilot has at least; a test compares
 
 
 class Shape(NamedTuple):
@@ -34,6 +36,8 @@ class Shape(NamedTuple):
         From the config.
     n_estimators
         Most trees of a booster.
+    select
+        How boosters pick their features; None: they take all.
     """
 
     rows: int
@@ -48,11 +52,39 @@ class Shape(NamedTuple):
     max_depth: int
     explain_rows: int
     n_estimators: int
+    select: Selection | None = None
 
     @property
     def stored(self) -> float:
         """Cells of a row that are stored."""
         return self.n_dense + self.counts_per_row
+
+    @property
+    def piloted(self) -> "Shape | None":
+        """What pilots are boosted on, or None where no features are picked."""
+        select = self.select
+        if select is None or self.n_dense + self.n_counts <= select.top:
+            return None
+        drawn = min(select.share * self.rows, select.max_rows) + LEAST_DRAWN * self.n_classes
+        return self._replace(rows=min(math.ceil(drawn), self.rows), select=None)
+
+    @property
+    def boosted(self) -> "Shape":
+        """The same rows with as many features as a booster takes at most, dense ones first."""
+        select = self.select
+        if select is None or self.piloted is None:
+            return self
+        n_dense = min(self.n_dense, select.top)
+        n_counts = select.top - n_dense
+        # With counts among the features, absent cells may be among those that are picked.
+        return self._replace(
+            n_dense=n_dense,
+            n_wide=min(self.n_wide, n_dense),
+            n_counts=max(n_counts, 1) if self.n_counts else 0,
+            n_frequent=min(self.n_frequent, n_counts),
+            counts_per_row=min(self.counts_per_row, n_counts),
+            select=None,
+        )
 
 
 class Whole(NamedTuple):

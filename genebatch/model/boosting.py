@@ -1,28 +1,46 @@
 """Fits boosters on one binned matrix for all folds and classes, and predicts with them."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import xgboost as xgb
-from scipy import sparse
 
 from genebatch.config.settings import Learner
-from genebatch.dataset.feature_set import Features
+from genebatch.dataset.feature_set import Block, Features
 from genebatch.io.columns import is_number, no_number
 from genebatch.io.files import InputError
 from genebatch.io.numbers import beyond_rounding, digits
 from genebatch.jobs.memory import CACHED_NODES
 from genebatch.metrics.binary import log_loss_rows
 
-Block = np.ndarray | sparse.csr_matrix
-
 # A probability of exactly 0 or 1 has no finite log-odds. Scores are clipped to values that float32
 # still tells from 0 and 1.
 SCORE_FLOOR, SCORE_CEILING = 1e-9, 1 - 1e-6
+
+
+class Part(NamedTuple):
+    """The rows of a matrix, and what a booster of one class needs of them.
+
+    Attributes
+    ----------
+    matrix
+        Features: binned for training, as numbers for prediction.
+    y
+        (rows,) bool, the class against the rest.
+    weight
+        (rows,) row weights.
+    margin
+        (rows,) log-odds to start from. None starts from the share of positive training rows.
+    """
+
+    matrix: xgb.DMatrix
+    y: np.ndarray
+    weight: np.ndarray
+    margin: np.ndarray | None
 
 
 class Fit(NamedTuple):
@@ -34,8 +52,6 @@ class Fit(NamedTuple):
         The first `n_trees` trees.
     n_trees
         Trees at the lowest log loss of the stopping rows; 0 if no tree lowered it.
-    margin
-        (rows,) float32 log-odds of every row of the matrix at `n_trees`.
     curve
         Columns `n_trees`, `train_log_loss`, `stop_log_loss`; weighted means.
     stopped
@@ -44,7 +60,6 @@ class Fit(NamedTuple):
 
     booster: xgb.Booster
     n_trees: int
-    margin: np.ndarray
     curve: pl.DataFrame
     stopped: bool
 
@@ -58,13 +73,13 @@ def build_matrix(
 ) -> xgb.QuantileDMatrix | xgb.ExtMemQuantileDMatrix:
     """Bin feature blocks into one matrix; labels, weights and margins are set later.
 
-    Bin edges come from the features of all rows, without weights. All folds and classes share
-    them. Holds the matrix and one block.
+    Bin edges come from the features of all its rows, without weights. Holds the matrix and one
+    block.
 
     Parameters
     ----------
     blocks
-        float32 blocks of rows as `Features.select` gives them. XGBoost makes several passes (rows,
+        Blocks of rows as `Features.select` gives them. XGBoost makes several passes (rows,
         sketch, row index, columns), each from the first block, so this cannot be an iterator.
     n_features
         Number of columns.
@@ -118,63 +133,44 @@ def parameters(learner: Learner) -> dict[str, Any]:
 
 
 def fit_until_stopped(
-    matrix: xgb.QuantileDMatrix,
-    y: np.ndarray,
-    weight: np.ndarray,
-    train: np.ndarray,
-    stop: np.ndarray,
-    margin: np.ndarray | None,
-    learner: Learner,
-    target: np.ndarray | None = None,
+    train: Part, stop: Part, learner: Learner, target: np.ndarray | None = None
 ) -> Fit:
     """Boost on the training rows until the log loss of the stopping rows no longer falls.
 
-    All rows stay in the one matrix. Rows outside `train` have weight zero: the trees are exactly
-    those of a matrix without these rows. Margins of all rows come from XGBoost's prediction cache,
-    so early stopping needs no second matrix.
+    Margins of both parts come from XGBoost's prediction cache: a round costs its own tree only.
 
     Parameters
     ----------
-    matrix
-        All rows.
-    y
-        (rows,) bool, the class against the rest.
-    weight
-        (rows,) row weights.
-    train, stop
-        (rows,) bool masks; stopping rows belong to other groups than training rows.
-    margin
-        (rows,) log-odds to start from. None starts from the share of positive rows.
+    train
+        Rows to boost on, binned.
+    stop
+        Rows of other groups.
     learner
         Settings of the boosters.
     target
-        (rows,) in [0, 1], fitted in place of `y`. Early stopping uses `y` all the same.
+        (training rows,) in [0, 1], fitted in place of `train.y`. Both losses are those of `y`.
 
     Raises
     ------
     InputError
         If all training rows, or all stopping rows, have weight zero.
     """
-    _check_weighed(weight, {"train": train, "stop": stop})
-    fitted = y if target is None else target
-    booster = _start(matrix, fitted, np.where(train, weight, 0), margin, learner)
-    watch = _Watch(matrix, y, weight, train, stop, learner.early_stopping_rounds)
+    _check_weighed({"train": train, "stop": stop})
+    fitted = train.y if target is None else target
+    booster = _start(train, fitted, learner, [stop])
+    watch = _Watch(train, stop, learner.early_stopping_rounds)
     watch.look(booster, 0)
-    if 0 < fitted[train].sum() < train.sum():
+    if 0 < fitted.sum() < len(fitted):
         for n_trees in range(1, learner.n_estimators + 1):
-            booster.update(matrix, n_trees - 1)
+            booster.update(train.matrix, n_trees - 1)
             if watch.look(booster, n_trees):
                 break
-    kept = (
-        booster[: watch.best]
-        if watch.best
-        else _start(matrix, fitted, np.where(train, weight, 0), margin, learner)
-    )
-    return Fit(kept, watch.best, watch.margin, watch.curve(), watch.exhausted)
+    kept = booster[: watch.best] if watch.best else _start(train, fitted, learner)
+    return Fit(kept, watch.best, watch.curve(), watch.exhausted)
 
 
 def fit_trees(
-    matrix: xgb.QuantileDMatrix,
+    matrix: xgb.DMatrix,
     y: np.ndarray,
     weight: np.ndarray,
     margin: np.ndarray | None,
@@ -186,7 +182,7 @@ def fit_trees(
     The booster keeps its trees only, not the histograms and margins that training needs. A job
     holds the boosters of all classes at once.
     """
-    booster = _start(matrix, y, weight, margin, learner)
+    booster = _start(Part(matrix, y, weight, margin), y, learner)
     for number in range(n_trees):
         booster.update(matrix, number)
     return booster.reset()
@@ -230,6 +226,31 @@ def from_bytes(data: bytes, threads: int = 1) -> xgb.Booster:
     return booster
 
 
+def renumbered(
+    booster: xgb.Booster, columns: np.ndarray, features: Features, threads: int
+) -> xgb.Booster:
+    """The same trees for rows of all features; those the booster was trained on stand at `columns`.
+
+    XGBoost's JSON has the feature of each split by its number.
+    """
+    if len(columns) == len(features.names):
+        return booster
+    document = json.loads(booster.save_raw("json"))
+    width = str(len(features.names))
+    document["learner"]["learner_model_param"]["num_feature"] = width
+    for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
+        tree["tree_param"]["num_feature"] = width
+        splits = zip(tree["left_children"], tree["split_indices"], strict=True)
+        tree["split_indices"] = [0 if left < 0 else int(columns[own]) for left, own in splits]
+    return from_bytes(json.dumps(document).encode(), threads)
+
+
+def used_features(boosters: Iterable[xgb.Booster]) -> np.ndarray:
+    """Places of the features that some tree splits on, rising."""
+    names = {name for each in boosters for name in each.get_score(importance_type="weight")}
+    return np.sort(np.array([int(name[1:]) for name in names], np.int64))
+
+
 def gains(booster: xgb.Booster, features: Features) -> np.ndarray:
     """Sum the gain of the splits on each feature, (features,)."""
     scores = booster.get_score(importance_type="total_gain")
@@ -237,23 +258,24 @@ def gains(booster: xgb.Booster, features: Features) -> np.ndarray:
 
 
 def _start(
-    matrix: xgb.QuantileDMatrix,
-    y: np.ndarray,
-    weight: np.ndarray,
-    margin: np.ndarray | None,
-    learner: Learner,
+    part: Part, target: np.ndarray, learner: Learner, others: Sequence[Part] = ()
 ) -> xgb.Booster:
-    matrix.set_label(y.astype(np.float32))
-    matrix.set_weight(weight.astype(np.float32))
-    matrix.set_base_margin(np.empty(0, np.float32) if margin is None else margin)
+    """A booster without trees on the rows of a part; it also keeps margins of the other parts."""
+    part.matrix.set_label(target.astype(np.float32))
+    part.matrix.set_weight(part.weight.astype(np.float32))
+    for each in (part, *others):
+        margin = np.empty(0, np.float32) if each.margin is None else each.margin
+        each.matrix.set_base_margin(margin)
     given = parameters(learner)
     # A base margin replaces the intercept. Without one the intercept is the share of positive rows
     # with half a row added to both classes (Jeffreys), so that its log-odds are finite.
-    positive, total = float((weight * y).sum()), float(weight.sum())
-    rows = max(int((weight > 0).sum()), 1)
+    positive, total = float((part.weight * target).sum()), float(part.weight.sum())
+    rows = max(int((part.weight > 0).sum()), 1)
     half = 0.5 * total / rows if total else 0.5
-    given["base_score"] = 0.5 if margin is not None else (positive + half) / (total + 2 * half)
-    booster = xgb.Booster(given, cache=[matrix])
+    share = (positive + half) / (total + 2 * half)
+    given["base_score"] = share if part.margin is None else 0.5
+    booster = xgb.Booster(given, cache=[each.matrix for each in (part, *others)])
+    booster.num_features()  # XGBoost counts them now, while the matrix is there
     _check_device(booster, learner.device)
     return booster
 
@@ -270,44 +292,31 @@ def _check_device(booster: xgb.Booster, device: str) -> None:
         )
 
 
-def _check_weighed(weight: np.ndarray, parts: Mapping[str, np.ndarray]) -> None:
+def _check_weighed(parts: Mapping[str, Part]) -> None:
     """Raise if all rows of a part have weight zero: their mean loss is not defined."""
-    for part, rows in parts.items():
-        if not weight[rows].any():
+    for name, part in parts.items():
+        if not part.weight.any():
             raise InputError(
-                f"the {int(rows.sum()):,} rows that {part} boosting all have weight 0; correct the "
-                "column of dataset.weight, set learner.use_weights: false, or make batches larger"
+                f"the {len(part.weight):,} rows that {name} boosting all have weight 0; correct "
+                "the column of dataset.weight, set learner.use_weights: false, or make batches "
+                "larger"
             )
 
 
 class _Watch:
-    """Keeps the best number of trees, and the margins of all rows at that number."""
+    """Keeps the best number of trees."""
 
-    def __init__(
-        self,
-        matrix: xgb.QuantileDMatrix,
-        y: np.ndarray,
-        weight: np.ndarray,
-        train: np.ndarray,
-        stop: np.ndarray,
-        patience: int,
-    ):
-        self.matrix, self.patience = matrix, patience
-        self.parts = [(np.flatnonzero(part), y[part], weight[part]) for part in (train, stop)]
+    def __init__(self, train: Part, stop: Part, patience: int):
+        self.parts, self.patience = (train, stop), patience
         self.losses: list[tuple[float, float]] = []
         self.best = 0
         self.exhausted = False
-        self.margin = np.empty(0, np.float32)
 
     def look(self, booster: xgb.Booster, n_trees: int) -> bool:
         """Score the booster; give true when patience has run out."""
-        margin = booster.predict(self.matrix, output_margin=True)
-        train, stop = (
-            float(np.average(log_loss_rows(y, margin[rows]), weights=weight))
-            for rows, y, weight in self.parts
-        )
+        train, stop = (_loss(booster, part) for part in self.parts)
         if not self.losses or stop < self.losses[self.best][1]:
-            self.best, self.margin = n_trees, margin
+            self.best = n_trees
         self.losses.append((train, stop))
         self.exhausted = n_trees - self.best >= self.patience
         return self.exhausted
@@ -316,6 +325,12 @@ class _Watch:
         train, stop = zip(*self.losses, strict=True)
         numbers = np.arange(len(train), dtype=np.uint32)
         return pl.DataFrame({"n_trees": numbers, "train_log_loss": train, "stop_log_loss": stop})
+
+
+def _loss(booster: xgb.Booster, part: Part) -> float:
+    """Weighted mean log loss of the rows of a part, in nats."""
+    margin = booster.predict(part.matrix, output_margin=True)
+    return float(np.average(log_loss_rows(part.y, margin), weights=part.weight))
 
 
 class _Blocks(xgb.DataIter):

@@ -13,7 +13,7 @@ import xgboost as xgb
 from scipy.special import logit
 
 from genebatch import model_from_bytes
-from genebatch.dataset.feature_set import Features
+from genebatch.dataset.feature_set import Block, Features
 from genebatch.io.files import InputError
 from genebatch.io.tables import read_table
 from genebatch.model import boosting, combiners
@@ -90,7 +90,8 @@ class EnsembleModel:
     members
         The batch models; a single batch's model has one.
     features
-        Names, order and kinds of the features.
+        Names, order and kinds of the features that were offered in training. Boosters number
+        features by it.
     classes
         Labels in the order of the probability columns.
     scores
@@ -156,19 +157,32 @@ class EnsembleModel:
         return np.array(self.classes)
 
     @cached_property
+    def used(self) -> np.ndarray:
+        """Places among `features` of those that some tree splits on, rising.
+
+        Of a model without trees it is the first feature: a table needs a column to have rows.
+        """
+        boosters = [each for member in self.members for each in member.boosters]
+        found = boosting.used_features(boosters)
+        return found if len(found) else np.zeros(1, np.int64)
+
+    @cached_property
     def feature_names_in_(self) -> np.ndarray:
-        """Feature names in the order of training, (features,)."""
-        return np.array(self.features.names)
+        """Names of the features that the model uses, in the order of training, (features,).
+
+        `features` has all that were offered in training.
+        """
+        return np.array(self.features.some(self.used).names, dtype=object)
 
     @property
     def n_features_in_(self) -> int:
-        """Number of features."""
-        return len(self.features.names)
+        """Number of features that the model uses."""
+        return len(self.used)
 
     @property
     def columns_in_(self) -> list[str]:
         """Columns that a table must have: features, and base scores where boosters need them."""
-        return list(dict.fromkeys([*self.features.names, *(self.scores or {}).values()]))
+        return list(dict.fromkeys([*self.feature_names_in_, *(self.scores or {}).values()]))
 
     def predict_proba(self, table: Table) -> np.ndarray:
         """Predict the probability of every class.
@@ -250,13 +264,17 @@ class EnsembleModel:
         """Predict raw log-odds of every member, (rows, members, classes) float32."""
         shape = (frame.height, len(self.members), len(self.classes))
         margins = np.empty(shape, np.float32)
-        matrix = boosting.to_matrix(self.features.select(frame), self.threads)
+        matrix = boosting.to_matrix(self.feature_block(frame), self.threads)
         starts = self.starts(frame)
         for column, start in enumerate(starts):
             for row, member in enumerate(self.members):
                 booster = member.boosters[column]
                 margins[:, row, column] = boosting.predict_margin(booster, matrix, start)
         return margins
+
+    def feature_block(self, frame: pl.DataFrame) -> Block:
+        """The features that the model uses, in the width of all; the others are absent."""
+        return self.features.spread(self.features.some(self.used).select(frame), self.used)
 
     def starts(self, frame: pl.DataFrame) -> list[np.ndarray | None]:
         """Log-odds from which the boosters of each class start: base scores, or None for zero."""

@@ -218,6 +218,7 @@ def batch_shape(features: dict[str, Any], planning: Planning) -> Shape:
         max_depth=planning.max_depth,
         explain_rows=planning.explain_rows,
         n_estimators=planning.n_estimators,
+        select=planning.select,
     )
 
 

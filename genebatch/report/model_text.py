@@ -14,8 +14,11 @@ def model_lines(model: EnsembleModel) -> Iterator[str]:
         yield f"not trained, and missing in the ensemble: {', '.join(model.missing_batches)}"
     yield f"combiner: {_combiner_text(model)}"
     yield f"classes: {', '.join(model.classes)}"
-    counts = model.n_features_in_ - model.features.n_dense
-    yield f"features: {model.n_features_in_}, of which {counts} are counts (absent means zero)"
+    counts, offered = int((model.used >= model.features.n_dense).sum()), len(model.features.names)
+    yield (
+        f"features: {model.n_features_in_} of the {offered} offered in training, of which {counts} "
+        "are counts (absent means zero)"
+    )
     start = "zero" if model.scores is None else ", ".join(model.scores.values())
     yield f"boosters start from: {start}"
     for number in range(len(model.members)):

@@ -135,10 +135,48 @@ def combine_batches(
     replace(whole, facts=whole.facts | found).save(model)
 
 
+def cross_validate_single(
+    *,
+    rows: list[str],
+    manifest: str,
+    fold: int,
+    cv: Folds,
+    learner: Learner,
+    threads: int,
+    out_of_fold: str,
+    folds: str,
+    curves: str,
+) -> None:
+    """Score the rows of one fold of all batches by boosters of all other rows.
+
+    Parameters
+    ----------
+    rows, manifest
+        The row files of all batches, and the batches.
+    fold
+        The fold that is held out.
+    cv, learner, threads
+        Settings.
+    out_of_fold, folds, curves
+        As for a batch, of this fold alone.
+    """
+    from genebatch.training.batch import load_all
+    from genebatch.training.cross_validation import cross_validate
+
+    learner = learner.with_threads(threads)
+    result = cross_validate(load_all(_open_all(rows, manifest), learner), cv, learner, [fold])
+    write_parquet(out_of_fold, result.out_of_fold, result.origin.metadata())
+    write_tsv(folds, result.folds)
+    write_parquet(curves, result.curves)
+
+
 def train_single(
     *,
     rows: list[str],
     manifest: str,
+    fold_scores: list[str],
+    fold_trees: list[str],
+    fold_curves: list[str],
     cv: Folds,
     learner: Learner,
     method: str,
@@ -157,36 +195,48 @@ def train_single(
     ----------
     rows, manifest
         The row files of all batches, and the batches.
+    fold_scores, fold_trees, fold_curves
+        What `cross_validate_single` wrote of every fold that was held out, in the order of folds.
     cv, learner, method, threads
         Settings; `method` is `calibration.method`.
     model
         Model file with one member.
     held_out
-        Parquet: identity columns and `single:{class}`, the cross-fitted probabilities of every
-        training row, in the order of the data set.
+        Parquet: identity columns and `single:{class}`, the cross-fitted probabilities of the rows
+        of these folds, in the order of the data set.
     out_of_fold, folds, metrics, curves, calibration
-        As for a batch.
+        As for a batch, of the rows of these folds.
     """
     from genebatch.ensemble.thresholds import with_thresholds
-    from genebatch.model.origin import origin_of
-    from genebatch.training.all_rows import load_all
+    from genebatch.model.origin import (
+        Origin,
+        origin_of,
+        read_origin,
+        refuse_mixed,
+        training_settings,
+    )
+    from genebatch.training.batch import load_all
     from genebatch.training.cross_validation import fold_metrics
     from genebatch.training.single import NAME as SINGLE
-    from genebatch.training.single import held_out_table, train_alone
+    from genebatch.training.single import held_out_table, scored_rows, train_alone
 
     learner = learner.with_threads(threads)
     data = load_all(_open_all(rows, manifest), learner)
-    result = train_alone(data, cv, learner, method)
-    scored = result.folds.out_of_fold
-    write_parquet(out_of_fold, scored, result.folds.origin.metadata())
-    write_tsv(folds, result.folds.folds)
+    trained = Origin(data.key, training_settings(learner, cv))
+    for path in fold_scores:
+        refuse_mixed(path, read_origin(path), manifest, trained)
+    lines = pl.concat(map(read_tsv, fold_trees))
+    numbers = [read_tsv(path)["fold"][0] for path in fold_trees]
+    parts = dict(zip(numbers, map(pl.read_parquet, fold_scores), strict=True))
+    scored = scored_rows(data, parts, cv)
+    done = train_alone(data, scored, lines, cv, learner, method)
+    origin = origin_of(done.model.members[0])
+    write_parquet(out_of_fold, scored, trained.metadata())
+    write_tsv(folds, lines)
     write_tsv(metrics, fold_metrics(scored, data.labels))
-    write_parquet(curves, result.folds.curves)
-    write_json(calibration, result.calibrated.described)
-    origin = origin_of(result.calibrated.model.members[0])
-    table = held_out_table(SINGLE, scored, result.calibrated)
-    write_parquet(held_out, table, origin.metadata())
-    done = result.calibrated
+    write_parquet(curves, pl.concat(map(pl.read_parquet, fold_curves)))
+    write_json(calibration, done.described)
+    write_parquet(held_out, held_out_table(SINGLE, scored, done), origin.metadata())
     with_thresholds(done.model, scored, done.probability).save(model)
 
 
@@ -218,8 +268,8 @@ def add_single(
     model
         Model file with the members of the ensemble and the single model.
     held_out
-        Parquet: identity columns and `both:{class}`, the cross-fitted probabilities of every
-        training row, in the order of the data set.
+        Parquet: identity columns and `both:{class}`, the cross-fitted probabilities of the rows
+        that the single model has held-out scores of, in the order of the data set.
     """
     from genebatch.ensemble.batch_models import refuse_other_plans
     from genebatch.ensemble.combining import combined_scores, learn, with_combiner
@@ -243,13 +293,12 @@ def add_single(
     refuse_mixed(out_of_fold, read_origin(out_of_fold), single, its)
     refuse_mixed(single, its, ensemble, _of_all_rows(keys, origin))
     both = join_single(whole, alone)
-    log_odds = single_log_odds(alone, out_of_fold, scores, use_weights)
-    rows = learning_rows(
-        beside_single(read_scores(scores, whole), log_odds), _sizes(planned), both, use_weights
-    )
+    own = single_log_odds(alone, out_of_fold, scores, use_weights)
+    known = beside_single(read_scores(scores, whole), own)
+    rows = learning_rows(known, _sizes(planned), both, use_weights, own.groups)
     learned = learn(rows, combining, [combining.combiner])
     both = with_combiner(both, combining.combiner, learned.whole)
-    parts = combined_scores(beside_single(read_scores(scores, whole), log_odds), both, learned)
+    parts = combined_scores(beside_single(read_scores(scores, whole), own), both, learned)
     with parquet_rows(held_out, members_origin(both.members, keys).metadata()) as write:
         for part in renamed(parts, both):
             write(part)
@@ -304,7 +353,7 @@ def distil(
     from genebatch.ensemble.thresholds import with_thresholds
     from genebatch.model.archive import load_model
     from genebatch.model.origin import members_origin, origin_of, training_settings
-    from genebatch.training.all_rows import load_all
+    from genebatch.training.batch import load_all
     from genebatch.training.recipe import as_model, calibrate
     from genebatch.training.single import held_out_table
 
@@ -435,7 +484,7 @@ def _keys(manifest: str) -> dict[str, str]:
 def _of_all_rows(keys: Mapping[str, str], origin: "Origin") -> "Origin":
     """The origin of a model of all rows, trained by the settings of the batches' models."""
     from genebatch.model.origin import Origin
-    from genebatch.training.all_rows import key_of_all
+    from genebatch.training.batch import key_of_all
 
     return Origin(key_of_all(keys), origin.settings)
 

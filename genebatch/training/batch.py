@@ -1,4 +1,4 @@
-"""Reads the rows of one batch once, and bins them once."""
+"""Holds what is known of the rows of a batch beside their features, and where these are read."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -6,31 +6,37 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-import xgboost as xgb
 
 from genebatch.config.settings import Folds, Labels, Learner
 from genebatch.dataset.feature_set import Features
-from genebatch.dataset.row_file import RowFile
+from genebatch.dataset.row_file import RowFile, joined_facts, merged_identity
 from genebatch.dataset.rows import group_codes, label_codes, row_weights, score_columns
 from genebatch.groups import deal, hashed
-from genebatch.io.files import InputError
+from genebatch.io.files import InputError, digest
 from genebatch.model import boosting
 
 log = logging.getLogger(__name__)
 
+ALL = "the training data"
+
 
 class Batch(NamedTuple):
-    """The rows of one batch, ready to boost.
+    """The rows of one batch, or of all batches, ready to boost.
+
+    Holds some 400 bytes a row while a booster grows. Features stay in the files.
 
     Attributes
     ----------
     name
         Batch id, for messages.
-    matrix
-        Binned features of all rows.
+    files
+        The row files, sorted by name.
+    on_disk
+        Whether matrices of many rows lie on disk.
     rows
-        Identity columns: `group`, `label`, `position`, `weight` and `score_{class}` where known,
-        and `fold`.
+        Identity columns in the order of the data set: `group`, `label`, `position`, `weight` and
+        `score_{class}` where known, and `fold`. A row of a group that several batches hold stands
+        once, with the fold of the first of them.
     codes
         (rows,) class of each row.
     weight
@@ -46,7 +52,8 @@ class Batch(NamedTuple):
     """
 
     name: str
-    matrix: xgb.QuantileDMatrix
+    files: Sequence[RowFile]
+    on_disk: bool
     rows: pl.DataFrame
     codes: np.ndarray
     weight: np.ndarray
@@ -67,53 +74,49 @@ class Batch(NamedTuple):
         return self.rows["group"].unique().sort().to_list()
 
 
-def load_batch(rows: RowFile, learner: Learner) -> Batch:
-    """Read the rows of a batch, and bin them.
-
-    Record batches go one by one through the feature blocks into the matrix: the matrix is all that
-    is held of the features.
-    """
-    matrix = boosting.build_matrix(
-        rows.blocks, len(rows.features.names), learner.max_bin, learner.threads
-    )
-    return as_batch(
-        f"batch {rows.name}", matrix, rows.identity, rows, rows.key, rows.facts, learner
-    )
+def load_batch(file: RowFile, learner: Learner) -> Batch:
+    """Read what is known of the rows of a batch."""
+    return _loaded(f"batch {file.name}", [file], file.identity, file.key, learner, on_disk=False)
 
 
-def as_batch(
-    name: str,
-    matrix: xgb.QuantileDMatrix,
-    rows: pl.DataFrame,
-    file: RowFile,
-    key: str,
-    facts: Mapping[str, Any],
-    learner: Learner,
-) -> Batch:
-    """Put together what training reads: the binned rows and what else is known of them.
+def load_all(files: Sequence[RowFile], learner: Learner) -> Batch:
+    """Read what is known of every training row; matrices of many rows will lie on disk.
 
     Parameters
     ----------
-    name
-        What the rows are, for messages.
-    matrix
-        Binned features.
-    rows
-        Identity columns and `fold`, in the same order.
-    file
-        A row file with the feature set and what the rows are.
-    key, facts
-        As in `Batch`.
+    files
+        The row files of all batches, sorted by name.
     learner
         Settings.
     """
-    features, labels = file.features, file.labels
+    rows = merged_identity(files).drop("batch")
+    key = key_of_all({file.name: file.key for file in files})
+    return _loaded(ALL, files, rows, key, learner, on_disk=True)
+
+
+def key_of_all(keys: Mapping[str, str]) -> str:
+    """Digest of the rows of all batches, from batch to its key."""
+    return digest([keys[name] for name in sorted(keys)])
+
+
+def _loaded(
+    name: str,
+    files: Sequence[RowFile],
+    rows: pl.DataFrame,
+    key: str,
+    learner: Learner,
+    *,
+    on_disk: bool,
+) -> Batch:
+    features, labels = files[0].features, files[0].labels
     starts: dict[str, np.ndarray | None] = dict.fromkeys(labels.classes)
     if learner.start_from == "scores":
         starts |= boosting.base_margins(rows, score_columns(labels.classes))
     codes = label_codes(rows["label"], labels.classes, None)
     weight = row_weights(rows, learner.use_weights)
-    batch = Batch(name, matrix, rows, codes, weight, starts, features, labels, key, dict(facts))
+    facts = joined_facts(file.facts for file in files)
+    known = (rows, codes, weight, starts, features, labels, key, facts)
+    batch = Batch(name, files, on_disk, *known)
     log.info("%s: %s groups, %s rows", name, f"{len(batch.groups):,}", f"{rows.height:,}")
     return batch
 
@@ -126,17 +129,22 @@ def stopping_split(data: Batch, training: np.ndarray, cv: Folds) -> tuple[np.nda
     tuple of numpy.ndarray
         Two (rows,) bool masks.
     """
-    n_classes = len(data.classes)
     rows = data.rows.filter(training)
-    groups, local = rows["group"].unique().sort().to_list(), group_codes(rows)
-    counts = np.bincount(
-        local * n_classes + data.codes[training], minlength=len(groups) * n_classes
-    )
-    sizes = np.column_stack([np.bincount(local), counts.reshape(-1, n_classes)])
+    groups, local, sizes = group_sizes(rows, data.codes[training], len(data.classes))
     parts = stopping_groups(groups, sizes, cv)
     stop = np.zeros(len(training), bool)
     stop[np.flatnonzero(training)[parts[local]]] = True
     return training & ~stop, stop
+
+
+def group_sizes(
+    rows: pl.DataFrame, codes: np.ndarray, n_classes: int
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Names of the groups of some rows, the group of each row, and rows in all and by class."""
+    groups, local = rows["group"].unique().sort().to_list(), group_codes(rows)
+    counts = np.bincount(local * n_classes + codes, minlength=len(groups) * n_classes)
+    sizes = np.column_stack([np.bincount(local), counts.reshape(-1, n_classes)])
+    return groups, local, sizes
 
 
 def stopping_groups(groups: Sequence[str], sizes: np.ndarray, cv: Folds) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Cross-validates a model on whole groups."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,9 @@ from genebatch.model import boosting
 from genebatch.model.ensemble import Member
 from genebatch.model.origin import Origin, training_settings
 from genebatch.training.batch import Batch, stopping_split
+from genebatch.training.matrices import predicted, stopping_part, training_part
 from genebatch.training.recipe import IDENTITY, as_member, class_weight
+from genebatch.training.selection import Pilot
 
 log = logging.getLogger(__name__)
 
@@ -50,22 +53,34 @@ class CrossValidation(NamedTuple):
     origin: Origin
 
 
-def cross_validate(data: Batch, cv: Folds, learner: Learner) -> CrossValidation:
-    """Score every row of a matrix by boosters that never saw its group.
+def cross_validate(
+    data: Batch, cv: Folds, learner: Learner, numbers: Sequence[int] | None = None
+) -> CrossValidation:
+    """Score the rows of all folds, or of some `numbers`, by boosters that never saw their group.
 
     Rows of one group are always in the same fold. In each fold boosting stops on whole groups
-    taken from the training part, so the fold's own groups decide nothing.
+    taken from the training part, so the fold's own groups decide nothing. Features are picked by
+    the rows that are boosted on, so neither the fold's nor the stopping groups have a say in them.
     """
     fold = data.rows["fold"].to_numpy()
     margins = np.full((len(fold), len(data.classes)), np.nan, np.float32)
     lines, curves, members = [], [], []
     origin = Origin(data.key, training_settings(learner, cv))
-    for number in range(cv.n_splits):
-        fits = _fit_fold(data, number, cv, learner)
-        held_out = fold == number
+    numbers = range(cv.n_splits) if numbers is None else numbers
+    splits = [stopping_split(data, fold != number, cv) for number in numbers]
+    picked = _picked(data, [train for train, _ in splits], learner)
+    for number, split, columns in zip(numbers, splits, picked, strict=True):
+        where = f"{data.name}, fold {number}"
+        fits = [
+            fit_class(data, column, *split, learner, f"{where}, class {label}", own)
+            for column, (label, own) in enumerate(zip(data.classes, columns, strict=True))
+        ]
+        boosters, held_out = [fit.booster for fit in fits], fold == number
+        used = boosting.used_features(boosters)
+        margins[held_out] = predicted(data, boosters, used, held_out, learner.threads)
         for column, (label, fit) in enumerate(zip(data.classes, fits, strict=True)):
-            margins[held_out, column] = fit.margin[held_out]
-            lines.append(_fold_line(data, number, column, held_out, fit, learner))
+            offered = len(columns[column])
+            lines.append(_fold_line(data, number, column, held_out, fit, offered, learner))
             curves.append(
                 fit.curve.with_columns(pl.lit(number).alias("fold"), pl.lit(label).alias("class"))
             )
@@ -73,23 +88,23 @@ def cross_validate(data: Batch, cv: Folds, learner: Learner) -> CrossValidation:
         log.info(
             "%s: fold %d/%d, %s rows, trees %s", data.name, number + 1, cv.n_splits, rows, trees
         )
-        boosters = [fit.booster for fit in fits]
         members.append(_fold_member(data, number, boosters, origin))
-    if np.isnan(margins).any():
-        raise RuntimeError("a row has no out-of-fold score")
     out_of_fold = data.rows.with_columns(
         pl.Series(f"margin_{name}", margins[:, column]) for column, name in enumerate(data.classes)
-    )
+    ).filter(np.isin(fold, list(numbers)))
+    if any(out_of_fold[f"margin_{name}"].is_nan().any() for name in data.classes):
+        raise RuntimeError("a row has no out-of-fold score")
     return CrossValidation(out_of_fold, pl.DataFrame(lines), pl.concat(curves), members, origin)
 
 
-def _fit_fold(data: Batch, number: int, cv: Folds, learner: Learner) -> list[boosting.Fit]:
-    """Boost every class on the rows outside of a fold."""
-    train, stop = stopping_split(data, data.rows["fold"].to_numpy() != number, cv)
-    where = f"{data.name}, fold {number}"
+def _picked(data: Batch, training: list[np.ndarray], learner: Learner) -> list[list[np.ndarray]]:
+    """Features of every fold and class, picked by the training rows of the fold alone.
+
+    All pilots run before the first booster: the matrix of the pilots is then given back.
+    """
+    pilot = Pilot(data, learner)
     return [
-        fit_class(data, column, train, stop, learner, f"{where}, class {label}")
-        for column, label in enumerate(data.classes)
+        [pilot.columns(column, train) for column in range(len(data.classes))] for train in training
     ]
 
 
@@ -131,19 +146,47 @@ def fit_class(
     stop: np.ndarray,
     learner: Learner,
     where: str,
+    columns: np.ndarray,
     target: np.ndarray | None = None,
 ) -> boosting.Fit:
-    """Boost one class until the stopping rows no longer gain; an error says where."""
-    y, start = data.codes == column, data.starts[data.classes[column]]
+    """Boost one class on some features until the stopping rows no longer gain.
+
+    Parameters
+    ----------
+    data
+        The rows.
+    column
+        The class.
+    train, stop
+        (rows,) bool.
+    learner
+        Settings.
+    where
+        What is boosted, for an error.
+    columns
+        Places of the features, rising.
+    target
+        (rows,) in [0, 1], fitted in place of the class.
+
+    Returns
+    -------
+    boosting.Fit
+        Its booster takes rows of all features.
+    """
     try:
-        return boosting.fit_until_stopped(
-            data.matrix, y, data.weight, train, stop, start, learner, target
+        fit = boosting.fit_until_stopped(
+            training_part(data, column, train, columns, learner),
+            stopping_part(data, column, stop, columns, learner),
+            learner,
+            None if target is None else target[train],
         )
     except InputError as error:
         groups = data.groups
         raise InputError(
             f"{where} ({len(groups)} groups from '{groups[0]}' to '{groups[-1]}'): {error}"
         ) from error
+    booster = boosting.renumbered(fit.booster, columns, data.features, learner.threads)
+    return fit._replace(booster=booster)
 
 
 def _fold_line(
@@ -152,6 +195,7 @@ def _fold_line(
     column: int,
     held_out: np.ndarray,
     fit: boosting.Fit,
+    n_features: int,
     learner: Learner,
 ) -> dict[str, Any]:
     best = fit.curve.row(fit.n_trees, named=True)
@@ -162,6 +206,7 @@ def _fold_line(
         "test_groups": data.rows.filter(held_out)["group"].n_unique(),
         "test_rows": int(held_out.sum()),
         "test_positives": int((data.codes[held_out] == column).sum()),
+        "n_features": n_features,
         "n_trees": fit.n_trees,
         "start_log_loss": start["stop_log_loss"],
         "train_log_loss": best["train_log_loss"],

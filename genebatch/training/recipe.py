@@ -1,4 +1,4 @@
-"""Trains boosters on all rows of a matrix, and calibrates the model that they make."""
+"""Trains boosters on all rows of a batch, and calibrates the model that they make."""
 
 import logging
 from collections.abc import Mapping
@@ -20,6 +20,8 @@ from genebatch.model.calibration import Calibrator, choose
 from genebatch.model.ensemble import EQUAL, EnsembleModel, Member
 from genebatch.model.origin import Origin, training_settings
 from genebatch.training.batch import Batch
+from genebatch.training.matrices import training_part
+from genebatch.training.selection import Pilot
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ def train_member(
     learner: Learner,
     targets: np.ndarray | None = None,
 ) -> Member:
-    """Boosters on all rows of a matrix, with given numbers of trees.
+    """Boosters on all rows of a batch, with given numbers of trees.
 
     Parameters
     ----------
@@ -61,14 +63,22 @@ def train_member(
     targets
         (rows, classes) in [0, 1], what the boosters are fitted to; None stands for the labels.
     """
+    pilot, everyone = Pilot(data, learner), np.ones(data.rows.height, bool)
+    fitted = [
+        None if targets is None else targets[:, column] for column in range(len(data.classes))
+    ]
+    picked = [pilot.columns(column, everyone, target) for column, target in enumerate(fitted)]
+    del pilot  # its matrix is as large as those that follow
     boosters = []
-    for column, label in enumerate(data.classes):
-        target = data.codes == column if targets is None else targets[:, column]
-        start, n_trees = data.starts[label], trees[label]
-        boosters.append(
-            boosting.fit_trees(data.matrix, target, data.weight, start, n_trees, learner)
+    for column, (label, columns) in enumerate(zip(data.classes, picked, strict=True)):
+        part = training_part(data, column, everyone, columns, learner)
+        target = part.y if targets is None else fitted[column]
+        n_trees = trees[label]
+        booster = boosting.fit_trees(
+            part.matrix, target, part.weight, part.margin, n_trees, learner
         )
-        log.info("%s: class %s, %s trees", name, label, f"{n_trees:,}")
+        boosters.append(boosting.renumbered(booster, columns, data.features, learner.threads))
+        log.info("%s: class %s, %s trees of %d features", name, label, f"{n_trees:,}", len(columns))
     facts = {"rows": data.rows.height, "n_trees": dict(trees)}
     facts |= Origin(data.key, training_settings(learner)).facts()
     facts |= {"seed": learner.seed, **_class_sums(data)}

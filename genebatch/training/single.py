@@ -1,48 +1,104 @@
 """Trains one model on all training rows, out of core: an ensemble must be better than it."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
 
 from genebatch.config.settings import Folds, Learner
+from genebatch.groups import deal
+from genebatch.io.files import InputError
 from genebatch.model.held_out import score_series
-from genebatch.training.batch import Batch
-from genebatch.training.cross_validation import CrossValidation, cross_validate, median_trees
+from genebatch.model.origin import training_settings
+from genebatch.training.batch import Batch, group_sizes
+from genebatch.training.cross_validation import median_trees
 from genebatch.training.recipe import Calibrated, as_model, calibrate, train_member
 
 NAME = "single"
+IDENTITY = ("group", "label", "position")  # by which rows of two tables are compared
 
 
-class Single(NamedTuple):
-    """The single model: its cross-validation, and the calibrated model with what it is worth."""
-
-    folds: CrossValidation
-    calibrated: Calibrated
-
-
-def train_alone(data: Batch, cv: Folds, learner: Learner, method: str) -> Single:
+def train_alone(
+    data: Batch,
+    scored: pl.DataFrame,
+    folds: pl.DataFrame,
+    cv: Folds,
+    learner: Learner,
+    method: str,
+) -> Calibrated:
     """Train one model on the rows of every batch, as a batch's model is trained on its own.
 
-    Folds are those of the batches put together. So every row gets a score of boosters that never
-    saw its group. Calibrators are fitted on these scores, and the model is compared with the
-    ensemble by them. Then boosters are trained on all rows, with the median of the folds' numbers
-    of trees.
+    Boosters are trained on all rows, with the median of the folds' numbers of trees. Calibrators
+    are fitted on rows by boosters that never saw their group, and the model is compared with the
+    ensemble by them.
 
     Parameters
     ----------
     data
-        What `all_rows.load_all` gives.
+        What `batch.load_all` gives.
+    scored
+        What `scored_rows` gives.
+    folds
+        Trees of every booster of the cross-validation.
     cv, learner
         Settings.
     method
         `calibration.method`.
     """
-    folds = cross_validate(data, cv, learner)
-    member = train_member(data, NAME, median_trees(folds.folds), learner)
+    member = train_member(data, NAME, median_trees(folds), learner)
+    settings = training_settings(learner, cv)
     model = as_model(data, learner, [member])
-    settings = folds.origin.settings
-    done = calibrate(model, folds.out_of_fold, method, learner.use_weights, settings)
-    return Single(folds, done)
+    return calibrate(model, scored, method, learner.use_weights, settings)
+
+
+def scored_rows(data: Batch, parts: Mapping[int, pl.DataFrame], cv: Folds) -> pl.DataFrame:
+    """Put the out-of-fold log-odds of some folds together, in the order of the data set.
+
+    Calibrators are cross-fitted by the column `fold`. Where there is one fold only, its groups are
+    dealt anew into `cv.n_splits` parts, which stand in that column.
+
+    Parameters
+    ----------
+    data
+        All training rows.
+    parts
+        Fold to what `cross_validate` gives of it.
+    cv
+        Settings.
+
+    Raises
+    ------
+    InputError
+        If a part is of other rows, or if the one fold has a single group.
+    """
+    fold = data.rows["fold"]
+    margins = np.empty((len(fold), len(data.classes)), np.float32)
+    names = [f"margin_{label}" for label in data.classes]
+    for number, part in parts.items():
+        own = data.rows.filter(fold == number)
+        identity = [name for name in IDENTITY if name in own.columns]
+        if not part.select(identity).equals(own.select(identity)):
+            raise InputError(
+                f"the scores of fold {number} of the single model are of other rows; delete "
+                "results/single and run again"
+            )
+        margins[(fold == number).to_numpy()] = part.select(names).to_numpy()
+    columns = [pl.Series(name, margins[:, column]) for column, name in enumerate(names)]
+    rows = data.rows.with_columns(columns).filter(fold.is_in(list(parts)))
+    return rows if len(parts) > 1 else _dealt_anew(rows, data, cv)
+
+
+def _dealt_anew(rows: pl.DataFrame, data: Batch, cv: Folds) -> pl.DataFrame:
+    """Rows with their groups dealt into parts, which stand in the column `fold`."""
+    codes = data.codes[data.rows["fold"].is_in(rows["fold"].unique().implode()).to_numpy()]
+    groups, local, sizes = group_sizes(rows, codes, len(data.classes))
+    if len(groups) < 2:
+        raise InputError(
+            f"the held-out fold of the single model has one group, '{groups[0]}': its calibrators "
+            "need two; set single.n_splits to auto or 2"
+        )
+    parts = deal(groups, sizes, [1] * min(cv.n_splits, len(groups)), cv.seed)
+    return rows.with_columns(fold=pl.Series(parts[local], dtype=pl.Int32))
 
 
 def held_out_table(name: str, rows: pl.DataFrame, done: Calibrated) -> pl.DataFrame:

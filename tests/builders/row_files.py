@@ -1,9 +1,12 @@
 """Row files of small tables, and what they should hold."""
 
+import json
+
 import polars as pl
+import pyarrow as pa
 
 from genebatch.dataset.feature_set import Features
-from genebatch.dataset.row_file import RowFile
+from genebatch.dataset.row_file import FEATURE, METADATA, RowFile
 from genebatch.dataset.row_pass import Part, write_row_files
 from genebatch.plan.planning import batch_key
 
@@ -57,3 +60,20 @@ def rows_of(frames):
     """Identity and features of frames, put together."""
     identity, features = zip(*frames, strict=True)
     return pl.concat(identity), pl.concat(features)
+
+
+def with_feature(file, path, name, values):
+    """A copy of a row file in which other values, under a name of their own, are a feature."""
+    names = list(file.features.names)
+    old = next(own for own in names if own not in (file.labels.scores or {}).values())
+    with pa.OSFile(str(file.path)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    place = table.schema.names.index(FEATURE + old)
+    table = table.set_column(place, FEATURE + name, values.to_arrow())
+    described = json.loads(table.schema.metadata[METADATA])
+    described["features"]["names"] = [name if own == old else own for own in names]
+    metadata = table.schema.metadata | {METADATA: json.dumps(described).encode()}
+    table = table.replace_schema_metadata(metadata)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return RowFile.open(path)

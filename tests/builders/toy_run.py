@@ -327,10 +327,31 @@ class Run:
             names += ("mixes.tsv",)
         return self.files(*names, folder=folder or name)
 
-    def train_single(self, folder: Path | None = None) -> dict[str, Path]:
+    def cross_validate_single(self, fold: int, folder: Path | None = None) -> dict[str, Path]:
+        names = ("out_of_fold.parquet", "folds.tsv", "curves.parquet")
+        outputs = self.files(*names, folder=(folder or Path("single")) / f"fold{fold}")
+        steps.ensemble.cross_validate_single(
+            rows=self.row_files(),
+            fold=fold,
+            cv=self.settings.cv,
+            learner=self.settings.learner,
+            threads=1,
+            **self.chosen("manifest"),
+            **outputs,
+        )
+        return outputs
+
+    def train_single(
+        self, folder: Path | None = None, folds: Sequence[int] | None = None
+    ) -> dict[str, Path]:
         settings, outputs = self.settings, self.alone_files("single", folder)
+        held_out = range(settings.cv.n_splits) if folds is None else folds
+        parts = [self.cross_validate_single(number, folder) for number in held_out]
         steps.ensemble.train_single(
             rows=self.row_files(),
+            fold_scores=[part["out_of_fold"] for part in parts],
+            fold_trees=[part["folds"] for part in parts],
+            fold_curves=[part["curves"] for part in parts],
             cv=settings.cv,
             learner=settings.learner,
             method=settings.calibration.method,

@@ -60,8 +60,12 @@ def trained_alone(run, folder, **changes):
     outputs = {name: folder / path.name for name, path in run.alone_files("single").items()}
     settings = run.settings
     given = {"rows": run.row_files(), **run.chosen("manifest"), **changes}
+    part = run.cross_validate_single(0, folder.parent / "single-part")
     steps.train_single(
         **given,
+        fold_scores=[part["out_of_fold"]],
+        fold_trees=[part["folds"]],
+        fold_curves=[part["curves"]],
         cv=settings.cv,
         learner=settings.learner,
         method=settings.calibration.method,

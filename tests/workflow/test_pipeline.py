@@ -23,6 +23,7 @@ BATCHES = ("b000", "b001", "b002")
 BATCH_RULES = (
     "cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch", "diagnose_batch",
 )  # fmt: skip
+SMALL_SPLITS = SMALL["cv"]["n_splits"]
 AFTER_COMBINING = ("consolidate", "estimate", "evaluate", "predict", "write_report")
 MANIFEST = "results/batches/manifest.tsv"
 PREDICTIONS = "results/predictions/new.parquet"
@@ -215,10 +216,13 @@ def test_another_combiner_is_learned_without_a_batch_rule(run):
 
 def test_another_final_model_trains_that_and_joins_it_to_the_ensemble(run):
     run.configure({**SMALL, "final": "single"})
-    made = ["train_single", "add_single", *AFTER_COMBINING]
+    folds = ["cross_validate_single"] * SMALL_SPLITS
+    made = [*folds, "train_single", "add_single", *AFTER_COMBINING]
     assert run.planned() == Counter([(rule, None) for rule in made])
     run.configure({**SMALL, "ensemble": SMALL["ensemble"] | {"with_single": True}})
     assert run.planned() == Counter([(rule, None) for rule in made])
+    run.configure({**SMALL, "final": "single", "single": {"n_splits": 1}})
+    assert run.planned() == Counter([(rule, None) for rule in made[SMALL_SPLITS - 1 :]])
     alone = SMALL["ensemble"] | {"with_single": False}
     run.configure({**SMALL, "ensemble": alone, "final": "single"})
     assert run.planned() == Counter([(rule, None) for rule in made if rule != "add_single"])
@@ -232,7 +236,8 @@ def test_rival_is_trained_and_judged_but_not_delivered(run):
 def test_best_candidate_is_delivered(run):
     run.configure({**SMALL, "ensemble": SMALL["ensemble"] | {"rivals": RIVALS}, "final": "best"})
     done = jobs(run.ok(env=AS_A_USER))
-    made = ("train_single", "add_single", "distil", *AFTER_COMBINING)
+    folds = ["cross_validate_single"] * SMALL_SPLITS
+    made = (*folds, "train_single", "add_single", "distil", *AFTER_COMBINING)
     assert done == Counter([(rule, None) for rule in made])
     folder = run.folder / "results"
     table = pl.read_csv(folder / "model/candidates.tsv", separator="\t")

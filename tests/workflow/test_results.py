@@ -9,7 +9,7 @@ from tests.workflow.loading import CALLS, CONFIGS, load
 
 # The plan writes the row files, which are no output of its rule; a run writes its record itself.
 UNDECLARED = {"rows/{batch}.arrow", "rows/test.arrow", "config.json"}
-JOINED = {"train_single", "add_single"}  # of `final: best`, the default
+JOINED = {"cross_validate_single", "train_single", "add_single"}  # of `final: best`, the default
 GENOME_RULES = ("build_dataset", "evaluate_tracks", "call_genes")
 
 
@@ -64,7 +64,7 @@ def test_a_run_asks_for_every_file_but_those_that_others_ask_for(tmp_path, name)
     wanted = {
         path
         for path in outputs(workflow)
-        - outputs(workflow, "train_single", "add_single", "distil", "predict", "score_genes")
+        - outputs(workflow, *JOINED, "distil", "predict", "score_genes")
         if not path.startswith(("usage/", "table/part-"))
     }
     wanted |= {path.replace("{calls}", calls) for path in wanted for calls in CALLS}
@@ -86,6 +86,7 @@ def test_a_run_asks_for_every_file_but_those_that_others_ask_for(tmp_path, name)
 def test_the_report_reads_the_usage_of_every_job_before_it(tmp_path, name, further):
     values = load(tmp_path, CONFIGS[name]).globals
     values["members"] = lambda wildcards: ["b000", "b001"]  # the plan would say so
+    values["single_folds"] = lambda wildcards: range(2)
     records = [path.split("/")[2:] for path in values["usage_records"](None)]
     of_batches = {"cross_validate", "train", "calibrate", "explain", "diagnose"}
     for rule in of_batches:
@@ -96,5 +97,7 @@ def test_the_report_reads_the_usage_of_every_job_before_it(tmp_path, name, furth
     always |= {"combine_batches", "consolidate", "estimate", "evaluate", "rank_groups"}
     others = {tuple(record) for record in records if not record[0].endswith("_batch")}
     assert {rule for rule, _ in others} == always | further
-    assert {batch for _, batch in others} <= {"all.json", "test.json"}
+    folds = {f"{number}.json" for number in range(2)}
+    assert {each for rule, each in others if rule == "cross_validate_single"} in (folds, set())
+    assert {batch for _, batch in others} <= {"all.json", "test.json", *folds}
     assert (("call_genes", "test.json") in others) == ("call_genes" in further)

@@ -76,11 +76,15 @@ if config["batching"]["keep"] is not None:
 
 wildcard_constraints:
     batch=r"b\d+",
+    fold=r"\d+",
     table=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     calls=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
 BATCH_FILES = "results/batches/{batch}"
+SINGLE_FOLDS = "results/single/folds/{fold}"
+# A job of all rows is long, and others wait for it. Threads change no tree.
+SINGLE_THREADS = max(config["learner"]["threads"], 2)
 SIMILARITY = config["batching"]["strategy"] == "similarity"
 GROUPS = "results/dataset/groups.parquet"
 TEST_GROUPS = "results/dataset/test_groups.tsv"

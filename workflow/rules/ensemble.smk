@@ -57,10 +57,39 @@ rule combine_batches:
         "../scripts/combine_batches.py"
 
 
+rule cross_validate_single:
+    input:
+        rows=row_files,
+        manifest=ancient(MANIFEST),
+    output:
+        out_of_fold=f"{SINGLE_FOLDS}/out_of_fold.parquet",
+        folds=f"{SINGLE_FOLDS}/folds.tsv",
+        curves=f"{SINGLE_FOLDS}/learning_curves.parquet",
+        usage="results/usage/cross_validate_single/{fold}.json",
+    log:
+        "logs/cross_validate_single/{fold}.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: SINGLE_THREADS
+    resources:
+        **needs("cross_validate_single"),
+    params:
+        batch_keys=plan_keys,
+        algorithm=ALGORITHM,
+        fold=lambda wildcards: int(wildcards.fold),
+        cv=settings.cv.plain(),
+        learner=settings.learner.plain(),
+    script:
+        "../scripts/cross_validate_single.py"
+
+
 rule train_single:
     input:
         rows=row_files,
         manifest=ancient(MANIFEST),
+        fold_scores=per_single_fold(f"{SINGLE_FOLDS}/out_of_fold.parquet"),
+        fold_trees=per_single_fold(f"{SINGLE_FOLDS}/folds.tsv"),
+        fold_curves=per_single_fold(f"{SINGLE_FOLDS}/learning_curves.parquet"),
     output:
         model="results/single/model.gbm",
         held_out="results/single/held_out.parquet",
@@ -74,7 +103,7 @@ rule train_single:
         "logs/train_single.log",
     conda:
         "../../envs/genebatch.yaml"
-    threads: config["learner"]["threads"]
+    threads: SINGLE_THREADS
     resources:
         **needs("train_single"),
     params:

@@ -140,6 +140,24 @@ def per_member(pattern):
     return inner
 
 
+def single_folds(wildcards):
+    """The folds that are held out of the single model in turn.
+
+    A group of several batches counts once for each of them.
+    """
+    n_groups = sum(int(row["groups"]) for row in manifest().values())
+    return range(settings.single.folds(n_groups, settings.cv.n_splits))
+
+
+def per_single_fold(pattern):
+    """Input function: `pattern` for every fold that is held out of the single model."""
+
+    def inner(wildcards):
+        return expand(pattern, fold=single_folds(wildcards))
+
+    return inner
+
+
 def after_the_plan(path):
     """Input function: a file of the plan, once the checkpoint is through; its time counts nothing.
 

@@ -9,7 +9,12 @@ from snakemake.exceptions import WorkflowError
 from genebatch.jobs.needs import NEEDS, rules_of
 
 # Results of these rules are made when another rule or `predict.tables` asks for them.
-ON_REQUEST = ("score_genes", "predict", *ALONE_RULES.values())
+ON_REQUEST = (
+    "score_genes",
+    "predict",
+    "cross_validate_single",
+    *ALONE_RULES.values(),
+)
 # Rules of one batch whose memory the gene models decide.
 OF_A_BATCH = ("neighbours_batch",)
 
@@ -67,12 +72,14 @@ def results_of_the_whole():
 def usage_records(wildcards):
     """Records of memory and time of every job before the report."""
     trained = [ALONE_RULES[name] for name in trained_alone()]
-    left_out = {"predict", *ALONE_RULES.values()}.difference(trained)
+    trained += ["cross_validate_single"] if "train_single" in trained else []
+    left_out = {*ON_REQUEST[1:]}.difference(trained)
     names = {*rules_of_a_batch(), *rules_of_the_whole()}.difference(left_out)
     usage = [getattr(rules, name).output.get("usage") for name in names]
     records = expand(
         [path for path in usage if path is not None],
         batch=members(wildcards),
+        fold=single_folds(wildcards),
         calls="test",
     )
     return sorted(set(records))

@@ -189,7 +189,7 @@ class Chain:
         low, high = introns_before(places, sites, lengths)
 
         def weigh(target: np.ndarray, source: np.ndarray) -> np.ndarray:
-            introns = lengths.log_weight("intron", places[target] - sites[source] - 1)
+            introns = self._exons.introns(places[target] - sites[source] - 1)
             return self._to_donor[source] + introns[:, None]
 
         return _add_pairs(self._begun(len(places)), low, high, weigh)
@@ -200,7 +200,7 @@ class Chain:
         high = np.searchsorted(sites, places + lengths.longest_intron + 1, "right")
 
         def weigh(target: np.ndarray, source: np.ndarray) -> np.ndarray:
-            introns = lengths.log_weight("intron", sites[source] - places[target] - 1)
+            introns = self._exons.introns(sites[source] - places[target] - 1)
             return self._from_acceptor[source] + introns[:, None]
 
         return _add_pairs(self._begun(len(places)), low, high, weigh)

@@ -46,6 +46,9 @@ class Structure:
         Lengths, codon scores and how ends are seen.
     floor
         No chain passes positions with no higher score.
+    temperature
+        All log weights are divided by it. Above 1, chains differ less in weight; which one is best
+        hardly changes.
     """
 
     def __init__(
@@ -55,14 +58,18 @@ class Structure:
         length: int,
         model: StructureModel,
         floor: float,
+        temperature: float = 1,
     ):
         self._fetch, self._length, self._model = fetch, length, model
+        self._temperature = temperature
         self._floor = np.float32(floor)
         self._limits, self._nodes = [], []
         for places, scores in kept:
             limit = _strong_from(scores, length)
             strong = scores >= limit
-            self._nodes.append(Nodes(places[strong].astype(np.int64), _log_odds(scores[strong])))
+            self._nodes.append(
+                Nodes(places[strong].astype(np.int64), self._weights(scores[strong]))
+            )
             self._limits.append(limit)
 
     @cached_property
@@ -71,8 +78,13 @@ class Structure:
         fetch, length, model = self._fetch, self._length, self._model
         starts = range(0, length, BLOCK)
         codons = Codons.collect(fetch(start, min(start + BLOCK, length)) for start in starts)
-        exons = Exons(codons, model.coding(codons, fetch), model.lengths, model.ends == "known")
-        return Chain(exons, *self._nodes, model.loose_end)
+        coding, whole = model.coding(codons, fetch), model.ends == "known"
+        exons = Exons(codons, coding, model.lengths, whole, self._temperature)
+        return Chain(exons, *self._nodes, model.loose_end / self._temperature)
+
+    def _weights(self, scores: np.ndarray) -> np.ndarray:
+        """Log weights of sites."""
+        return _log_odds(scores) / self._temperature
 
     def features(self, positions: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
         """Columns of some positions of the gene.
@@ -101,7 +113,7 @@ class Structure:
             here = own > self._floor
             places = np.asarray(positions, np.int64)[here]
             sums = (self._chain.at_donors, self._chain.at_acceptors)[kind](places)
-            included = np.where(own[here] >= self._limits[kind], _log_odds(own[here]), -np.inf)
+            included = np.where(own[here] >= self._limits[kind], self._weights(own[here]), -np.inf)
             values[:, here] = _passing(sums, included, self._chain.log_total)
             columns += list(values)
         return dict(zip(COLUMNS, columns, strict=True))

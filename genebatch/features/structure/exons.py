@@ -98,10 +98,20 @@ class Exons:
     whole
         Whether first and last exons reach to the ends of the gene. Otherwise there are none: the
         gene may be cut off anywhere.
+    temperature
+        All log weights are divided by it.
     """
 
-    def __init__(self, codons: Codons, coding: Coding, lengths: Lengths, whole: bool = True):
+    def __init__(
+        self,
+        codons: Codons,
+        coding: Coding,
+        lengths: Lengths,
+        whole: bool = True,
+        temperature: float = 1,
+    ):
         self._codons, self._coding, self.lengths, self._whole = codons, coding, lengths, whole
+        self._temperature = temperature
         self._whole_begin = self.begins(np.zeros(1, np.int64))
         self._whole_end = self.ends(np.full(1, codons.length - 1))
 
@@ -131,7 +141,8 @@ class Exons:
         if not self._whole:
             return np.full((n, N_STATES), -np.inf)
         weights = self._weights("first", self._whole_begin.take(np.zeros(n, int)), ends)
-        return np.logaddexp(CODING + weights[:, FIVE], NOT_CODING + weights[:, NON])
+        coding, not_coding = CODING / self._temperature, NOT_CODING / self._temperature
+        return np.logaddexp(coding + weights[:, FIVE], not_coding + weights[:, NON])
 
     def last(self, begins: Begins) -> np.ndarray:
         """Log weights of last exons from each begin to the gene's end, (n, state before)."""
@@ -140,6 +151,10 @@ class Exons:
             return np.full((n, N_STATES), -np.inf)
         weights = self._weights("last", begins, self._whole_end.take(np.zeros(n, int)))
         return np.logaddexp(weights[:, :, THREE], weights[:, :, NON])
+
+    def introns(self, lengths: np.ndarray) -> np.ndarray:
+        """Log weights of introns of some lengths in nt, (n,)."""
+        return self.lengths.log_weight("intron", lengths) / self._temperature
 
     def _weights(self, kind: str, begins: Begins, ends: Ends) -> np.ndarray:
         """Log weights of the n exons from each of n begins to the end beside it."""
@@ -160,4 +175,5 @@ class Exons:
             )
         weights[:, FIVE, FIVE], weights[:, FIVE, THREE] = STAY, BOTH
         weights[:, THREE, THREE], weights[:, NON, NON] = PAST, 0
-        return weights + self.lengths.log_weight(kind, length)[:, None, None]
+        weights += self.lengths.log_weight(kind, length)[:, None, None]
+        return weights / self._temperature

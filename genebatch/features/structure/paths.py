@@ -199,7 +199,7 @@ class Paths:
             steps = (steps[:, :, None] + exons).reshape(-1, N_STATES)
         else:
             introns = self._place(site) - parts.donors.places[low:high] - 1
-            steps = steps + parts.exons.lengths.log_weight("intron", introns)[:, None]
+            steps = steps + parts.exons.introns(introns)[:, None]
         return np.concatenate([self._begins(site), steps])
 
     def _sources(self, site: Site) -> tuple[int, int]:
@@ -274,7 +274,7 @@ def _step(parts: Parts, one: Site, other: Site) -> np.ndarray:
         return parts.exons.inner(parts.begins.take([one[1]]), parts.ends.take([other[1]]))[0]
     length = parts.acceptors.places[other[1]] - parts.donors.places[one[1]] - 1
     weights = np.full((N_STATES, N_STATES), -np.inf)
-    np.fill_diagonal(weights, parts.exons.lengths.log_weight("intron", np.array([length])))
+    np.fill_diagonal(weights, parts.exons.introns(np.array([length])))
     return weights
 
 

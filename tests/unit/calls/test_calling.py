@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from genebatch.calls import calling, rescoring
+from genebatch.calls import calling, rescoring, transcripts
 from genebatch.calls.calling import call, feature_spec, read_ids
 from genebatch.calls.rescoring import EDGES, Band
 from genebatch.cli import main
@@ -482,7 +482,10 @@ def lines_of(folder, gene):
     return [line for line in lines if re.search(rf"[:=]{gene}[.;\t]", line + "\t")]
 
 
-def test_transcripts_are_those_of_the_probabilities_in_the_positions_file(made, tmp_path):
+def test_transcripts_are_those_of_the_probabilities_in_the_positions_file(
+    made, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(transcripts, "COST", 0)  # base scores have none
     options = {"transcripts": 30, "least_posterior": 0.01}
     call(*made.files, tmp_path / "meta", mode="meta", **options)
     call(*made.files, tmp_path / "base", mode="base", **options)

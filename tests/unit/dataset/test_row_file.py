@@ -13,7 +13,7 @@ from scipy import sparse
 from genebatch.config.settings import Labels, Learner, Table
 from genebatch.dataset import row_file, row_pass
 from genebatch.dataset.profile import analyze
-from genebatch.dataset.row_file import METADATA, RowFile, merged, merged_identity
+from genebatch.dataset.row_file import METADATA, Blocks, RowFile, merged, merged_identity
 from genebatch.io.files import InputError
 from genebatch.model import boosting
 from tests.builders.row_files import expected_rows, features_of, parts_of, rows_of, write_parts
@@ -58,13 +58,13 @@ def test_blocks_are_the_features_of_every_row_and_can_be_read_again(
 ):
     monkeypatch.setattr(row_pass, "BATCH_ROWS", 17)
     (small,) = write_parts(analysed, parts[:1], tmp_path / "small")
-    blocks = small.blocks
+    blocks = Blocks([small], size=1)
     assert [block.shape[0] for block in blocks] == [17, 13]
     _, features = expected_rows(frame, analysed, parts[0])
     wanted = dense(features_of(analysed).select(features))
     for _ in range(2):
         np.testing.assert_array_equal(np.vstack([dense(block) for block in blocks]), wanted)
-    np.testing.assert_array_equal(np.vstack([dense(b) for b in files[0].blocks]), wanted)
+    np.testing.assert_array_equal(np.vstack([dense(b) for b in Blocks(files[:1])]), wanted)
 
 
 def test_matrix_of_small_record_batches_is_that_of_all_rows_at_once(
@@ -84,7 +84,7 @@ def test_matrix_of_small_record_batches_is_that_of_all_rows_at_once(
             5,
             learner,
         )
-        for blocks in (small.blocks, [small.features.select(features)])
+        for blocks in (Blocks([small]), [small.features.select(features)])
     ]
     assert boosting.to_bytes(boosters[0]) == boosting.to_bytes(boosters[1])
 
@@ -332,7 +332,7 @@ def test_rows_of_any_table_are_those_of_the_table(
         for rows, expected in zip(rows_of(file.frames()), wanted, strict=True):
             assert rows.equals(expected)
             assert rows.schema == expected.schema
-        blocks = np.vstack([dense(block) for block in file.blocks])
+        blocks = np.vstack([dense(block) for block in Blocks([file])])
         np.testing.assert_array_equal(blocks, dense(features_of(analysed).select(wanted[1])))
         assert file.labels == section.labels
     for rows, expected in zip(rows_of(merged(files)), whole(frame, analysed, parts), strict=True):

@@ -13,7 +13,7 @@ import pytest
 
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.profile import analyze
-from genebatch.dataset.row_file import RowFile
+from genebatch.dataset.row_file import Blocks, RowFile
 from genebatch.dataset.row_pass import Part, write_row_files
 from genebatch.dataset.shards import described
 from genebatch.dataset.table_schema import index_columns, read_schema
@@ -210,7 +210,7 @@ def test_the_same_values_in_another_type_are_the_same_data_set(tmp_path, plain, 
         assert told(analysis) == told(expected)
         assert analysis.groups.equals(expected.groups)
         assert found.identity.equals(rows.identity)
-        for one, other in zip(found.blocks, rows.blocks, strict=True):
+        for one, other in zip(Blocks([found]), Blocks([rows]), strict=True):
             assert np.array_equal(one.toarray(), other.toarray(), equal_nan=True)
 
 

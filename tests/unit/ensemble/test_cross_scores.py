@@ -12,7 +12,6 @@ from genebatch.ensemble import cross_scores as module
 from genebatch.ensemble.combining import join_members, learn_combiners
 from genebatch.ensemble.cross_scores import cross_scores
 from genebatch.io.files import InputError, read_json
-from genebatch.model import boosting
 from genebatch.model.archive import load_model
 from genebatch.model.calibration import CALIBRATORS, Calibrator
 from genebatch.model.combiners import to_probabilities
@@ -20,6 +19,7 @@ from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.held_out import read_held_out
 from genebatch.model.routing import make_routing
 from genebatch.training.batch import load_batch
+from genebatch.training.recipe import train_member
 
 CLASSES = ["neither", "donor", "acceptor"]
 MEMBERS = ["b000", "b001"]
@@ -226,18 +226,8 @@ def test_boosters_fitted_to_their_own_groups_change_other_rows_alone(toy, table)
     model = load_model(toy.paths("b000")["model"])
     learner = replace(toy.settings.learner, max_depth=8, min_child_weight=0.0, reg_lambda=0.0)
     data = load_batch(toy.opened()[0], learner)
-    boosters = tuple(
-        boosting.fit_trees(
-            data.matrix,
-            data.codes == column,
-            data.weight,
-            data.starts[name],
-            60,
-            learner,
-        )
-        for column, name in enumerate(CLASSES)
-    )
-    member = model.members[0]._replace(boosters=boosters)
+    grown = train_member(data, "b000", dict.fromkeys(CLASSES, 60), learner)
+    member = model.members[0]._replace(boosters=grown.boosters)
     perfect = replace(model, members=(member,))
     changed = scored(toy, {"b000": perfect})
     rows = changed.filter(pl.col("batch") == "b000")

@@ -17,7 +17,7 @@ from genebatch.ensemble.distillation import (
 from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
 from genebatch.model.combiners import mean_log_loss, to_probabilities
-from genebatch.training.all_rows import load_all
+from genebatch.training.batch import load_all
 from genebatch.training.recipe import as_model, calibrate
 from genebatch.training.single import held_out_table
 from tests.builders.toy_run import shuffled_labels

@@ -1,5 +1,6 @@
 """What ensemble.with_single promises: the single model is weighed by rows that it never saw."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.special import logit
 
 from genebatch.ensemble.combining import combined_scores, learn, with_combiner
 from genebatch.ensemble.with_single import (
+    SingleScores,
     beside_single,
     join_single,
     renamed,
@@ -31,7 +33,11 @@ class Alone(NamedTuple):
 
     model: EnsembleModel
     rows: pl.DataFrame
-    log_odds: np.ndarray
+    scores: SingleScores
+
+    @property
+    def log_odds(self):
+        return self.scores.log_odds
 
 
 def own_log_odds(toy, model, out_of_fold):
@@ -55,9 +61,7 @@ def ensemble(toy):
 @pytest.fixture(scope="module")
 def scores(toy, ensemble, alone):
     """Read the held-out scores of all members."""
-    return lambda: beside_single(
-        read_scores(toy.ensemble_files["scores"], ensemble), alone.log_odds
-    )
+    return lambda: beside_single(read_scores(toy.ensemble_files["scores"], ensemble), alone.scores)
 
 
 def test_scores_are_out_of_fold_and_calibrated_by_the_other_folds(alone):
@@ -104,7 +108,34 @@ def test_pieces_of_the_tables_change_nothing(toy, ensemble, alone, scores, tmp_p
     np.testing.assert_array_equal(np.concatenate([part.log_odds for part in pieces]), whole)
     alone.rows.write_parquet(tmp_path / "out_of_fold.parquet")
     again = own_log_odds(toy, alone.model, tmp_path / "out_of_fold.parquet")
-    np.testing.assert_array_equal(again, alone.log_odds)
+    np.testing.assert_array_equal(again.log_odds, alone.log_odds)
+
+
+def test_rows_that_the_single_model_never_scored_are_left_out(toy, ensemble, alone, tmp_path):
+    """As where one fold was held out: its groups are dealt into parts of their own."""
+    part = alone.rows.filter(pl.col("fold") == 1)
+    names = part["group"].unique().sort()
+    place = {name: number % 2 for number, name in enumerate(names)}
+    part = part.with_columns(pl.col("group").replace_strict(place).cast(pl.Int32).alias("fold"))
+    part.write_parquet(tmp_path / "out_of_fold.parquet")
+    known = own_log_odds(toy, alone.model, tmp_path / "out_of_fold.parquet")
+    scored = alone.rows["group"].is_in(names.implode()).to_numpy()
+    np.testing.assert_array_equal(known.fold >= 0, scored)
+    np.testing.assert_array_equal(np.isnan(known.log_odds).any(axis=1), ~scored)
+    assert known.groups == frozenset(names)
+    joined = list(beside_single(read_scores(toy.ensemble_files["scores"], ensemble), known))
+    rows = pl.concat(each.rows for each in joined)
+    assert rows.select("group", "position").equals(part.select("group", "position"))
+    assert rows["fold"].to_list() == part["fold"].to_list()
+    log_odds = np.concatenate([each.log_odds for each in joined])
+    np.testing.assert_array_equal(log_odds[:, -1], known.log_odds[scored])
+
+
+def test_groups_that_the_single_model_does_not_hold_are_refused(toy, alone, tmp_path):
+    other = alone.rows.with_columns(pl.lit("elsewhere").alias("group"))
+    other.write_parquet(tmp_path / "out_of_fold.parquet")
+    with pytest.raises(InputError, match="its groups are not those"):
+        own_log_odds(toy, alone.model, tmp_path / "out_of_fold.parquet")
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -130,8 +161,7 @@ def test_model_is_of_the_genes_and_without_the_thresholds_of_its_parts(ensemble,
     facts = ensemble.facts | {"trained_genes": ["one"], "thresholds": {"donor": {"rows": 0.5}}}
     every = alone.model.facts | {"trained_genes": ["one", "two"]}
     parts = (
-        EnsembleModel(**{**vars(model), "facts": known})
-        for model, known in ((ensemble, facts), (alone.model, every))
+        replace(model, facts=known) for model, known in ((ensemble, facts), (alone.model, every))
     )
     both = join_single(*parts)
     assert both.facts["trained_genes"] == ["one", "two"]

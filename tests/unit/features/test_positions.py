@@ -113,7 +113,7 @@ def test_any_window_fits_the_count_of_a_homopolymer(window, kind):
 def test_labels_and_annotation_are_not_arguments():
     wanted = ("sequence", "donor", "acceptor", "positions", "spec", "structure")
     assert tuple(inspect.signature(position_features).parameters) == wanted
-    wanted = ("window", "positions", "whole", "spec")
+    wanted = ("window", "positions", "whole", "spec", "words")
     assert tuple(inspect.signature(window_features).parameters) == wanted
 
 
@@ -170,6 +170,35 @@ def test_some_positions_of_any_window_equal_those_of_the_whole_gene(data):
     gene = whole_gene(text, donor, acceptor)
     part = window_features(GeneWindow(first, scores, codes), positions, gene, EVERYTHING)
     assert same(part, whole[positions])
+
+
+def test_wanted_columns_are_those_of_all_columns():
+    text, donor, acceptor = made_gene()
+    window = GeneWindow(0, np.stack([donor, acceptor]), encode(text))
+    positions = np.arange(len(donor))
+    whole = position_features(text, donor, acceptor, spec=EVERYTHING)
+    words = [name for name in EVERYTHING.count_columns if whole[name].sum()]
+    for wanted in (words[1:4], [words[-1], "relative_position"], ["gc_content", words[0]], words):
+        spec = EVERYTHING.only(wanted)
+        gene = whole_gene(text, donor, acceptor, spec)
+        found = window_features(window, positions, gene, spec, frozenset(wanted))
+        assert set(wanted) <= set(found.columns)
+        assert same(found, whole.select(found.columns))
+        kept = set(found.columns) & set(EVERYTHING.count_columns)
+        assert kept == set(wanted) & set(words)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "families"),
+    [
+        (["3mer_AAA"], ("scores", "kmers")),
+        (["gc_content"], ("scores", "composition")),
+        (["donor_chain_five"], ("scores", "structure")),
+        ([], ("scores",)),
+    ],
+)
+def test_families_without_a_wanted_column_are_not_made(wanted, families):
+    assert Spec().only(wanted).families == families
 
 
 def test_window_without_the_neighbours_is_refused():

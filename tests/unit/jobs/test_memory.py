@@ -2,19 +2,22 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genebatch.config.settings import Selection
 from genebatch.dataset.row_pass import SPLIT_BYTES
-from genebatch.jobs import memory
+from genebatch.jobs import memory, sizes
 from genebatch.jobs.limits import MB
 from genebatch.jobs.memory import matrix_bytes, thread_mb
 from genebatch.jobs.needs import estimate_mb, least_mb, rules_of
 from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
 from genebatch.model.held_out import MOST_SCORES
-from genebatch.training.all_rows import PAGE_ROWS
+from genebatch.training.matrices import HELD_CELLS, PAGE_ROWS
+from genebatch.training.selection import LEAST_ROWS
 from tests.builders import REPOSITORY
 
 SHAPE = Shape(
@@ -87,9 +90,29 @@ def test_further_threads_add_a_histogram_and_what_they_reserve():
     assert estimate_mb("calibrate_batch", shape, 3) == estimate_mb("calibrate_batch", shape)
 
 
+def test_picked_features_take_less_memory():
+    select = Selection(top=75, share=0.33, max_rows=100_000, rounds=40)
+    assert SHAPE._replace(select=replace(select, top=2000)).boosted == SHAPE._replace(
+        select=replace(select, top=2000)
+    )
+    picked = SHAPE._replace(select=select)
+    assert picked.piloted.rows == 33_000 + 3 * LEAST_ROWS
+    assert SHAPE._replace(select=select, rows=10).piloted.rows == 10
+    boosted = picked.boosted
+    assert (boosted.n_dense, boosted.n_counts, boosted.counts_per_row) == (60, 15, 15)
+    for rule in ("cross_validate_batch", "train_batch"):
+        assert estimate_mb(rule, picked) < estimate_mb(rule, SHAPE)
+
+
 def test_histograms_of_deep_trees_are_bounded():
     needed = [estimate_mb("train_batch", SHAPE._replace(max_depth=depth)) for depth in (9, 10, 14)]
     assert needed[0] == needed[1] == needed[2]
+
+
+def select_of(learner):
+    """How the boosters of a measured point pick their features."""
+    select = learner.get("select")
+    return None if select is None else Selection(**select)
 
 
 def measured_points():
@@ -111,6 +134,7 @@ def measured_points():
                 max_depth=settings["learner"]["max_depth"],
                 explain_rows=settings["explain"]["rows"],
                 n_estimators=settings["learner"].get("n_estimators", 8),
+                select=select_of(settings["learner"]),
             ),
             json.loads(f"[{key[1:-1]}]")[4],
             point["peaks"],
@@ -227,6 +251,7 @@ def test_the_gene_models_add_to_rules_about_the_genome():
 
 
 def test_estimates_know_the_constants_of_the_modules_that_use_them():
-    assert memory.PAGE_ROWS == PAGE_ROWS
+    assert (memory.PAGE_ROWS, memory.HELD_CELLS) == (PAGE_ROWS, HELD_CELLS)
+    assert sizes.LEAST_DRAWN == LEAST_ROWS
     assert memory.MOST_SCORES == MOST_SCORES
     assert memory.SPLIT_BYTES == SPLIT_BYTES

@@ -50,11 +50,16 @@ class Sample:
         self.train = np.arange(N_ROWS) % 4 < 2
         self.stop = np.arange(N_ROWS) % 4 == 2
 
-    def fit(self, block, margin, chosen):
-        matrix = boosting.build_matrix([block], block.shape[1], 256, chosen.threads)
-        return boosting.fit_until_stopped(
-            matrix, self.y, self.weight, self.train, self.stop, margin, chosen
-        )
+    def fit(self, block, margin, chosen, target=None):
+        train, stop = self.part(block, self.train, margin), self.part(block, self.stop, margin)
+        binned = boosting.build_matrix([block[self.train]], block.shape[1], 256, chosen.threads)
+        target = None if target is None else target[self.train]
+        return boosting.fit_until_stopped(train._replace(matrix=binned), stop, chosen, target)
+
+    def part(self, block, rows, margin):
+        start = None if margin is None else margin[rows]
+        matrix = boosting.to_matrix(block[rows], 1)
+        return boosting.Part(matrix, self.y[rows], self.weight[rows], start)
 
 
 @pytest.fixture(scope="module")
@@ -163,26 +168,25 @@ def test_weight_zero_is_leaving_the_rows_out(sample, start):
     assert len(with_zeros.trees_to_dataframe()) > 30
 
 
-def test_rows_outside_the_training_part_teach_nothing(sample):
-    chosen = settings(early_stopping_rounds=100)
-    before = sample.fit(sample.dense, None, chosen)
-    other = Sample()
-    other.y = np.where(sample.train | sample.stop, sample.y, ~sample.y)
-    after = other.fit(sample.dense, None, chosen)
-    assert (other.y != sample.y).any()
-    np.testing.assert_array_equal(before.margin, after.margin)
-
-
 @pytest.mark.parametrize("subsample", [1.0, 0.7])
 @pytest.mark.parametrize("start", [False, True])
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
-def test_margins_of_the_cache_are_those_of_a_plain_matrix(sample, kind, start, subsample):
+def test_losses_of_the_cache_are_those_of_the_finished_booster(sample, kind, start, subsample):
     block = getattr(sample, kind)
     margin = sample.margin if start else None
     fit = sample.fit(block, margin, settings(subsample=subsample))
     assert fit.n_trees > 2
     assert fit.booster.num_boosted_rounds() == fit.n_trees
-    np.testing.assert_allclose(margins_of(fit.booster, block, margin), fit.margin, atol=2e-6)
+    for name, rows in (("train", sample.train), ("stop", sample.stop)):
+        found = fit.curve[f"{name}_log_loss"][fit.n_trees]
+        assert found == pytest.approx(mean_loss(sample, fit.booster, block, margin, rows), rel=1e-6)
+
+
+def mean_loss(sample, booster, block, margin, rows):
+    """Weighted mean log loss of some rows by a booster."""
+    found = margins_of(booster, block, margin).astype(float)
+    losses = np.logaddexp(0, np.where(sample.y, -1, 1) * found)[rows]
+    return np.average(losses, weights=sample.weight[rows])
 
 
 def test_stopping_takes_the_trees_of_the_lowest_stopping_loss(sample):
@@ -192,10 +196,8 @@ def test_stopping_takes_the_trees_of_the_lowest_stopping_loss(sample):
     assert fit.curve["n_trees"].to_list() == list(range(fit.curve.height))
     assert fit.n_trees == losses.arg_min()
     assert fit.curve.height == fit.n_trees + 6 + 1
-    held = sample.stop
-    row_loss = np.logaddexp(0, np.where(sample.y, -1, 1) * fit.margin.astype(float))
-    mean = np.average(row_loss[held], weights=sample.weight[held])
-    assert losses[fit.n_trees] == pytest.approx(mean, rel=1e-9)
+    mean = mean_loss(sample, fit.booster, sample.dense, None, sample.stop)
+    assert losses[fit.n_trees] == pytest.approx(mean, rel=1e-6)
 
 
 def test_trees_that_run_out_are_not_called_stopped(sample):
@@ -210,37 +212,37 @@ def test_labels_at_the_odds_of_the_base_take_no_tree():
     train = np.arange(200) < 100
     y = np.where(train, (x[:, 0] == 1) ^ (np.arange(200) % 10 > 7), np.arange(200) % 4 < 2)
     margin = np.zeros(200, np.float32)
-    matrix = boosting.build_matrix([x], 1, 256, 1)
-    chosen = settings(**PLAIN)
-    fit = boosting.fit_until_stopped(matrix, y, np.ones(200), train, ~train, margin, chosen)
+    parts = [
+        boosting.Part(boosting.build_matrix([x[part]], 1, 256, 1), y[part], np.ones(100), start)
+        for part, start in ((train, margin[train]), (~train, margin[~train]))
+    ]
+    fit = boosting.fit_until_stopped(*parts, settings(**PLAIN))
     assert fit.curve["train_log_loss"][1] < fit.curve["train_log_loss"][0]
     assert fit.n_trees == 0
     assert fit.stopped
     assert fit.booster.num_boosted_rounds() == 0
-    np.testing.assert_array_equal(fit.margin, margin)
     np.testing.assert_array_equal(margins_of(fit.booster, x, margin), margin)
 
 
-def test_class_without_positives_gets_a_finite_constant(sample):
-    none = np.zeros(N_ROWS, bool)
-    matrix = boosting.build_matrix([sample.dense], 4, 256, 1)
-    ones = np.ones(N_ROWS)
-    fit = boosting.fit_until_stopped(
-        matrix, none, ones, sample.train, sample.stop, None, settings()
-    )
-    # Half a row on either side of 200 training rows: odds of 0.5 to 200.5.
+@pytest.mark.parametrize(("label", "odds"), [(False, 0.5 / 200.5), (True, 200.5 / 0.5)])
+def test_class_of_one_label_gets_a_finite_constant(label, odds):
+    # Half a row on either side of 200 training rows.
+    alike = Sample()
+    alike.y, alike.weight = np.full(N_ROWS, label), np.ones(N_ROWS)
+    fit = alike.fit(alike.dense, None, settings())
     assert (fit.n_trees, fit.curve.height) == (0, 1)
-    np.testing.assert_allclose(fit.margin, np.log(0.5 / 200.5), rtol=1e-5)
-    np.testing.assert_array_equal(margins_of(fit.booster, sample.dense), fit.margin)
+    np.testing.assert_allclose(margins_of(fit.booster, alike.dense), np.log(odds), rtol=1e-5)
 
 
-def test_class_without_negatives_gets_a_finite_constant(sample):
-    matrix = boosting.build_matrix([sample.dense], 4, 256, 1)
-    every = np.ones(N_ROWS, bool)
-    fit = boosting.fit_until_stopped(
-        matrix, every, np.ones(N_ROWS), sample.train, sample.stop, None, settings()
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_targets_are_fitted_in_place_of_labels(sample, kind):
+    block = getattr(sample, kind)
+    same = sample.fit(block, None, settings(), target=sample.y.astype(np.float32))
+    flat = sample.fit(block, None, settings(), target=np.full(N_ROWS, 0.3, np.float32))
+    assert boosting.to_bytes(same.booster) == boosting.to_bytes(
+        sample.fit(block, None, settings()).booster
     )
-    np.testing.assert_allclose(fit.margin, np.log(200.5 / 0.5), rtol=1e-5)
+    np.testing.assert_allclose(expit(margins_of(flat.booster, block)), 0.3, atol=0.02)
 
 
 def test_without_start_the_intercept_is_the_weighted_prior(sample):
@@ -255,9 +257,9 @@ def test_without_start_the_intercept_is_the_weighted_prior(sample):
 def test_fixed_number_of_trees_is_the_start_of_the_stopped_booster(sample):
     chosen = settings(**PLAIN)
     fit = sample.fit(sample.dense, None, chosen)
-    matrix = boosting.build_matrix([sample.dense], 4, 256, 1)
-    weight = np.where(sample.train, sample.weight, 0)
-    again = boosting.fit_trees(matrix, sample.y, weight, None, fit.n_trees, chosen)
+    part = sample.part(sample.dense, sample.train, None)
+    matrix = boosting.build_matrix([sample.dense[sample.train]], 4, 256, 1)
+    again = boosting.fit_trees(matrix, part.y, part.weight, None, fit.n_trees, chosen)
     np.testing.assert_array_equal(
         margins_of(again, sample.dense), margins_of(fit.booster, sample.dense)
     )
@@ -379,6 +381,40 @@ def test_gains_belong_to_the_features_by_name():
     assert found[[0, 2]].tolist() == [0, 0]
 
 
+# Numbers of features
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_a_booster_of_some_features_predicts_alike_among_all(sample, kind):
+    block = getattr(sample, kind)
+    columns = np.array([0, 2, block.shape[1] - 1])
+    features = Features(tuple("abcdefg"[: block.shape[1]]), 4)
+    own = sample.fit(block[:, columns], sample.margin, settings()).booster
+    wide = boosting.renumbered(own, columns, features, 1)
+    expected = margins_of(own, block[:, columns], sample.margin)
+    np.testing.assert_array_equal(margins_of(wide, block, sample.margin), expected)
+    spread = features.spread(block[:, columns], columns)
+    np.testing.assert_array_equal(margins_of(wide, spread, sample.margin), expected)
+    assert set(boosting.used_features([wide])) <= set(columns)
+    assert (
+        boosting.gains(wide, features)[columns].tolist()
+        == boosting.gains(own, features.some(columns)).tolist()
+    )
+    assert wide.num_features() == len(features.names)
+
+
+def test_used_features_are_those_of_splits():
+    block = np.tile(np.arange(20, dtype=np.float32)[:, None], (1, 12))
+    block[:, :11] = 0
+    y = np.arange(20) < 10
+    matrix = boosting.build_matrix([block], 12, 256, 1)
+    grown, empty = (
+        boosting.fit_trees(matrix, y, np.ones(20), None, n, settings(**PLAIN)) for n in (2, 0)
+    )
+    assert boosting.used_features([empty, grown]).tolist() == [11]
+    assert boosting.used_features([empty]).tolist() == []
+
+
 # Parameters, seeds, threads, bytes
 
 
@@ -444,7 +480,8 @@ def test_same_seed_gives_the_same_bytes_and_another_does_not(sample):
 def test_one_and_two_threads_give_the_same_margins(sample):
     one, two = (sample.fit(sample.sparse, None, settings(threads=n)) for n in (1, 2))
     assert one.n_trees == two.n_trees
-    np.testing.assert_allclose(one.margin, two.margin, atol=1e-6)
+    found = [margins_of(fit.booster, sample.sparse) for fit in (one, two)]
+    np.testing.assert_allclose(*found, atol=1e-6)
 
 
 def test_bytes_hold_the_whole_booster(sample):

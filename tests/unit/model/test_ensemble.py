@@ -12,7 +12,9 @@ from genebatch import EnsembleModel, load_model
 from genebatch.dataset.feature_set import Features
 from genebatch.io import tables
 from genebatch.io.files import InputError
+from genebatch.model import boosting
 from genebatch.model.ensemble import EQUAL, merge, prune, used_at
+from tests.builders.small_table import resolved
 
 CLASSES = ["neither", "donor", "acceptor"]
 VOTING = {"name": "voting", "parameters": {}}
@@ -48,16 +50,42 @@ def test_predict_gives_the_most_probable_label(model, toy_rows):
 def test_model_tells_what_it_needs(model, toy):
     names = json.loads((toy.folder / "features.json").read_text())["names"]
     assert model.classes_.tolist() == CLASSES
+    assert list(model.features.names) == names
     assert model.feature_names_in_.tolist() == names
     assert model.n_features_in_ == len(names) == 11
     assert sorted(model.columns_in_) == sorted(names)  # the scores are features here
 
 
-def test_scores_to_start_from_are_needed_even_where_they_are_no_features(model):
-    part = Features(("signal_donor", "2mer_AA"), 1)
-    needed = replace(model, features=part).columns_in_
-    assert needed[:2] == ["signal_donor", "2mer_AA"]
-    assert set(needed[2:]) == {f"{name}_score" for name in CLASSES}
+def stumps(model, features, block, y):
+    """The model with other features, and a tree of one split for each class."""
+    learner = resolved(learner={"max_depth": 1, "subsample": 1.0, "colsample_bytree": 1.0}).learner
+    matrix = boosting.build_matrix([block], len(features.names), 256, 1)
+    ones = np.ones(len(y))
+    boosters = tuple(boosting.fit_trees(matrix, y, ones, None, 1, learner) for _ in CLASSES)
+    members = tuple(member._replace(boosters=boosters) for member in model.members)
+    return replace(model, features=features, members=members)
+
+
+def test_only_features_that_a_tree_splits_on_are_asked_for(model, toy_rows):
+    features = Features(("signal_donor", "noise_a", "2mer_AA"), 2)
+    block = features.select(toy_rows).toarray()
+    slim = stumps(model, features, block, block[:, 0] > np.median(block[:, 0]))
+    assert slim.feature_names_in_.tolist() == ["signal_donor"]
+    assert (slim.n_features_in_, slim.used.tolist()) == (1, [0])
+    # Scores to start from are needed even where they are no features.
+    scores = [f"{name}_score" for name in CLASSES]
+    assert slim.columns_in_[0] == "signal_donor"
+    assert sorted(slim.columns_in_[1:]) == sorted(scores)
+    needed = toy_rows.select("signal_donor", *scores)
+    np.testing.assert_array_equal(slim.predict_proba(needed), slim.predict_proba(toy_rows))
+
+
+def test_a_model_without_trees_still_asks_for_a_column_to_count_rows(model, toy_rows):
+    features = Features(("signal_donor", "noise_a"), 2)
+    block = features.select(toy_rows)
+    flat = replace(stumps(model, features, block, np.zeros(len(block), bool)), scores=None)
+    assert flat.columns_in_ == ["signal_donor"]
+    assert flat.predict_proba(toy_rows.select("signal_donor")).shape == (toy_rows.height, 3)
 
 
 @pytest.mark.parametrize("kind", ["model", "single"])

@@ -193,6 +193,7 @@ def test_memory_of_a_batch_is_the_estimate_of_its_rows(groups):
         max_depth=4,
         explain_rows=1000,  # a batch has no more
         n_estimators=sections.learner.n_estimators,
+        select=sections.learner.select,
     )
     assert row["rows"] == 1000
     for rule in rules_of("batch"):

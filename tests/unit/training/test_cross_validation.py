@@ -59,7 +59,7 @@ def test_median_trees_stand_in_the_order_of_the_classes():
 def fit(train, stop, n_trees, stopped):
     numbers = np.arange(len(train), dtype=np.uint32)
     curve = pl.DataFrame({"n_trees": numbers, "train_log_loss": train, "stop_log_loss": stop})
-    return boosting.Fit(None, n_trees, np.empty(0), curve, stopped)
+    return boosting.Fit(None, n_trees, curve, stopped)
 
 
 @pytest.mark.parametrize(
@@ -86,5 +86,6 @@ def test_stopping_groups_without_weight_are_named_with_their_fold(toy, batch):
     light = batch._replace(weight=np.where(stop, 0.0, batch.weight))
     where = "batch b000, fold 1, class donor"
     message = r"batch b000, fold 1, class donor \(\d+ groups from '.*' to '.*'\): .*stop"
+    every = np.arange(len(light.features.names))
     with pytest.raises(InputError, match=message):
-        cross_validation.fit_class(light, 1, train, stop, toy.settings.learner, where)
+        cross_validation.fit_class(light, 1, train, stop, toy.settings.learner, where, every)

@@ -14,6 +14,7 @@ from genebatch.model.archive import load_model
 from genebatch.model.calibration import Calibrator
 from genebatch.training import recipe
 from genebatch.training.batch import load_batch
+from genebatch.training.matrices import held_block
 from tests.builders.toy_run import shuffled_labels
 
 CLASSES = ["neither", "donor", "acceptor"]
@@ -41,14 +42,17 @@ def test_labels_have_no_part_in_the_features(toy, toy_rows):
 
 def test_all_rows_train_with_their_weight_from_the_base_score(toy, batch):
     member = load_model(toy.paths("b000")["uncalibrated"]).members[0]
+    learner, n_features = toy.settings.learner, len(batch.features.names)
+    every = np.ones(len(batch.codes), bool)
     for column, name in enumerate(CLASSES):
+        block = held_block(batch, every, None)
         booster = boosting.fit_trees(
-            batch.matrix,
+            boosting.build_matrix([block], n_features, learner.max_bin, 1),
             batch.codes == column,
             np.where(batch.codes == 0, 3.0, 1.0),
             logit(batch.rows[f"score_{name}"].to_numpy()).astype(np.float32),
             member.facts["n_trees"][name],
-            toy.settings.learner,
+            learner,
         )
         assert booster.num_boosted_rounds() > 0
         expected, trees = (b.trees_to_dataframe() for b in (booster, member.boosters[column]))

@@ -1,26 +1,52 @@
 """What training.single promises: one model of all training rows, judged on unseen groups."""
 
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 import pytest
 
+from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
-from genebatch.training.all_rows import load_all
-from genebatch.training.single import held_out_table, train_alone
+from genebatch.training.batch import load_all
+from genebatch.training.cross_validation import CrossValidation, cross_validate
+from genebatch.training.recipe import Calibrated
+from genebatch.training.single import held_out_table, scored_rows, train_alone
 from tests.builders.toy_run import shuffled_labels
 
 CLASSES = ["neither", "donor", "acceptor"]
 
 
+class Single(NamedTuple):
+    """The single model of a run: its cross-validation, and the calibrated model."""
+
+    folds: CrossValidation
+    calibrated: Calibrated
+
+
 def trained(run):
     """The model of all rows; calibrators are identities, so scores are those of the boosters."""
-    settings = run.settings
-    data = load_all(run.opened(), settings.learner)
-    return train_alone(data, settings.cv, settings.learner, "identity")
+    cv, learner = run.settings.cv, run.settings.learner
+    data = load_all(run.opened(), learner)
+    folds = cross_validate(data, cv, learner)
+    done = train_alone(data, folds.out_of_fold, folds.folds, cv, learner, "identity")
+    return Single(folds, done)
 
 
 def table_of(single):
     return held_out_table("single", single.folds.out_of_fold, single.calibrated)
+
+
+@pytest.fixture(scope="module")
+def data(toy):
+    return load_all(toy.opened(), toy.settings.learner)
+
+
+@pytest.fixture(scope="module")
+def parts(single):
+    """Out-of-fold rows by fold."""
+    rows = single.folds.out_of_fold
+    return {number: rows.filter(fold=number) for number in range(3)}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +116,7 @@ def test_model_has_the_interface_of_every_other(single, toy, toy_rows):
     assert model.member_proba(toy_rows).shape == (toy_rows.height, 1, 3)
     assert (model.predict_std(toy_rows) == 0).all()
     batch = load_model(toy.paths("b000")["model"])
-    assert model.feature_names_in_.tolist() == batch.feature_names_in_.tolist()
+    assert model.features == batch.features
     assert (model.classes, model.scores) == (batch.classes, batch.scores)
 
 
@@ -102,3 +128,43 @@ def test_it_is_better_than_the_base_scores(held_out):
         for p in (scores(held_out), base)
     ]
     assert losses[0] < losses[1] - 0.1
+
+
+# Some folds
+
+
+def test_folds_on_their_own_are_those_of_the_whole(toy, data, single, parts):
+    alone = cross_validate(data, toy.settings.cv, toy.settings.learner, [2])
+    assert alone.out_of_fold.equals(parts[2])
+    assert alone.folds.equals(single.folds.folds.filter(fold=2))
+    assert [member.name for member in alone.members] == ["fold2"]
+
+
+def test_rows_of_folds_come_together_in_the_order_of_the_data_set(toy, data, single, parts):
+    cv = toy.settings.cv
+    assert scored_rows(data, parts, cv).equals(single.folds.out_of_fold)
+    two = scored_rows(data, {number: parts[number] for number in (2, 0)}, cv)
+    assert two.equals(single.folds.out_of_fold.filter(pl.col("fold") != 1))
+
+
+def test_groups_of_one_fold_are_dealt_anew_for_cross_fits(toy, data, parts):
+    rows = scored_rows(data, {1: parts[1]}, toy.settings.cv)
+    assert rows.drop("fold").equals(parts[1].drop("fold"))
+    assert set(rows["fold"]) == {0, 1, 2}
+    assert (rows.group_by("group").agg(pl.col("fold").n_unique())["fold"] == 1).all()
+
+
+def test_scores_of_other_rows_are_refused(toy, data, parts):
+    with pytest.raises(InputError, match="scores of fold 1 of the single model are of other rows"):
+        scored_rows(data, {1: parts[1].reverse()}, toy.settings.cv)
+    with pytest.raises(InputError, match="fold 0 of the single model"):
+        scored_rows(data, {0: parts[0][1:]}, toy.settings.cv)
+
+
+def test_a_fold_of_one_group_cannot_teach_calibrators(toy, data, parts):
+    group = data.rows["group"][0]
+    one = data.rows["group"] == group
+    rows = data.rows.with_columns(fold=pl.when(one).then(7).otherwise(pl.col("fold")))
+    part = rows.filter(one).with_columns(pl.lit(0.5).alias(n) for n in parts[0].columns[-3:])
+    with pytest.raises(InputError, match=rf"one group, '{group}'.*single.n_splits"):
+        scored_rows(data._replace(rows=rows), {7: part}, toy.settings.cv)

@@ -44,16 +44,26 @@ def genes(draw):
     return text, *nodes
 
 
-def made(text: str, donors: Nodes, acceptors: Nodes, loose: float = LOOSE) -> Chain:
+def made(
+    text: str, donors: Nodes, acceptors: Nodes, loose: float = LOOSE, temperature: float = 1
+) -> Chain:
     codons = Codons.collect([encode(text)])
-    return Chain(Exons(codons, OpenFrames(codons), SHORT), donors, acceptors, loose)
+    exons = Exons(codons, OpenFrames(codons), SHORT, temperature=temperature)
+    return Chain(exons, donors, acceptors, loose)
 
 
 class AllChains:
     """Weighs chains one after the other, by reading the codons of each exon."""
 
-    def __init__(self, text: str, donors: Nodes, acceptors: Nodes, loose: float = LOOSE):
-        self.text, self.loose = text, loose
+    def __init__(
+        self,
+        text: str,
+        donors: Nodes,
+        acceptors: Nodes,
+        loose: float = LOOSE,
+        temperature: float = 1,
+    ):
+        self.text, self.loose, self.power = text, loose, 1 / temperature
         self.odds = [dict(zip(*nodes, strict=True)) for nodes in (donors, acceptors)]
         stops = sum(text[i : i + 3] in STOPS for i in range(len(text) - 2))
         self.codon = -math.log1p(-stops / len(text))
@@ -78,7 +88,7 @@ class AllChains:
             if begun > stopped:
                 read = (last + 1 - phase - begun) // 3
                 made[FIVE, phase] = 0.35 / 3 * math.exp(self.codon * read)
-        return made * math.exp(SHORT.log_weight(kind, np.array([length]))[0])
+        return (made * math.exp(SHORT.log_weight(kind, np.array([length]))[0])) ** self.power
 
     def codons(self, first: int, last: int) -> list[tuple[int, str]]:
         return [(place, self.text[place : place + 3]) for place in range(first, last - 1, 3)]
@@ -88,14 +98,14 @@ class AllChains:
         if one[1] == 1:
             return self.exon("inner", one[0], other[0])
         length = np.array([other[0] - one[0] - 1])
-        return np.eye(6) * math.exp(SHORT.log_weight("intron", length)[0])
+        return np.eye(6) * math.exp(SHORT.log_weight("intron", length)[0]) ** self.power
 
     def begin(self, site: tuple[int, int]) -> np.ndarray:
         loose = np.full(6, math.exp(self.loose))
         if site[1] == 1:
             return loose
         exon = self.exon("first", 0, site[0])
-        return 0.95 * exon[FIVE] + 0.05 * exon[NON] + loose
+        return 0.95**self.power * exon[FIVE] + 0.05**self.power * exon[NON] + loose
 
     def end(self, site: tuple[int, int]) -> np.ndarray:
         loose = np.full(6, math.exp(self.loose))
@@ -126,11 +136,12 @@ class AllChains:
 
 
 @settings(max_examples=60)
-@given(genes())
-def test_the_total_is_the_sum_over_all_chains(gene):
-    every = AllChains(*gene)
+@given(genes(), st.sampled_from([1, 2]))
+def test_the_total_is_the_sum_over_all_chains(gene, temperature):
+    every = AllChains(*gene, temperature=temperature)
     total = 1 + sum(every.sums(chain).sum() for chain in every.chains())
-    assert made(*gene).log_total == pytest.approx(math.log(total), abs=1e-6)
+    log_total = made(*gene, temperature=temperature).log_total
+    assert log_total == pytest.approx(math.log(total), abs=1e-6)
 
 
 @settings(max_examples=60)

@@ -34,10 +34,10 @@ def two_introns() -> tuple[str, list[int], list[int]]:
     return text, donors, acceptors
 
 
-def structure(text, scores, model=StructureModel()) -> Structure:  # noqa: B008
+def structure(text, scores, model=StructureModel(), temperature=1) -> Structure:  # noqa: B008
     codes = encode(text)
     kept = [(np.flatnonzero(s >= FLOOR), s[s >= FLOOR]) for s in scores]
-    return Structure(kept, lambda a, b: codes[a:b], len(codes), model, FLOOR)
+    return Structure(kept, lambda a, b: codes[a:b], len(codes), model, FLOOR, temperature)
 
 
 def tracks(length, donors, acceptors, at=0.9):
@@ -150,6 +150,15 @@ def test_sites_that_a_poor_base_model_finds_everywhere_are_bounded():
     ties = np.full(20_000, 0.5, np.float32)
     assert (ties >= columns._strong_from(ties, 20_000)).sum() == 0
     assert columns._strong_from(scores[:100], 20_000) == np.float32(columns.STRONG)
+
+
+@pytest.mark.parametrize("temperature", [1, 2])
+def test_log_weights_are_divided_by_the_temperature(temperature):
+    """One donor in six states; the chain begins and ends at it, each at e^-4. Its odds are 9."""
+    lone = tracks(600, [150], [])
+    paths = structure(noise(600), lone, StructureModel(ends="free"), temperature).paths()
+    total = 1 + 6 * (9 * np.exp(-8)) ** (1 / temperature)
+    assert paths.posterior(()) == pytest.approx(1 / total, rel=1e-5)
 
 
 def test_a_long_chain_stays_finite():

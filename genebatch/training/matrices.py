@@ -1,0 +1,133 @@
+"""Bins some features of some rows of a batch, in memory or on disk."""
+
+import logging
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import xgboost as xgb
+from scipy import sparse
+
+from genebatch.config.settings import Learner
+from genebatch.dataset.feature_set import Block, stacked
+from genebatch.dataset.row_file import Blocks
+from genebatch.jobs.limits import MB
+from genebatch.model.boosting import Part, build_matrix, predict_margin, to_matrix
+from genebatch.training.batch import Batch
+
+log = logging.getLogger(__name__)
+
+PAGE_ROWS = 32_768  # of a page of a matrix on disk
+# Most cells that are held as numbers beside the matrix, 8 bytes each. More are read once for each
+# of XGBoost's passes.
+HELD_CELLS = 2**25
+
+
+def training_part(
+    data: Batch, column: int, kept: np.ndarray, columns: np.ndarray, learner: Learner
+) -> Part:
+    """Bin some features of some rows for a booster of one class.
+
+    A batch is binned in memory. All rows of a data set are binned into pages in `$TMPDIR`, unless
+    they are few; the pages lie there as long as the matrix. The trees are the same.
+
+    Parameters
+    ----------
+    data
+        The rows.
+    column
+        The class.
+    kept
+        (rows,) bool.
+    columns
+        Places of the features, rising.
+    learner
+        Settings.
+    """
+    cells = np.count_nonzero(kept) * len(columns)
+    size = (len(columns), learner.max_bin, learner.threads)
+    if cells <= HELD_CELLS:
+        matrix = build_matrix([held_block(data, kept, columns)], *size)
+    elif data.on_disk:
+        matrix = _on_disk(data, Blocks(data.files, columns, kept, PAGE_ROWS), learner)
+    else:
+        matrix = build_matrix(Blocks(data.files, columns, kept), *size)
+    return _part(data, column, kept, matrix)
+
+
+def stopping_part(
+    data: Batch, column: int, kept: np.ndarray, columns: np.ndarray, learner: Learner
+) -> Part:
+    """Some features of some rows as numbers, for predictions; see `training_part`."""
+    matrix = to_matrix(held_block(data, kept, columns), learner.threads)
+    return _part(data, column, kept, matrix)
+
+
+def held_block(data: Batch, kept: np.ndarray, columns: np.ndarray | None) -> Block:
+    """Some features of some rows as one block; raises if there is no row."""
+    blocks = list(Blocks(data.files, columns, kept))
+    if not blocks:
+        raise ValueError(f"{data.name}: no row of {len(kept):,} is kept")
+    return stacked(blocks)
+
+
+def predicted(
+    data: Batch, boosters: list[xgb.Booster], columns: np.ndarray, kept: np.ndarray, threads: int
+) -> np.ndarray:
+    """Log-odds of some rows by a booster for each class, (kept rows, classes) float32.
+
+    `columns` are the features that the boosters split on. Holds a block of them.
+    """
+    places = np.flatnonzero(kept)
+    margins = np.empty((len(places), len(boosters)), np.float32)
+    done = 0
+    for block in _blocks_or_empty(data, columns, kept):
+        own = slice(done, done + block.shape[0])
+        matrix = to_matrix(data.features.spread(block, columns), threads)
+        for number, (label, booster) in enumerate(zip(data.classes, boosters, strict=True)):
+            start = data.starts[label]
+            margin = None if start is None else start[places[own]]
+            margins[own, number] = predict_margin(booster, matrix, margin)
+        done = own.stop
+    return margins
+
+
+def _blocks_or_empty(data: Batch, columns: np.ndarray, kept: np.ndarray) -> Iterator[Block]:
+    """Blocks of the rows; of boosters without trees, rows without cells."""
+    if len(columns):
+        yield from Blocks(data.files, columns, kept)
+    else:
+        yield sparse.csr_matrix((np.count_nonzero(kept), 0), dtype=np.float32)
+
+
+def _part(data: Batch, column: int, kept: np.ndarray, matrix: xgb.DMatrix) -> Part:
+    start = data.starts[data.classes[column]]
+    margin = None if start is None else start[kept]
+    return Part(matrix, data.codes[kept] == column, data.weight[kept], margin)
+
+
+def _on_disk(data: Batch, pages: Blocks, learner: Learner) -> xgb.ExtMemQuantileDMatrix:
+    """The matrix; its folder of pages is removed with it."""
+    folder = tempfile.mkdtemp(prefix="genebatch-")
+    try:
+        first = next(iter(pages))
+        size = np.count_nonzero(pages.kept) * _disk_bytes(first, learner.max_bin) / MB
+        log.info("%s: about %s MB of pages go to %s", data.name, f"{size:,.0f}", folder)
+        shape = (first.shape[1], learner.max_bin, learner.threads)
+        matrix = build_matrix(pages, *shape, Path(folder) / "matrix")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    # Called after XGBoost has closed its files, which complains if they are gone before.
+    weakref.finalize(matrix, shutil.rmtree, folder, ignore_errors=True)
+    return matrix
+
+
+def _disk_bytes(block: Block, max_bin: int) -> float:
+    """Bytes on disk of a row, by the cells of some rows; measured on XGBoost 3.2."""
+    if sparse.issparse(block):
+        return 14.3 * block.nnz / block.shape[0]
+    return 2.5 * block.shape[1] * (1 if max_bin <= 256 else 2)
