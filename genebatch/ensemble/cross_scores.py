@@ -1,6 +1,7 @@
 """Scores every training row by the model of every batch, none of which has seen its group."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def cross_scores(
         OutOfFold(member, everyone.classes, out_of_fold[member.name], use_weights)
         for member in everyone.members
     ]
-    for part in merged(files):
+    for part in merged(_with_needed_features(files, everyone, routing)):
         log_odds = everyone.frame_log_odds(part.features)
         for number, batch in enumerate(own):
             batch.put(log_odds[:, number], part.identity)
@@ -81,6 +82,15 @@ def cross_scores(
         yield scored
     for batch in own:
         batch.check_end()
+
+
+def _with_needed_features(
+    files: Sequence[RowFile], model: EnsembleModel, routing: Mapping[str, Any] | None
+) -> list[RowFile]:
+    """The row files, of which no other features are read than those that some model uses."""
+    needed = {*model.columns_in_, *(routing["columns"] if routing else ())}
+    places = [place for place, name in enumerate(model.features.names) if name in needed]
+    return [replace(file, features=file.features.some(np.array(places))) for file in files]
 
 
 class OutOfFold:
@@ -100,6 +110,7 @@ class OutOfFold:
     ):
         self.path = path
         self.groups = frozenset(member.groups) if groups is None else groups
+        self.group_names = pl.Series(sorted(self.groups), dtype=pl.String)
         self.margins = [f"margin_{name}" for name in classes]
         self.calibrators = held_out_calibrators(member, classes, path, use_weights, self.groups)
         self.identity = [name for name in IDENTITY if name in table_columns(path)]
@@ -116,7 +127,7 @@ class OutOfFold:
             (rows,) fold of each of these rows; -1 of the others.
         """
         folds = np.full(identity.height, -1, np.int32)
-        rows = np.flatnonzero(identity["group"].is_in(self.groups).to_numpy())
+        rows = np.flatnonzero(identity["group"].is_in(self.group_names.implode()).to_numpy())
         if len(rows):
             taken = self._take(len(rows))
             if not taken.select(self.identity).equals(identity[rows].select(self.identity)):
