@@ -47,6 +47,20 @@ def table(toy):
     return pl.read_parquet(toy.ensemble_files["scores"])
 
 
+def test_only_features_that_a_model_needs_are_read(toy, table, monkeypatch):
+    models, read = batch_models(toy), []
+
+    def watched(files):
+        read.extend(file.features.names for file in files)
+        return row_file.merged(files)
+
+    monkeypatch.setattr(module, "merged", watched)
+    assert scored(toy).equals(table)
+    needed = {name for model in models.values() for name in model.columns_in_}
+    assert len(needed) < len(toy.opened()[0].features.names)
+    assert [set(names) for names in read] == [needed] * 2
+
+
 @pytest.fixture(scope="module")
 def shared(lent):
     """Groups that both batches hold."""
