@@ -369,7 +369,7 @@ def _stacked(rows: HeldOut, log_odds: np.ndarray) -> Parameters:
     """Fit weights and intercepts of (rows, inputs, classes) log-odds."""
     weights, intercepts, penalties = [], [], []
     for column in range(log_odds.shape[2]):
-        inputs, y = np.ascontiguousarray(log_odds[:, :, column]), rows.codes == column
+        inputs, y = np.ascontiguousarray(log_odds[:, :, column].T), rows.codes == column
         penalty = _best_penalty(inputs, y, rows.weight, rows.folds)
         fitted = _Logistic(inputs, y, rows.weight).fit(penalty)
         weights.append(fitted[1:].tolist())
@@ -381,7 +381,10 @@ def _stacked(rows: HeldOut, log_odds: np.ndarray) -> Parameters:
 def _best_penalty(
     inputs: np.ndarray, y: np.ndarray, weight: np.ndarray, folds: np.ndarray
 ) -> float:
-    """Choose the penalty of lowest log loss on the folds left out; on a tie the strongest."""
+    """Choose the penalty of lowest log loss on the folds left out; on a tie the strongest.
+
+    `inputs` is (inputs, rows).
+    """
     numbers = np.unique(folds)
     if len(numbers) < 2:
         return max(PENALTIES)
@@ -389,11 +392,11 @@ def _best_penalty(
     for number in numbers:
         left_out = folds == number
         others = ~left_out
-        learned = _Logistic(inputs[others], y[others], weight[others])
-        judged = inputs[left_out].astype(np.float64)
+        learned = _Logistic(inputs[:, others], y[others], weight[others])
+        judged = inputs[:, left_out].astype(np.float64)
         for penalty in totals:
             fitted = learned.fit(penalty)
-            margin = judged @ fitted[1:] + fitted[0]
+            margin = fitted[1:] @ judged + fitted[0]
             totals[penalty] += float(log_loss_rows(y[left_out], margin) @ weight[left_out])
     return min(totals, key=totals.get)
 
@@ -415,7 +418,7 @@ class _Logistic:
     Parameters
     ----------
     inputs
-        (rows, inputs) log-odds.
+        (inputs, rows) log-odds. NumPy is slow along short rows.
     y
         (rows,) bool, the class against the rest.
     weight
@@ -424,14 +427,14 @@ class _Logistic:
 
     def __init__(self, inputs: np.ndarray, y: np.ndarray, weight: np.ndarray):
         self.inputs, self.y, self.share = inputs, y, weight / weight.sum()
-        n_inputs = inputs.shape[1]
+        n_inputs = len(inputs)
         self.equal = np.concatenate([[0.0], np.full(n_inputs, 1 / n_inputs)])
         self.values, self.slope = self.equal, self._slope(self.equal)
         self.start = self.slope.loss
 
     def fit(self, penalty: float) -> np.ndarray:
         """Fit the intercept and weights, (1 + inputs,)."""
-        strength = penalty * max(self.start, CLIP) * self.inputs.shape[1]
+        strength = penalty * max(self.start, CLIP) * len(self.inputs)
         here = self._penalised(self.values, self.slope, strength)
         for _ in range(MOST_STEPS):
             step = _bounded_step(self.values, here)
@@ -469,14 +472,15 @@ class _Logistic:
             block = slice(start, start + BLOCK_ROWS)
             share, sign = self.share[block], np.where(self.y[block], -1.0, 1.0)
             # In units of the log-odds of the wrong label all rows have the same derivatives.
-            signed = np.column_stack([sign, self.inputs[block] * sign[:, None]])
-            against = signed @ values
+            signed = np.empty((width, len(sign)))
+            signed[0] = sign
+            np.multiply(self.inputs[:, block], sign, out=signed[1:])
+            against = values @ signed
             small = np.exp(-np.abs(against))
             loss += float((np.maximum(against, 0) + np.log1p(small)) @ share)
             wrong = np.where(against > 0, 1, small) / (1 + small)
-            gradient += (share * wrong) @ signed
-            curvature = share * small / (1 + small) ** 2
-            hessian += signed.T @ (signed * curvature[:, None])
+            gradient += signed @ (share * wrong)
+            hessian += (signed * (share * small / (1 + small) ** 2)) @ signed.T
         return _Slope(loss, gradient, hessian)
 
 

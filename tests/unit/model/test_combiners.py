@@ -382,7 +382,7 @@ def test_stacked_weights_are_the_bounded_optimum(four, penalty):
         loss = float(log_loss_rows(y, inputs @ values[1:] + values[0]) @ share)
         return loss / strength + float(((values[1:] - equal) ** 2).sum())
 
-    path = combiners._Logistic(inputs, y, weight)
+    path = combiners._Logistic(np.ascontiguousarray(inputs.T), y, weight)
     for stronger in sorted(combiners.PENALTIES, reverse=True):
         found = path.fit(stronger)
         if stronger == penalty:
