@@ -114,26 +114,27 @@ def resample(rows: HeldOutRows, evaluation: Evaluation) -> Resampled:
     """Average precision, log loss and Brier score of all models but members, on the same draws."""
     judged = {name: p for name, p in rows.systems.items() if not name.startswith(MEMBER)}
     draws = GroupDraws(rows.groups, evaluation.n_replicates, evaluation.seed)
+    weights = {weighted: rows.weight if weighted else None for weighted in rows.counted}
     found: Resampled = {}
     for column, name in enumerate(rows.classes):
         y = rows.codes == column
-        precision = {weighted: {} for weighted in rows.counted}
-        sums = {weighted: {"log_loss": {}, "brier": {}} for weighted in rows.counted}
         for system, probability in judged.items():
             scored = ScoredClass(y, probability[:, column])
-            for weighted in rows.counted:
-                weight = rows.weight if weighted else None
-                drawn = draws.average_precision(y, scored.ranking, weight)
-                precision[weighted][system] = drawn
-                for metric, loss in scored.losses.items():
-                    total = draws.sums(loss if weight is None else weight * loss)
-                    sums[weighted][metric][system] = total
-        for weighted in rows.counted:
-            mass = draws.sums(rows.weight if weighted else np.ones(len(y)))
-            found[name, "average_precision", weighted] = precision[weighted]
-            for metric, by_system in sums[weighted].items():
-                ratios = draws.ratios(np.column_stack(list(by_system.values())), mass)
-                found[name, metric, weighted] = dict(zip(by_system, ratios.T, strict=True))
+            for weighted, weight in weights.items():
+                for metric, drawn in _resampled(scored, weight, draws).items():
+                    found.setdefault((name, metric, weighted), {})[system] = drawn
+    return found
+
+
+def _resampled(
+    scored: ScoredClass, weight: np.ndarray | None, draws: GroupDraws
+) -> dict[str, np.ndarray]:
+    """Metrics of one class by one model on the draws, (replicates,) each."""
+    found = {"average_precision": draws.average_precision(scored.y, scored.ranking, weight)}
+    mass = np.ones(len(scored.y)) if weight is None else weight
+    total = draws.sums(mass)
+    for metric, loss in scored.losses.items():
+        found[metric] = draws.ratios(draws.sums(mass * loss), total)
     return found
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -159,34 +159,18 @@ def permutation(
     codes = label_codes(sample.rows["label"], folds.classes, None)
     weight = row_weights(sample.rows, use_weights)
     starts = _starts(folds, sample.rows)
-    families_in_order = list(dict.fromkeys(names))
     rises: list[dict[str, list[float]]] = [
-        {family: [] for family in families_in_order} for _ in folds.classes
+        {family: [] for family in dict.fromkeys(names)} for _ in folds.classes
     ]
     rng = np.random.default_rng(seed)
     for member in folds.members:
         held = np.flatnonzero(sample.rows["fold"].to_numpy() == member.facts["fold"])
         if not weight[held].any():
             continue
-        values = sample.values[held]
-        fold = _Fold(member, codes[held], weight[held], [_at(s, held) for s in starts])
-        used = [_used(booster, names) for booster in member.boosters]
-        columns = range(len(folds.classes))
-        before = fold.losses(values, columns, folds.threads)
-        for family in families_in_order:
-            order = rng.permutation(len(held))
-            moved = fold
-            if family in scored:
-                moved = fold._replace(starts=[_at(start, order) for start in fold.starts])
-            # A family without a split changes nothing, unless the boosters start from it.
-            touched = [c for c in columns if family in used[c] or family in scored]
-            after = before
-            if touched:
-                permuted = values.copy()
-                permuted[:, names == family] = values[order][:, names == family]
-                after = before | moved.losses(permuted, touched, folds.threads)
-            for column in columns:
-                rises[column][family].append(after[column] - before[column])
+        fold = _Fold(member, codes[held], weight[held], [_at(start, held) for start in starts])
+        risen = fold.rises(sample.values[held], names, scored, rng, folds.threads)
+        for column, family, rise in risen:
+            rises[column][family].append(rise)
     return [
         {family: _mean_and_error(values) for family, values in of_class.items()}
         for of_class in rises
@@ -200,6 +184,35 @@ class _Fold(NamedTuple):
     codes: np.ndarray
     weight: np.ndarray
     starts: list[np.ndarray | None]
+
+    def rises(
+        self,
+        values: np.ndarray,
+        names: np.ndarray,
+        scored: set[str],
+        rng: np.random.Generator,
+        threads: int,
+    ) -> Iterator[tuple[int, str, float]]:
+        """Yield class, family and rise of the loss when the family's columns are permuted.
+
+        `names` has the family of each column, and `scored` the families with base scores.
+        """
+        used = [_used(booster, names) for booster in self.member.boosters]
+        columns = range(len(used))
+        before = self.losses(values, columns, threads)
+        for family in dict.fromkeys(names):
+            order, own = rng.permutation(len(values)), names == family
+            moved, after = self, before
+            if family in scored:
+                moved = self._replace(starts=[_at(start, order) for start in self.starts])
+            # A family without a split changes nothing, unless the boosters start from it.
+            touched = [c for c in columns if family in used[c] or family in scored]
+            if touched:
+                permuted = values.copy()
+                permuted[:, own] = values[order][:, own]
+                after = before | moved.losses(permuted, touched, threads)
+            for column in columns:
+                yield column, family, after[column] - before[column]
 
     def losses(self, values: np.ndarray, columns: Sequence[int], threads: int) -> dict[int, float]:
         """Mean log loss of some classes; the matrix of the values is made once."""
