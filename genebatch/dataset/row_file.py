@@ -7,7 +7,7 @@ by `row_pass`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,22 +107,24 @@ class RowFile:
         groups = self._whole(["group"])
         return groups.group_by("group").agg(pl.len().alias("rows")).sort("group")
 
-    def frames(self) -> Iterator[Rows]:
-        """Stream the rows; one record batch is held."""
-        for frame in self._read([*self._known(), *self._feature_columns()]):
-            yield Rows(self._identity(frame), self._features(frame))
+    def frames(self, wanted: Collection[str] | None = None) -> Iterator[Rows]:
+        """Stream the rows, with all features or those that are `wanted`; holds a record batch."""
+        names = self._wanted(wanted)
+        for frame in self._read([*self._known(), *(FEATURE + name for name in names)]):
+            yield Rows(self._identity(frame), _features(frame, names))
 
-    def placed_frames(self) -> Iterator[pl.DataFrame]:
-        """Stream the rows as they are stored, with the place of each."""
-        return self._read([*self._known(), *self._feature_columns(), PLACE])
+    def placed_frames(self, wanted: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+        """Stream the rows as they are stored, as `frames`, with the place of each."""
+        names = self._wanted(wanted)
+        return self._read([*self._known(), *(FEATURE + name for name in names), PLACE])
 
     def placed_features(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Stream some features of the rows as they are stored, with the place of each row."""
         return self._read([*(FEATURE + name for name in names), PLACE])
 
-    def rows_of(self, stored: pl.DataFrame) -> Rows:
+    def rows_of(self, stored: pl.DataFrame, wanted: Collection[str] | None = None) -> Rows:
         """Identity and features of rows that `placed_frames` gave."""
-        return Rows(self._identity(stored), self._features(stored))
+        return Rows(self._identity(stored), _features(stored, self._wanted(wanted)))
 
     def _known(self) -> list[str]:
         """Stored columns that the identity of a row is made from."""
@@ -133,8 +135,10 @@ class RowFile:
         columns += [FEATURE + column for column in (labels.scores or {}).values()]
         return [*columns, "fold"]
 
-    def _feature_columns(self) -> list[str]:
-        return [FEATURE + name for name in self.features.names]
+    def _wanted(self, wanted: Collection[str] | None) -> list[str]:
+        """Names of the features that are wanted, in the order of the feature set."""
+        chosen = None if wanted is None else set(wanted)
+        return [name for name in self.features.names if chosen is None or name in chosen]
 
     def _identity(self, frame: pl.DataFrame) -> pl.DataFrame:
         labels = self.labels
@@ -148,9 +152,6 @@ class RowFile:
             for name, column in (labels.scores or {}).items()
         ]
         return frame.select(*columns, "fold")
-
-    def _features(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.select(pl.col(FEATURE + name).alias(name) for name in self.features.names)
 
     def _whole(self, columns: Sequence[str]) -> pl.DataFrame:
         """All rows of some stored columns; raises if they are not as many as were planned."""
@@ -224,7 +225,6 @@ class Blocks:
     def _frames(self) -> Iterator[pl.DataFrame]:
         """The features of the rows that are kept, under their own names."""
         names = self.features.names
-        own = [pl.col(FEATURE + name).alias(name) for name in names]
         start = 0
         for stored in _in_order([file.placed_features(names) for file in self.files]):
             if self.kept is not None:
@@ -233,7 +233,12 @@ class Blocks:
                 if not part.any():
                     continue
                 stored = stored.filter(part)
-            yield stored.select(own)
+            yield _features(stored, names)
+
+
+def _features(stored: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Some features of stored rows under their own names."""
+    return stored.select(pl.col(FEATURE + name).alias(name) for name in names)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any] | None:
@@ -261,11 +266,12 @@ def joined_facts(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return facts | {GENES: sorted(set().union(*genes))}
 
 
-def merged(files: Iterable[RowFile]) -> Iterator[Rows]:
+def merged(files: Iterable[RowFile], wanted: Collection[str] | None = None) -> Iterator[Rows]:
     """Stream the rows of several batches in the order of the data set, each row once.
 
     A row of a group that several batches hold is taken from the first of the files. Its identity
-    has a further column `batch`, the name of that file, before `fold`.
+    has a further column `batch`, the name of that file, before `fold`. Only the features that are
+    `wanted` are read, by default all.
 
     Yields
     ------
@@ -274,9 +280,9 @@ def merged(files: Iterable[RowFile]) -> Iterator[Rows]:
     """
     files = list(files)
     first = files[0]
-    stored_rows = _in_order([_named(file.placed_frames(), file.name) for file in files])
+    stored_rows = _in_order([_named(file.placed_frames(wanted), file.name) for file in files])
     for stored in _regrouped(stored_rows, BATCH_ROWS):
-        identity, features = first.rows_of(stored)
+        identity, features = first.rows_of(stored, wanted)
         identity.insert_column(identity.width - 1, stored["batch"])
         yield Rows(identity, features)
 

@@ -1,7 +1,6 @@
 """Scores every training row by the model of every batch, none of which has seen its group."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,8 @@ def cross_scores(
         OutOfFold(member, everyone.classes, out_of_fold[member.name], use_weights)
         for member in everyone.members
     ]
-    for part in merged(_with_needed_features(files, everyone, routing)):
+    routed_by = [] if routing is None else routing["columns"]
+    for part in merged(files, [*everyone.columns_in_, *routed_by]):
         log_odds = everyone.frame_log_odds(part.features)
         for number, batch in enumerate(own):
             batch.put(log_odds[:, number], part.identity)
@@ -82,15 +82,6 @@ def cross_scores(
         yield scored
     for batch in own:
         batch.check_end()
-
-
-def _with_needed_features(
-    files: Sequence[RowFile], model: EnsembleModel, routing: Mapping[str, Any] | None
-) -> list[RowFile]:
-    """The row files, of which no other features are read than those that some model uses."""
-    needed = {*model.columns_in_, *(routing["columns"] if routing else ())}
-    places = [place for place, name in enumerate(model.features.names) if name in needed]
-    return [replace(file, features=file.features.some(np.array(places))) for file in files]
 
 
 class OutOfFold:

@@ -59,6 +59,12 @@ class Compared(NamedTuple):
         """Every model by what messages call it."""
         return {"the model": self.final, "the ensemble": self.ensemble, **self.alone}
 
+    @property
+    def columns(self) -> set[str]:
+        """Columns that some model needs."""
+        routed = self.combiners.get("routed", {"columns": []})["columns"]
+        return {name for model in self.models.values() for name in model.columns_in_}.union(routed)
+
     def predict(self, frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Probabilities by every model, and the final model's deviation."""
         final = self.final.frame_predictions(frame)

@@ -158,12 +158,17 @@ class EnsembleModel:
 
     @cached_property
     def used(self) -> np.ndarray:
-        """Places among `features` of those that some tree splits on, rising.
+        """Places among `features` of those that the model reads, rising.
 
-        Of a model without trees it is the first feature: a table needs a column to have rows.
+        They are those that some tree splits on, and those that rows are routed by. Of a model
+        without trees it is the first feature: a table needs a column to have rows.
         """
         boosters = [each for member in self.members for each in member.boosters]
         found = boosting.used_features(boosters)
+        if self.combiner["name"] == "routed":
+            routed = set(self.combiner["parameters"]["columns"])
+            places = [n for n, name in enumerate(self.features.names) if name in routed]
+            found = np.union1d(found, np.array(places, np.int64))
         return found if len(found) else np.zeros(1, np.int64)
 
     @cached_property

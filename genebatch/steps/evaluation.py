@@ -103,7 +103,7 @@ def evaluate(
     compared = _load(model, ensemble, combiners, alone, threads)
     groups = stored.groups["group"].to_list()
     refuse_seen_groups(compared.models, groups)
-    predicted = predict_rows(compared, stored.frames())
+    predicted = predict_rows(compared, stored.frames(compared.columns))
     log.info("%s rows of %s test groups", f"{predicted.rows.height:,}", f"{len(groups):,}")
     tables = judge(compared, predicted, evaluation)
     write_tsv(metrics, tables.metrics)

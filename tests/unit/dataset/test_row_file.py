@@ -338,3 +338,22 @@ def test_rows_of_any_table_are_those_of_the_table(
     for rows, expected in zip(rows_of(merged(files)), whole(frame, analysed, parts), strict=True):
         assert rows.equals(expected)
     assert merged_identity(files).equals(whole(frame, analysed, parts)[0])
+
+
+def test_only_wanted_features_are_read(files, monkeypatch):
+    names = list(files[0].features.names)
+    wanted = [names[-1], names[0], "elsewhere"]
+    asked = []
+    read = RowFile._read
+    monkeypatch.setattr(
+        RowFile, "_read", lambda self, columns: asked.append(columns) or read(self, columns)
+    )
+    for frames in (files[0].frames(wanted), merged(files, wanted)):
+        identity, features = rows_of(frames)
+        assert features.columns == [names[0], names[-1]]
+        assert identity.height == features.height
+    stored = {name for columns in asked for name in columns if name.startswith("feature:")}
+    scores = (files[0].labels.scores or {}).values()
+    assert stored == {f"feature:{name}" for name in (names[0], names[-1], *scores)}
+    everything = rows_of(merged(files))[1]
+    assert rows_of(merged(files, wanted))[1].equals(everything.select(names[0], names[-1]))

@@ -1,7 +1,6 @@
 """What ensemble.cross_scores promises: no score of a row by boosters that saw its group."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -46,25 +45,6 @@ def scored(run, models=None, out_of_fold=None, routing=None):
 @pytest.fixture(scope="module")
 def table(toy):
     return pl.read_parquet(toy.ensemble_files["scores"])
-
-
-@pytest.mark.parametrize(
-    ("routing", "read"),
-    [
-        (None, ["donor_score", "signal_donor", "2mer_CC"]),
-        ({"columns": ["noise_a"]}, ["donor_score", "signal_donor", "noise_a", "2mer_CC"]),
-    ],
-)
-def test_only_features_that_a_model_or_the_routing_needs_are_read(toy, routing, read):
-    files = toy.opened()
-    needs = SimpleNamespace(
-        features=files[0].features, columns_in_=["2mer_CC", "signal_donor", "donor_score"]
-    )
-    slim = module._with_needed_features(files, needs, routing)
-    frames = zip(row_file.merged(slim), row_file.merged(files), strict=True)
-    for some, everything in frames:
-        assert some.features.equals(everything.features.select(read))
-        assert some.identity.equals(everything.identity)
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,14 @@ def test_only_features_that_a_tree_splits_on_are_asked_for(model, toy_rows):
     np.testing.assert_array_equal(slim.predict_proba(needed), slim.predict_proba(toy_rows))
 
 
+def test_features_that_rows_are_routed_by_are_asked_for(model, toy_rows):
+    features = Features(("signal_donor", "noise_a", "noise_b"), 3)
+    block = features.select(toy_rows)
+    slim = stumps(model, features, block, block[:, 0] > np.median(block[:, 0]))
+    by_noise = replace(slim, combiner={"name": "routed", "parameters": {"columns": ["noise_b"]}})
+    assert by_noise.feature_names_in_.tolist() == ["signal_donor", "noise_b"]
+
+
 def test_a_model_without_trees_still_asks_for_a_column_to_count_rows(model, toy_rows):
     features = Features(("signal_donor", "noise_a"), 2)
     block = features.select(toy_rows)
