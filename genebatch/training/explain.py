@@ -62,7 +62,8 @@ def explain(
 ) -> Explanation:
     """Explain a batch's model on a sample of its rows.
 
-    Holds the sample as float32 and the SHAP values of one class at a time.
+    The tables leave out features on which neither the model nor a fold model splits. Holds the
+    sample as float32 and the SHAP values of one class at a time.
 
     Parameters
     ----------
@@ -79,6 +80,8 @@ def explain(
     """
     scores = list((model.scores or {}).values())
     family_of = families(model.features.names, {**settings.families, "base scores": scores})
+    used = np.union1d(model.used, folds.used)
+    shown = model.features.some(used)
     tables, importances, by_family = [], [], []
     rises = permutation(folds, sample, family_of, use_weights, settings.seed)
     for column, name in enumerate(model.classes):
@@ -87,10 +90,11 @@ def explain(
         matrix = boosting.to_matrix(sample.values, model.threads)
         values = boosting.contributions(booster, matrix, start)
         gain = boosting.gains(booster, model.features)
-        tables.append(_shap_table(sample, name, values, model.features))
-        importances.append(_importance(name, values, gain, model.features, family_of))
         by_family.append(_by_family(name, values, gain, family_of, rises[column]))
-    drawn = _labelled(sample, [], _present(sample.values, model.features), model.features)
+        values = values[:, [*used, -1]]
+        tables.append(_shap_table(sample, name, values, shown))
+        importances.append(_importance(name, values, gain[used], shown, family_of))
+    drawn = _labelled(sample, [], _present(sample.values[:, used], shown), shown)
     return Explanation(pl.concat(tables), drawn, pl.concat(importances), pl.concat(by_family))
 
 
