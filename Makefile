@@ -4,6 +4,7 @@
 # make test-thorough  make test with more seeds and examples of the same kinds
 # make test-cluster  the workflow on a SLURM of its own (Debian's packages, root)
 # make bench   one batch by genebatch and by other ways to boost it: benchmarks/peers.md
+# make bench-quick  costly parts against fixed baselines; fails if one is slower by more than half
 # make lock    requirements.lock from pyproject.toml (needs uv)
 # make clean   removes the example, its results and the environment
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := .venv/bin
 WORKERS ?= 4
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo lint test test-quick test-thorough test-cluster bench lock clean
+.PHONY: demo lint test test-quick test-thorough test-cluster bench bench-quick lock clean
 
 demo: data/genome.fa
 	$(BIN)/snakemake --cores 2 --resources mem_mb=8000
@@ -40,6 +41,10 @@ test-cluster: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[bench]'
 	$(BIN)/python benchmarks/peers.py
+
+bench-quick: .venv/ready
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[bench]'
+	POLARS_MAX_THREADS=1 $(BIN)/python benchmarks/quick.py $(KEEP)
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "genebatch needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'

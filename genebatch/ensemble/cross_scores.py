@@ -101,6 +101,7 @@ class OutOfFold:
     ):
         self.path = path
         self.groups = frozenset(member.groups) if groups is None else groups
+        self.group_names = pl.Series(sorted(self.groups), dtype=pl.String)
         self.margins = [f"margin_{name}" for name in classes]
         self.calibrators = held_out_calibrators(member, classes, path, use_weights, self.groups)
         self.identity = [name for name in IDENTITY if name in table_columns(path)]
@@ -117,7 +118,7 @@ class OutOfFold:
             (rows,) fold of each of these rows; -1 of the others.
         """
         folds = np.full(identity.height, -1, np.int32)
-        rows = np.flatnonzero(identity["group"].is_in(self.groups).to_numpy())
+        rows = np.flatnonzero(identity["group"].is_in(self.group_names.implode()).to_numpy())
         if len(rows):
             taken = self._take(len(rows))
             if not taken.select(self.identity).equals(identity[rows].select(self.identity)):

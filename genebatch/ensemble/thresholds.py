@@ -10,7 +10,8 @@ import polars as pl
 
 from genebatch.dataset.rows import base_scores, identity_names, label_codes, plain_weights
 from genebatch.io.tables import open_shard, record_batches, table_columns
-from genebatch.metrics.binary import last_of_ties, missing_rows
+from genebatch.metrics.binary import missing_rows
+from genebatch.metrics.ranking import Ranking, called, last_of_ties, rank
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.held_out import score_names
 
@@ -109,9 +110,10 @@ def _choose(model: EnsembleModel, rows: _Rows) -> pl.DataFrame:
     lines = []
     for name_of_system, probability in rows.probability.items():
         for column, name in enumerate(model.classes):
-            y = rows.codes == column
+            y, ranking = rows.codes == column, rank(probability[column])
             for weighted in [False] if rows.weight is None else [False, True]:
-                threshold = best_f1(y, probability[column], rows.weight if weighted else None)
+                weight = rows.weight if weighted else None
+                threshold = best_f1(y, probability[column], weight, ranking)
                 lines.append((name_of_system, name, weighted, *threshold))
     return pl.DataFrame(lines, schema=SCHEMA, orient="row")
 
@@ -132,7 +134,12 @@ def by_class(table: pl.DataFrame, system: str = "model") -> dict[str, dict[str, 
     return thresholds
 
 
-def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = None) -> Threshold:
+def best_f1(
+    y: np.ndarray,
+    probability: np.ndarray,
+    weight: np.ndarray | None = None,
+    ranking: Ranking | None = None,
+) -> Threshold:
     """Find the threshold of highest F1 by sorting the rows once.
 
     It lies midway between the lowest probability called and the next lower one (0 below the
@@ -147,25 +154,27 @@ def best_f1(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None = 
         Of the class.
     weight : (n,), optional
         Row weights; rows of weight 0 are left out.
+    ranking
+        The rows by falling probability, if they are sorted already.
     """
-    if weight is not None:
-        used = weight > 0
-        y, probability, weight = y[used], probability[used], weight[used]
-    reason = missing_rows(y, weight is not None, positive=True)
+    reason = missing_rows(y if weight is None else y[weight > 0], weight is not None, positive=True)
+    n_rows = len(y) if weight is None else int(np.count_nonzero(weight > 0))
     if reason is not None:
-        return Threshold(None, None, None, None, None, len(y), reason)
-    order = np.argsort(-probability, kind="stable")
-    falling = probability[order]
-    last = last_of_ties(falling)
-    mass = np.ones(len(y)) if weight is None else weight[order]
-    called, found = np.cumsum(mass)[last], np.cumsum(mass * y[order])[last]
-    f1 = 2 * found / (called + found[-1])
+        return Threshold(None, None, None, None, None, n_rows, reason)
+    order, last = rank(probability) if ranking is None else ranking
+    if weight is not None and n_rows < len(y):
+        order = order[weight[order] > 0]
+        last = last_of_ties(probability[order])
+    counts = called(Ranking(order, last), y, weight)
+    f1 = 2 * counts.positive / (counts.rows + counts.positive[-1])
     best = int(np.argmax(f1))
     end = last[best]
-    below = float(falling[end + 1]) if end + 1 < len(falling) else 0.0
-    threshold = (float(falling[end]) + below) / 2
-    precision, recall = float(found[best] / called[best]), float(found[best] / found[-1])
-    return Threshold(threshold, precision, recall, float(f1[best]), int(end) + 1, len(y), None)
+    falling = probability[order[end : end + 2]]
+    below = float(falling[1]) if len(falling) > 1 else 0.0
+    threshold = (float(falling[0]) + below) / 2
+    precision = float(counts.positive[best] / counts.rows[best])
+    recall = float(counts.positive[best] / counts.positive[-1])
+    return Threshold(threshold, precision, recall, float(f1[best]), int(end) + 1, n_rows, None)
 
 
 def _read(

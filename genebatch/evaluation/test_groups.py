@@ -14,13 +14,8 @@ from genebatch.dataset.rows import (
     probability_columns,
 )
 from genebatch.evaluation.systems import FINAL, MEMBER, Compared, Predictions
-from genebatch.metrics.binary import binary_losses
-from genebatch.metrics.bootstrap import (
-    bootstrap_average_precision,
-    bootstrap_mean,
-    interval,
-    positive_groups,
-)
+from genebatch.metrics.binary import ScoredClass
+from genebatch.metrics.bootstrap import GroupDraws, interval, positive_groups
 from genebatch.metrics.multiclass import corrections, score_table
 
 # Every model is compared with these, if there are any, on the same resampled groups.
@@ -118,20 +113,29 @@ def judge(compared: Compared, predicted: Predictions, evaluation: Evaluation) ->
 def resample(rows: HeldOutRows, evaluation: Evaluation) -> Resampled:
     """Average precision, log loss and Brier score of all models but members, on the same draws."""
     judged = {name: p for name, p in rows.systems.items() if not name.startswith(MEMBER)}
-    draws_of = {}
+    draws = GroupDraws(rows.groups, evaluation.n_replicates, evaluation.seed)
+    weights = {weighted: rows.weight if weighted else None for weighted in rows.counted}
+    found: Resampled = {}
     for column, name in enumerate(rows.classes):
         y = rows.codes == column
-        scores = {system: p[:, column].astype(np.float64) for system, p in judged.items()}
-        losses = {system: binary_losses(y, score) for system, score in scores.items()}
-        for weighted in rows.counted:
-            weight = rows.weight if weighted else None
-            draws = (rows.groups, weight, evaluation.n_replicates, evaluation.seed)
-            precision = bootstrap_average_precision(y, scores, *draws)
-            draws_of[name, "average_precision", weighted] = precision
-            for metric in ("log_loss", "brier"):
-                values = {system: of_rows[metric] for system, of_rows in losses.items()}
-                draws_of[name, metric, weighted] = bootstrap_mean(values, *draws)
-    return draws_of
+        for system, probability in judged.items():
+            scored = ScoredClass(y, probability[:, column])
+            for weighted, weight in weights.items():
+                for metric, drawn in _resampled(scored, weight, draws).items():
+                    found.setdefault((name, metric, weighted), {})[system] = drawn
+    return found
+
+
+def _resampled(
+    scored: ScoredClass, weight: np.ndarray | None, draws: GroupDraws
+) -> dict[str, np.ndarray]:
+    """Metrics of one class by one model on the draws, (replicates,) each."""
+    found = {"average_precision": draws.average_precision(scored.y, scored.ranking, weight)}
+    mass = np.ones(len(scored.y)) if weight is None else weight
+    total = draws.sums(mass)
+    for metric, loss in scored.losses.items():
+        found[metric] = draws.ratios(draws.sums(mass * loss), total)
+    return found
 
 
 def compare(rows: HeldOutRows, metrics: pl.DataFrame, resampled: Resampled) -> pl.DataFrame:

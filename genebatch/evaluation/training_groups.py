@@ -18,7 +18,7 @@ from genebatch.dataset.rows import (
 )
 from genebatch.io.tables import record_batches, table_columns
 from genebatch.metrics.binary import binary_losses
-from genebatch.metrics.bootstrap import bootstrap_mean, interval, positive_groups
+from genebatch.metrics.bootstrap import GroupDraws, interval, positive_groups
 from genebatch.metrics.multiclass import score_table
 from genebatch.model.held_out import score_names
 
@@ -77,18 +77,24 @@ def estimate(
 def _tables(
     systems: Mapping[str, str | Path], classes: list[str], evaluation: Evaluation
 ) -> Iterator[pl.DataFrame]:
-    read, rows = None, None
+    read, rows, base = None, None, None
     for system, path in systems.items():
         if path != read:
             read, rows = path, _read_rows(path, classes)
-            if rows.base is not None and path == next(iter(systems.values())):
-                yield score_table(rows.codes, rows.base, classes, rows.weight, rows.groups, "base")
+            if rows.base is not None:
+                if path == next(iter(systems.values())):
+                    yield _scored(rows, rows.base, classes, "base")
+                base = _Losses(rows, rows.base, classes, evaluation)
         probability = _read_scores(path, system, classes)
-        table = score_table(rows.codes, probability, classes, rows.weight, rows.groups, system)
+        table = _scored(rows, probability, classes, system)
         if rows.base is not None:
-            gains = _gains(rows, probability, classes, system, evaluation)
+            gains = base.gains(rows, probability, system)
             table = table.join(gains, on=list(KEYS), how="left", maintain_order="left")
         yield table
+
+
+def _scored(rows: _Known, probability: np.ndarray, classes: list[str], system: str) -> pl.DataFrame:
+    return score_table(rows.codes, probability, classes, rows.weight, rows.groups, system)
 
 
 def _read_rows(path: str | Path, classes: list[str]) -> _Known:
@@ -106,28 +112,47 @@ def _read_scores(path: str | Path, system: str, classes: list[str]) -> np.ndarra
     return np.concatenate(parts).astype(np.float64)
 
 
-def _gains(
-    rows: _Known,
-    probability: np.ndarray,
-    classes: list[str],
-    system: str,
-    evaluation: Evaluation,
-) -> pl.DataFrame:
-    """Difference to the base scores in log loss and Brier score, with intervals."""
-    lines = []
-    for column, name in enumerate(classes):
-        y = rows.codes == column
-        losses = [binary_losses(y, side[:, column]) for side in (probability, rows.base)]
-        gained = {metric: losses[0][metric] - losses[1][metric] for metric in losses[0]}
-        for weighted in rows.counted:
-            weight = rows.weight if weighted else None
-            draws = (rows.groups, weight, evaluation.n_replicates, evaluation.seed)
-            drawn = bootstrap_mean(gained, *draws)
-            n_groups = positive_groups(y, rows.groups, weight)
-            for metric, values in drawn.items():
-                mean = float(np.average(gained[metric], weights=weight))
-                ends = interval(values, n_groups) or (None, None)
-                lines.append((system, name, metric, weighted, mean, *ends))
-    ends = ["over_base", "over_base_low", "over_base_high"]
-    kinds = dict.fromkeys(ends, pl.Float64)
-    return pl.DataFrame(lines, schema=[*KEYS, *ends], schema_overrides=kinds, orient="row")
+class _Losses:
+    """Sums of the losses of the base scores by group, with the resamples of the groups."""
+
+    def __init__(self, rows: _Known, base: np.ndarray, classes: list[str], evaluation: Evaluation):
+        self.classes = classes
+        self.draws = GroupDraws(rows.groups, evaluation.n_replicates, evaluation.seed)
+        weights = {weighted: rows.weight if weighted else None for weighted in rows.counted}
+        ones = np.ones(len(rows.codes))
+        self.mass = {
+            weighted: self.draws.sums(ones if weight is None else weight)
+            for weighted, weight in weights.items()
+        }
+        self.n_groups = {
+            (name, weighted): positive_groups(rows.codes == column, rows.groups, weight)
+            for column, name in enumerate(classes)
+            for weighted, weight in weights.items()
+        }
+        self.base = self._sums(rows, base)
+
+    def gains(self, rows: _Known, probability: np.ndarray, system: str) -> pl.DataFrame:
+        """Difference to the base scores in log loss and Brier score, with intervals."""
+        lines = []
+        for key, sums in self._sums(rows, probability).items():
+            name, _, weighted = key
+            gained, mass = sums - self.base[key], self.mass[weighted]
+            drawn = self.draws.ratios(gained, mass)
+            ends = interval(drawn, self.n_groups[name, weighted]) or (None, None)
+            lines.append((system, *key, float(gained.sum() / mass.sum()), *ends))
+        ends = ["over_base", "over_base_low", "over_base_high"]
+        kinds = dict.fromkeys(ends, pl.Float64)
+        return pl.DataFrame(lines, schema=[*KEYS, *ends], schema_overrides=kinds, orient="row")
+
+    def _sums(
+        self, rows: _Known, probability: np.ndarray
+    ) -> dict[tuple[str, str, bool], np.ndarray]:
+        """Sums of losses by group, for each class, metric and way of counting."""
+        sums = {}
+        for column, name in enumerate(self.classes):
+            losses = binary_losses(rows.codes == column, probability[:, column])
+            for weighted in rows.counted:
+                for metric, loss in losses.items():
+                    mass = rows.weight * loss if weighted else loss
+                    sums[name, metric, weighted] = self.draws.sums(mass)
+        return sums

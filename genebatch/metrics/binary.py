@@ -1,20 +1,16 @@
 """Computes metrics and the reliability of the probabilities of one class."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    f1_score,
-    log_loss,
-    roc_auc_score,
-)
 
 from genebatch.io.files import InputError
 from genebatch.io.numbers import beyond_rounding, digits
+from genebatch.metrics import ranking
+from genebatch.metrics.ranking import Ranking
 
 # Fewer than a billion rows cannot tell a smaller probability from this one. It limits the log loss
 # of a row to 20.7 nats. It needs float64: 1 - 1e-9 is 1 in float32.
@@ -31,85 +27,157 @@ class Metric(NamedTuple):
     reason: str | None
 
 
-def _f1(y: np.ndarray, p: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    return f1_score(y, p >= THRESHOLD, sample_weight=sample_weight, zero_division=0.0)
+class ScoredClass:
+    """Labels and probabilities of one class. The rows are sorted once, when a metric needs it.
+
+    Attributes
+    ----------
+    y
+        (rows,) bool, the rows of the class.
+    probability
+        (rows,) float64.
+    """
+
+    def __init__(self, y: np.ndarray, probability: np.ndarray):
+        self.y = np.asarray(y, dtype=bool)
+        self.probability = checked_probabilities(probability)
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """The rows by falling probability."""
+        return ranking.rank(self.probability)
+
+    @cached_property
+    def losses(self) -> dict[str, np.ndarray]:
+        """What `binary_losses` gives."""
+        return binary_losses(self.y, self.probability)
 
 
-def _log_loss(y: np.ndarray, p: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    return log_loss(
-        y, np.clip(p, CLIP, 1 - CLIP), sample_weight=sample_weight, labels=[False, True]
-    )
+class Measure(NamedTuple):
+    """A metric of one class. It is None with a reason where it is not defined.
+
+    Attributes
+    ----------
+    compute
+        `compute(scored, weight, groups)`, called where the metric is defined.
+    positive, negative
+        Whether it needs rows of the class, and rows of the others, with a weight above zero.
+    counts_rows
+        Whether it ignores weights and needs groups.
+    """
+
+    compute: Callable[[ScoredClass, np.ndarray | None, np.ndarray | None], float]
+    positive: bool = False
+    negative: bool = False
+    counts_rows: bool = False
+
+    def __call__(
+        self,
+        y: np.ndarray,
+        probability: np.ndarray,
+        weight: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+    ) -> Metric:
+        """Compute the metric from (rows,) arrays."""
+        scored = ScoredClass(y, probability)
+        if weight is not None:
+            weight = checked_weights(weight, scored.y.size)
+        return self.of(scored, weight, groups)
+
+    def of(
+        self,
+        scored: ScoredClass,
+        weight: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+    ) -> Metric:
+        """Compute the metric; `weight` is checked already."""
+        if self.counts_rows:
+            weight = None
+            if groups is None:
+                return Metric(None, "no groups given")
+        y = scored.y if weight is None else scored.y[weight > 0]
+        reason = missing_rows(y, weight is not None, self.positive, self.negative)
+        if reason is not None:
+            return Metric(None, reason)
+        return Metric(float(self.compute(scored, weight, groups)), None)
 
 
-def _ece(y: np.ndarray, p: np.ndarray, sample_weight: np.ndarray | None) -> float:
+def _average_precision(scored: ScoredClass, weight: np.ndarray | None, _) -> float:
+    return ranking.average_precision(ranking.called(scored.ranking, scored.y, weight))
+
+
+def _auc(scored: ScoredClass, weight: np.ndarray | None, _) -> float:
+    return ranking.auc(ranking.called(scored.ranking, scored.y, weight))
+
+
+def _f1(scored: ScoredClass, weight: np.ndarray | None, _) -> float:
+    called = scored.probability >= THRESHOLD
+    mass = np.ones(called.size) if weight is None else weight
+    return 2 * mass[called & scored.y].sum() / (mass[called].sum() + mass[scored.y].sum())
+
+
+def _log_loss(scored: ScoredClass, weight: np.ndarray | None, _) -> float:
+    return np.average(scored.losses["log_loss"], weights=weight)
+
+
+def _brier(scored: ScoredClass, weight: np.ndarray | None, _) -> float:
+    return np.average(scored.losses["brier"], weights=weight)
+
+
+def _ece(scored: ScoredClass, weight: np.ndarray | None, _) -> float:
     """Average |mean probability - observed share| over bins, weighted (Naeini et al. 2015)."""
-    table = reliability(y, p, sample_weight)
+    table = reliability(scored.y, scored.probability, weight)
     gap = (table["mean_probability"] - table["observed"]).abs()
-    return float(np.average(gap.to_numpy(), weights=table["weight"].to_numpy()))
+    return np.average(gap.to_numpy(), weights=table["weight"].to_numpy())
 
 
-def top_k(
-    y: np.ndarray,
-    probability: np.ndarray,
-    weight: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
-) -> Metric:
+def _top_k(scored: ScoredClass, _, groups: np.ndarray) -> float:
     """Compute the share of positive rows among the k best-scored rows of a group.
 
     k is the number of the group's positive rows. The result is the mean over groups with at least
     one positive row. A tie across rank k counts with its expected value under random order:
-    breaking ties against the score would punish rounded scores. `weight` is ignored, because k
+    breaking ties against the score would punish rounded scores. Weights are ignored, because k
     counts rows to look at, and a row cannot be looked at 0.3 or 40 times.
     """
-    if groups is None:
-        return Metric(None, "no groups given")
-    y, probability = np.asarray(y, dtype=bool), checked_probabilities(probability)
-    if not y.any():
-        return Metric(None, missing_rows(y, weighted=False, positive=True))
-    _, group = np.unique(groups, return_inverse=True)
-    size, k = np.bincount(group), np.bincount(group, weights=y)
-    order = np.lexsort((-probability, group))
-    y, probability, group = y[order], probability[order], group[order]
+    group = group_numbers(groups)
+    size, k = np.bincount(group), np.bincount(group, weights=scored.y)
+    falling = scored.ranking.order
+    order = falling[np.argsort(group[falling], kind="stable")]
+    y, probability, group = scored.y[order], scored.probability[order], group[order]
     changes = (np.diff(group) != 0) | (np.diff(probability) != 0)
     run = np.flatnonzero(np.concatenate(([True], changes)))
     owner, length = group[run], np.diff(run, append=y.size)
     rank = run - (np.cumsum(size) - size)[owner]
     taken = np.clip(k[owner] - rank, 0, length)
     hits = np.bincount(owner, weights=taken * np.add.reduceat(y.astype(float), run) / length)
-    return Metric(float(np.mean(hits[k > 0] / k[k > 0])), None)
+    return np.mean(hits[k > 0] / k[k > 0])
 
 
-def _guarded(compute: Callable[..., float], positive: bool = False, negative: bool = False):
-    """Make a metric of `compute`: it gives None and a reason where it is not defined."""
-
-    def metric(
-        y: np.ndarray,
-        probability: np.ndarray,
-        weight: np.ndarray | None = None,
-        groups: np.ndarray | None = None,
-    ) -> Metric:
-        y, probability = np.asarray(y, dtype=bool), checked_probabilities(probability)
-        if weight is not None:
-            weight = checked_weights(weight, y.size)
-            used = weight > 0
-            y, probability, weight = y[used], probability[used], weight[used]
-        reason = missing_rows(y, weight is not None, positive, negative)
-        if reason is not None:
-            return Metric(None, reason)
-        return Metric(float(compute(y, probability, sample_weight=weight)), None)
-
-    return metric
-
-
-METRICS: dict[str, Callable[..., Metric]] = {
-    "average_precision": _guarded(average_precision_score, positive=True),
-    "auc": _guarded(roc_auc_score, positive=True, negative=True),
-    "f1": _guarded(_f1, positive=True),
-    "log_loss": _guarded(_log_loss),
-    "brier": _guarded(brier_score_loss),
-    "ece": _guarded(_ece),
+top_k = Measure(_top_k, positive=True, counts_rows=True)
+METRICS: dict[str, Measure] = {
+    "average_precision": Measure(_average_precision, positive=True),
+    "auc": Measure(_auc, positive=True, negative=True),
+    "f1": Measure(_f1, positive=True),
+    "log_loss": Measure(_log_loss),
+    "brier": Measure(_brier),
+    "ece": Measure(_ece),
     "top_k": top_k,
 }
+
+
+def group_numbers(groups: np.ndarray) -> np.ndarray:
+    """Number the groups in the order of their names: (rows,) in the narrowest unsigned type.
+
+    NumPy sorts numbers of 16 bits in linear time.
+    """
+    groups = np.asarray(groups)
+    if groups.dtype.kind in "iu" and groups.size and groups.min() >= 0:
+        counts = np.bincount(groups) if groups.max() <= groups.size else None
+        if counts is not None:
+            number = (np.cumsum(counts > 0) - 1)[groups]
+            return number.astype(np.min_scalar_type(number.max()))
+    names, number = np.unique(groups, return_inverse=True)
+    return number.astype(np.min_scalar_type(max(names.size - 1, 0)))
 
 
 def reliability(
@@ -131,23 +199,19 @@ def reliability(
         `mean_probability`, `observed`. Bins without rows, or without weight, are left out.
     """
     y, probability = np.asarray(y, dtype=bool), checked_probabilities(probability)
-    weight = np.ones(y.size) if weight is None else checked_weights(weight, y.size)
-    index = np.minimum((probability * n_bins).astype(int), n_bins - 1)
+    weight = None if weight is None else checked_weights(weight, y.size)
+    index = np.minimum((probability * n_bins).astype(np.intp), n_bins - 1)
 
     def total(values: np.ndarray | None) -> np.ndarray:
         return np.bincount(index, weights=values, minlength=n_bins)
 
-    mass = total(weight)
+    counts = total(None)
+    mass = counts.astype(np.float64) if weight is None else total(weight)
+    sums = [total(values if weight is None else weight * values) for values in (probability, y)]
     full = np.flatnonzero(mass > 0)
-    return pl.DataFrame(
-        {
-            "bin": full,
-            "n": total(None)[full],
-            "weight": mass[full],
-            "mean_probability": total(weight * probability)[full] / mass[full],
-            "observed": total(weight * y)[full] / mass[full],
-        }
-    )
+    means = [values[full] / mass[full] for values in sums]
+    names = ("bin", "n", "weight", "mean_probability", "observed")
+    return pl.DataFrame(dict(zip(names, (full, counts[full], mass[full], *means), strict=True)))
 
 
 def log_loss_rows(y: np.ndarray, margin: np.ndarray) -> np.ndarray:
@@ -188,11 +252,6 @@ def missing_rows(
     if negative and y.all():
         return f"no negative rows{kept}"
     return None
-
-
-def last_of_ties(ordered: np.ndarray) -> np.ndarray:
-    """Find the last position of each run of equal values, ascending; ties are called together."""
-    return np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
 
 
 def checked_probabilities(probability: np.ndarray) -> np.ndarray:

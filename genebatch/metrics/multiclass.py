@@ -10,6 +10,7 @@ from genebatch.metrics.binary import (
     COUNTS_ROWS,
     METRICS,
     Metric,
+    ScoredClass,
     checked_probabilities,
     checked_weights,
     missing_rows,
@@ -59,21 +60,23 @@ def score_table(
 
     Notes
     -----
-    Holds one float64 copy of `probability`.
+    Holds one float64 copy of `probability`, and the order of the rows by one class at a time.
     """
     codes, probability = _checked(codes, probability, classes)
+    weights = {False: None}
+    if weight is not None:
+        weights[True] = checked_weights(weight, codes.size)
+    found = {weighted: {} for weighted in weights}
+    for index, name in enumerate(classes):
+        scored = ScoredClass(codes == index, probability[:, index])
+        for weighted, used in weights.items():
+            found[weighted][name] = _of_class(scored, used, groups)
+    called = probability.argmax(axis=1)
     rows = []
-    for weighted in [False] if weight is None else [False, True]:
-        used = weight if weighted else None
-        for index, name in enumerate(classes):
-            for key, metric in METRICS.items():
-                if weighted and key in COUNTS_ROWS:
-                    score = Metric(None, "counts rows, which weights do not change")
-                else:
-                    score = metric(codes == index, probability[:, index], used, groups)
-                rows.append((candidate, name, key, weighted, *score))
-        for key, score in _overall(codes, probability, classes, used).items():
-            rows.append((candidate, "all", key, weighted, *score))
+    for weighted, used in weights.items():
+        overall = _overall(codes, called, probability, found[weighted], used)
+        for name, scores in (*found[weighted].items(), ("all", overall)):
+            rows += [(candidate, name, key, weighted, *score) for key, score in scores.items()]
     schema = {
         "system": pl.String,
         "class": pl.String,
@@ -124,33 +127,68 @@ def corrections(
     return pl.DataFrame(columns)
 
 
+def _of_class(
+    scored: ScoredClass, weight: np.ndarray | None, groups: np.ndarray | None
+) -> dict[str, Metric]:
+    """Compute all metrics of one class; those that count rows have no weighted value."""
+    counted = Metric(None, "counts rows, which weights do not change")
+    return {
+        key: counted
+        if weight is not None and key in COUNTS_ROWS
+        else metric.of(scored, weight, groups)
+        for key, metric in METRICS.items()
+    }
+
+
 def _overall(
     codes: np.ndarray,
+    called: np.ndarray,
     probability: np.ndarray,
-    classes: Sequence[str],
+    of_classes: dict[str, dict[str, Metric]],
     weight: np.ndarray | None,
 ) -> dict[str, Metric]:
     """Compute metrics of all classes together; a macro mean needs rows of every class."""
-    if weight is not None:
-        weight = checked_weights(weight, codes.size)
+    if weight is not None and not weight.all():
         used = weight > 0
-        codes, probability, weight = codes[used], probability[used], weight[used]
+        codes, called = codes[used], called[used]
+        probability, weight = probability[used], weight[used]
     if not codes.size:
         undefined = Metric(None, missing_rows(codes, weight is not None))
         names = ("accuracy", "macro_f1", "log_loss", "macro_average_precision")
         return dict.fromkeys(names, undefined)
-    called = probability.argmax(axis=1)
-    scores = {"accuracy": Metric(float(np.average(called == codes, weights=weight)), None)}
-    macro = {"macro_f1": [], "macro_average_precision": []}
-    for index in range(len(classes)):
-        y = codes == index
-        macro["macro_f1"].append(METRICS["f1"](y, (called == index).astype(float), weight))
-        precision = METRICS["average_precision"](y, probability[:, index], weight)
-        macro["macro_average_precision"].append(precision)
-    scores["macro_f1"] = _mean(macro["macro_f1"], classes)
-    scores["log_loss"] = _multiclass_log_loss(codes, probability, weight)
-    scores["macro_average_precision"] = _mean(macro["macro_average_precision"], classes)
-    return scores
+    right = called == codes
+    macro = {"f1": _f1_by_class(codes, called, right, of_classes, weight)}
+    macro["average_precision"] = [scores["average_precision"] for scores in of_classes.values()]
+    classes = list(of_classes)
+    return {
+        "accuracy": Metric(float(np.average(right, weights=weight)), None),
+        "macro_f1": _mean(macro["f1"], classes),
+        "log_loss": _multiclass_log_loss(codes, probability, weight),
+        "macro_average_precision": _mean(macro["average_precision"], classes),
+    }
+
+
+def _f1_by_class(
+    codes: np.ndarray,
+    called: np.ndarray,
+    right: np.ndarray,
+    of_classes: dict[str, dict[str, Metric]],
+    weight: np.ndarray | None,
+) -> list[Metric]:
+    """F1 of each class, where a row is called as its most probable class."""
+    hits, both = (
+        np.bincount(rows, masses, minlength=len(of_classes))
+        for rows, masses in (
+            (codes[right], None if weight is None else weight[right]),
+            (np.append(codes, called), None if weight is None else np.append(weight, weight)),
+        )
+    )
+    return [
+        Metric(None, scores["f1"].reason)
+        if scores["f1"].value is None
+        else Metric(float(2 * hits[index] / both[index]), None)
+        for index, scores in enumerate(of_classes.values())
+    ]
 
 
 def _mean(scores: list[Metric], classes: Sequence[str]) -> Metric:

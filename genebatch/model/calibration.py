@@ -15,7 +15,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from genebatch.io.files import InputError
-from genebatch.metrics.binary import CLIP, METRICS
+from genebatch.metrics.binary import CLIP, METRICS, ScoredClass
 
 # 1/C is the ridge penalty on slopes of about 1, beside a loss summed over all rows. It only keeps
 # the slope finite where the classes do not overlap.
@@ -242,33 +242,27 @@ def _compare(
     tried: dict[str, np.ndarray], y: np.ndarray, folds: np.ndarray, weight: np.ndarray
 ) -> pl.DataFrame:
     """Score each method's probabilities and mark the chosen one; identity wins a tie."""
+    by_method = {name: ScoredClass(y, probability) for name, probability in tried.items()}
     scores = {"method": list(tried)}
     for metric in ("log_loss", "brier", "ece"):
-        values = [METRICS[metric](y, p, weight, None).value for p in tried.values()]
+        values = [METRICS[metric].of(scored, weight).value for scored in by_method.values()]
         scores[metric] = pl.Series(values, dtype=pl.Float64)
     losses = dict(zip(tried, scores["log_loss"], strict=True))
+    rows = {name: scored.losses["log_loss"] for name, scored in by_method.items()}
     plain, *others = tried  # identity comes first
-    better = [name for name in others if _gains(tried[plain], tried[name], y, folds, weight)]
+    better = [name for name in others if _gains(rows[plain] - rows[name], folds, weight)]
     best = min([plain, *better], key=losses.get)
     return pl.DataFrame(scores | {"chosen": [name == best for name in tried]})
 
 
-def _gains(
-    plain: np.ndarray,
-    probability: np.ndarray,
-    y: np.ndarray,
-    folds: np.ndarray,
-    weight: np.ndarray,
-) -> bool:
-    """Tell whether the mean gain in log loss over folds exceeds its standard error."""
-    gains = []
-    for fold in np.unique(folds[weight > 0]):
-        rows = folds == fold
-        before, after = (
-            METRICS["log_loss"](y[rows], p[rows], weight[rows], None).value
-            for p in (plain, probability)
-        )
-        gains.append(before - after)
+def _gains(gained: np.ndarray, folds: np.ndarray, weight: np.ndarray) -> bool:
+    """Tell whether the mean gain in log loss over folds exceeds its standard error.
+
+    `gained` is the gain of each row.
+    """
+    _, number = np.unique(folds, return_inverse=True)
+    mass = np.bincount(number, weight)
+    gains = np.bincount(number, weight * gained)[mass > 0] / mass[mass > 0]
     error = np.std(gains, ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.inf
     return bool(np.mean(gains) > error)
 
@@ -278,14 +272,21 @@ def _logistic_regression(
 ) -> tuple[list[float], float]:
     """Fit a weighted logistic regression; give its slopes, 0 or more, and its intercept.
 
-    Weights are divided by their mean, so that their unit does not change the fit.
+    Weights are divided by their mean, so that their unit does not change the fit. The fit starts
+    from slopes of 1 and an intercept of 0, the identity, which the solution is near to.
     """
     weight = weight / weight.mean()
     slopes, kept = np.zeros(features.shape[1]), list(range(features.shape[1]))
     while kept:
         fit = LogisticRegression(
-            C=C, solver="newton-cholesky", tol=TOLERANCE, max_iter=MAX_ITERATIONS
-        ).fit(features[:, kept], y, sample_weight=weight)
+            C=C,
+            solver="newton-cholesky",
+            tol=TOLERANCE,
+            max_iter=MAX_ITERATIONS,
+            warm_start=True,
+        )
+        fit.coef_, fit.intercept_ = np.ones((1, len(kept))), np.zeros(1)
+        fit.fit(features[:, kept], y, sample_weight=weight)
         if fit.coef_.min() >= 0:
             slopes[kept] = fit.coef_[0]
             return slopes.tolist(), float(fit.intercept_[0])

@@ -7,7 +7,6 @@ from typing import Any
 import polars as pl
 
 from genebatch.dataset.columns import START
-from genebatch.training.recipe import LOSSES
 
 TOP_FEATURES = 10
 
@@ -97,7 +96,10 @@ def _counts(values: pl.Series) -> dict[str, int]:
 
 
 def _calibration_summary(facts: Mapping[str, Any]) -> dict[str, Any]:
-    losses = {side: {key: facts[side][key] for key in LOSSES} for side in ("before", "after")}
+    losses = {
+        side: {key: value for key, value in facts[side].items() if key != "reliability"}
+        for side in ("before", "after")
+    }
     return {"method": facts["method"], "reason": facts["reason"], **losses}
 
 

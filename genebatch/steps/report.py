@@ -1,10 +1,14 @@
-"""Steps of `rules/report.smk`: the figures and the summary of a batch, the page, the model card."""
+"""Steps of `rules/report.smk`: the figures and the summary of a batch, the page, the model card.
+
+Functions import the libraries of their own rule: no job pays for those of another.
+"""
 
 import hashlib
 import json
 import logging
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import polars.selectors as cs
@@ -13,19 +17,13 @@ from genebatch.dataset.columns import START, own_name
 from genebatch.io.files import read_json, write_json, write_text
 from genebatch.io.tables import read_tsv
 from genebatch.jobs.run import read_usage
-from genebatch.model.archive import MODEL_JSON, load_model
-from genebatch.report.batch import BatchResults, summarise
-from genebatch.report.candidate_tables import ComparedModels
-from genebatch.report.figures.batch import batch_figures
-from genebatch.report.figures.boosters import Swarm
-from genebatch.report.figures.evaluation import evaluation_figures
-from genebatch.report.figures.jobs import memory
-from genebatch.report.figures.style import png, save_figure
-from genebatch.report.page import FinishedRun, ModelFile, page_facts
-from genebatch.report.rendering import render_card, render_page
 from genebatch.report.settings import PrintedSettings
-from genebatch.report.tracks import TrackTables
-from genebatch.report.verdicts import EvaluationResults
+
+if TYPE_CHECKING:
+    from genebatch.report.batch import BatchResults
+    from genebatch.report.figures.boosters import Swarm
+    from genebatch.report.page import ModelFile
+    from genebatch.report.tracks import TrackTables
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +68,10 @@ def diagnose_batch(
     summary
         JSON file to write; see `genebatch.report.batch.summarise`.
     """
+    from genebatch.report.batch import BatchResults, summarise
+    from genebatch.report.figures.batch import batch_figures
+    from genebatch.report.figures.style import save_figure
+
     results = BatchResults(
         name=batch,
         classes=list(classes),
@@ -158,6 +160,15 @@ def write_report(
     neighbours, neighbours_figure
         Scores around annotated sites, where they were asked for.
     """
+    from genebatch.model.archive import load_model
+    from genebatch.report.candidate_tables import ComparedModels
+    from genebatch.report.figures.evaluation import evaluation_figures
+    from genebatch.report.figures.jobs import memory
+    from genebatch.report.figures.style import png, save_figure
+    from genebatch.report.page import FinishedRun, page_facts
+    from genebatch.report.rendering import render_card, render_page
+    from genebatch.report.verdicts import EvaluationResults
+
     loaded = load_model(model)
     tables = (read_tsv(path) for path in (metrics, comparison, corrections))
     tracks = (tracks_comparison, tracks_corrections, tracks_hybrid, tracks_summary)
@@ -202,8 +213,10 @@ def write_report(
     log.info("page and model card of %d batches, %d jobs", len(summaries), len(run.usage))
 
 
-def _read_swarms(shap: str, sample: str, results: BatchResults) -> dict[str, Swarm]:
+def _read_swarms(shap: str, sample: str, results: "BatchResults") -> dict[str, "Swarm"]:
     """SHAP and feature values of each class's most important features."""
+    from genebatch.report.figures.boosters import Swarm
+
     lazy = pl.scan_parquet(shap)
     label = own_name("class", set(results.features["feature"]))
     swarms = {}
@@ -215,12 +228,17 @@ def _read_swarms(shap: str, sample: str, results: BatchResults) -> dict[str, Swa
     return swarms
 
 
-def _read_tracks(comparison: str, corrections: str, hybrid: str, summary: str) -> TrackTables:
+def _read_tracks(comparison: str, corrections: str, hybrid: str, summary: str) -> "TrackTables":
+    from genebatch.report.tracks import TrackTables
+
     tables = (read_tsv(path) for path in (comparison, corrections, hybrid))
     return TrackTables(*tables, read_json(summary))
 
 
-def _model_file(path: str) -> ModelFile:
+def _model_file(path: str) -> "ModelFile":
+    from genebatch.model.archive import MODEL_JSON
+    from genebatch.report.page import ModelFile
+
     content = Path(path).read_bytes()
     with zipfile.ZipFile(path) as archive:
         described = json.loads(archive.read(MODEL_JSON))

@@ -3,11 +3,12 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+import xgboost as xgb
 from scipy import sparse
 
 from genebatch.config.settings import Explaining
@@ -61,7 +62,8 @@ def explain(
 ) -> Explanation:
     """Explain a batch's model on a sample of its rows.
 
-    Holds the sample as float32 and the SHAP values of one class at a time.
+    The tables leave out features on which neither the model nor a fold model splits. Holds the
+    sample as float32 and the SHAP values of one class at a time.
 
     Parameters
     ----------
@@ -78,18 +80,21 @@ def explain(
     """
     scores = list((model.scores or {}).values())
     family_of = families(model.features.names, {**settings.families, "base scores": scores})
+    used = np.union1d(model.used, folds.used)
+    shown = model.features.some(used)
     tables, importances, by_family = [], [], []
+    rises = permutation(folds, sample, family_of, use_weights, settings.seed)
     for column, name in enumerate(model.classes):
         start = _starts(model, sample.rows)[column]
         booster = model.members[0].boosters[column]
         matrix = boosting.to_matrix(sample.values, model.threads)
         values = boosting.contributions(booster, matrix, start)
         gain = boosting.gains(booster, model.features)
-        tables.append(_shap_table(sample, name, values, model.features))
-        importances.append(_importance(name, values, gain, model.features, family_of))
-        rises = permutation(folds, column, sample, family_of, use_weights, settings.seed)
-        by_family.append(_by_family(name, values, gain, family_of, rises))
-    drawn = _labelled(sample, [], _present(sample.values, model.features), model.features)
+        by_family.append(_by_family(name, values, gain, family_of, rises[column]))
+        values = values[:, [*used, -1]]
+        tables.append(_shap_table(sample, name, values, shown))
+        importances.append(_importance(name, values, gain[used], shown, family_of))
+    drawn = _labelled(sample, [], _present(sample.values[:, used], shown), shown)
     return Explanation(pl.concat(tables), drawn, pl.concat(importances), pl.concat(by_family))
 
 
@@ -98,13 +103,14 @@ def draw_sample(stored: RowFile, settings: Explaining) -> Sample:
     groups = stored.groups
     chosen = _chosen_rows(groups, settings.rows, settings.seed)
     met = dict.fromkeys(groups["group"].to_list(), 0)
-    rows, blocks = [], []
+    rows, features = [], []
     for part in stored.frames():
         names = part.identity["group"].to_list()
         kept = np.flatnonzero(_is_chosen(names, met, chosen))
         rows.append(part.identity[kept])
-        blocks.append(_dense(stored.features.select(part.features[kept])))
-    sample = Sample(pl.concat(rows), np.concatenate(blocks))
+        features.append(part.features[kept])
+    # Taking the features of many small frames one by one costs a second a batch.
+    sample = Sample(pl.concat(rows), _dense(stored.features.select(pl.concat(features))))
     log.info("%s: %s rows of %s groups", stored.name, *(f"{n:,}" for n in _size(sample)))
     return sample
 
@@ -128,65 +134,111 @@ def families(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[s
     return {name: family_of[name] for name in names}
 
 
+Rises = dict[str, tuple[float | None, float | None]]
+
+
 def permutation(
     folds: EnsembleModel,
-    column: int,
     sample: Sample,
     family_of: Mapping[str, str],
     use_weights: bool,
     seed: int,
-) -> dict[str, tuple[float | None, float | None]]:
-    """Rise of the mean log loss of one class when a family's columns are permuted.
+) -> list[Rises]:
+    """Rise of the mean log loss of each class when a family's columns are permuted.
 
     Each row is scored by the fold model that never saw its group; a family's columns are permuted
     together, among the rows of a fold. Where the base scores are permuted, so are the log-odds
-    that the boosters start from.
+    that the boosters start from. All classes see the same permutations.
 
     Returns
     -------
-    dict
-        Family to mean rise over folds and its standard error. Folds of which no row, or none with
-        a weight above zero, was drawn are left out; None where there is no other.
+    list of dict
+        For each class: family to mean rise over folds and its standard error. Folds of which no
+        row, or none with a weight above zero, was drawn are left out; None where there is no
+        other.
     """
     names = np.array([family_of[name] for name in folds.features.names])
     scores = set((folds.scores or {}).values())
     scored = {family_of[name] for name in folds.features.names if name in scores}
-    y = label_codes(sample.rows["label"], folds.classes, None) == column
+    codes = label_codes(sample.rows["label"], folds.classes, None)
     weight = row_weights(sample.rows, use_weights)
-    start = _starts(folds, sample.rows)[column]
-    rises: dict[str, list[float]] = {family: [] for family in dict.fromkeys(names)}
+    starts = _starts(folds, sample.rows)
+    rises: list[dict[str, list[float]]] = [
+        {family: [] for family in dict.fromkeys(names)} for _ in folds.classes
+    ]
     rng = np.random.default_rng(seed)
     for member in folds.members:
         held = np.flatnonzero(sample.rows["fold"].to_numpy() == member.facts["fold"])
         if not weight[held].any():
             continue
-        part = _Part(
-            sample.values[held], None if start is None else start[held], y[held], weight[held]
-        )
-        before = _loss(member, column, part, folds.threads)
-        for family in rises:
-            order = rng.permutation(len(held))
-            values = part.values.copy()
-            values[:, names == family] = values[order][:, names == family]
-            moved = part.start
-            if family in scored and moved is not None:
-                moved = moved[order]
-            after = _loss(member, column, part._replace(values=values, start=moved), folds.threads)
-            rises[family].append(after - before)
-    return {family: _mean_and_error(values) for family, values in rises.items()}
+        fold = _Fold(member, codes[held], weight[held], [_at(start, held) for start in starts])
+        risen = fold.rises(sample.values[held], names, scored, rng, folds.threads)
+        for column, family, rise in risen:
+            rises[column][family].append(rise)
+    return [
+        {family: _mean_and_error(values) for family, values in of_class.items()}
+        for of_class in rises
+    ]
 
 
-class _Part(NamedTuple):
-    values: np.ndarray
-    start: np.ndarray | None
-    y: np.ndarray
+class _Fold(NamedTuple):
+    """The rows of a fold and the model that never saw their groups."""
+
+    member: Member
+    codes: np.ndarray
     weight: np.ndarray
+    starts: list[np.ndarray | None]
+
+    def rises(
+        self,
+        values: np.ndarray,
+        names: np.ndarray,
+        scored: set[str],
+        rng: np.random.Generator,
+        threads: int,
+    ) -> Iterator[tuple[int, str, float]]:
+        """Yield class, family and rise of the loss when the family's columns are permuted.
+
+        `names` has the family of each column, and `scored` the families with base scores.
+        """
+        used = [_used(booster, names) for booster in self.member.boosters]
+        columns = range(len(used))
+        before = self.losses(values, columns, threads)
+        for family in dict.fromkeys(names):
+            order, own = rng.permutation(len(values)), names == family
+            moved, after = self, before
+            if family in scored:
+                moved = self._replace(starts=[_at(start, order) for start in self.starts])
+            # A family without a split changes nothing, unless the boosters start from it.
+            touched = [c for c in columns if family in used[c] or family in scored]
+            if touched:
+                permuted = values.copy()
+                permuted[:, own] = values[order][:, own]
+                after = before | moved.losses(permuted, touched, threads)
+            for column in columns:
+                yield column, family, after[column] - before[column]
+
+    def losses(self, values: np.ndarray, columns: Sequence[int], threads: int) -> dict[int, float]:
+        """Mean log loss of some classes; the matrix of the values is made once."""
+        matrix = boosting.to_matrix(values, threads)
+        losses = {}
+        for column in columns:
+            booster, start = self.member.boosters[column], self.starts[column]
+            rows = log_loss_rows(
+                self.codes == column, boosting.predict_margin(booster, matrix, start)
+            )
+            losses[column] = float(np.average(rows, weights=self.weight))
+        return losses
 
 
-def _loss(member: Member, column: int, part: _Part, threads: int) -> float:
-    matrix = boosting.to_matrix(part.values, threads)
-    margin = boosting.predict_margin(member.boosters[column], matrix, part.start)
-    return float(np.average(log_loss_rows(part.y, margin), weights=part.weight))
+def _at(start: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if start is None else start[rows]
+
+
+def _used(booster: xgb.Booster, names: np.ndarray) -> set[str]:
+    """Families with a feature that the booster splits on."""
+    split = [int(feature.removeprefix("f")) for feature in booster.get_score()]
+    return set(names[split].tolist())
 
 
 def _mean_and_error(values: list[float]) -> tuple[float | None, float | None]:
@@ -295,7 +347,7 @@ def _by_family(
     values: np.ndarray,
     gain: np.ndarray,
     family_of: Mapping[str, str],
-    rises: Mapping[str, tuple[float | None, float | None]],
+    rises: Rises,
 ) -> pl.DataFrame:
     member = np.array(list(family_of.values()))
     total = gain.sum()

@@ -55,17 +55,17 @@ def combined(run, folder, ensemble=None, **changes):
     return pl.read_parquet(folder / "combined.parquet")
 
 
-def trained_alone(run, folder, **changes):
-    """Files of the single model of a run."""
+def trained_alone(run, folder, held_out=range(1), **changes):
+    """Files of the single model of a run, which some folds were held out of."""
     outputs = {name: folder / path.name for name, path in run.alone_files("single").items()}
     settings = run.settings
     given = {"rows": run.row_files(), **run.chosen("manifest"), **changes}
-    part = run.cross_validate_single(0, folder.parent / "single-part")
+    parts = [run.cross_validate_single(n, folder.parent / "parts") for n in held_out]
     steps.train_single(
         **given,
-        fold_scores=[part["out_of_fold"]],
-        fold_trees=[part["folds"]],
-        fold_curves=[part["curves"]],
+        fold_scores=[part["out_of_fold"] for part in parts],
+        fold_trees=[part["folds"] for part in parts],
+        fold_curves=[part["curves"] for part in parts],
         cv=settings.cv,
         learner=settings.learner,
         method=settings.calibration.method,
@@ -288,7 +288,7 @@ def other_manifest(toy, tmp_path):
 
 @pytest.fixture(scope="module")
 def single(toy, tmp_path_factory):
-    return trained_alone(toy, tmp_path_factory.mktemp("single"))
+    return trained_alone(toy, tmp_path_factory.mktemp("single"), range(3))
 
 
 @pytest.fixture(scope="module")
@@ -386,7 +386,7 @@ def test_held_out_scores_are_probabilities_of_every_training_row(request, toy, n
 
 
 def test_order_of_row_files_does_not_matter_to_the_single_model(toy, single, tmp_path):
-    again = trained_alone(toy, tmp_path, rows=toy.row_files()[::-1])
+    again = trained_alone(toy, tmp_path, range(3), rows=toy.row_files()[::-1])
     for name, path in again.items():
         assert path.read_bytes() == single[name].read_bytes(), name
 

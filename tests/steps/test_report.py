@@ -1,5 +1,8 @@
 """A batch gets figures and a summary, a run gets a page and a model card."""
 
+import subprocess
+import sys
+
 import polars as pl
 import pytest
 
@@ -17,6 +20,15 @@ from tests.builders.finished_run import (
 from tests.builders.windows import MEASURED, made_windows
 
 ERRORS = ("corrected", "made", "missed_corrected", "missed_made", "false_corrected", "false_made")
+
+
+def test_drawing_a_batch_loads_no_library_that_trains():
+    code = (
+        "import sys, genebatch.steps.report, genebatch.report.figures.batch\n"
+        "print({'xgboost', 'sklearn', 'scipy.stats', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.parametrize(

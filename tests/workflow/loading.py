@@ -52,7 +52,7 @@ def load(folder: Path, config: dict[str, Any]) -> Workflow:
 
 def wildcards_of(rule: Rule) -> list[Wildcards]:
     """Wildcards for which the input functions of a rule may give other names."""
-    values = {"batch": ["b000"], "table": ["new"], "calls": CALLS}
+    values = {"batch": ["b000"], "fold": ["0"], "table": ["new"], "calls": CALLS}
     (name,) = rule.wildcard_names or ("batch",)
     return [Wildcards(fromdict={name: value}) for value in values[name]]
 

@@ -7,7 +7,8 @@ import numpy as np
 from genebatch.calls.evaluation.counts import Tracks
 from genebatch.calls.evaluation.reading import CANDIDATES
 from genebatch.genome.genes import SITES
-from genebatch.metrics.binary import THRESHOLD, last_of_ties, top_k
+from genebatch.metrics.binary import THRESHOLD, top_k
+from genebatch.metrics.ranking import last_of_ties
 
 
 class Ranking(NamedTuple):

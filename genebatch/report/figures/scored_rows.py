@@ -1,22 +1,25 @@
 """Draws scored rows: ROC, precision over recall, calibration; a panel a class."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_curve, roc_curve
 
-from genebatch.metrics.binary import METRICS
+from genebatch.metrics.binary import METRICS, ScoredClass
+from genebatch.metrics.ranking import Called, called, precision_recall_points, roc_points
 from genebatch.report.figures import style
 from genebatch.report.numbers import format_value
 
 THIN = 0.8  # line width of what is counted in rows where there are weights as well
 
 
-class Scored(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Scored:
     """Labelled rows and the probabilities of the models that are drawn.
 
     Attributes
@@ -36,6 +39,18 @@ class Scored(NamedTuple):
     codes: np.ndarray
     probabilities: Mapping[str, np.ndarray]
     weight: np.ndarray | None
+
+    @cached_property
+    def of_class(self) -> list[dict[str, ScoredClass]]:
+        """For each class the models and their rows, which are sorted once for all figures."""
+        codes = np.asarray(self.codes)
+        return [
+            {
+                name: ScoredClass(codes == number, probability[:, number])
+                for name, probability in self.probabilities.items()
+            }
+            for number in range(len(self.classes))
+        ]
 
 
 class Reliability(NamedTuple):
@@ -60,9 +75,12 @@ class _Curve(NamedTuple):
     label: str
     colour: str
     width: float
-    y: np.ndarray
-    score: np.ndarray
-    weight: np.ndarray | None
+    counts: Called
+
+    @property
+    def share(self) -> float:
+        """Share of the class."""
+        return self.counts.positive[-1] / self.counts.rows[-1]
 
     @property
     def drawn(self) -> dict[str, object]:
@@ -142,27 +160,26 @@ def calibration(
 
 def _curves(scored: Scored, number: int, metric: str) -> list[_Curve] | str:
     """The curves of a class, or why there are none."""
-    y = np.asarray(scored.codes) == number
     counted = [("", None)] if scored.weight is None else [(" weighted", scored.weight)]
     counted += [] if scored.weight is None else [(" rows", None)]
     curves = []
     for place, (how, weight) in enumerate(counted):
-        for name, probability in scored.probabilities.items():
-            score = probability[:, number]
-            value, reason = METRICS[metric](y, score, weight)
+        for name, rows in scored.of_class[number].items():
+            value, reason = METRICS[metric].of(rows, weight)
             if reason is not None:
                 return reason
             colour = style.GREY if name == "base" else style.colour(number)
             width = THIN if place else style.STYLE["lines.linewidth"]
             label = f"{name}{how} {format_value(value)}"
-            curves.append(_Curve(label, colour, width, y, score, weight))
+            counts = called(rows.ranking, rows.y, weight)
+            curves.append(_Curve(label, colour, width, counts))
     return curves
 
 
 def _roc_panel(axes: Axes, curves: Sequence[_Curve]) -> None:
-    rates = [roc_curve(curve.y, curve.score, sample_weight=curve.weight) for curve in curves]
-    left = min(false[false > 0].min() for false, _, _ in rates) / 2
-    for curve, (false, true, _) in zip(curves, rates, strict=True):
+    rates = [roc_points(curve.counts) for curve in curves]
+    left = min(false[false > 0].min() for false, _ in rates) / 2
+    for curve, (false, true) in zip(curves, rates, strict=True):
         axes.plot(np.maximum(false, left), true, **curve.drawn)
     chance = np.geomspace(left, 1, 100)
     axes.plot(chance, chance, color=style.PALE, linewidth=1.2, linestyle=":")
@@ -174,11 +191,9 @@ def _roc_panel(axes: Axes, curves: Sequence[_Curve]) -> None:
 def _precision_recall_panel(
     axes: Axes, name: str, curves: Sequence[_Curve], note: str | None
 ) -> None:
-    shares = [np.average(curve.y, weights=curve.weight) for curve in curves]
+    shares = [curve.share for curve in curves]
     for curve in curves:
-        precision, recall, _ = precision_recall_curve(
-            curve.y, curve.score, sample_weight=curve.weight, drop_intermediate=True
-        )
+        precision, recall = precision_recall_points(curve.counts)
         axes.plot(recall, precision, drawstyle="steps-post", **curve.drawn)
     axes.axhline(shares[0], color=style.PALE, linewidth=1.2, linestyle=":")
     style.head(axes, f"{name} (share {format_value(shares[0])})")

@@ -65,8 +65,11 @@ def png(figure: Figure) -> bytes:
     """Give a figure as the content of a PNG file."""
     content = BytesIO()
     with rc_context(STYLE):  # ticks are made while the figure is drawn
+        # `savefig` draws the whole figure once more to lay it out.
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine("none")
         # Without the version of Matplotlib, which says nothing about the figure.
-        figure.savefig(content, format="png", metadata={"Software": None})
+        figure.canvas.print_png(content, metadata={"Software": None})
     return content.getvalue()
 
 

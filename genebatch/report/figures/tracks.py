@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_curve
 
 from genebatch.calls.evaluation.counts import BASE_AT
 from genebatch.calls.evaluation.ranking import Ranking
-from genebatch.metrics.binary import METRICS
+from genebatch.metrics.binary import METRICS, ScoredClass
+from genebatch.metrics.ranking import called, precision_recall_points
 from genebatch.report.figures import style
 from genebatch.report.numbers import format_value
 
@@ -56,11 +56,9 @@ def precision_recall(
 
 
 def _curve(axes: Axes, ranking: Ranking, side: str, colour: str) -> None:
-    y, score, weight = ranking.y, ranking.score[side], ranking.weight
-    precision, recall, _ = precision_recall_curve(
-        y, score, sample_weight=weight, drop_intermediate=True
-    )
-    value = METRICS["average_precision"](y, score, weight).value
+    scored, weight = ScoredClass(ranking.y, ranking.score[side]), ranking.weight
+    precision, recall = precision_recall_points(called(scored.ranking, scored.y, weight))
+    value = METRICS["average_precision"].of(scored, weight).value
     label = f"{side} {format_value(value)}"
     axes.plot(recall, precision, drawstyle="steps-post", color=colour, label=label)
 

@@ -59,6 +59,14 @@ def test_average_precision_treats_ties_as_scikit_learn_does(y, score, weight):
     assert ours["s"][0] == pytest.approx(wanted)
 
 
+def test_replicates_by_the_piece_are_those_of_one_product(monkeypatch):
+    y, score, groups, weight = grouped()
+    whole = bootstrap_average_precision(y, {"s": score}, groups, weight, 30, seed=2)
+    monkeypatch.setattr(bootstrap, "MOST_SUMS", 100)
+    pieces = bootstrap_average_precision(y, {"s": score}, groups, weight, 30, seed=2)
+    np.testing.assert_allclose(pieces["s"], whole["s"], rtol=1e-12)
+
+
 def test_every_score_sees_the_same_draws_whatever_stands_beside_it():
     y, score, groups, weight = grouped()
     both = bootstrap_average_precision(y, {"a": score, "b": -score}, groups, weight, 30, seed=2)

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from genebatch.config.settings import Combining
 from genebatch.io.files import InputError
+from genebatch.metrics.binary import log_loss_rows
+from genebatch.model import combiners
 from genebatch.model.archive import load_model
 from genebatch.model.combiners import (
     COMBINERS,
@@ -366,6 +369,40 @@ def test_stacked_calibrates_what_is_shifted():
     np.testing.assert_allclose(
         shift, fitted("stacked", held_out_of(codes, log_odds))["intercept"], atol=0.05
     )
+
+
+@pytest.mark.parametrize("penalty", combiners.PENALTIES)
+def test_stacked_weights_are_the_bounded_optimum(four, penalty):
+    inputs, y, n_inputs = four.log_odds[:, :, 1], four.codes == 1, four.log_odds.shape[1]
+    weight = np.random.default_rng(3).choice([1.0, 20.0], len(y))
+    share, equal = weight / weight.sum(), np.full(n_inputs, 1 / n_inputs)
+    strength = penalty * n_inputs * float(log_loss_rows(y, inputs.mean(axis=1)) @ share)
+
+    def objective(values):
+        loss = float(log_loss_rows(y, inputs @ values[1:] + values[0]) @ share)
+        return loss / strength + float(((values[1:] - equal) ** 2).sum())
+
+    path = combiners._Logistic(np.ascontiguousarray(inputs.T), y, weight)
+    for stronger in sorted(combiners.PENALTIES, reverse=True):
+        found = path.fit(stronger)
+        if stronger == penalty:
+            break
+    bounds = [(None, None), *[(0, None)] * n_inputs]
+    best = minimize(objective, found, method="L-BFGS-B", bounds=bounds, tol=1e-14)
+    assert objective(found) <= best.fun * (1 + 1e-8)
+    assert (found[1:] >= 0).all()
+
+
+@pytest.mark.parametrize("rest", [None, 0])
+def test_losses_of_all_members_at_once_are_those_of_one_after_the_other(four, rest, monkeypatch):
+    monkeypatch.setattr(combiners, "BLOCK_ROWS", 700)
+    rows = four._replace(rest=rest, log_odds=3 * four.log_odds)
+    added = rows.log_odds[:, 0] + rows.log_odds[:, 2]
+    found = combiners._member_losses(rows, added, 2)
+    for member, loss in enumerate(found):
+        mean = (added + rows.log_odds[:, member]) / 3
+        expected = mean_log_loss(to_probabilities(mean, rest), rows.codes, rows.weight)
+        assert loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_penalty_is_the_strongest_where_one_fold_is_all_there_is(four):

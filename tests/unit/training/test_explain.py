@@ -133,7 +133,7 @@ def one_by_one(folds):
 
 
 def test_informative_column_rises_and_useless_ones_do_not(folds, everything):
-    rises = explain.permutation(folds, 1, everything, one_by_one(folds), True, 7)
+    rises = explain.permutation(folds, everything, one_by_one(folds), True, 7)[1]
     best = rises["signal_donor"][0]
     assert best > 0.02
     for name in ("noise_a", "noise_b", "2mer_CC", "2mer_GG", "2mer_TT"):
@@ -151,7 +151,7 @@ def test_column_without_a_split_has_no_rise_at_all(folds, everything):
         for member in stumps
         for feature in member.boosters[2].get_score(importance_type="weight")
     }
-    rises = explain.permutation(small, 2, everything, one_by_one(small), True, 7)
+    rises = explain.permutation(small, everything, one_by_one(small), True, 7)[2]
     names = small.features.names
     unused = [name for number, name in enumerate(names) if f"f{number}" not in used]
     assert unused
@@ -168,8 +168,8 @@ def test_permuted_base_scores_move_what_boosters_start_from(folds, everything):
         for member in folds.members
     )
     barely = replace(folds, members=bare)
-    with_start = explain.permutation(barely, 1, everything, family, True, 7)
-    unstarted = explain.permutation(replace(barely, scores=None), 1, everything, family, True, 7)
+    with_start = explain.permutation(barely, everything, family, True, 7)[1]
+    unstarted = explain.permutation(replace(barely, scores=None), everything, family, True, 7)[1]
     assert with_start["scores"][0] > 0.05 > abs(unstarted["scores"][0])
 
 
@@ -177,9 +177,9 @@ def test_rise_is_measured_on_rows_the_fold_model_never_saw(folds, everything):
     # A member of which no row is held out has no part in it.
     family = one_by_one(folds)
     seen = folds.members[0]._replace(facts={"fold": 99})
-    full = explain.permutation(folds, 1, everything, family, True, 7)
+    full = explain.permutation(folds, everything, family, True, 7)[1]
     padded = replace(folds, members=(*folds.members, seen))
-    assert explain.permutation(padded, 1, everything, family, True, 7) == full
+    assert explain.permutation(padded, everything, family, True, 7)[1] == full
 
 
 def test_a_fold_whose_drawn_rows_weigh_nothing_is_left_out(folds, everything):
@@ -187,17 +187,17 @@ def test_a_fold_whose_drawn_rows_weigh_nothing_is_left_out(folds, everything):
     first = folds.members[0].facts["fold"]
     weight = pl.when(pl.col("fold") == first).then(0.0).otherwise("weight").alias("weight")
     rows = everything.rows.with_columns(weight)
-    found = explain.permutation(folds, 1, everything._replace(rows=rows), family, True, 7)
+    found = explain.permutation(folds, everything._replace(rows=rows), family, True, 7)[1]
     assert np.isfinite([mean for mean, _ in found.values()]).all()
     nothing = everything._replace(rows=rows.with_columns(weight=pl.lit(0.0)))
-    found = explain.permutation(folds, 1, nothing, family, True, 7)
+    found = explain.permutation(folds, nothing, family, True, 7)[1]
     assert set(found.values()) == {(None, None)}
 
 
 def test_permutation_is_seeded(folds, everything):
     family = one_by_one(folds)
     first, again, other = (
-        explain.permutation(folds, 1, everything, family, True, seed) for seed in (7, 7, 8)
+        explain.permutation(folds, everything, family, True, seed)[1] for seed in (7, 7, 8)
     )
     assert first == again != other
 
