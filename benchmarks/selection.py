@@ -1,8 +1,9 @@
 """How many features a pilot should pick, and which learning rate and bins go with them.
 
 Cross-validates the rows of batches by settings of the learner and by seeds. A run that is kept in
-benchmarks/selection.json is not repeated, so the work can be done in pieces. Every call writes
-benchmarks/selection.md from what there is. A row file is `results/rows/b000.arrow` of a workflow.
+benchmarks/selection.json is not repeated, so the work can be done in pieces. Each run writes
+benchmarks/selection.md anew from what there is. A row file is `results/rows/b000.arrow` of a
+workflow.
 
     OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 .venv/bin/python benchmarks/selection.py \
         mouse=MOUSE/results/rows/b000.arrow mane=MANE/results/rows/b000.arrow
@@ -83,6 +84,7 @@ def main() -> None:
     for seed, table, name in product(given.seeds, tables, given.learners):
         if str(seed) not in kept().get(table, {}).get(name, {}):
             keep(table, name, seed, measured(Path(tables[table]), LEARNERS[name][0], seed))
+            KEPT.with_suffix(".md").write_text(page(kept()))
     KEPT.with_suffix(".md").write_text(page(kept()))
 
 
@@ -139,7 +141,8 @@ def worth(data: Batch, found: CrossValidation) -> dict[str, dict[str, float]]:
 
 
 def page(runs: Mapping[str, Any]) -> str:
-    parts = [section(table, found) for table, found in runs.items() if DEFAULT in found]
+    tables = {table: found for table, found in runs.items() if {DEFAULT} < found.keys()}
+    parts = [section(table, found) for table, found in tables.items()]
     return "\n".join([HEAD, *parts, NOTES])
 
 
@@ -158,10 +161,7 @@ def section(table: str, runs: Mapping[str, Any]) -> str:
             cells.append(spread([1e6 * s["log_loss"][one] for s in seeds], 1))
             cells.append(spread([s["ap"][one] for s in seeds], 4))
         text += f"| {' | '.join(cells)} |\n"
-    text += DIFFERENCES
-    for name in present[1:]:
-        text += differences(name, runs)
-    return text
+    return text + DIFFERENCES + "".join(differences(name, runs) for name in present[1:])
 
 
 def differences(name: str, runs: Mapping[str, Any]) -> str:
