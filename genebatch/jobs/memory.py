@@ -13,6 +13,7 @@ from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
 MARGIN = 1.15
 # Interpreter, numpy, polars, pyarrow, xgboost and one record batch; see benchmarks/memory.md.
 BASE_MB = 400
+BATCH_MB = 360  # the same in the rules of a batch, which import less
 # shap, numba and matplotlib on top, for the rules that draw; see benchmarks/memory.md.
 DRAW_MB = 120
 PANEL_MB = 12  # of the panels of a class in the figures of a job
@@ -136,9 +137,8 @@ def _frame(shape: Shape) -> float:
 
 def train_batch(shape: Shape) -> float:
     """The matrix of the pilots, or that of the largest booster, and the trees."""
-    pilots = 0.0 if shape.piloted is None else _boosting(shape.piloted)
     trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
-    return BASE_MB * MB + max(pilots, _boosting(shape.boosted)) + trees
+    return BATCH_MB * MB + max(_pilots(shape), _boosting(shape.boosted)) + trees
 
 
 def cross_validate_batch(shape: Shape) -> float:
@@ -148,13 +148,22 @@ def cross_validate_batch(shape: Shape) -> float:
     return train_batch(shape) + margins + (shape.n_splits - 1) * trees
 
 
-def _boosting(shape: Shape) -> float:
+def _pilots(shape: Shape) -> float:
+    """The matrix of the pilots; their rows are taken out of a record batch as they are drawn."""
+    piloted, select = shape.piloted, shape.select
+    if piloted is None or select is None:
+        return 0.0
+    return _boosting(piloted, select.share)
+
+
+def _boosting(shape: Shape, share: float = 1.0) -> float:
     """The matrix of all rows, what it is built from, and histograms of all levels.
 
     The sketches are gone when the histograms come, but the allocator keeps some of their pieces.
+    `share` is that of the rows of a record batch which are kept.
     """
     frames = 1 if shape.n_counts else 2  # a dense block is copied
-    building = sketch_bytes(shape) + max(frames * _frame(shape), _held(shape))
+    building = sketch_bytes(shape) + max(frames * share * _frame(shape), _held(shape))
     grown = histogram_bytes(shape, _cached_nodes(shape))
     both = max(building, grown) + 0.35 * min(building, grown)
     return shape.rows * matrix_bytes(shape) + both
@@ -169,22 +178,26 @@ def _held(shape: Shape) -> float:
 
 def calibrate_batch(shape: Shape) -> float:
     """The out-of-fold scores of all rows."""
-    return BASE_MB * MB + shape.rows * (80 + 60 * shape.n_classes)
+    return BATCH_MB * MB + shape.rows * (80 + 60 * shape.n_classes)
 
 
 def explain_batch(shape: Shape) -> float:
-    """SHAP values of the sampled rows, for each class and feature."""
+    """Features and SHAP values of the sampled rows; tables of all classes hold what boosters use.
+
+    The boosters of five folds and three classes use some five times what one of them uses.
+    """
     features = shape.n_dense + shape.n_counts
-    contributions = shape.explain_rows * features * 4 * (3 * shape.n_classes + 6)
-    return BASE_MB * MB + contributions + _frame(shape)
+    used = min(features, 5 * (shape.boosted.n_dense + shape.boosted.n_counts))
+    cells = 6 * features + 3 * shape.n_classes * used
+    return BATCH_MB * MB + shape.explain_rows * 4 * cells + _frame(shape)
 
 
 def diagnose_batch(shape: Shape) -> float:
     """The SHAP values that are drawn, and the out-of-fold scores of all rows."""
-    features = shape.n_dense + shape.n_counts
-    tables = shape.explain_rows * features * 4 * (shape.n_classes + 4)
+    used = min(shape.n_dense + shape.n_counts, 5 * (shape.boosted.n_dense + shape.boosted.n_counts))
+    tables = shape.explain_rows * used * 4 * (shape.n_classes + 4)
     drawn = DRAW_MB + PANEL_MB * shape.n_classes
-    return (BASE_MB + drawn) * MB + tables + shape.rows * (80 + 60 * shape.n_classes)
+    return (BATCH_MB + drawn) * MB + tables + shape.rows * (80 + 60 * shape.n_classes)
 
 
 # ---- rules about all batches
@@ -221,11 +234,10 @@ def train_single(whole: Whole) -> float:
     """Matrices in memory or pages on disk, what is kept of every row, and the trees."""
     shape = whole.shape
     known = shape.rows * (KNOWN_BYTES + 12 * shape.n_classes)
-    pilots = 0.0 if shape.piloted is None else _boosting(shape.piloted)
     boosted = shape.boosted
     boosting = _boosting(boosted) if _held(boosted) else _on_disk(boosted)
     trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
-    return BASE_MB * MB + known + max(pilots, boosting) + trees
+    return BASE_MB * MB + known + max(_pilots(shape), boosting) + trees
 
 
 def _on_disk(shape: Shape) -> float:
