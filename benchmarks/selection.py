@@ -71,7 +71,6 @@ DIFFERENCES = (
     "\n| against the default | seeds | CPU, times | donor log loss | donor AP "
     "| acceptor log loss | acceptor AP |\n" + "|---" * 7 + "|\n"
 )
-NOTES = ""
 
 
 def main() -> None:
@@ -143,7 +142,7 @@ def worth(data: Batch, found: CrossValidation) -> dict[str, dict[str, float]]:
 def page(runs: Mapping[str, Any]) -> str:
     tables = {table: found for table, found in runs.items() if {DEFAULT} < found.keys()}
     parts = [section(table, found) for table, found in tables.items()]
-    return "\n".join([HEAD, *parts, NOTES])
+    return "\n".join([HEAD, *parts])
 
 
 def section(table: str, runs: Mapping[str, Any]) -> str:
