@@ -208,7 +208,11 @@ def write(found: dict[str, Any]) -> None:
                 text += f"| {point.top or 'all'} "
                 text += f"| {estimate:,} | {peak['resident']:,.0f} | {peak['reserved']:,.0f} "
                 text += f"| {estimate / peak['resident']:.2f} | {'yes' if kept else 'NO'} |\n"
-    summary = f"Kept in {total - broken} of {total}."
+    points = [*FITTED, *CHECKED]
+    measured_now = sum(point.key in found for point in points)
+    summary = (
+        f"Kept in {total - broken} of {total}. Measured: {measured_now} of {len(points)} points."
+    )
     KEPT.with_suffix(".md").write_text(HEAD.format(summary=summary) + text)
 
 

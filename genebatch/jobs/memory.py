@@ -138,7 +138,9 @@ def _frame(shape: Shape) -> float:
 def train_batch(shape: Shape) -> float:
     """The matrix of the pilots, or that of the largest booster, and the trees."""
     trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
-    return BATCH_MB * MB + max(_pilots(shape), _boosting(shape.boosted)) + trees
+    boosted = shape.boosted
+    reading = max(_read(boosted), _cells(boosted) if _held(boosted) else 0.0)
+    return BATCH_MB * MB + max(_pilots(shape), _boosting(boosted, reading)) + trees
 
 
 def cross_validate_batch(shape: Shape) -> float:
@@ -153,27 +155,37 @@ def _pilots(shape: Shape) -> float:
     piloted, select = shape.piloted, shape.select
     if piloted is None or select is None:
         return 0.0
-    return _boosting(piloted, select.share)
+    return _boosting(piloted, select.share * _read(piloted) + _cells(piloted))
 
 
-def _boosting(shape: Shape, share: float = 1.0) -> float:
+def _boosting(shape: Shape, reading: float) -> float:
     """The matrix of all rows, what it is built from, and histograms of all levels.
 
     The sketches are gone when the histograms come, but the allocator keeps some of their pieces.
-    `share` is that of the rows of a record batch which are kept.
+    `reading` are the bytes that are held to read the rows.
     """
-    frames = 1 if shape.n_counts else 2  # a dense block is copied
-    building = sketch_bytes(shape) + max(frames * share * _frame(shape), _held(shape))
+    building = sketch_bytes(shape) + reading
     grown = histogram_bytes(shape, _cached_nodes(shape))
     both = max(building, grown) + 0.35 * min(building, grown)
     return shape.rows * matrix_bytes(shape) + both
 
 
-def _held(shape: Shape) -> float:
-    """The cells of all rows as numbers, where they are few enough to be held."""
-    if shape.rows * (shape.n_dense + shape.n_counts) > HELD_CELLS:
-        return 0.0
-    return shape.rows * shape.stored * (8 if shape.n_counts else 4)
+def _held(shape: Shape) -> bool:
+    """Whether the cells of all rows are held as numbers beside the matrix."""
+    return shape.rows * (shape.n_dense + shape.n_counts) <= HELD_CELLS
+
+
+def _read(shape: Shape) -> float:
+    """A record batch with its feature block; a dense block is copied."""
+    return (1 if shape.n_counts else 2) * _frame(shape)
+
+
+def _cells(shape: Shape) -> float:
+    """The cells of all rows as numbers.
+
+    They count twice: blocks are put together, and the allocator keeps the pieces for a while.
+    """
+    return 2 * shape.rows * shape.stored * (8 if shape.n_counts else 4)
 
 
 def calibrate_batch(shape: Shape) -> float:
@@ -235,7 +247,8 @@ def train_single(whole: Whole) -> float:
     shape = whole.shape
     known = shape.rows * (KNOWN_BYTES + 12 * shape.n_classes)
     boosted = shape.boosted
-    boosting = _boosting(boosted) if _held(boosted) else _on_disk(boosted)
+    held = _boosting(boosted, _cells(boosted))
+    boosting = held if _held(boosted) else _on_disk(boosted)
     trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
     return BASE_MB * MB + known + max(_pilots(shape), boosting) + trees
 
