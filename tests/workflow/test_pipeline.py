@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
-from genebatch import load_model
+from genebatch import ALGORITHM, load_model
 from tests.workflow.running import AS_A_USER, REPOSITORY, SMALL, STARTER, Run, Watch, jobs
 
 pytestmark = pytest.mark.workflow
@@ -41,7 +41,7 @@ def after_the_batches() -> Counter:
 def test_run_ends_with_model_metrics_and_how_to_use_it(finished):
     folder, output = finished
     assert "results/model/model_multiclass_all_genes.gbm" in output
-    assert "from genebatch import load_model" in output
+    assert "from genebatch import ALGORITHM, load_model" in output
     assert "donor" in output
     assert "average_precision" in output
     assert "Provided resources: mem_mb=" in output  # a run without a cap caps itself
@@ -188,9 +188,9 @@ def test_changed_key_repeats_what_depends_on_it_and_nothing_else(run, key):
 
 def test_models_of_another_algorithm_are_not_used_again(run):
     planted = {"PYTHONPATH": str(REPOSITORY / "tests/workflow/planted_failure")}
-    same = run.ok("--dry-run", env={**planted, "PLANTED_ALGORITHM": "1"})
+    same = run.ok("--dry-run", env={**planted, "PLANTED_ALGORITHM": str(ALGORITHM)})
     assert jobs(same) == Counter()
-    another = {**planted, "PLANTED_ALGORITHM": "2"}
+    another = {**planted, "PLANTED_ALGORITHM": str(ALGORITHM + 1)}
     run.ok(MANIFEST, env=another)  # what follows the plan is in no dry run before
     other = jobs(run.ok("--dry-run", env=another))
     assert {batch for rule, batch in other if rule == "train_batch"} == set(BATCHES)
