@@ -100,7 +100,7 @@ COUNTED = {  # settings that a shape depends on, by section
     "learner": ["max_bin", "max_depth", "n_estimators", "select"],
     "explain": ["rows"],
 }
-SELECT = {"share": 0.33, "max_rows": 100_000, "rounds": 4}
+SELECT = {"share": 0.33, "max_rows": 100_000, "rounds": 40}
 KEPT = Path(__file__).with_suffix(".json")
 BATCH_FILES = {  # that a rule of a batch reads or writes
     "cross_validate_batch": "rows out_of_fold folds metrics curves models",
@@ -213,6 +213,10 @@ def write(found: dict[str, Any]) -> None:
     summary = (
         f"Kept in {total - broken} of {total}. Measured: {measured_now} of {len(points)} points."
     )
+    chosen = [one["settings"]["learner"]["select"] for one in found.values()]
+    brief = sum(select is not None and select["rounds"] < 40 for select in chosen)
+    if brief:
+        summary += f"\nPilots of {brief} points had fewer than 40 rounds and picked fewer features."
     KEPT.with_suffix(".md").write_text(HEAD.format(summary=summary) + text)
 
 
