@@ -8,6 +8,7 @@ import polars as pl
 from genebatch.config.settings import Labels
 from genebatch.metrics.binary import CLIP
 
+ROW_KEYS = ("group", "label", "position")  # by which rows of two tables are compared
 MOST_OF_ONE = 1 - CLIP  # largest sum of the other classes, so that P(rest) stays above 0
 
 

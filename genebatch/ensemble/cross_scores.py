@@ -9,7 +9,7 @@ import polars as pl
 from scipy.special import logit
 
 from genebatch.dataset.row_file import RowFile, merged
-from genebatch.dataset.rows import label_codes, row_weights
+from genebatch.dataset.rows import ROW_KEYS, label_codes, row_weights
 from genebatch.io.files import InputError
 from genebatch.io.tables import record_batches, table_columns
 from genebatch.model.calibration import Calibrator, fold_calibrators
@@ -20,7 +20,6 @@ from genebatch.model.routing import distance_series
 # Rows that are read ahead of each batch's out-of-fold scores: with hundreds of batches all of them
 # wait at once.
 AHEAD_ROWS = 2048
-IDENTITY = ("group", "label", "position")  # by which rows of two tables are compared
 
 
 def cross_scores(
@@ -104,7 +103,7 @@ class OutOfFold:
         self.group_names = pl.Series(sorted(self.groups), dtype=pl.String)
         self.margins = [f"margin_{name}" for name in classes]
         self.calibrators = held_out_calibrators(member, classes, path, use_weights, self.groups)
-        self.identity = [name for name in IDENTITY if name in table_columns(path)]
+        self.identity = [name for name in ROW_KEYS if name in table_columns(path)]
         columns = [*self.identity, "fold", *self.margins]
         self.coming = record_batches(path, columns, batch_rows=AHEAD_ROWS)
         self.ready = pl.DataFrame()

@@ -13,7 +13,6 @@ from genebatch.dataset.row_file import RowFile
 from genebatch.groups import deal
 from genebatch.io.files import InputError
 from genebatch.io.tables import record_batches
-from genebatch.model.boosting import used_features
 from genebatch.model.combiners import COMBINERS, combine, mean_log_loss, to_probabilities
 from genebatch.model.ensemble import EnsembleModel, Member
 from genebatch.model.held_out import read_held_out, read_scores, score_names
@@ -216,8 +215,7 @@ def _trials(
                 fit = fit_class(data, column, train, stop, learner, where, columns, target)
                 boosters.append(fit.booster)
                 lines[mix].append((name, fit.n_trees))
-            used = used_features(boosters)
-            margins[mix][left_out] = predicted(data, boosters, used, left_out, learner.threads)
+            margins[mix][left_out] = predicted(data, boosters, left_out, learner.threads)
         log.info("student: part %d of %d left out", number + 1, len(set(parts.values())))
     return [
         Trial(

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 
 from genebatch.dataset.row_file import GENES
+from genebatch.dataset.rows import ROW_KEYS
 from genebatch.ensemble.combining import OF_ONE
-from genebatch.ensemble.cross_scores import IDENTITY, OutOfFold
+from genebatch.ensemble.cross_scores import OutOfFold
 from genebatch.io.tables import record_batches, table_columns
 from genebatch.model.ensemble import EQUAL, EnsembleModel, merge
 from genebatch.model.held_out import Scores, score_names
@@ -71,7 +72,7 @@ def single_log_odds(
     """
     groups = frozenset(pl.read_parquet(out_of_fold, columns=["group"])["group"].cast(pl.String))
     own = OutOfFold(single.members[0], single.classes, out_of_fold, use_weights, groups)
-    identity = [name for name in IDENTITY if name in table_columns(scores)]
+    identity = [name for name in ROW_KEYS if name in table_columns(scores)]
     parts, folds = [], []
     for batch in record_batches(scores, identity):
         rows = pl.from_arrow(batch).with_columns(pl.col("group").cast(pl.String))

@@ -225,8 +225,8 @@ def train_single(
     trained = Origin(data.key, training_settings(learner, cv))
     for path in fold_scores:
         refuse_mixed(path, read_origin(path), manifest, trained)
-    lines = pl.concat(map(read_tsv, fold_trees))
-    numbers = [read_tsv(path)["fold"][0] for path in fold_trees]
+    trees = [read_tsv(path) for path in fold_trees]
+    lines, numbers = pl.concat(trees), [table["fold"][0] for table in trees]
     parts = dict(zip(numbers, map(pl.read_parquet, fold_scores), strict=True))
     scored = scored_rows(data, parts, cv)
     done = train_alone(data, scored, lines, cv, learner, method)

@@ -76,8 +76,7 @@ def cross_validate(
             for column, (label, own) in enumerate(zip(data.classes, columns, strict=True))
         ]
         boosters, held_out = [fit.booster for fit in fits], fold == number
-        used = boosting.used_features(boosters)
-        margins[held_out] = predicted(data, boosters, used, held_out, learner.threads)
+        margins[held_out] = predicted(data, boosters, held_out, learner.threads)
         for column, (label, fit) in enumerate(zip(data.classes, fits, strict=True)):
             offered = len(columns[column])
             lines.append(_fold_line(data, number, column, held_out, fit, offered, learner))

@@ -237,8 +237,7 @@ def _at(start: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
 
 def _used(booster: xgb.Booster, names: np.ndarray) -> set[str]:
     """Families with a feature that the booster splits on."""
-    split = [int(feature.removeprefix("f")) for feature in booster.get_score()]
-    return set(names[split].tolist())
+    return set(names[boosting.used_features([booster])].tolist())
 
 
 def _mean_and_error(values: list[float]) -> tuple[float | None, float | None]:

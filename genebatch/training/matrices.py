@@ -15,7 +15,7 @@ from genebatch.config.settings import Learner
 from genebatch.dataset.feature_set import Block, stacked
 from genebatch.dataset.row_file import Blocks
 from genebatch.jobs.limits import MB
-from genebatch.model.boosting import Part, build_matrix, predict_margin, to_matrix
+from genebatch.model.boosting import Part, build_matrix, predict_margin, to_matrix, used_features
 from genebatch.training.batch import Batch
 
 log = logging.getLogger(__name__)
@@ -75,12 +75,13 @@ def held_block(data: Batch, kept: np.ndarray, columns: np.ndarray | None) -> Blo
 
 
 def predicted(
-    data: Batch, boosters: list[xgb.Booster], columns: np.ndarray, kept: np.ndarray, threads: int
+    data: Batch, boosters: list[xgb.Booster], kept: np.ndarray, threads: int
 ) -> np.ndarray:
     """Log-odds of some rows by a booster for each class, (kept rows, classes) float32.
 
-    `columns` are the features that the boosters split on. Holds a block of them.
+    Reads the features that the boosters split on, and holds a block of them.
     """
+    columns = used_features(boosters)
     places = np.flatnonzero(kept)
     margins = np.empty((len(places), len(boosters)), np.float32)
     done = 0

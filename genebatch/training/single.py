@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from genebatch.config.settings import Folds, Learner
+from genebatch.dataset.rows import ROW_KEYS
 from genebatch.groups import deal
 from genebatch.io.files import InputError
 from genebatch.model.held_out import score_series
@@ -15,7 +16,6 @@ from genebatch.training.cross_validation import median_trees
 from genebatch.training.recipe import Calibrated, as_model, calibrate, train_member
 
 NAME = "single"
-IDENTITY = ("group", "label", "position")  # by which rows of two tables are compared
 
 
 def train_alone(
@@ -76,7 +76,7 @@ def scored_rows(data: Batch, parts: Mapping[int, pl.DataFrame], cv: Folds) -> pl
     names = [f"margin_{label}" for label in data.classes]
     for number, part in parts.items():
         own = data.rows.filter(fold == number)
-        identity = [name for name in IDENTITY if name in own.columns]
+        identity = [name for name in ROW_KEYS if name in own.columns]
         if not part.select(identity).equals(own.select(identity)):
             raise InputError(
                 f"the scores of fold {number} of the single model are of other rows; delete "

@@ -141,8 +141,7 @@ def test_predictions_of_some_rows_are_those_of_each_booster(toy, start_from):
     data = loaded(toy, start_from=start_from)
     member = train_member(data, "all", dict.fromkeys(CLASSES, 3), toy.settings.learner)
     kept = np.arange(len(data.codes)) % 3 == 0
-    used = boosting.used_features(member.boosters)
-    found = predicted(data, list(member.boosters), used, kept, 1)
+    found = predicted(data, list(member.boosters), kept, 1)
     for column in range(3):
         part = stopping_part(data, column, kept, every(data)[1], toy.settings.learner)
         expected = boosting.predict_margin(member.boosters[column], part.matrix, part.margin)
@@ -153,7 +152,7 @@ def test_boosters_without_trees_predict_where_they_start(toy):
     data = loaded(toy)
     member = train_member(data, "all", dict.fromkeys(CLASSES, 0), toy.settings.learner)
     kept = np.arange(len(data.codes)) < 70
-    found = predicted(data, list(member.boosters), np.array([], int), kept, 1)
+    found = predicted(data, list(member.boosters), kept, 1)
     scores = data.rows[:70].select(f"score_{name}" for name in CLASSES).to_numpy()
     np.testing.assert_allclose(found, logit(np.clip(scores, 1e-9, 1 - 1e-6)), rtol=1e-4)
 
