@@ -239,9 +239,8 @@ def call(
             limit_key=LIMIT_KEY,
         )
         tracks = inputs.enter_context(open_scores(scores, selected, unscored, SCORES_KEY))
-        needed = frozenset(model.columns_in_)
         structure = structure_model(model.facts["sequence"])
-        genome = Genome(reader, tracks, spec.only(needed), structure, needed)
+        genome = Genome(reader, tracks, spec, structure).needing(model.columns_in_)
         misfits = check_alignment(genome, selected, str(genes), misaligned)
         if target_share is not None:
             chosen = band_of_share(genome, selected, target_share, chosen.high)

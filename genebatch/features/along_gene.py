@@ -1,8 +1,8 @@
 """Computes features along a gene of any length, from its sequence and its score tracks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -41,6 +41,10 @@ class Genome(NamedTuple):
     spec: Spec
     structure: StructureModel = StructureModel()
     words: frozenset[str] | None = None
+
+    def needing(self, columns: Collection[str]) -> Self:
+        """The same sources for some columns: other families and words are not made."""
+        return self._replace(spec=self.spec.only(columns), words=frozenset(columns))
 
 
 class GeneBlock(NamedTuple):

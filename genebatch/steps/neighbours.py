@@ -100,7 +100,9 @@ def neighbours_batch(
         foreign = foreign_sites(annotated)
         drawn = site_windows(batch, chosen, foreign, neighbours.sites, neighbours.seed)
         by_gene = {gene.id: by_group[group_of[gene.id]] for gene in chosen}
-        scored = score_windows(drawn, Genome(reader, tracks, *features), chosen, by_gene)
+        needed = {name for each in by_group.values() for name in each.columns_in_}
+        genome = Genome(reader, tracks, *features).needing(needed)
+        scored = score_windows(drawn, genome, chosen, by_gene)
     write_parquet(windows, scored)
     _log(batch, scored)
 
