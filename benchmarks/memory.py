@@ -50,6 +50,9 @@ class Point(NamedTuple):
 
 
 FITTED = [
+    Point(3_000, 60, 0, 0.0, n_splits=3),
+    Point(3_000, 60, 0, 0.0, threads=2, n_splits=3),
+    Point(3_000, 60, 0, 0.0, threads=4, n_splits=3),
     Point(10_000, 60, 1_100, 0.10),
     Point(10_000, 300, 0, 0.0),
     Point(10_000, 60, 1_100, 0.60),

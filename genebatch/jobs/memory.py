@@ -13,7 +13,7 @@ from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
 MARGIN = 1.15
 # Interpreter, numpy, polars, pyarrow, xgboost and one record batch; see benchmarks/memory.md.
 BASE_MB = 400
-BATCH_MB = 360  # the same in the rules of a batch, which import less
+BATCH_MB = 380  # the same in the rules of a batch, which import less
 # shap, numba and matplotlib on top, for the rules that draw; see benchmarks/memory.md.
 DRAW_MB = 120
 PANEL_MB = 12  # of the panels of a class in the figures of a job
@@ -23,7 +23,7 @@ IMPORTS_MB = 215
 SCREEN_MB = 45  # beside the sample: ranks and products of columns, however few the rows
 SCIPY_MB = 90  # on top, for rules that measure losses or AUCs
 THREAD_MB = 30  # stacks and heaps that a further thread reserves
-BOOST_THREAD_MB = 23  # the same of a thread that boosts
+BOOST_THREAD_MB = 45  # the same of a thread that boosts; mostly of the second one
 # What Snakemake itself takes inside a cluster job: 140 MB batch step and 128 MB inner run.
 SCHEDULER_MB = 300
 

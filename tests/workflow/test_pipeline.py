@@ -41,7 +41,7 @@ def after_the_batches() -> Counter:
 def test_run_ends_with_model_metrics_and_how_to_use_it(finished):
     folder, output = finished
     assert "results/model/model_multiclass_all_genes.gbm" in output
-    assert "from genebatch import ALGORITHM, load_model" in output
+    assert "from genebatch import load_model" in output
     assert "donor" in output
     assert "average_precision" in output
     assert "Provided resources: mem_mb=" in output  # a run without a cap caps itself
