@@ -153,9 +153,12 @@ class RowFile:
         ]
         return frame.select(*columns, "fold")
 
-    def _whole(self, columns: Sequence[str]) -> pl.DataFrame:
-        """All rows of some stored columns; raises if they are not as many as were planned."""
-        rows = pl.concat(self._read(columns))
+    def _whole(self, columns: Sequence[str], kinds: Mapping[str, Any] | None = None) -> pl.DataFrame:
+        """All rows of some stored columns, some of them cast to other `kinds`.
+
+        Raises if there are not as many rows as were planned.
+        """
+        rows = pl.concat(frame.cast(dict(kinds or {})) for frame in self._read(columns))
         if rows.height != self.n_rows:
             raise InputError(
                 f"{self.path} has {rows.height:,} rows but {self.n_rows:,} were planned; "
@@ -288,13 +291,18 @@ def merged(files: Iterable[RowFile], wanted: Collection[str] | None = None) -> I
 
 
 def merged_identity(files: Sequence[RowFile]) -> pl.DataFrame:
-    """The identity of the rows of `merged`, without reading their features."""
-    columns = [
-        file._whole([*file._known(), PLACE]).with_columns(batch=pl.lit(file.name)) for file in files
-    ]
-    stored = pl.concat(columns).unique(PLACE, keep="first", maintain_order=True).sort(PLACE)
-    identity = files[0]._identity(stored)
-    return identity.insert_column(identity.width - 1, stored["batch"])
+    """The identity of the rows of `merged` but for `batch`, without reading their features.
+
+    Holds 130 bytes a row while it is put in order.
+    """
+    names = pl.Categorical()
+    stored = pl.concat(
+        file._whole([*file._known(), PLACE], {"group": names}) for file in files
+    )
+    place = stored[PLACE].to_numpy()
+    order = np.argsort(place, kind="stable")  # unique() of polars holds 100 bytes a row
+    first = np.diff(place[order], prepend=-1) > 0
+    return files[0]._identity(stored[order[first]]).cast({"group": pl.String})
 
 
 def _in_order(coming: Sequence[Iterator[pl.DataFrame]]) -> Iterator[pl.DataFrame]:

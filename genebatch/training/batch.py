@@ -89,7 +89,7 @@ def load_all(files: Sequence[RowFile], learner: Learner) -> Batch:
     learner
         Settings.
     """
-    rows = merged_identity(files).drop("batch")
+    rows = merged_identity(files)
     key = key_of_all({file.name: file.key for file in files})
     return _loaded(ALL, files, rows, key, learner, on_disk=True)
 
