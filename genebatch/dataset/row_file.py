@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -37,6 +38,25 @@ class Rows(NamedTuple):
 
     identity: pl.DataFrame
     features: pl.DataFrame
+
+
+class KnownRows(NamedTuple):
+    """What is known of the rows of several files beside their features.
+
+    Attributes
+    ----------
+    identity
+        Identity columns with `fold`, file after file. A row of a group that several files hold
+        stands once, as the first of them has it.
+    places
+        (rows,) place of each row in the data set.
+    first
+        (stored rows,) bool: which stored rows these are.
+    """
+
+    identity: pl.DataFrame
+    places: np.ndarray
+    first: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -118,9 +138,9 @@ class RowFile:
         names = self._wanted(wanted)
         return self._read([*self._known(), *(FEATURE + name for name in names), PLACE])
 
-    def placed_features(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Stream some features of the rows as they are stored, with the place of each row."""
-        return self._read([*(FEATURE + name for name in names), PLACE])
+    def stored_features(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Stream some features of the rows as they are stored."""
+        return self._read([FEATURE + name for name in names] or [PLACE])
 
     def rows_of(self, stored: pl.DataFrame, wanted: Collection[str] | None = None) -> Rows:
         """Identity and features of rows that `placed_frames` gave."""
@@ -187,8 +207,7 @@ class RowFile:
 class Blocks:
     """Some features of some rows of row files as blocks of numbers, read anew whenever iterated.
 
-    Rows come in the order of the data set, each once, as in `merged`. Holds a record batch of every
-    file, and a block.
+    Rows come as they are stored, file after file. Holds a record batch and a block.
 
     Parameters
     ----------
@@ -197,7 +216,7 @@ class Blocks:
     columns
         Places of the features, rising; None stands for all.
     kept
-        (rows,) bool in the order of `merged_identity`; None stands for all rows.
+        (stored rows,) bool; None stands for all rows.
     size
         Least rows of a block, but for the last.
     """
@@ -229,7 +248,7 @@ class Blocks:
         """The features of the rows that are kept, under their own names."""
         names = self.features.names
         start = 0
-        for stored in _in_order([file.placed_features(names) for file in self.files]):
+        for stored in chain.from_iterable(file.stored_features(names) for file in self.files):
             if self.kept is not None:
                 part = self.kept[start : start + stored.height]
                 start += stored.height
@@ -290,19 +309,20 @@ def merged(files: Iterable[RowFile], wanted: Collection[str] | None = None) -> I
         yield Rows(identity, features)
 
 
-def merged_identity(files: Sequence[RowFile]) -> pl.DataFrame:
-    """The identity of the rows of `merged` but for `batch`, without reading their features.
+def known_rows(files: Sequence[RowFile]) -> KnownRows:
+    """Everything about the rows of several files but their features, file after file.
 
-    Holds 130 bytes a row while it is put in order.
+    Holds 130 bytes a row while it is made.
     """
-    names = pl.Categorical()
-    stored = pl.concat(
-        file._whole([*file._known(), PLACE], {"group": names}) for file in files
-    )
-    place = stored[PLACE].to_numpy()
-    order = np.argsort(place, kind="stable")  # unique() of polars holds 100 bytes a row
-    first = np.diff(place[order], prepend=-1) > 0
-    return files[0]._identity(stored[order[first]]).cast({"group": pl.String})
+    names = pl.Categorical()  # each name once; the views of a text column take 16 bytes a row
+    stored = pl.concat(file._whole([*file._known(), PLACE], {"group": names}) for file in files)
+    places = stored[PLACE].to_numpy()
+    first = np.zeros(len(places), bool)
+    first[_order(places)] = True
+    if not first.all():
+        stored, places = stored.filter(first), places[first]
+    identity = files[0]._identity(stored).cast({"group": pl.String})
+    return KnownRows(identity, places, first)
 
 
 def _in_order(coming: Sequence[Iterator[pl.DataFrame]]) -> Iterator[pl.DataFrame]:
@@ -321,7 +341,15 @@ def _in_order(coming: Sequence[Iterator[pl.DataFrame]]) -> Iterator[pl.DataFrame
             cut = int(frame[PLACE].search_sorted(end, side="right"))
             parts.append(frame[:cut])
             waiting[number] = frame[cut:] if cut < frame.height else next(coming[number], None)
-        yield pl.concat(parts).unique(PLACE, keep="first", maintain_order=True).sort(PLACE)
+        together = pl.concat(parts)
+        order = _order(together[PLACE].to_numpy())
+        yield together[order]
+
+
+def _order(places: np.ndarray) -> np.ndarray:
+    """Order of rows by place, each place once, as the first row that has it."""
+    order = np.argsort(places, kind="stable")
+    return order[np.diff(places[order], prepend=-1) > 0]
 
 
 def _named(frames: Iterable[pl.DataFrame], name: str) -> Iterator[pl.DataFrame]:

@@ -113,7 +113,7 @@ def distil_ensemble(
     teacher
         The ensemble.
     data
-        All training rows, in the order of the held-out scores.
+        All training rows.
     settings
         The section `ensemble`; `distil_mix` are the mixes to try.
     cv, learner
@@ -147,7 +147,9 @@ def refuse_one_batch(model: EnsembleModel) -> None:
 
 
 def _held_out_rows(trial: Trial, data: Batch, place: np.ndarray) -> pl.DataFrame:
-    """The rows with a score by a student that never saw their group; `fold` is the part left out.
+    """The rows with a score by a student that never saw their group, in the order of the data set.
+
+    `fold` is the part left out.
 
     A group whose batches are in two parts has none: one of them is always among the teachers.
     """
@@ -160,7 +162,8 @@ def _held_out_rows(trial: Trial, data: Batch, place: np.ndarray) -> pl.DataFrame
     left_out = rows.filter(~scored)["group"].n_unique()
     if left_out:
         log.info("%d groups of batches in two parts are not judged", left_out)
-    return rows.filter(scored)
+    order = np.argsort(data.places)
+    return rows[order[scored[order]]]
 
 
 def _parts(teacher: Teacher, cv: Folds) -> dict[str, int]:
@@ -255,15 +258,15 @@ def _teach(
     held_out = read_held_out(teacher.scores, teacher.sizes, model, use_weights, groups)
     parameters = COMBINERS[name].fit(held_out.of_members(outside), settings)
     taught = np.zeros((len(data.codes), len(model.classes)), np.float32)
-    start = 0
+    order, start = np.argsort(data.places), 0
     for scores in read_scores(teacher.scores, model):
-        end = start + scores.rows.height
-        _check_rows(scores.rows, data, start, teacher.scores)
-        rows = np.flatnonzero(training[start:end])
+        here = order[start : start + scores.rows.height]
+        _check_rows(scores.rows, data, here, teacher.scores)
+        rows = np.flatnonzero(training[here])
         near = None if scores.distance is None else scores.distance[np.ix_(rows, outside)]
         log_odds = scores.log_odds[np.ix_(rows, outside)]
-        taught[start + rows] = combine(name, parameters, log_odds, near, model.rest)
-        start = end
+        taught[here[rows]] = combine(name, parameters, log_odds, near, model.rest)
+        start += len(here)
     return taught
 
 
@@ -271,10 +274,11 @@ def _taught(teacher: Teacher, data: Batch) -> np.ndarray:
     """The held-out probabilities of the whole ensemble, (rows, classes) float32."""
     columns = score_names(teacher.model.combiner["name"], teacher.model.classes)
     taught = np.empty((len(data.codes), len(columns)), np.float32)
-    start = 0
+    order, start = np.argsort(data.places), 0
     for frame in _frames(teacher.combined, ["group", *columns]):
-        _check_rows(frame, data, start, teacher.combined)
-        taught[start : start + frame.height] = frame.select(columns).to_numpy()
+        here = order[start : start + frame.height]
+        _check_rows(frame, data, here, teacher.combined)
+        taught[here] = frame.select(columns).to_numpy()
         start += frame.height
     return taught
 
@@ -283,6 +287,6 @@ def _frames(path: str | Path, columns: list[str]) -> Iterator[pl.DataFrame]:
     return map(pl.from_arrow, record_batches(path, columns))
 
 
-def _check_rows(rows: pl.DataFrame, data: Batch, start: int, path: str | Path) -> None:
-    if not rows["group"].equals(data.rows["group"][start : start + rows.height], check_names=False):
+def _check_rows(rows: pl.DataFrame, data: Batch, here: np.ndarray, path: str | Path) -> None:
+    if not rows["group"].equals(data.rows["group"][here], check_names=False):
         raise InputError(f"{path} is not of the rows of the data set; delete it and run again")

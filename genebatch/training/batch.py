@@ -9,7 +9,7 @@ import polars as pl
 
 from genebatch.config.settings import Folds, Labels, Learner
 from genebatch.dataset.feature_set import Features
-from genebatch.dataset.row_file import RowFile, joined_facts, merged_identity
+from genebatch.dataset.row_file import RowFile, joined_facts, known_rows
 from genebatch.dataset.rows import group_codes, label_codes, row_weights, score_columns
 from genebatch.groups import deal, hashed
 from genebatch.io.files import InputError, digest
@@ -34,9 +34,13 @@ class Batch(NamedTuple):
     on_disk
         Whether matrices of many rows lie on disk.
     rows
-        Identity columns in the order of the data set: `group`, `label`, `position`, `weight` and
+        Identity columns in the order of the files: `group`, `label`, `position`, `weight` and
         `score_{class}` where known, and `fold`. A row of a group that several batches hold stands
         once, with the fold of the first of them.
+    places
+        (rows,) place of each row in the data set.
+    first
+        (stored rows,) bool: the rows among those that are stored in the files.
     codes
         (rows,) class of each row.
     weight
@@ -55,6 +59,8 @@ class Batch(NamedTuple):
     files: Sequence[RowFile]
     on_disk: bool
     rows: pl.DataFrame
+    places: np.ndarray
+    first: np.ndarray
     codes: np.ndarray
     weight: np.ndarray
     starts: dict[str, np.ndarray | None]
@@ -68,6 +74,14 @@ class Batch(NamedTuple):
         """The labels, in the order of the codes."""
         return list(self.labels.classes)
 
+    def stored(self, kept: np.ndarray) -> np.ndarray:
+        """Some rows, (rows,) bool, among those that are stored in the files."""
+        if len(self.first) == len(kept):
+            return kept
+        found = self.first.copy()
+        found[self.first] = kept
+        return found
+
     @property
     def groups(self) -> list[str]:
         """Names of the groups, sorted."""
@@ -76,7 +90,7 @@ class Batch(NamedTuple):
 
 def load_batch(file: RowFile, learner: Learner) -> Batch:
     """Read what is known of the rows of a batch."""
-    return _loaded(f"batch {file.name}", [file], file.identity, file.key, learner, on_disk=False)
+    return _loaded(f"batch {file.name}", [file], file.key, learner, on_disk=False)
 
 
 def load_all(files: Sequence[RowFile], learner: Learner) -> Batch:
@@ -89,9 +103,8 @@ def load_all(files: Sequence[RowFile], learner: Learner) -> Batch:
     learner
         Settings.
     """
-    rows = merged_identity(files)
     key = key_of_all({file.name: file.key for file in files})
-    return _loaded(ALL, files, rows, key, learner, on_disk=True)
+    return _loaded(ALL, files, key, learner, on_disk=True)
 
 
 def key_of_all(keys: Mapping[str, str]) -> str:
@@ -102,12 +115,12 @@ def key_of_all(keys: Mapping[str, str]) -> str:
 def _loaded(
     name: str,
     files: Sequence[RowFile],
-    rows: pl.DataFrame,
     key: str,
     learner: Learner,
     *,
     on_disk: bool,
 ) -> Batch:
+    rows, places, first = known_rows(files)
     features, labels = files[0].features, files[0].labels
     starts: dict[str, np.ndarray | None] = dict.fromkeys(labels.classes)
     if learner.start_from == "scores":
@@ -115,7 +128,7 @@ def _loaded(
     codes = label_codes(rows["label"], labels.classes, None)
     weight = row_weights(rows, learner.use_weights)
     facts = joined_facts(file.facts for file in files)
-    known = (rows, codes, weight, starts, features, labels, key, facts)
+    known = (rows, places, first, codes, weight, starts, features, labels, key, facts)
     batch = Batch(name, files, on_disk, *known)
     log.info("%s: %s groups, %s rows", name, f"{len(batch.groups):,}", f"{rows.height:,}")
     return batch

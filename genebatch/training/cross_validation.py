@@ -88,9 +88,11 @@ def cross_validate(
             "%s: fold %d/%d, %s rows, trees %s", data.name, number + 1, cv.n_splits, rows, trees
         )
         members.append(_fold_member(data, number, boosters, origin))
-    out_of_fold = data.rows.with_columns(
-        pl.Series(f"margin_{name}", margins[:, column]) for column, name in enumerate(data.classes)
-    ).filter(np.isin(fold, list(numbers)))
+    scored = np.isin(fold, list(numbers))
+    out_of_fold = data.rows.filter(scored).with_columns(
+        pl.Series(f"margin_{name}", margins[scored, column])
+        for column, name in enumerate(data.classes)
+    )
     if any(out_of_fold[f"margin_{name}"].is_nan().any() for name in data.classes):
         raise RuntimeError("a row has no out-of-fold score")
     return CrossValidation(out_of_fold, pl.DataFrame(lines), pl.concat(curves), members, origin)

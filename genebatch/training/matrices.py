@@ -52,9 +52,9 @@ def training_part(
     if cells <= HELD_CELLS:
         matrix = build_matrix([held_block(data, kept, columns)], *size)
     elif data.on_disk:
-        matrix = _on_disk(data, Blocks(data.files, columns, kept, PAGE_ROWS), learner)
+        matrix = _on_disk(data, Blocks(data.files, columns, data.stored(kept), PAGE_ROWS), learner)
     else:
-        matrix = build_matrix(Blocks(data.files, columns, kept), *size)
+        matrix = build_matrix(Blocks(data.files, columns, data.stored(kept)), *size)
     return _part(data, column, kept, matrix)
 
 
@@ -68,7 +68,7 @@ def stopping_part(
 
 def held_block(data: Batch, kept: np.ndarray, columns: np.ndarray | None) -> Block:
     """Some features of some rows as one block; raises if there is no row."""
-    blocks = list(Blocks(data.files, columns, kept))
+    blocks = list(Blocks(data.files, columns, data.stored(kept)))
     if not blocks:
         raise ValueError(f"{data.name}: no row of {len(kept):,} is kept")
     return stacked(blocks)
@@ -99,7 +99,7 @@ def predicted(
 def _blocks_or_empty(data: Batch, columns: np.ndarray, kept: np.ndarray) -> Iterator[Block]:
     """Blocks of the rows; of boosters without trees, rows without cells."""
     if len(columns):
-        yield from Blocks(data.files, columns, kept)
+        yield from Blocks(data.files, columns, data.stored(kept))
     else:
         yield sparse.csr_matrix((np.count_nonzero(kept), 0), dtype=np.float32)
 

@@ -52,7 +52,7 @@ def train_alone(
 
 
 def scored_rows(data: Batch, parts: Mapping[int, pl.DataFrame], cv: Folds) -> pl.DataFrame:
-    """Put the out-of-fold log-odds of some folds together, in the order of the data set.
+    """Put the out-of-fold log-odds of some folds together.
 
     Calibrators are cross-fitted by the column `fold`. Where there is one fold only, its groups are
     dealt anew into `cv.n_splits` parts, which stand in that column.
@@ -65,6 +65,11 @@ def scored_rows(data: Batch, parts: Mapping[int, pl.DataFrame], cv: Folds) -> pl
         Fold to what `cross_validate` gives of it.
     cv
         Settings.
+
+    Returns
+    -------
+    polars.DataFrame
+        Rows in the order of the data set.
 
     Raises
     ------
@@ -83,15 +88,18 @@ def scored_rows(data: Batch, parts: Mapping[int, pl.DataFrame], cv: Folds) -> pl
                 "results/single and run again"
             )
         margins[(fold == number).to_numpy()] = part.select(names).to_numpy()
-    columns = [pl.Series(name, margins[:, column]) for column, name in enumerate(names)]
-    rows = data.rows.with_columns(columns).filter(fold.is_in(list(parts)))
-    return rows if len(parts) > 1 else _dealt_anew(rows, data, cv)
+    scored = np.flatnonzero(fold.is_in(list(parts)).to_numpy())
+    scored = scored[np.argsort(data.places[scored])]
+    columns = [pl.Series(name, margins[scored, column]) for column, name in enumerate(names)]
+    rows = data.rows[scored].with_columns(columns)
+    return rows if len(parts) > 1 else _dealt_anew(rows, data.codes[scored], len(data.classes), cv)
 
 
-def _dealt_anew(rows: pl.DataFrame, data: Batch, cv: Folds) -> pl.DataFrame:
+def _dealt_anew(
+    rows: pl.DataFrame, codes: np.ndarray, n_classes: int, cv: Folds
+) -> pl.DataFrame:
     """Rows with their groups dealt into parts, which stand in the column `fold`."""
-    codes = data.codes[data.rows["fold"].is_in(rows["fold"].unique().implode()).to_numpy()]
-    groups, local, sizes = group_sizes(rows, codes, len(data.classes))
+    groups, local, sizes = group_sizes(rows, codes, n_classes)
     if len(groups) < 2:
         raise InputError(
             f"the held-out fold of the single model has one group, '{groups[0]}': its calibrators "

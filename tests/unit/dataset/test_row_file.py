@@ -13,7 +13,7 @@ from scipy import sparse
 from genebatch.config.settings import Labels, Learner, Table
 from genebatch.dataset import row_file, row_pass
 from genebatch.dataset.profile import analyze
-from genebatch.dataset.row_file import METADATA, Blocks, RowFile, merged, merged_identity
+from genebatch.dataset.row_file import METADATA, Blocks, RowFile, known_rows, merged
 from genebatch.io.files import InputError
 from genebatch.model import boosting
 from tests.builders.row_files import expected_rows, features_of, parts_of, rows_of, write_parts
@@ -217,7 +217,16 @@ def test_merged_rows_come_once_in_the_order_of_the_data_set_from_the_first_file(
     assert identity.equals(wanted[0])
     assert features.equals(wanted[1])
     assert identity.drop("batch", "fold", "label").n_unique() == identity.height == 100
-    assert merged_identity(files).equals(identity.drop("batch"))
+    known = known_rows(files)
+    in_order = np.argsort(known.places)
+    assert known.identity[in_order].equals(identity.drop("batch"))
+    np.testing.assert_array_equal(known.first, stored_first(files))
+
+
+def stored_first(files):
+    """Whether each stored row is the first of its place in the data set."""
+    places = np.concatenate([file._whole(["place"])["place"].to_numpy() for file in files])
+    return np.isin(np.arange(len(places)), np.unique(places, return_index=True)[1])
 
 
 @pytest.mark.parametrize("size", [1, 16, 50, 100, 200])
@@ -338,7 +347,8 @@ def test_rows_of_any_table_are_those_of_the_table(
     identity, features = whole(frame, analysed, parts)
     for rows, expected in zip(rows_of(merged(files)), (identity, features), strict=True):
         assert rows.equals(expected)
-    assert merged_identity(files).equals(identity.drop("batch"))
+    known = known_rows(files)
+    assert known.identity[np.argsort(known.places)].equals(identity.drop("batch"))
 
 
 def test_only_wanted_features_are_read(files, monkeypatch):

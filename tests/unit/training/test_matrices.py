@@ -44,18 +44,21 @@ def every(data):
     return np.ones(len(data.codes), bool), np.arange(len(data.features.names))
 
 
-def read_table(run):
-    """The training rows as the input table has them, in the order of its shards."""
+def read_table(run, data):
+    """The training rows as the input table has them, in the order of the row files."""
     shards = sorted((run.folder / "data").glob("*.parquet"))
     rows = pl.concat(pl.read_parquet(path) for path in shards)
-    return rows.filter(~pl.col("gene_id").is_in(run.test_groups))
+    training = rows.filter(~pl.col("gene_id").is_in(run.test_groups))
+    return training[np.argsort(np.argsort(data.places))]
 
 
 @pytest.mark.parametrize("kind", ["toy", "lent"])
-def test_rows_are_all_training_rows_in_the_order_of_the_input_table(request, kind):
+def test_rows_are_all_training_rows_of_the_input_table_each_once(request, kind):
     run = request.getfixturevalue(kind)
     data = loaded(run)
-    rows = identity_columns(read_table(run), data.labels)
+    table = read_table(run, data)
+    assert len(set(data.places)) == table.height == data.first.sum()
+    rows = identity_columns(table, data.labels)
     assert data.rows.drop("fold").equals(rows)
     assert data.groups == sorted(rows["group"].unique())
     codes = rows["label"].replace_strict(CLASSES, range(3)).to_numpy()
@@ -65,7 +68,8 @@ def test_rows_are_all_training_rows_in_the_order_of_the_input_table(request, kin
 def test_rows_are_those_of_the_cross_batch_scores(toy):
     data = loaded(toy)
     held_out = pl.read_parquet(toy.ensemble_files["scores"])
-    assert data.rows.equals(held_out.select(data.rows.columns))
+    in_order = data.rows[np.argsort(data.places)]
+    assert in_order.equals(held_out.select(data.rows.columns))
 
 
 @pytest.mark.parametrize("kind", ["toy", "lent"])
@@ -79,7 +83,7 @@ def test_matrix_is_that_of_the_input_table(request, kind, held, monkeypatch):
     if held:
         monkeypatch.setattr(matrices, "HELD_CELLS", 2**20)
     part = training_part(data, 1, kept, columns, learner)
-    rows = read_table(run).filter(kept)
+    rows = read_table(run, data).filter(kept)
     block = data.features.select(rows)[:, columns]
     whole = boosting.build_matrix([block], 5, learner.max_bin, 1)
     for one, other in zip(part.matrix.get_quantile_cut(), whole.get_quantile_cut(), strict=True):
@@ -92,11 +96,12 @@ def test_matrix_is_that_of_the_input_table(request, kind, held, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["toy", "lent"])
 def test_blocks_are_the_wanted_cells_of_the_input_table(request, kind):
-    data = loaded(request.getfixturevalue(kind))
-    whole = as_dense(data.features.select(read_table(request.getfixturevalue(kind))))
+    run = request.getfixturevalue(kind)
+    data = loaded(run)
+    whole = as_dense(data.features.select(read_table(run, data)))
     kept = np.arange(len(whole)) % 7 > 3
     columns = np.array([1, 3, len(data.features.names) - 1])
-    blocks = Blocks(data.files, columns, kept, 50)
+    blocks = Blocks(data.files, columns, data.stored(kept), 50)
     for _ in range(2):  # they can be read again
         found = [as_dense(block) for block in blocks]
         assert min(len(block) for block in found[:-1]) >= 50

@@ -18,9 +18,10 @@ CLASSES = ["neither", "donor", "acceptor"]
 
 
 class Single(NamedTuple):
-    """The single model of a run: its cross-validation, and the calibrated model."""
+    """The single model of a run: its cross-validation, its scored rows, the calibrated model."""
 
     folds: CrossValidation
+    scored: pl.DataFrame
     calibrated: Calibrated
 
 
@@ -29,12 +30,14 @@ def trained(run):
     cv, learner = run.settings.cv, run.settings.learner
     data = load_all(run.opened(), learner)
     folds = cross_validate(data, cv, learner)
-    done = train_alone(data, folds.out_of_fold, folds.folds, cv, learner, "identity")
-    return Single(folds, done)
+    parts = {number: folds.out_of_fold.filter(fold=number) for number in range(cv.n_splits)}
+    scored = scored_rows(data, parts, cv)
+    done = train_alone(data, scored, folds.folds, cv, learner, "identity")
+    return Single(folds, scored, done)
 
 
 def table_of(single):
-    return held_out_table("single", single.folds.out_of_fold, single.calibrated)
+    return held_out_table("single", single.scored, single.calibrated)
 
 
 @pytest.fixture(scope="module")
@@ -142,14 +145,19 @@ def test_folds_on_their_own_are_those_of_the_whole(toy, data, single, parts):
 
 def test_rows_of_folds_come_together_in_the_order_of_the_data_set(toy, data, single, parts):
     cv = toy.settings.cv
-    assert scored_rows(data, parts, cv).equals(single.folds.out_of_fold)
+    rows = scored_rows(data, parts, cv)
+    held_out = pl.read_parquet(toy.ensemble_files["scores"])
+    assert rows.select(data.rows.columns).equals(held_out.select(data.rows.columns))
+    for number, part in parts.items():
+        own = rows.filter(fold=number)
+        assert own.sort("group", "position").equals(part.sort("group", "position"))
     two = scored_rows(data, {number: parts[number] for number in (2, 0)}, cv)
-    assert two.equals(single.folds.out_of_fold.filter(pl.col("fold") != 1))
+    assert two.equals(rows.filter(pl.col("fold") != 1))
 
 
-def test_groups_of_one_fold_are_dealt_anew_for_cross_fits(toy, data, parts):
+def test_groups_of_one_fold_are_dealt_anew_for_cross_fits(toy, data, single, parts):
     rows = scored_rows(data, {1: parts[1]}, toy.settings.cv)
-    assert rows.drop("fold").equals(parts[1].drop("fold"))
+    assert rows.drop("fold").equals(single.scored.filter(fold=1).drop("fold"))
     assert set(rows["fold"]) == {0, 1, 2}
     assert (rows.group_by("group").agg(pl.col("fold").n_unique())["fold"] == 1).all()
 
