@@ -24,6 +24,9 @@ from genebatch.jobs.limits import allow_open_files
 log = logging.getLogger(__name__)
 
 SPLIT_BYTES = 32 << 20  # of rows that are sorted by part at once
+# Of sorted rows that wait until a record batch of their file is full. Reading a record batch takes
+# as long for few rows as for a thousand.
+WAITING_BYTES = 128 << 20
 # Compressed so, a file is about as large as its Parquet source and is read 12 times faster.
 WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
@@ -63,8 +66,8 @@ def write_row_files(
     Groups are dealt to batches whatever shard they lie in, so without this every rule of every
     batch would read nearly all of the data set. A part whose file already holds its rows is passed
     over, and so are the row groups that only such parts need; other files are removed. A thread of
-    its own reads ahead. Holds `SPLIT_BYTES` of rows three times: as they are read, sorted by part
-    and written.
+    its own reads ahead. Holds `SPLIT_BYTES` of rows three times, as they are read, sorted by part
+    and written, and `WAITING_BYTES` of rows that are sorted.
 
     Parameters
     ----------
@@ -103,9 +106,12 @@ def write_row_files(
             }
             for name, chosen, fold in _by_part(_ahead(_chunks(frames)), lacking, labels.group):
                 given = [fold, chosen[place].alias(PLACE)]
-                files[name].write(_stored(chosen, given, features, labels))
+                files[name].put(_stored(chosen, given, features, labels))
                 rows[name] += chosen.height
+                if sum(file.size for file in files.values()) >= WAITING_BYTES:
+                    max(files.values(), key=lambda file: file.size).write()
             for part in stale:
+                files[part.name].write()
                 _verify(part, rows[part.name])
     log.info("%d of %d files of rows written, %s rows", len(stale), len(parts), _sum(rows))
     _remove_others(Path(folder), set(paths.values()))
@@ -144,14 +150,28 @@ def _verify(part: Part, written: int) -> None:
 
 
 class _Writer:
-    """Appends frames to a file that is whole when the stack ends."""
+    """Appends frames to a file that is whole when the stack ends; `size` bytes of them wait."""
 
     def __init__(self, complete: ExitStack, path: Path, metadata: Mapping[bytes, bytes]):
         self.complete, self.metadata = complete, metadata
         self.temporary = complete.enter_context(whole(path))
         self.file: Any = None
+        self.waiting: list[pl.DataFrame] = []
+        self.size = 0
 
-    def write(self, frame: pl.DataFrame) -> None:
+    def put(self, frame: pl.DataFrame) -> None:
+        """Append rows, once there are enough of them for a record batch."""
+        self.waiting.append(frame)
+        self.size += frame.estimated_size()
+        if sum(each.height for each in self.waiting) >= BATCH_ROWS:
+            self.write()
+
+    def write(self) -> None:
+        """Write the rows that wait."""
+        if not self.waiting:
+            return
+        frame = pl.concat(self.waiting)
+        self.waiting, self.size = [], 0
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         table = table.replace_schema_metadata(self.metadata)
         if self.file is None:

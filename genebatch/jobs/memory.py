@@ -40,6 +40,7 @@ PAGE_ROWS = 32_768  # training.matrices: rows of a page of a matrix on disk
 HELD_CELLS = 2**25  # training.matrices: most cells that are held as numbers beside a matrix
 MOST_SCORES = 20_000_000  # model.held_out: most scores that combiners are learned from
 SPLIT_BYTES = 32 << 20  # dataset.row_pass: bytes of rows that are sorted by part at once
+WAITING_BYTES = 128 << 20  # dataset.row_pass: bytes of sorted rows that wait to be written
 
 STOPPING = 0.25  # share of the rows that say when to stop, held as numbers, with what is copied
 PAGES = 4  # in memory at once: one being read, one in use, XGBoost's read-ahead
@@ -397,10 +398,11 @@ def plan_batches(data: DataSet) -> float:
     use.
     """
     sorted_at_once = min(SPLIT_BYTES, data.rows * data.row_bytes)
+    waiting = min(WAITING_BYTES, data.rows * data.row_bytes)
     read = _reading(data._replace(threads=1))
     # The thread that reads ahead has a heap of its own.
     fixed = (SCIPY_MB + 3 * THREAD_MB) * MB
-    return _planned(data) + fixed + read + 12 * sorted_at_once
+    return _planned(data) + fixed + read + 12 * sorted_at_once + 1.5 * waiting
 
 
 # ---- rules about the genome

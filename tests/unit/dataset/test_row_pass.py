@@ -103,14 +103,25 @@ def test_a_file_says_what_it_is_of(analysed, parts, written):
         assert file.labels == analysed.table.labels
 
 
-def test_small_chunks_make_the_same_rows(analysed, parts, written, folder, monkeypatch):
+@pytest.mark.parametrize("waiting", [1, 1 << 20])
+def test_small_chunks_make_the_same_rows(analysed, parts, written, folder, monkeypatch, waiting):
     monkeypatch.setattr(row_pass, "SPLIT_BYTES", 1)
+    monkeypatch.setattr(row_pass, "WAITING_BYTES", waiting)
     other = write_parts(analysed, parts, folder.with_name("other"))
     for whole, small in zip(written, other, strict=True):
         assert all(
             one.equals(two)
             for one, two in zip(rows_of(whole.frames()), rows_of(small.frames()), strict=True)
         )
+
+
+def test_rows_wait_until_a_record_batch_is_full(analysed, parts, folder, monkeypatch):
+    monkeypatch.setattr(row_pass, "SPLIT_BYTES", 1)  # each chunk is one row group of the shards
+    monkeypatch.setattr(row_pass, "BATCH_ROWS", 20)
+    files = write_parts(analysed, parts, folder)
+    for file in files:
+        rows = [frame.identity.height for frame in file.frames()]
+        assert rows == [20] * (file.n_rows // 20) + [file.n_rows % 20] * (file.n_rows % 20 > 0)
 
 
 def test_types_of_the_table_are_kept_and_text_is_plain(table, analyse, folder):

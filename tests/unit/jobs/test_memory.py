@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genebatch.config.settings import Selection
-from genebatch.dataset.row_pass import SPLIT_BYTES
+from genebatch.dataset.row_pass import SPLIT_BYTES, WAITING_BYTES
 from genebatch.jobs import memory, sizes
 from genebatch.jobs.limits import MB
 from genebatch.jobs.memory import matrix_bytes, thread_mb
@@ -255,3 +255,4 @@ def test_estimates_know_the_constants_of_the_modules_that_use_them():
     assert sizes.LEAST_DRAWN == LEAST_ROWS
     assert memory.MOST_SCORES == MOST_SCORES
     assert memory.SPLIT_BYTES == SPLIT_BYTES
+    assert memory.WAITING_BYTES == WAITING_BYTES
