@@ -109,9 +109,9 @@ def write_row_files(
                 files[name].put(_stored(chosen, given, features, labels))
                 rows[name] += chosen.height
                 if sum(file.size for file in files.values()) >= WAITING_BYTES:
-                    max(files.values(), key=lambda file: file.size).write()
+                    max(files.values(), key=lambda file: file.size).flush()
             for part in stale:
-                files[part.name].write()
+                files[part.name].flush()
                 _verify(part, rows[part.name])
     log.info("%d of %d files of rows written, %s rows", len(stale), len(parts), _sum(rows))
     _remove_others(Path(folder), set(paths.values()))
@@ -160,19 +160,23 @@ class _Writer:
         self.size = 0
 
     def put(self, frame: pl.DataFrame) -> None:
-        """Append rows, once there are enough of them for a record batch."""
+        """Append rows, of which full record batches are written."""
         self.waiting.append(frame)
         self.size += frame.estimated_size()
-        if sum(each.height for each in self.waiting) >= BATCH_ROWS:
-            self.write()
+        rows = sum(each.height for each in self.waiting)
+        if rows >= BATCH_ROWS:
+            self._write(rows - rows % BATCH_ROWS)
 
-    def write(self) -> None:
-        """Write the rows that wait."""
-        if not self.waiting:
-            return
-        frame = pl.concat(self.waiting)
-        self.waiting, self.size = [], 0
-        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    def flush(self) -> None:
+        """Write all rows that wait."""
+        if self.waiting:
+            self._write(sum(each.height for each in self.waiting))
+
+    def _write(self, n_rows: int) -> None:
+        rows = pl.concat(self.waiting, rechunk=True)  # else each frame is a record batch
+        self.waiting = [rows[n_rows:]] if n_rows < rows.height else []
+        self.size = sum(each.estimated_size() for each in self.waiting)
+        table = rows[:n_rows].to_arrow(compat_level=pl.CompatLevel.oldest())
         table = table.replace_schema_metadata(self.metadata)
         if self.file is None:
             opened = pa.ipc.new_file(str(self.temporary), table.schema, options=WRITE)
