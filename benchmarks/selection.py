@@ -44,6 +44,7 @@ LEARNERS: dict[str, tuple[dict[str, Any], str]] = {
     "top150": ({"select": {"top": 150}}, "top 150"),
     "rate.1": ({"learning_rate": 0.1}, "learning rate .1"),
     "bins64": ({"max_bin": 64}, "64 bins"),
+    "fast": ({"learning_rate": 0.1, "max_bin": 64}, "learning rate .1, 64 bins"),
 }
 JUDGED = ("donor", "acceptor")
 

@@ -51,6 +51,15 @@ class Features:
         """Digest of the names, their order and their kinds."""
         return digest(self.names, self.n_dense)
 
+    @property
+    def stores_zeros(self) -> bool:
+        """Whether boosters of these features are trained on matrices with the zeros of counts.
+
+        Where most features are dense, such a matrix is several times smaller. Boosting takes as
+        long, in memory; from pages on disk it is faster.
+        """
+        return 2 * self.n_dense >= len(self.names)
+
     def some(self, columns: np.ndarray) -> "Features":
         """The features at some places, which rise, as a feature set of their own."""
         names = tuple(self.names[number] for number in columns)
@@ -68,14 +77,22 @@ class Features:
         wide[:, columns] = block
         return wide
 
-    def select(self, frame: pl.DataFrame) -> Block:
+    def select(self, frame: pl.DataFrame, zeros: bool = False) -> Block:
         """Check, order and cast the feature columns of `frame`, whatever its column order.
+
+        Parameters
+        ----------
+        frame
+            Rows.
+        zeros
+            Whether counts of zero are stored.
 
         Returns
         -------
         numpy.ndarray or scipy.sparse.csr_matrix
-            float32, (rows, features). Sparse if there are counts; a cell that is absent is a
-            count of zero, a cell that is NaN is missing. Infinite values are missing.
+            float32, (rows, features). Sparse if there are counts and their zeros are not stored; a
+            cell that is absent is a count of zero, a cell that is NaN is missing. Infinite values
+            are missing.
 
         Raises
         ------
@@ -87,14 +104,15 @@ class Features:
         for name in self.names:
             if not is_number(schema[name]):
                 raise InputError(no_number(frame[name]))
-        if self.n_dense:
-            dense_names = list(self.names[: self.n_dense])
+        n_stored = len(self.names) if zeros else self.n_dense
+        if n_stored:
+            dense_names = list(self.names[:n_stored])
             dense = frame[dense_names].cast(pl.Float32).to_numpy(order="c")
             if np.isinf(dense).any():
                 dense = np.where(np.isinf(dense), np.float32(np.nan), dense)
         else:
             dense = np.empty((frame.height, 0), np.float32)
-        if self.n_dense == len(self.names):
+        if n_stored == len(self.names):
             return np.ascontiguousarray(dense)
         return sparse.hstack([_explicit(dense), self._counts(frame)], format="csr")
 

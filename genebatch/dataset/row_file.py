@@ -173,7 +173,9 @@ class RowFile:
         ]
         return frame.select(*columns, "fold")
 
-    def _whole(self, columns: Sequence[str], kinds: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    def _whole(
+        self, columns: Sequence[str], kinds: Mapping[str, Any] | None = None
+    ) -> pl.DataFrame:
         """All rows of some stored columns, some of them cast to other `kinds`.
 
         Raises if there are not as many rows as were planned.
@@ -219,6 +221,8 @@ class Blocks:
         (stored rows,) bool; None stands for all rows.
     size
         Least rows of a block, but for the last.
+    zeros
+        Whether counts of zero are stored.
     """
 
     def __init__(
@@ -227,16 +231,18 @@ class Blocks:
         columns: np.ndarray | None = None,
         kept: np.ndarray | None = None,
         size: int = BATCH_ROWS,
+        *,
+        zeros: bool = False,
     ):
         everything = files[0].features
         self.features = everything if columns is None else everything.some(columns)
-        self.files, self.kept, self.size = files, kept, size
+        self.files, self.kept, self.size, self.zeros = files, kept, size, zeros
 
     def __iter__(self) -> Iterator[Block]:
         blocks: list[Block] = []
         rows = 0
         for frame in self._frames():
-            blocks.append(self.features.select(frame))
+            blocks.append(self.features.select(frame, self.zeros))
             rows += frame.height
             if rows >= self.size:
                 yield stacked(blocks)

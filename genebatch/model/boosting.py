@@ -226,22 +226,29 @@ def from_bytes(data: bytes, threads: int = 1) -> xgb.Booster:
     return booster
 
 
-def renumbered(
+def for_all_features(
     booster: xgb.Booster, columns: np.ndarray, features: Features, threads: int
 ) -> xgb.Booster:
     """The same trees for rows of all features; those the booster was trained on stand at `columns`.
 
-    XGBoost's JSON has the feature of each split by its number.
+    XGBoost's JSON has the feature of each split by its number. Where zeros of counts were stored in
+    training, each split of a count sends absent cells where it sends zeros.
     """
-    if len(columns) == len(features.names):
+    filled = features.some(columns).stores_zeros and bool((columns >= features.n_dense).any())
+    if len(columns) == len(features.names) and not filled:
         return booster
     document = json.loads(booster.save_raw("json"))
     width = str(len(features.names))
     document["learner"]["learner_model_param"]["num_feature"] = width
     for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
         tree["tree_param"]["num_feature"] = width
-        splits = zip(tree["left_children"], tree["split_indices"], strict=True)
-        tree["split_indices"] = [0 if left < 0 else int(columns[own]) for left, own in splits]
+        for node, left in enumerate(tree["left_children"]):
+            if left < 0:
+                continue
+            feature = int(columns[tree["split_indices"][node]])
+            tree["split_indices"][node] = feature
+            if filled and feature >= features.n_dense:
+                tree["default_left"][node] = int(tree["split_conditions"][node] > 0)
     return from_bytes(json.dumps(document).encode(), threads)
 
 

@@ -186,7 +186,7 @@ def fit_class(
         raise InputError(
             f"{where} ({len(groups)} groups from '{groups[0]}' to '{groups[-1]}'): {error}"
         ) from error
-    booster = boosting.renumbered(fit.booster, columns, data.features, learner.threads)
+    booster = boosting.for_all_features(fit.booster, columns, data.features, learner.threads)
     return fit._replace(booster=booster)
 
 

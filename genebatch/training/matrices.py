@@ -14,6 +14,7 @@ from scipy import sparse
 from genebatch.config.settings import Learner
 from genebatch.dataset.feature_set import Block, stacked
 from genebatch.dataset.row_file import Blocks
+from genebatch.io.tables import BATCH_ROWS
 from genebatch.jobs.limits import MB
 from genebatch.model.boosting import Part, build_matrix, predict_margin, to_matrix, used_features
 from genebatch.training.batch import Batch
@@ -24,6 +25,7 @@ PAGE_ROWS = 32_768  # of a page of a matrix on disk
 # Most cells that are held as numbers beside the matrix, 8 bytes each. More are read once for each
 # of XGBoost's passes.
 HELD_CELLS = 2**25
+HELD_BYTES = 512 << 20  # largest matrix of all rows that is held in memory
 
 
 def training_part(
@@ -31,8 +33,9 @@ def training_part(
 ) -> Part:
     """Bin some features of some rows for a booster of one class.
 
-    A batch is binned in memory. All rows of a data set are binned into pages in `$TMPDIR`, unless
-    they are few; the pages lie there as long as the matrix. The trees are the same.
+    A batch is binned in memory. All rows of a data set are binned into pages in `$TMPDIR` if the
+    matrix would be larger than `HELD_BYTES`; the pages lie there as long as the matrix. The trees
+    are the same. Zeros of counts are stored where `Features.stores_zeros` says so.
 
     Parameters
     ----------
@@ -47,28 +50,37 @@ def training_part(
     learner
         Settings.
     """
-    cells = np.count_nonzero(kept) * len(columns)
+    zeros = data.features.some(columns).stores_zeros
     size = (len(columns), learner.max_bin, learner.threads)
-    if cells <= HELD_CELLS:
-        matrix = build_matrix([held_block(data, kept, columns)], *size)
-    elif data.on_disk:
-        matrix = _on_disk(data, Blocks(data.files, columns, data.stored(kept), PAGE_ROWS), learner)
-    else:
-        matrix = build_matrix(Blocks(data.files, columns, data.stored(kept)), *size)
-    return _part(data, column, kept, matrix)
+    if np.count_nonzero(kept) * len(columns) <= HELD_CELLS:
+        return _part(
+            data, column, kept, build_matrix([held_block(data, kept, columns, zeros)], *size)
+        )
+    page_rows = PAGE_ROWS if data.on_disk else BATCH_ROWS
+    blocks = Blocks(data.files, columns, data.stored(kept), page_rows, zeros=zeros)
+    held, paged = (
+        size * np.count_nonzero(kept) for size in _bytes_of_a_row(blocks, learner.max_bin)
+    )
+    if data.on_disk and held > HELD_BYTES:
+        log.info("%s: about %s MB of pages go to $TMPDIR", data.name, f"{paged / MB:,.0f}")
+        return _part(data, column, kept, _on_disk(blocks, *size))
+    return _part(data, column, kept, build_matrix(blocks, *size))
 
 
 def stopping_part(
     data: Batch, column: int, kept: np.ndarray, columns: np.ndarray, learner: Learner
 ) -> Part:
     """Some features of some rows as numbers, for predictions; see `training_part`."""
-    matrix = to_matrix(held_block(data, kept, columns), learner.threads)
+    zeros = data.features.some(columns).stores_zeros
+    matrix = to_matrix(held_block(data, kept, columns, zeros), learner.threads)
     return _part(data, column, kept, matrix)
 
 
-def held_block(data: Batch, kept: np.ndarray, columns: np.ndarray | None) -> Block:
+def held_block(
+    data: Batch, kept: np.ndarray, columns: np.ndarray | None, zeros: bool = False
+) -> Block:
     """Some features of some rows as one block; raises if there is no row."""
-    blocks = list(Blocks(data.files, columns, data.stored(kept)))
+    blocks = list(Blocks(data.files, columns, data.stored(kept), zeros=zeros))
     if not blocks:
         raise ValueError(f"{data.name}: no row of {len(kept):,} is kept")
     return stacked(blocks)
@@ -110,15 +122,13 @@ def _part(data: Batch, column: int, kept: np.ndarray, matrix: xgb.DMatrix) -> Pa
     return Part(matrix, data.codes[kept] == column, data.weight[kept], margin)
 
 
-def _on_disk(data: Batch, pages: Blocks, learner: Learner) -> xgb.ExtMemQuantileDMatrix:
+def _on_disk(
+    pages: Blocks, n_features: int, max_bin: int, threads: int
+) -> xgb.ExtMemQuantileDMatrix:
     """The matrix; its folder of pages is removed with it."""
     folder = tempfile.mkdtemp(prefix="genebatch-")
     try:
-        first = next(iter(pages))
-        size = np.count_nonzero(pages.kept) * _disk_bytes(first, learner.max_bin) / MB
-        log.info("%s: about %s MB of pages go to %s", data.name, f"{size:,.0f}", folder)
-        shape = (first.shape[1], learner.max_bin, learner.threads)
-        matrix = build_matrix(pages, *shape, Path(folder) / "matrix")
+        matrix = build_matrix(pages, n_features, max_bin, threads, Path(folder) / "matrix")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -127,8 +137,14 @@ def _on_disk(data: Batch, pages: Blocks, learner: Learner) -> xgb.ExtMemQuantile
     return matrix
 
 
-def _disk_bytes(block: Block, max_bin: int) -> float:
-    """Bytes on disk of a row, by the cells of some rows; measured on XGBoost 3.2."""
-    if sparse.issparse(block):
-        return 14.3 * block.nnz / block.shape[0]
-    return 2.5 * block.shape[1] * (1 if max_bin <= 256 else 2)
+def _bytes_of_a_row(blocks: Blocks, max_bin: int) -> tuple[float, float]:
+    """Bytes of a row of a matrix in memory and on disk, by the cells of the first block.
+
+    In memory see `jobs.memory.matrix_bytes`; on disk measured on XGBoost 3.2.
+    """
+    first = next(iter(blocks))
+    if sparse.issparse(first):
+        cells = first.nnz / first.shape[0]
+        return 13 * cells, 14.3 * cells
+    width = 1 if max_bin <= 256 else 2
+    return 2 * first.shape[1] * width, 2.5 * first.shape[1] * width

@@ -77,7 +77,7 @@ def train_member(
         booster = boosting.fit_trees(
             part.matrix, target, part.weight, part.margin, n_trees, learner
         )
-        boosters.append(boosting.renumbered(booster, columns, data.features, learner.threads))
+        boosters.append(boosting.for_all_features(booster, columns, data.features, learner.threads))
         log.info("%s: class %s, %s trees of %d features", name, label, f"{n_trees:,}", len(columns))
     facts = {"rows": data.rows.height, "n_trees": dict(trees)}
     facts |= Origin(data.key, training_settings(learner)).facts()

@@ -95,9 +95,7 @@ def scored_rows(data: Batch, parts: Mapping[int, pl.DataFrame], cv: Folds) -> pl
     return rows if len(parts) > 1 else _dealt_anew(rows, data.codes[scored], len(data.classes), cv)
 
 
-def _dealt_anew(
-    rows: pl.DataFrame, codes: np.ndarray, n_classes: int, cv: Folds
-) -> pl.DataFrame:
+def _dealt_anew(rows: pl.DataFrame, codes: np.ndarray, n_classes: int, cv: Folds) -> pl.DataFrame:
     """Rows with their groups dealt into parts, which stand in the column `fold`."""
     groups, local, sizes = group_sizes(rows, codes, n_classes)
     if len(groups) < 2:

@@ -390,7 +390,7 @@ def test_a_booster_of_some_features_predicts_alike_among_all(sample, kind):
     columns = np.array([0, 2, block.shape[1] - 1])
     features = Features(tuple("abcdefg"[: block.shape[1]]), 4)
     own = sample.fit(block[:, columns], sample.margin, settings()).booster
-    wide = boosting.renumbered(own, columns, features, 1)
+    wide = boosting.for_all_features(own, columns, features, 1)
     expected = margins_of(own, block[:, columns], sample.margin)
     np.testing.assert_array_equal(margins_of(wide, block, sample.margin), expected)
     spread = features.spread(block[:, columns], columns)
