@@ -45,6 +45,10 @@ LEARNERS: dict[str, tuple[dict[str, Any], str]] = {
     "rate.1": ({"learning_rate": 0.1}, "learning rate .1"),
     "bins64": ({"max_bin": 64}, "64 bins"),
     "fast": ({"learning_rate": 0.1, "max_bin": 64}, "learning rate .1, 64 bins"),
+    "brief": (
+        {"learning_rate": 0.1, "max_bin": 64, "select": {"max_rows": 40_000}},
+        "learning rate .1, 64 bins, pilots on 40,000 rows",
+    ),
 }
 JUDGED = ("donor", "acceptor")
 

@@ -12,6 +12,8 @@ from typing import Any, Self
 # Groups of a fold that tell the single model from the ensemble as well as all folds do, and teach
 # calibrators of three classes; see benchmarks/ensemble.md.
 ENOUGH_GROUPS = 300
+MANY_ROWS = 200_000  # from which learner.learning_rate and learner.max_bin are the faster ones
+MOST_BINS = 256  # of learner.max_bin where it is auto
 
 
 @dataclass(frozen=True)
@@ -192,13 +194,13 @@ class Learner(Section):
     """
 
     n_estimators: int
-    learning_rate: float
+    learning_rate: float | str
     max_depth: int
     min_child_weight: float
     reg_lambda: float
     subsample: float
     colsample_bytree: float
-    max_bin: int
+    max_bin: int | str
     early_stopping_rounds: int
     select: Selection | None
     start_from: str
@@ -215,6 +217,19 @@ class Learner(Section):
         if renamed.get("select") is not None:
             renamed["select"] = Selection.build(renamed["select"])
         return super().build(renamed)
+
+    def for_rows(self, n_rows: int) -> Self:
+        """The learner of a model of so many rows: `auto` gives way to numbers.
+
+        With many rows larger steps and fewer bins lose nothing; with few rows they do. See
+        benchmarks/selection.md.
+        """
+        rate, bins = (0.1, 64) if n_rows >= MANY_ROWS else (0.05, MOST_BINS)
+        return replace(
+            self,
+            learning_rate=rate if self.learning_rate == "auto" else self.learning_rate,
+            max_bin=bins if self.max_bin == "auto" else self.max_bin,
+        )
 
     def with_threads(self, threads: int) -> Self:
         """The same learner with other threads, which change no model."""
@@ -400,7 +415,7 @@ class Settings:
             self.table.labels,
             self.cv.n_splits,
             self.cv.seed,
-            learner.max_bin,
+            MOST_BINS if learner.max_bin == "auto" else int(learner.max_bin),
             learner.max_depth,
             learner.n_estimators,
             learner.select,

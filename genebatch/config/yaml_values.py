@@ -6,6 +6,7 @@ YAML reads `no` as a truth value, `2020-01-03` as a date and `010` as 8. Snakema
 
 import math
 import re
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
@@ -108,6 +109,10 @@ def read_values(
             for at, inner in enumerate(value)
         ]
     kinds = _kinds(schema)
+    if "pattern" in schema and len(kinds) > 1:  # a number, or a word such as auto
+        if isinstance(value, str) and re.search(schema["pattern"], value):
+            return value
+        kinds -= {"string"}
     if isinstance(value, str):
         return _from_text(value, kinds, value == given)
     if "string" in kinds:

@@ -202,6 +202,7 @@ def _trials(
     mixes, classes = settings.distil_mix, data.classes
     margins = {mix: np.full((len(data.codes), len(classes)), np.nan, np.float32) for mix in mixes}
     lines: dict[float, list[tuple[str, int]]] = {mix: [] for mix in mixes}
+    learner = learner.for_rows(data.rows.height)
     pilot = Pilot(data, learner)
     for number in sorted(set(parts.values())):
         left_out, training = (place == number).all(axis=1), (place != number).all(axis=1)

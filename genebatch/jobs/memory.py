@@ -42,11 +42,12 @@ MOST_SCORES = 20_000_000  # model.held_out: most scores that combiners are learn
 SPLIT_BYTES = 32 << 20  # dataset.row_pass: bytes of rows that are sorted by part at once
 WAITING_BYTES = 128 << 20  # dataset.row_pass: bytes of sorted rows that wait to be written
 
-STOPPING = 0.25  # share of the rows that say when to stop, held as numbers, with what is copied
+STOPPING = 0.15  # share of the rows that say when to stop, held as numbers, with what is copied
 PAGES = 4  # in memory at once: one being read, one in use, XGBoost's read-ahead
 # What is kept of a training row beside its features while a model of all rows is boosted: identity
-# columns, codes, weights, margins, gradients, losses.
-KNOWN_BYTES = 420
+# columns, codes, weights, margins, gradients, losses. Of 3.5 million rows 0.8 GB were in use.
+KNOWN_BYTES = 210
+HELD_BYTES = 512 << 20  # training.matrices: largest matrix of all rows that is in memory
 # Most candidates for which the evaluation draws intervals: combiners, rivals, the delivered model,
 # the base scores.
 CANDIDATES = 12
@@ -254,19 +255,19 @@ def train_single(whole: Whole) -> float:
     shape = whole.shape
     known = shape.rows * (KNOWN_BYTES + 12 * shape.n_classes)
     boosted = shape.boosted
-    held = _boosting(boosted, _cells(boosted))
-    boosting = held if _held(boosted) else _on_disk(boosted)
+    boosting = _boosting(boosted, _cells(boosted)) if _held(boosted) else _beyond(boosted)
     trees = shape.n_classes * shape.n_estimators * _tree_bytes(shape)
     return BASE_MB * MB + known + max(_pilots(shape), boosting) + trees
 
 
-def _on_disk(shape: Shape) -> float:
-    """Pages of a matrix on disk, and the stopping rows, which are held."""
+def _beyond(shape: Shape) -> float:
+    """A matrix of more cells than are held as numbers, in memory or as pages; the stopping rows."""
     block = shape.stored * (8 if shape.n_counts else 4)
     pages = PAGES * min(shape.rows, PAGE_ROWS) * (block + matrix_bytes(shape))
+    matrix = min(shape.rows * matrix_bytes(shape), HELD_BYTES)
     stopping = STOPPING * shape.rows * block
     histograms = histogram_bytes(shape, _cached_nodes(shape))
-    return pages + stopping + sketch_bytes(shape) + histograms
+    return pages + matrix + stopping + sketch_bytes(shape) + histograms
 
 
 def add_single(whole: Whole) -> float:

@@ -120,7 +120,7 @@ def base_margins(frame: pl.DataFrame, scores: Mapping[str, str]) -> dict[str, np
 
 
 def parameters(learner: Learner) -> dict[str, Any]:
-    """Translate the settings into XGBoost's parameters."""
+    """Translate the settings of a learner `for_rows` into XGBoost's parameters."""
     names = ("learning_rate", "max_depth", "min_child_weight", "reg_lambda", "subsample")
     names += ("colsample_bytree", "max_bin", "device", "seed")
     chosen = {name: getattr(learner, name) for name in names}

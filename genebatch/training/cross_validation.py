@@ -66,6 +66,7 @@ def cross_validate(
     margins = np.full((len(fold), len(data.classes)), np.nan, np.float32)
     lines, curves, members = [], [], []
     origin = Origin(data.key, training_settings(learner, cv))
+    learner = learner.for_rows(data.rows.height)
     numbers = range(cv.n_splits) if numbers is None else numbers
     splits = [stopping_split(data, fold != number, cv) for number in numbers]
     picked = _picked(data, [train for train, _ in splits], learner)

@@ -63,6 +63,8 @@ def train_member(
     targets
         (rows, classes) in [0, 1], what the boosters are fitted to; None stands for the labels.
     """
+    settings = training_settings(learner)
+    learner = learner.for_rows(data.rows.height)
     pilot, everyone = Pilot(data, learner), np.ones(data.rows.height, bool)
     fitted = [
         None if targets is None else targets[:, column] for column in range(len(data.classes))
@@ -80,8 +82,8 @@ def train_member(
         boosters.append(boosting.for_all_features(booster, columns, data.features, learner.threads))
         log.info("%s: class %s, %s trees of %d features", name, label, f"{n_trees:,}", len(columns))
     facts = {"rows": data.rows.height, "n_trees": dict(trees)}
-    facts |= Origin(data.key, training_settings(learner)).facts()
-    facts |= {"seed": learner.seed, **_class_sums(data)}
+    facts |= {name: getattr(learner, name) for name in ("learning_rate", "max_bin", "seed")}
+    facts |= {**Origin(data.key, settings).facts(), **_class_sums(data)}
     weights = class_weight(data, np.ones(data.rows.height, bool))
     return as_member(name, boosters, data.groups, weights, facts)
 

@@ -105,7 +105,7 @@ def _trained(fasta: Path, genes: list[Gene], scores: dict[str, np.ndarray]) -> E
     kinds = {name: "count" if name in SPEC.count_columns else "dense" for name in columns}
     features, names = Features.order(kinds), {name: f"{name}_score" for name in CLASSES}
     dataset = {"path": "x", "group": "g", "label": "l", "classes": list(CLASSES), "scores": names}
-    settings = Learner.build(resolve({"dataset": dataset})["learner"])
+    settings = Learner.build(resolve({"dataset": dataset})["learner"]).for_rows(0)
     members = []
     for number, part in enumerate((genes[:3], genes[2:])):
         rows = pl.concat(gene_features(fasta, gene, scores[gene.id]) for gene in part)

@@ -117,7 +117,7 @@ class Data:
         path = self.folder / "model.gbm"
         if not path.exists():
             x = np.column_stack([self.codes, self.codes % 2]).astype(np.float32)
-            learner = self.settings.learner
+            learner = self.settings.learner.for_rows(0)
             matrix = build_matrix([x], 2, learner.max_bin, 1)
             ones = np.ones(300)
             boosters = tuple(

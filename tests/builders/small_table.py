@@ -64,5 +64,6 @@ def resolved(**sections: dict[str, Any]) -> Settings:
     }
     dataset = given | sections.pop("dataset", {})
     start = "none" if dataset.get("scores") is None else "scores"
-    learner = {"start_from": start} | sections.pop("learner", {})
+    numbers = {"learning_rate": 0.05, "max_bin": 256}
+    learner = {"start_from": start} | numbers | sections.pop("learner", {})
     return Settings.build(config.resolve({"dataset": dataset, "learner": learner, **sections}))

@@ -44,7 +44,12 @@ CONFIG = {
     "test": {"fraction": 0.2},
     "batching": {"max_groups": 10, "min_groups": 2, "min_positives": 1},
     "cv": {"n_splits": 3, "stop_fraction": 0.3},
-    "learner": {"n_estimators": 40, "learning_rate": 0.2, "early_stopping_rounds": 5},
+    "learner": {
+        "n_estimators": 40,
+        "learning_rate": 0.2,
+        "max_bin": 256,
+        "early_stopping_rounds": 5,
+    },
     "ensemble": {"combiner": "log_odds"},
     "explain": {"rows": 120, "families": {"signals": ["signal_*"]}},
     "evaluation": {"n_replicates": 100},

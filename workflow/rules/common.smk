@@ -84,7 +84,7 @@ wildcard_constraints:
 BATCH_FILES = "results/batches/{batch}"
 SINGLE_FOLDS = "results/single/folds/{fold}"
 # A job of all rows is long, and others wait for it. Threads change no tree.
-SINGLE_THREADS = max(config["learner"]["threads"], 2)
+ALL_ROWS_THREADS = max(config["learner"]["threads"], 2)
 SIMILARITY = config["batching"]["strategy"] == "similarity"
 GROUPS = "results/dataset/groups.parquet"
 TEST_GROUPS = "results/dataset/test_groups.tsv"

@@ -16,7 +16,7 @@ rule cross_batch_scores:
         "logs/cross_batch_scores.log",
     conda:
         "../../envs/genebatch.yaml"
-    threads: config["learner"]["threads"]
+    threads: ALL_ROWS_THREADS
     resources:
         **needs("cross_batch_scores"),
     params:
@@ -70,7 +70,7 @@ rule cross_validate_single:
         "logs/cross_validate_single/{fold}.log",
     conda:
         "../../envs/genebatch.yaml"
-    threads: SINGLE_THREADS
+    threads: ALL_ROWS_THREADS
     resources:
         **needs("cross_validate_single"),
     params:
@@ -103,7 +103,7 @@ rule train_single:
         "logs/train_single.log",
     conda:
         "../../envs/genebatch.yaml"
-    threads: SINGLE_THREADS
+    threads: ALL_ROWS_THREADS
     resources:
         **needs("train_single"),
     params:
@@ -161,7 +161,7 @@ rule distil:
         "logs/distil.log",
     conda:
         "../../envs/genebatch.yaml"
-    threads: config["learner"]["threads"]
+    threads: ALL_ROWS_THREADS
     resources:
         **needs("distil"),
     params:

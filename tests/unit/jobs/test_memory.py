@@ -16,6 +16,7 @@ from genebatch.jobs.memory import matrix_bytes, thread_mb
 from genebatch.jobs.needs import estimate_mb, least_mb, rules_of
 from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
 from genebatch.model.held_out import MOST_SCORES
+from genebatch.training import matrices
 from genebatch.training.matrices import HELD_CELLS, PAGE_ROWS
 from genebatch.training.selection import LEAST_ROWS
 from tests.builders import REPOSITORY
@@ -256,3 +257,4 @@ def test_estimates_know_the_constants_of_the_modules_that_use_them():
     assert memory.MOST_SCORES == MOST_SCORES
     assert memory.SPLIT_BYTES == SPLIT_BYTES
     assert memory.WAITING_BYTES == WAITING_BYTES
+    assert memory.HELD_BYTES == matrices.HELD_BYTES

@@ -26,7 +26,7 @@ def settings(threads=1, **changed):
     small = {"n_estimators": 25, "learning_rate": 0.3, "early_stopping_rounds": 6}
     needed = {"path": "data", "group": "gene", "label": "label", "classes": ["a", "b"]}
     given = {"dataset": needed, "learner": small | {"start_from": "none"} | changed}
-    return replace(Learner.build(config.resolve(given)["learner"]), threads=threads)
+    return Learner.build(config.resolve(given)["learner"]).with_threads(threads).for_rows(0)
 
 
 class Sample:
@@ -384,16 +384,21 @@ def test_gains_belong_to_the_features_by_name():
 # Numbers of features
 
 
-@pytest.mark.parametrize("kind", ["dense", "sparse"])
-def test_a_booster_of_some_features_predicts_alike_among_all(sample, kind):
+@pytest.mark.parametrize(
+    ("kind", "columns"), [("dense", [0, 2, 3]), ("sparse", [0, -3, -2, -1]), ("sparse", [0, 2, -1])]
+)
+def test_a_booster_of_some_features_predicts_alike_among_all(sample, kind, columns):
+    """Of the last features most are dense, so the zeros of the count are stored in training."""
     block = getattr(sample, kind)
-    columns = np.array([0, 2, block.shape[1] - 1])
-    features = Features(tuple("abcdefg"[: block.shape[1]]), 4)
-    own = sample.fit(block[:, columns], sample.margin, settings()).booster
+    columns = np.array(columns) % block.shape[1]
+    features = Features(tuple(f"f{number}" for number in range(block.shape[1])), 4)
+    part = block[:, columns]
+    given = part.toarray() if kind == "sparse" and columns[1] == 2 else part
+    own = sample.fit(given, sample.margin, settings()).booster
     wide = boosting.for_all_features(own, columns, features, 1)
-    expected = margins_of(own, block[:, columns], sample.margin)
+    expected = margins_of(own, given, sample.margin)
     np.testing.assert_array_equal(margins_of(wide, block, sample.margin), expected)
-    spread = features.spread(block[:, columns], columns)
+    spread = features.spread(part, columns)
     np.testing.assert_array_equal(margins_of(wide, spread, sample.margin), expected)
     assert set(boosting.used_features([wide])) <= set(columns)
     assert (
@@ -401,6 +406,22 @@ def test_a_booster_of_some_features_predicts_alike_among_all(sample, kind):
         == boosting.gains(own, features.some(columns)).tolist()
     )
     assert wide.num_features() == len(features.names)
+
+
+def test_absent_counts_go_where_stored_zeros_went():
+    """A count is high in half of the positive rows; in training no cell of it is missing."""
+    rng = np.random.default_rng(5)
+    count = rng.integers(0, 3, 400)
+    block = np.column_stack([rng.normal(size=400), count]).astype(np.float32)
+    y = count > 0
+    matrix = boosting.build_matrix([block], 2, 256, 1)
+    own = boosting.fit_trees(matrix, y, np.ones(400), None, 3, settings(max_depth=1))
+    features = Features(("x", "count"), 1)
+    wide = boosting.for_all_features(own, np.array([0, 1]), features, 1)
+    absent = sparse.csr_matrix(block)
+    absent.eliminate_zeros()
+    assert absent.nnz < block.size
+    np.testing.assert_array_equal(margins_of(wide, absent, None), margins_of(own, block, None))
 
 
 def test_used_features_are_those_of_splits():

@@ -31,6 +31,7 @@ def pages(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     monkeypatch.setattr(matrices, "PAGE_ROWS", 100)
     monkeypatch.setattr(matrices, "HELD_CELLS", 0)
+    monkeypatch.setattr(matrices, "HELD_BYTES", 0)
     monkeypatch.setattr(row_file, "BATCH_ROWS", 60)
     return folder
 

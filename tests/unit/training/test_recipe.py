@@ -45,7 +45,7 @@ def test_all_rows_train_with_their_weight_from_the_base_score(toy, batch):
     learner, n_features = toy.settings.learner, len(batch.features.names)
     every = np.ones(len(batch.codes), bool)
     for column, name in enumerate(CLASSES):
-        block = held_block(batch, every, None)
+        block = held_block(batch, every, None, zeros=batch.features.stores_zeros)
         booster = boosting.fit_trees(
             boosting.build_matrix([block], n_features, learner.max_bin, 1),
             batch.codes == column,
