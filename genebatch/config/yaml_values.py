@@ -6,7 +6,6 @@ YAML reads `no` as a truth value, `2020-01-03` as a date and `010` as 8. Snakema
 
 import math
 import re
-import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
