@@ -51,7 +51,8 @@ def predict(fitted: Fit, rows: OneClass, kept: np.ndarray, learner: Learner) -> 
 
 
 def defaults(section: str = "learner") -> dict[str, Any]:
-    """A section of the config with nothing but defaults."""
+    """A section of the config with nothing but defaults; `auto` as for few rows."""
     dataset = {"path": "-", "group": "group", "label": "label", "classes": ["no", "yes"]}
     dataset |= {"scores": {name: f"{name}_score" for name in dataset["classes"]}}
-    return resolve({"dataset": dataset})[section]
+    found = resolve({"dataset": dataset})[section]
+    return Learner.build(found).for_rows(0).plain() if section == "learner" else found

@@ -97,6 +97,7 @@ def run_ensemble_rule(rule: str, folder: Path, settings: dict) -> None:
         given |= {f"{name}_held_out": alone(folder, name)["held_out"] for name in ALONE}
         given |= {name: scored[name] for name in ("ensemble", "combined")}
         given |= {"dataset": files["dataset"], "final": "best", "prevalence": None}
+        given["left_out"] = {}
         steps.consolidate(**plan, **given, **outputs_of(folder))
 
 

@@ -221,8 +221,8 @@ class Learner(Section):
     def for_rows(self, n_rows: int) -> Self:
         """The learner of a model of so many rows: `auto` gives way to numbers.
 
-        With many rows larger steps and fewer bins lose nothing; with few rows they do. See
-        benchmarks/selection.md.
+        With many rows larger steps and fewer bins halve the time, and the loss is the same within
+        chance; with few rows it is a percent higher. See benchmarks/selection.md.
         """
         rate, bins = (0.1, 64) if n_rows >= MANY_ROWS else (0.05, MOST_BINS)
         return replace(
@@ -264,9 +264,10 @@ class Combining(Section):
 
 @dataclass(frozen=True)
 class SingleModel(Section):
-    """How the single model of all training rows is judged."""
+    """How the single model of all training rows is judged, and how long it may take at most."""
 
     n_splits: str | int
+    max_hours: float | None
 
     def folds(self, n_groups: int, n_splits: int) -> int:
         """Tell how many of the folds of so many training groups are held out in turn."""

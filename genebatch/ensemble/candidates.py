@@ -117,6 +117,12 @@ def compare_candidates(candidates: Sequence[Candidate], final: str) -> pl.DataFr
     return pl.DataFrame(lines, schema=SCHEMA, orient="row")
 
 
+def with_left_out(compared: pl.DataFrame, left_out: Mapping[str, str]) -> pl.DataFrame:
+    """The table of candidates with a line for each that was not trained; its `reason` says why."""
+    lines = [{"candidate": name, "chosen": False, "reason": why} for name, why in left_out.items()]
+    return pl.concat([compared, pl.DataFrame(lines, schema=SCHEMA)])
+
+
 def _cheapest(
     candidates: Sequence[Candidate], lead: str, ends: Mapping[str, tuple[float, float] | None]
 ) -> str:

@@ -22,6 +22,7 @@ PANEL_MB = 12  # of the panels of a class in the figures of a job
 IMPORTS_MB = 215
 SCREEN_MB = 45  # beside the sample: ranks and products of columns, however few the rows
 SCIPY_MB = 90  # on top, for rules that measure losses or AUCs
+NUMBA_MB = 120  # Numba with LLVM, where so much is predicted that trees are flattened
 THREAD_MB = 30  # stacks and heaps that a further thread reserves
 BOOST_THREAD_MB = 45  # the same of a thread that boosts; mostly of the second one
 # What Snakemake itself takes inside a cluster job: 140 MB batch step and 128 MB inner run.
@@ -39,6 +40,7 @@ CACHED_NODES = 512
 PAGE_ROWS = 32_768  # training.matrices: rows of a page of a matrix on disk
 HELD_CELLS = 2**25  # training.matrices: most cells that are held as numbers beside a matrix
 MOST_SCORES = 20_000_000  # model.held_out: most scores that combiners are learned from
+WORTH = 200_000_000  # model.forest: trees x rows from which trees are flattened
 SPLIT_BYTES = 32 << 20  # dataset.row_pass: bytes of rows that are sorted by part at once
 WAITING_BYTES = 128 << 20  # dataset.row_pass: bytes of sorted rows that wait to be written
 
@@ -229,6 +231,12 @@ def _boosters(whole: Whole) -> float:
     return trees * _tree_bytes(whole.shape)
 
 
+def _flattened(whole: Whole, rows: int) -> float:
+    """What predicting many rows by flat trees takes beside the boosters."""
+    trees = whole.n_members * whole.shape.n_classes * whole.shape.n_estimators
+    return NUMBA_MB * MB if trees * rows >= WORTH else 0.0
+
+
 def _learned_from(whole: Whole) -> float:
     """Scores that combiners are learned from."""
     scores = whole.shape.rows * whole.shape.n_classes * whole.n_members
@@ -287,7 +295,8 @@ def cross_batch_scores(whole: Whole) -> float:
     own = whole.largest * (60 + 16 * whole.shape.n_classes)
     ahead = whole.n_members * 400_000
     scores = 8192 * whole.n_members * whole.shape.n_classes * 16
-    return BASE_MB * MB + own + ahead + scores + _streamed(whole.shape) + _boosters(whole)
+    held = own + ahead + scores + _flattened(whole, whole.shape.rows)
+    return BASE_MB * MB + held + _streamed(whole.shape) + _boosters(whole)
 
 
 def combine_batches(whole: Whole) -> float:
@@ -314,7 +323,7 @@ def evaluate(whole: Whole) -> float:
     classes = whole.shape.n_classes
     candidates = whole.test_rows * classes * 4 * (whole.n_members + CANDIDATES)
     drawn = whole.test_rows * CANDIDATES * 8 * 8
-    boosters = 6 * _boosters(whole)
+    boosters = 6 * _boosters(whole) + _flattened(whole, whole.test_rows)
     return (BASE_MB + 50) * MB + candidates + drawn + 2 * _frame(whole.shape) + boosters
 
 
@@ -339,7 +348,8 @@ def neighbours(whole: Whole) -> float:
 def predict(whole: Whole) -> float:
     """Record batches of the table, the scores of all members, and their boosters."""
     scores = 8192 * whole.n_members * whole.shape.n_classes * 8
-    return BASE_MB * MB + _streamed(whole.shape) + 4 * scores + 2 * _boosters(whole)
+    boosters = 2 * _boosters(whole) + _flattened(whole, whole.shape.rows)
+    return BASE_MB * MB + _streamed(whole.shape) + 4 * scores + boosters
 
 
 def write_report(whole: Whole) -> float:

@@ -66,6 +66,7 @@ NEEDS: dict[str, Needs] = {
     "neighbours_batch": Needs(memory.beside_annotation(800), None, "genome"),
 }
 BOOSTED = ("cross_validate_batch", "train_batch")  # rules of a batch whose threads boost
+SINGLE_RULES = ("cross_validate_single", "train_single")
 
 
 def rules_of(kind: str) -> tuple[str, ...]:
@@ -106,6 +107,14 @@ def least_mb(rule: str) -> int:
 def largest_mb(shape: Shape, threads: int = 1) -> int:
     """The estimate of the rule of a batch that needs most, in MB."""
     return max(estimate_mb(rule, shape, threads) for rule in rules_of("batch"))
+
+
+def estimate_core_hours(rule: str, size: Shape | Whole) -> float:
+    """Hours of a core that a rule takes at most, without slack, to four digits."""
+    seconds = NEEDS[rule].seconds
+    if seconds is None:
+        raise ValueError(f"rule {rule} declares no time")
+    return float(f"{seconds(size) / 3600:.4g}")
 
 
 def estimate_minutes(rule: str, size: Shape | Whole) -> int:

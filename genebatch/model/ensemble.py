@@ -18,6 +18,7 @@ from genebatch.io.files import InputError
 from genebatch.io.tables import read_table
 from genebatch.model import boosting, combiners
 from genebatch.model.calibration import Calibrator
+from genebatch.model.forest import Scorer
 from genebatch.model.routing import distances
 
 # The combiner of a model that was given none: the mean of the members' log-odds.
@@ -267,15 +268,16 @@ class EnsembleModel:
 
     def frame_margins(self, frame: pl.DataFrame) -> np.ndarray:
         """Predict raw log-odds of every member, (rows, members, classes) float32."""
-        shape = (frame.height, len(self.members), len(self.classes))
-        margins = np.empty(shape, np.float32)
-        matrix = boosting.to_matrix(self.feature_block(frame), self.threads)
-        starts = self.starts(frame)
-        for column, start in enumerate(starts):
-            for row, member in enumerate(self.members):
-                booster = member.boosters[column]
-                margins[:, row, column] = boosting.predict_margin(booster, matrix, start)
-        return margins
+        block, starts = self.features.some(self.used).select(frame), self.starts(frame)
+        shape = (len(self.members), len(self.classes), frame.height)
+        margins = self.scorer.margins(block, [*starts] * len(self.members))
+        return np.ascontiguousarray(margins.reshape(shape).transpose(2, 0, 1))
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """What predicts with the boosters of all members."""
+        boosters = [booster for member in self.members for booster in member.boosters]
+        return Scorer(boosters, self.features, self.used, self.threads)
 
     def feature_block(self, frame: pl.DataFrame) -> Block:
         """The features that the model uses, in the width of all; the others are absent."""

@@ -15,7 +15,14 @@ from genebatch.dataset.row_pass import Part
 from genebatch.groups import folds, genes_of, overlapping
 from genebatch.io.files import InputError, digest
 from genebatch.jobs.memory import thread_mb
-from genebatch.jobs.needs import estimate_mb, estimate_minutes, largest_mb, rules_of
+from genebatch.jobs.needs import (
+    SINGLE_RULES,
+    estimate_core_hours,
+    estimate_mb,
+    estimate_minutes,
+    largest_mb,
+    rules_of,
+)
 from genebatch.jobs.sizes import Shape, Whole
 from genebatch.plan.coverage import check_classes, check_coverage, check_folds
 from genebatch.plan.kept_plan import kept_folds, kept_members
@@ -122,7 +129,7 @@ def whole_needs(plan: Plan, features: dict[str, Any], planning: Planning) -> dic
     """What each rule about all batches needs.
 
     In MB by rule, in MB of each further `thread` of one, and under `minutes` how long a rule may
-    take.
+    take. `core_hours` are those that the single model takes at most, by rule.
     """
     rows = int(plan.groups.filter(~pl.col("test")).unique("group")["rows"].sum())
     whole = Whole(
@@ -133,7 +140,8 @@ def whole_needs(plan: Plan, features: dict[str, Any], planning: Planning) -> dic
     )
     needs = {rule: estimate_mb(rule, whole) for rule in rules_of("whole")}
     minutes = {rule: estimate_minutes(rule, whole) for rule in rules_of("whole")}
-    return needs | {"thread": thread_mb(whole.shape), "minutes": minutes}
+    hours = {rule: estimate_core_hours(rule, whole) for rule in SINGLE_RULES}
+    return needs | {"thread": thread_mb(whole.shape), "minutes": minutes, "core_hours": hours}
 
 
 def batch_key(part: pl.DataFrame, features_digest: str, labels: Labels) -> str:

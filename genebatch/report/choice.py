@@ -31,7 +31,8 @@ def choice(candidates: pl.DataFrame, final: str) -> ModelChoice:
     final
         The config's `final`.
     """
-    rows = candidates.to_dicts()
+    rows = candidates.filter(pl.col("log_loss").is_not_null()).to_dicts()
+    left_out = candidates.filter(pl.col("log_loss").is_null())
     lead = min(rows, key=lambda row: row["log_loss"])
     chosen = next(row for row in rows if row["chosen"])
     lines = [
@@ -46,7 +47,10 @@ def choice(candidates: pl.DataFrame, final: str) -> ModelChoice:
         }
         for row in rows
     ]
-    return ModelChoice(_sentence(rows, lead, chosen, final), lines)
+    sentence = _sentence(rows, lead, chosen, final)
+    for reason in left_out["reason"].unique(maintain_order=True):
+        sentence += f" Not trained: {reason}."
+    return ModelChoice(sentence, lines)
 
 
 def _name(candidate: str) -> str:

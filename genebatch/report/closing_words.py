@@ -67,12 +67,15 @@ def _delivered(candidates: pl.DataFrame) -> Iterator[str]:
     """Name the delivered model, and compare it with the others that were trained."""
     chosen = candidates.filter("chosen").row(0, named=True)
     yield f"Delivered: {NAMES[chosen['candidate']]}, {chosen['trees']:,} trees"
-    if candidates.height > 1:
+    judged = candidates.filter(pl.col("log_loss").is_not_null())
+    if judged.height > 1:
         parts = [
             f"{NAMES[row['candidate']]} {row['log_loss']:.4g} ({row['trees']:,} trees)"
-            for row in candidates.sort("log_loss").iter_rows(named=True)
+            for row in judged.sort("log_loss").iter_rows(named=True)
         ]
         yield f"Held-out log loss: {', '.join(parts)}"
+    for reason in candidates.filter(pl.col("log_loss").is_null())["reason"].unique():
+        yield f"Not trained: {reason}"
 
 
 def _table(table: pl.DataFrame) -> list[str]:

@@ -385,6 +385,7 @@ def consolidate(
     dataset: str,
     final: str,
     prevalence: dict[str, float] | str | None,
+    left_out: dict[str, str],
     model: str,
     document_model: str,
     pickle: str,
@@ -410,6 +411,8 @@ def consolidate(
         Files of the plan.
     final, prevalence
         From the config.
+    left_out
+        Candidates that were not trained, and why.
     model, document_model, pickle
         The model file, a copy of it under the document's name, and the pickle.
     thresholds, candidates
@@ -420,7 +423,7 @@ def consolidate(
         The other candidates, where they were trained.
     """
     from genebatch.ensemble.batch_models import refuse_other_plans
-    from genebatch.ensemble.candidates import Candidate
+    from genebatch.ensemble.candidates import Candidate, with_left_out
     from genebatch.ensemble.final import (
         WEIGHTS,
         choose_final,
@@ -454,7 +457,7 @@ def consolidate(
     facts = run_facts(read_json(dataset), batches, whole.missing_batches, genes)
     result = choose_final(given, final, shares, facts)
     write_tsv(thresholds, result.thresholds)
-    write_tsv(candidates, result.candidates)
+    write_tsv(candidates, with_left_out(result.candidates, left_out))
     result.model.save(model)
     result.model.save(document_model)
     result.model.save_pickle(pickle)

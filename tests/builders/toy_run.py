@@ -412,6 +412,7 @@ class Run:
             "combined": self.ensemble_files["combined"],
             "final": self.settings.final,
             "prevalence": self.settings.calibration.prevalence,
+            "left_out": {},
             "model": out / "model.gbm",
             "document_model": out / "model_multiclass_all_genes.gbm",
             "pickle": out / "model_multiclass_all_genes.pkl",

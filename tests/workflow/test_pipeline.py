@@ -228,6 +228,29 @@ def test_another_final_model_trains_that_and_joins_it_to_the_ensemble(run):
     assert run.planned() == Counter([(rule, None) for rule in made if rule != "add_single"])
 
 
+def test_a_single_model_that_would_take_too_long_is_left_out_and_named(run):
+    given = SMALL["ensemble"] | {"rivals": RIVALS}
+    run.configure({**SMALL, "ensemble": given, "final": "best", "single": {"max_hours": 1e-9}})
+    made = [(rule, None) for rule in ("distil", *AFTER_COMBINING)]
+    output = run.ok()
+    assert jobs(output) == Counter(made)
+    reason = "the single model would take up to .* hours of a core, more than single.max_hours"
+    assert re.search(rf"{reason} .1e-09.; it is left out", output)
+    assert re.search(rf"Not trained: {reason}", output)
+    table = pl.read_csv(run.folder / "results/model/candidates.tsv", separator="\t")
+    left_out = table.filter(pl.col("log_loss").is_null())
+    assert set(left_out["candidate"]) == {"single", "both"}
+    assert not left_out["chosen"].any()
+    assert re.search(reason, (run.folder / "results/report/index.html").read_text())
+
+
+def test_a_single_model_that_is_asked_for_by_name_is_not_left_out(run):
+    run.configure({**SMALL, "final": "single", "single": {"max_hours": 1e-9}})
+    assert "raise single.max_hours, or set final: best" in run.fails("--dry-run")
+    run.configure({**SMALL, "final": "single", "single": {"max_hours": None}})
+    run.ok("--dry-run")
+
+
 def test_rival_is_trained_and_judged_but_not_delivered(run):
     run.configure({**SMALL, "ensemble": {"rivals": ["distilled"], "combiner": "log_odds"}})
     assert run.planned() == Counter([(rule, None) for rule in ("distil", *AFTER_COMBINING)])

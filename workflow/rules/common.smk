@@ -240,21 +240,29 @@ def call_config(wildcards):
     return given
 
 
-def trained_alone():
+def trained_alone(wildcards):
     """The candidates beside the ensemble that this run makes."""
-    return list(settings.beside)
+    left_out = candidates_left_out(wildcards)
+    return [name for name in settings.beside if name not in left_out]
+
+
+def candidates_left_out(wildcards):
+    """The candidates that this run leaves out, and why."""
+    reason = too_long(wildcards)
+    names = {"single", "both"}.intersection(settings.beside)
+    return {} if reason is None else dict.fromkeys(sorted(names), reason)
 
 
 def alone(wildcards):
     """The model of every candidate beside the ensemble."""
-    return {name: f"results/{name}/model.gbm" for name in trained_alone()}
+    return {name: f"results/{name}/model.gbm" for name in trained_alone(wildcards)}
 
 
 def held_out_alone(wildcards):
     """Their held-out scores."""
     return {
         f"{name}_held_out": f"results/{name}/held_out.parquet"
-        for name in trained_alone()
+        for name in trained_alone(wildcards)
     }
 
 

@@ -211,5 +211,6 @@ rule consolidate:
         key=data_key,
         final=settings.final,
         prevalence=settings.calibration.prevalence,
+        left_out=candidates_left_out,
     script:
         "../scripts/consolidate.py"

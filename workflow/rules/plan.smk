@@ -51,7 +51,7 @@ def lacks_needs():
         return False
     refuse_cut(PLANNED_NEEDS)
     with open(PLANNED_NEEDS) as stream:
-        return not json.load(stream).keys() >= set(rules_of("whole"))
+        return not json.load(stream).keys() >= {*rules_of("whole"), "core_hours"}
 
 
 PLAN_AGAIN = LOST or (workflow.is_main_process and lacks_needs())
@@ -156,6 +156,34 @@ def per_single_fold(pattern):
         return expand(pattern, fold=single_folds(wildcards))
 
     return inner
+
+
+def too_long(wildcards):
+    """Why the single model is left out, or None where it is trained."""
+    limit = settings.single.max_hours
+    if limit is None or "single" not in settings.beside:
+        return None
+    n_folds = len(single_folds(wildcards))  # not known before the plan
+    hours = planned_needs()["core_hours"]
+    needed = n_folds * hours["cross_validate_single"] + hours["train_single"]
+    return say_too_long(needed, limit) if needed > limit else None
+
+
+@lru_cache(maxsize=1)
+def say_too_long(needed, limit):
+    """Say why the single model is left out; refuse a run that asks for it by name."""
+    reason = (
+        f"the single model would take up to {needed:,.4g} hours of a core, more than "
+        f"single.max_hours ({limit:g})"
+    )
+    if settings.final in ("single", "both") or settings.ensemble.with_single:
+        raise WorkflowError(
+            f"{reason}, but final or ensemble.with_single asks for it; raise single.max_hours, or "
+            "set final: best and ensemble.with_single: null"
+        )
+    if workflow.is_main_process:
+        logger.warning(f"{reason}; it is left out. Raise single.max_hours to train it")
+    return reason
 
 
 def after_the_plan(path):

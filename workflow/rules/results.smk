@@ -71,7 +71,7 @@ def results_of_the_whole():
 
 def usage_records(wildcards):
     """Records of memory and time of every job before the report."""
-    trained = [ALONE_RULES[name] for name in trained_alone()]
+    trained = [ALONE_RULES[name] for name in trained_alone(wildcards)]
     trained += ["cross_validate_single"] if "train_single" in trained else []
     left_out = {*ON_REQUEST[1:]}.difference(trained)
     names = {*rules_of_a_batch(), *rules_of_the_whole()}.difference(left_out)

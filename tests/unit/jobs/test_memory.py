@@ -15,6 +15,7 @@ from genebatch.jobs.limits import MB
 from genebatch.jobs.memory import matrix_bytes, thread_mb
 from genebatch.jobs.needs import estimate_mb, least_mb, rules_of
 from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
+from genebatch.model.forest import WORTH
 from genebatch.model.held_out import MOST_SCORES
 from genebatch.training import matrices
 from genebatch.training.matrices import HELD_CELLS, PAGE_ROWS
@@ -258,3 +259,4 @@ def test_estimates_know_the_constants_of_the_modules_that_use_them():
     assert memory.SPLIT_BYTES == SPLIT_BYTES
     assert memory.WAITING_BYTES == WAITING_BYTES
     assert memory.HELD_BYTES == matrices.HELD_BYTES
+    assert memory.WORTH == WORTH

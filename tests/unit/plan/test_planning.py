@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from genebatch.io.files import InputError
-from genebatch.jobs.needs import estimate_mb, rules_of
+from genebatch.jobs.needs import SINGLE_RULES, estimate_mb, rules_of
 from genebatch.jobs.sizes import Shape
 from genebatch.plan.planning import TEST, row_parts, side_by_side, whole_needs
 from genebatch.plan.strategies import STRATEGIES
@@ -415,7 +415,10 @@ def test_rules_about_all_batches_need_more_for_more_rows_and_batches():
         whole_needs(planned(groups, [], config()), FEATURE_SET, config().planning)
         for groups in (few, many)
     ]
-    assert needs[0].keys() == needs[1].keys() == {*rules_of("whole"), "thread", "minutes"}
+    others = {"thread", "minutes", "core_hours"}
+    assert needs[0].keys() == needs[1].keys() == {*rules_of("whole"), *others}
+    hours = [each["core_hours"] for each in needs]
+    assert all(hours[1][rule] > hours[0][rule] > 0 for rule in SINGLE_RULES)
     assert all(needs[1][rule] > needs[0][rule] > 0 for rule in rules_of("whole"))
 
 

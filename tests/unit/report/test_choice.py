@@ -47,6 +47,13 @@ def test_a_model_that_was_asked_for_is_said_to_be_worse():
     assert "the single model is worse beyond chance (+0.2500 nats" in chosen.sentence
 
 
+def test_a_model_that_was_left_out_is_named_with_the_reason():
+    left_out = [(name, *[None] * 5, False, "it would take a year") for name in ("single", "both")]
+    chosen = choice(candidates(ENSEMBLE, *left_out), "best")
+    assert chosen.sentence.endswith("compare it with. Not trained: it would take a year.")
+    assert [line["candidate"] for line in chosen.lines] == ["ensemble"]
+
+
 @pytest.mark.parametrize("final", ["ensemble", "best"])
 def test_a_lone_candidate_is_compared_with_nothing(final):
     chosen = choice(candidates(ENSEMBLE), final)

@@ -41,6 +41,20 @@ def test_closing_words_name_the_delivered_model_and_compare_it(chosen):
     )
 
 
+def test_closing_words_say_what_was_left_out(chosen):
+    table = candidates("ensemble", "single")
+    lone = pl.col("candidate") == "ensemble"
+    left_out = table.with_columns(
+        pl.when(lone).then(pl.col("log_loss")).alias("log_loss"),
+        chosen=lone,
+        reason=pl.lit("it would take a year"),
+    )
+    words = closing_words(comparison(12, 0.1, 0.4), left_out, "model.gbm")
+    assert "Delivered: the ensemble" in words
+    assert "Not trained: it would take a year" in words
+    assert "Held-out log loss" not in words
+
+
 def test_closing_words_give_the_interval(chosen):
     words = closing_words(comparison(12, 0.1, 0.4), chosen, "model.gbm")
     assert "+0.2500 against the base scores, 95 % interval over groups [+0.1000, +0.4000]" in words
