@@ -20,6 +20,7 @@ from genebatch.metrics.binary import log_loss_rows
 # A probability of exactly 0 or 1 has no finite log-odds. Scores are clipped to values that float32
 # still tells from 0 and 1.
 SCORE_FLOOR, SCORE_CEILING = 1e-9, 1 - 1e-6
+EVERY_TREE = 30  # the loss of the training rows is measured for so many trees, then for some
 
 
 class Part(NamedTuple):
@@ -53,7 +54,8 @@ class Fit(NamedTuple):
     n_trees
         Trees at the lowest log loss of the stopping rows; 0 if no tree lowered it.
     curve
-        Columns `n_trees`, `train_log_loss`, `stop_log_loss`; weighted means.
+        Columns `n_trees`, `train_log_loss`, `stop_log_loss`; weighted means. The training loss is
+        measured for the first `EVERY_TREE` trees and then for each tenth, and else null.
     stopped
         Whether patience ran out before the limit of trees.
     """
@@ -62,6 +64,12 @@ class Fit(NamedTuple):
     n_trees: int
     curve: pl.DataFrame
     stopped: bool
+
+    @property
+    def train_log_loss(self) -> float:
+        """Loss of the training rows with the chosen trees, or where it was measured last before."""
+        measured = self.curve["train_log_loss"][: self.n_trees + 1].drop_nulls()
+        return float(measured[-1])
 
 
 def build_matrix(
@@ -315,23 +323,27 @@ class _Watch:
 
     def __init__(self, train: Part, stop: Part, patience: int):
         self.parts, self.patience = (train, stop), patience
-        self.losses: list[tuple[float, float]] = []
+        self.losses: list[tuple[float | None, float]] = []
         self.best = 0
         self.exhausted = False
 
     def look(self, booster: xgb.Booster, n_trees: int) -> bool:
         """Score the booster; give true when patience has run out."""
-        train, stop = (_loss(booster, part) for part in self.parts)
-        if not self.losses or stop < self.losses[self.best][1]:
+        train, stop = self.parts
+        # It decides nothing, and takes longer than that of the stopping rows, which are fewer.
+        measured = n_trees < EVERY_TREE or n_trees % 10 == 0
+        train_loss, stop_loss = _loss(booster, train) if measured else None, _loss(booster, stop)
+        if not self.losses or stop_loss < self.losses[self.best][1]:
             self.best = n_trees
-        self.losses.append((train, stop))
+        self.losses.append((train_loss, stop_loss))
         self.exhausted = n_trees - self.best >= self.patience
         return self.exhausted
 
     def curve(self) -> pl.DataFrame:
         train, stop = zip(*self.losses, strict=True)
         numbers = np.arange(len(train), dtype=np.uint32)
-        return pl.DataFrame({"n_trees": numbers, "train_log_loss": train, "stop_log_loss": stop})
+        losses = {"train_log_loss": train, "stop_log_loss": stop}
+        return pl.DataFrame({"n_trees": numbers, **losses})
 
 
 def _loss(booster: xgb.Booster, part: Part) -> float:

@@ -211,7 +211,7 @@ def _fold_line(
         "n_features": n_features,
         "n_trees": fit.n_trees,
         "start_log_loss": start["stop_log_loss"],
-        "train_log_loss": best["train_log_loss"],
+        "train_log_loss": fit.train_log_loss,
         "stop_log_loss": best["stop_log_loss"],
         "last_stop_log_loss": last["stop_log_loss"],
         "verdict": verdict(fit, learner.n_estimators),
@@ -233,4 +233,4 @@ def verdict(fit: boosting.Fit, n_estimators: int) -> str:
     if not fit.stopped and fit.n_trees > 0.95 * n_estimators:
         return "tree limit"
     best = fit.curve.row(fit.n_trees, named=True)
-    return "overfitting" if best["train_log_loss"] < best["stop_log_loss"] / 2 else "good"
+    return "overfitting" if fit.train_log_loss < best["stop_log_loss"] / 2 else "good"

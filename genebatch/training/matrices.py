@@ -1,11 +1,13 @@
 """Bins some features of some rows of a batch, in memory or on disk."""
 
 import logging
+import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import xgboost as xgb
@@ -35,7 +37,9 @@ def training_part(
 
     A batch is binned in memory. All rows of a data set are binned into pages in `$TMPDIR` if the
     matrix would be larger than `HELD_BYTES`; the pages lie there as long as the matrix. The trees
-    are the same. Zeros of counts are stored where `Features.stores_zeros` says so.
+    are the same. The numbers of all rows lie in `$TMPDIR` while they are binned, 4 bytes a cell, so
+    that the row files are read once. Zeros of counts are stored where `Features.stores_zeros` says
+    so.
 
     Parameters
     ----------
@@ -58,13 +62,65 @@ def training_part(
         )
     page_rows = PAGE_ROWS if data.on_disk else BATCH_ROWS
     blocks = Blocks(data.files, columns, data.stored(kept), page_rows, zeros=zeros)
-    held, paged = (
-        size * np.count_nonzero(kept) for size in _bytes_of_a_row(blocks, learner.max_bin)
-    )
-    if data.on_disk and held > HELD_BYTES:
+    if not data.on_disk:
+        return _part(data, column, kept, build_matrix(blocks, *size))
+    n_rows = np.count_nonzero(kept)
+    held, paged = (n_rows * size for size in _bytes_of_a_row(blocks, learner.max_bin))
+    with ReadOnce(blocks) as once:
+        if held <= HELD_BYTES:
+            return _part(data, column, kept, build_matrix(once, *size))
         log.info("%s: about %s MB of pages go to $TMPDIR", data.name, f"{paged / MB:,.0f}")
-        return _part(data, column, kept, _on_disk(blocks, *size))
-    return _part(data, column, kept, build_matrix(blocks, *size))
+        return _part(data, column, kept, _on_disk(once, *size))
+
+
+class ReadOnce:
+    """Blocks whose row files are read in the first pass alone; a file in `$TMPDIR` has them then.
+
+    Parameters
+    ----------
+    blocks
+        Blocks that can be read again.
+    """
+
+    def __init__(self, blocks: Iterable[Block]):
+        self.blocks = blocks
+        self.written = False
+
+    def __enter__(self) -> Self:
+        self.file = tempfile.TemporaryFile(prefix="genebatch-")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def __iter__(self) -> Iterator[Block]:
+        self.file.seek(0)
+        if self.written:
+            end = self.file.seek(0, os.SEEK_END)
+            self.file.seek(0)
+            while self.file.tell() < end:
+                yield self._next()
+            return
+        self.file.truncate()
+        for block in self.blocks:
+            for array in _arrays(block):
+                np.save(self.file, array)
+            yield block
+        self.written = True
+
+    def _next(self) -> Block:
+        """Read a block as `_arrays` gave it."""
+        first = np.load(self.file)
+        if first.ndim == 2:
+            return first
+        indices, pointers, shape = (np.load(self.file) for _ in range(3))
+        return sparse.csr_matrix((first, indices, pointers), shape=tuple(shape))
+
+
+def _arrays(block: Block) -> list[np.ndarray]:
+    if sparse.issparse(block):
+        return [block.data, block.indices, block.indptr, np.array(block.shape)]
+    return [block]
 
 
 def stopping_part(
@@ -123,7 +179,7 @@ def _part(data: Batch, column: int, kept: np.ndarray, matrix: xgb.DMatrix) -> Pa
 
 
 def _on_disk(
-    pages: Blocks, n_features: int, max_bin: int, threads: int
+    pages: Iterable[Block], n_features: int, max_bin: int, threads: int
 ) -> xgb.ExtMemQuantileDMatrix:
     """The matrix; its folder of pages is removed with it."""
     folder = tempfile.mkdtemp(prefix="genebatch-")

@@ -114,7 +114,8 @@ def importance(
 
 
 def _learning_curve(axes: Axes, curve: pl.DataFrame, n_trees: int, colour: str) -> None:
-    axes.plot(curve["n_trees"], curve["train_log_loss"], color=colour, linewidth=1, alpha=0.4)
+    measured = curve.filter(pl.col("train_log_loss").is_not_null())
+    axes.plot(measured["n_trees"], measured["train_log_loss"], color=colour, linewidth=1, alpha=0.4)
     axes.plot(curve["n_trees"], curve["stop_log_loss"], color=colour, linewidth=1.3)
     best = curve.filter(pl.col("n_trees") == n_trees)
     mark = {"color": "black", "markersize": 5, "zorder": 4}

@@ -200,6 +200,18 @@ def test_stopping_takes_the_trees_of_the_lowest_stopping_loss(sample):
     assert losses[fit.n_trees] == pytest.approx(mean, rel=1e-6)
 
 
+def test_training_loss_is_measured_for_the_first_trees_and_then_for_each_tenth(sample):
+    slow = settings(n_estimators=52, learning_rate=0.01, early_stopping_rounds=52)
+    fit = sample.fit(sample.dense, None, slow)
+    measured = fit.curve.filter(pl.col("train_log_loss").is_not_null())["n_trees"].to_list()
+    assert measured == [*range(30), 30, 40, 50]
+    for n_trees in (12, 40):
+        mean = mean_loss(sample, fit.booster[:n_trees], sample.dense, None, sample.train)
+        assert fit.curve["train_log_loss"][n_trees] == pytest.approx(mean, rel=1e-6)
+    assert fit.n_trees > 50
+    assert fit.train_log_loss == fit.curve["train_log_loss"][50]
+
+
 def test_trees_that_run_out_are_not_called_stopped(sample):
     fit = sample.fit(sample.dense, None, settings(n_estimators=3, learning_rate=0.05))
     assert not fit.stopped

@@ -71,6 +71,7 @@ def fit(train, stop, n_trees, stopped):
         (fit([0.5, 0.4, 0.3], [0.5, 0.4, 0.3], 2, True), 2, "good"),
         (fit([0.5, 0.14, 0.1], [0.5, 0.3, 0.4], 1, True), 100, "overfitting"),
         (fit([0.5, 0.15, 0.1], [0.5, 0.3, 0.4], 1, True), 100, "good"),
+        (fit([0.5, 0.14, None], [0.5, 0.4, 0.3], 2, True), 100, "overfitting"),
     ],
 )
 def test_verdict_says_what_the_curve_shows(given, limit, expected):

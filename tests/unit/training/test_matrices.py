@@ -17,7 +17,13 @@ from genebatch.io.files import InputError
 from genebatch.model import boosting
 from genebatch.training import matrices
 from genebatch.training.batch import load_all
-from genebatch.training.matrices import held_block, predicted, stopping_part, training_part
+from genebatch.training.matrices import (
+    ReadOnce,
+    held_block,
+    predicted,
+    stopping_part,
+    training_part,
+)
 from genebatch.training.recipe import train_member
 
 CLASSES = ["neither", "donor", "acceptor"]
@@ -182,6 +188,24 @@ def test_pages_lie_on_disk_and_go_with_the_matrix(toy, pages):
     del part
     gc.collect()
     assert list(pages.iterdir()) == []
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_row_files_are_read_once_for_all_passes(toy, zeros, monkeypatch):
+    data = loaded(toy)
+    blocks = Blocks(data.files, every(data)[1], None, 100, zeros=zeros)
+    read, passes = Blocks._frames, []
+    monkeypatch.setattr(Blocks, "_frames", lambda blocks: passes.append(1) or read(blocks))
+    wanted = [as_dense(block) for block in blocks]
+    passes.clear()
+    with ReadOnce(blocks) as once:
+        next(iter(once))  # a pass that does not come to its end
+        for _ in range(3):
+            found = list(once)
+            assert [sparse.issparse(block) for block in found] == [not zeros] * len(wanted)
+            for one, other in zip(found, wanted, strict=True):
+                np.testing.assert_array_equal(as_dense(one), other)
+    assert len(passes) == 2
 
 
 def test_few_rows_write_no_pages(toy, pages, monkeypatch):
