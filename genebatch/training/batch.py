@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     files
         The row files, sorted by name.
     on_disk
-        Whether matrices of many rows lie on disk.
+        Whether a matrix that is larger than `matrices.HELD_BYTES` lies on disk.
     rows
         Identity columns in the order of the files: `group`, `label`, `position`, `weight` and
         `score_{class}` where known, and `fold`. A row of a group that several batches hold stands
@@ -94,7 +94,7 @@ def load_batch(file: RowFile, learner: Learner) -> Batch:
 
 
 def load_all(files: Sequence[RowFile], learner: Learner) -> Batch:
-    """Read what is known of every training row; matrices of many rows will lie on disk.
+    """Read what is known of every training row; large matrices will lie on disk.
 
     Parameters
     ----------

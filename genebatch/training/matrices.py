@@ -65,7 +65,7 @@ def training_part(
     if not data.on_disk:
         return _part(data, column, kept, build_matrix(blocks, *size))
     n_rows = np.count_nonzero(kept)
-    held, paged = (n_rows * size for size in _bytes_of_a_row(blocks, learner.max_bin))
+    held, paged = (n_rows * each for each in _bytes_of_a_row(blocks, learner.max_bin))
     with ReadOnce(blocks) as once:
         if held <= HELD_BYTES:
             return _part(data, column, kept, build_matrix(once, *size))
@@ -94,13 +94,13 @@ class ReadOnce:
         self.file.close()
 
     def __iter__(self) -> Iterator[Block]:
-        self.file.seek(0)
         if self.written:
             end = self.file.seek(0, os.SEEK_END)
             self.file.seek(0)
             while self.file.tell() < end:
                 yield self._next()
             return
+        self.file.seek(0)
         self.file.truncate()
         for block in self.blocks:
             for array in _arrays(block):
