@@ -354,8 +354,7 @@ def _in_order(coming: Sequence[Iterator[pl.DataFrame]]) -> Iterator[pl.DataFrame
 
 def _order(places: np.ndarray) -> np.ndarray:
     """Order of rows by place, each place once, as the first row that has it."""
-    order = np.argsort(places, kind="stable")
-    return order[np.diff(places[order], prepend=-1) > 0]
+    return np.unique(places, return_index=True)[1]
 
 
 def _named(frames: Iterable[pl.DataFrame], name: str) -> Iterator[pl.DataFrame]:

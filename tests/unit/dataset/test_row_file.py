@@ -351,6 +351,11 @@ def test_rows_of_any_table_are_those_of_the_table(
     assert known.identity[np.argsort(known.places)].equals(identity.drop("batch"))
 
 
+def test_places_of_two_to_the_63_are_told_apart():
+    places = np.array([7, 2**63 + 1, 2**63, 7, 2**63 + 1], np.uint64)
+    assert row_file._order(places).tolist() == [0, 2, 1]
+
+
 def test_only_wanted_features_are_read(files, monkeypatch):
     names = list(files[0].features.names)
     wanted = [names[-1], names[0], "elsewhere"]
