@@ -166,7 +166,7 @@ def prepare(human: Path, base: str, folder: Path) -> Data:
     written = {"profile": profile, "groups": groups}
     analyze_dataset(table=chosen.table, test_column=None, threads=1, **written)
     write_json(features, Features(tuple(frame.columns), frame.width).to_json())
-    learner = chosen.learner.with_threads(1)
+    learner = chosen.learner.for_rows(0).with_threads(1)
     return Data(rows, clusters, frame, profile, groups, features, learner, chosen.batching)
 
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,6 +91,7 @@ def made_table(folder: Path) -> Table:
     given = config(folder / "data", boosting)
     memory.prepare(folder, given)
     settings = Settings.build(given)
+    settings = replace(settings, learner=settings.learner.for_rows(ROWS))
     file = RowFile.open(folder / "rows" / "b000.arrow")
     data = load_batch(file, settings.learner)
     member = train_member(data, "b000", dict.fromkeys(data.classes, TREES), settings.learner)
