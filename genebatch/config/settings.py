@@ -13,7 +13,6 @@ from typing import Any, Self
 # calibrators of three classes; see benchmarks/ensemble.md.
 ENOUGH_GROUPS = 300
 MANY_ROWS = 200_000  # from which learner.learning_rate and learner.max_bin are the faster ones
-MOST_BINS = 256  # of learner.max_bin where it is auto
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,7 @@ class Learner(Section):
         With many rows larger steps and fewer bins halve the time, and the loss is the same within
         chance; with few rows it is a percent higher. See benchmarks/selection.md.
         """
-        rate, bins = (0.1, 64) if n_rows >= MANY_ROWS else (0.05, MOST_BINS)
+        rate, bins = (0.1, 64) if n_rows >= MANY_ROWS else (0.05, 256)
         return replace(
             self,
             learning_rate=rate if self.learning_rate == "auto" else self.learning_rate,
@@ -411,12 +410,12 @@ class Settings:
     @property
     def planning(self) -> Planning:
         """What a plan depends on beside `batching`."""
-        learner = self.learner
+        learner = self.learner.for_rows(0)  # with few rows there are most bins
         return Planning(
             self.table.labels,
             self.cv.n_splits,
             self.cv.seed,
-            MOST_BINS if learner.max_bin == "auto" else int(learner.max_bin),
+            int(learner.max_bin),
             learner.max_depth,
             learner.n_estimators,
             learner.select,

@@ -104,12 +104,17 @@ def write_row_files(
                 )
                 for part in stale
             }
+            waiting = 0
             for name, chosen, fold in _by_part(_ahead(_chunks(frames)), lacking, labels.group):
-                given = [fold, chosen[place].alias(PLACE)]
-                files[name].put(_stored(chosen, given, features, labels))
+                given, file = [fold, chosen[place].alias(PLACE)], files[name]
+                waiting -= file.size
+                file.put(_stored(chosen, given, features, labels))
+                waiting += file.size
                 rows[name] += chosen.height
-                if sum(file.size for file in files.values()) >= WAITING_BYTES:
-                    max(files.values(), key=lambda file: file.size).flush()
+                if waiting >= WAITING_BYTES:
+                    fullest = max(files.values(), key=lambda file: file.size)
+                    waiting -= fullest.size
+                    fullest.flush()
             for part in stale:
                 files[part.name].flush()
                 _verify(part, rows[part.name])

@@ -162,7 +162,7 @@ def _held_out_rows(trial: Trial, data: Batch, place: np.ndarray) -> pl.DataFrame
     left_out = rows.filter(~scored)["group"].n_unique()
     if left_out:
         log.info("%d groups of batches in two parts are not judged", left_out)
-    order = np.argsort(data.places)
+    order = data.in_order
     return rows[order[scored[order]]]
 
 
@@ -259,7 +259,7 @@ def _teach(
     held_out = read_held_out(teacher.scores, teacher.sizes, model, use_weights, groups)
     parameters = COMBINERS[name].fit(held_out.of_members(outside), settings)
     taught = np.zeros((len(data.codes), len(model.classes)), np.float32)
-    order, start = np.argsort(data.places), 0
+    order, start = data.in_order, 0
     for scores in read_scores(teacher.scores, model):
         here = order[start : start + scores.rows.height]
         _check_rows(scores.rows, data, here, teacher.scores)
@@ -275,7 +275,7 @@ def _taught(teacher: Teacher, data: Batch) -> np.ndarray:
     """The held-out probabilities of the whole ensemble, (rows, classes) float32."""
     columns = score_names(teacher.model.combiner["name"], teacher.model.classes)
     taught = np.empty((len(data.codes), len(columns)), np.float32)
-    order, start = np.argsort(data.places), 0
+    order, start = data.in_order, 0
     for frame in _frames(teacher.combined, ["group", *columns]):
         here = order[start : start + frame.height]
         _check_rows(frame, data, here, teacher.combined)

@@ -110,11 +110,11 @@ def largest_mb(shape: Shape, threads: int = 1) -> int:
 
 
 def estimate_core_hours(rule: str, size: Shape | Whole) -> float:
-    """Hours of a core that a rule takes at most, without slack, to four digits."""
-    seconds = NEEDS[rule].seconds
-    if seconds is None:
-        raise ValueError(f"rule {rule} declares no time")
-    return float(f"{seconds(size) / 3600:.4g}")
+    """Hours of a core that a rule takes at most, without slack, to four digits.
+
+    Raises as `estimate_minutes`.
+    """
+    return float(f"{_seconds(rule, size) / 3600:.4g}")
 
 
 def estimate_minutes(rule: str, size: Shape | Whole) -> int:
@@ -125,7 +125,11 @@ def estimate_minutes(rule: str, size: Shape | Whole) -> int:
     ValueError
         If the rule declares no time.
     """
+    return minutes.rounded_minutes(_seconds(rule, size))
+
+
+def _seconds(rule: str, size: Shape | Whole) -> float:
     seconds = NEEDS[rule].seconds
     if seconds is None:
         raise ValueError(f"rule {rule} declares no time")
-    return minutes.rounded_minutes(seconds(size))
+    return seconds(size)

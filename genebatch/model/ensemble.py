@@ -13,7 +13,7 @@ import xgboost as xgb
 from scipy.special import logit
 
 from genebatch import model_from_bytes
-from genebatch.dataset.feature_set import Block, Features
+from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
 from genebatch.io.tables import read_table
 from genebatch.model import boosting, combiners
@@ -270,7 +270,7 @@ class EnsembleModel:
         """Predict raw log-odds of every member, (rows, members, classes) float32."""
         block, starts = self.features.some(self.used).select(frame), self.starts(frame)
         shape = (len(self.members), len(self.classes), frame.height)
-        margins = self.scorer.margins(block, [*starts] * len(self.members))
+        margins = self.scorer.margins(block, starts * len(self.members))
         return np.ascontiguousarray(margins.reshape(shape).transpose(2, 0, 1))
 
     @cached_property
@@ -278,10 +278,6 @@ class EnsembleModel:
         """What predicts with the boosters of all members."""
         boosters = [booster for member in self.members for booster in member.boosters]
         return Scorer(boosters, self.features, self.used, self.threads)
-
-    def feature_block(self, frame: pl.DataFrame) -> Block:
-        """The features that the model uses, in the width of all; the others are absent."""
-        return self.features.spread(self.features.some(self.used).select(frame), self.used)
 
     def starts(self, frame: pl.DataFrame) -> list[np.ndarray | None]:
         """Log-odds from which the boosters of each class start: base scores, or None for zero."""

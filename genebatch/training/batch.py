@@ -74,6 +74,11 @@ class Batch(NamedTuple):
         """The labels, in the order of the codes."""
         return list(self.labels.classes)
 
+    @property
+    def in_order(self) -> np.ndarray:
+        """The rows in the order of the data set, (rows,) places among `rows`."""
+        return np.argsort(self.places)
+
     def stored(self, kept: np.ndarray) -> np.ndarray:
         """Some rows, (rows,) bool, among those that are stored in the files."""
         if len(self.first) == len(kept):
