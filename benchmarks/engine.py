@@ -287,7 +287,7 @@ def run_variant(name: str, folder: Path, config: Mapping[str, Any]) -> dict[str,
     margins, trees = carry_out(data, cv, learner)
     seconds = time.process_time() - start
     facts = {"rows": data.rows.height, "groups": len(data.groups)}
-    facts |= {"features": len(data.features.names), "splits": cv.n_splits}
+    facts |= {"features": len(data.features.names), "splits": data.n_folds}
     precision = [
         average_precision(data.codes == column, margins[:, column], data.weight)
         for column in range(len(CLASSES))
@@ -358,7 +358,7 @@ def on_one_matrix(
     matrix.set_label(labels)
     matrix.set_base_margin(starts)
     rounds, bests = 0, []
-    for number in range(cv.n_splits):
+    for number in range(data.n_folds):
         train, stop = stopping_split(data, fold != number, cv)
         matrix.set_weight(np.where(train, data.weight, 0).astype(np.float32))
         booster = xgb.Booster(given, cache=[matrix])

@@ -196,7 +196,8 @@ def write(found: dict[str, Any]) -> None:
                 continue
             one = found[point.key]
             features = one["features"] | {"names": range(one["features"]["names"])}
-            shape = batch_shape(features, planning(one["settings"]))._replace(rows=one["rows"])
+            shape = batch_shape(features, planning(one["settings"]), point.n_splits)
+            shape = shape._replace(rows=one["rows"])
             stored = "sparse" if shape.n_counts else "dense"
             for rule in rules_of("batch"):
                 if rule not in one["peaks"]:

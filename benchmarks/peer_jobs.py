@@ -269,7 +269,7 @@ def run_peer(peer: str, work: Path, settings: dict, phases: Phases) -> np.ndarra
     """Cross-validation and the model of all rows; gives the out-of-fold scores."""
     job = Job.load(work, settings)
     take = PEERS[peer](job, phases)
-    classes, n_splits = settings["dataset"]["classes"], settings["cv"]["n_splits"]
+    classes, n_splits = settings["dataset"]["classes"], int(job.fold.max()) + 1
     scores = np.full((len(job.codes), len(classes)), np.nan)
     for number in range(n_splits):
         train = job.fold != number

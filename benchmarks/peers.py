@@ -104,13 +104,13 @@ def main() -> None:
         preparation = measured(prepare, work, settings)
         print(f"prepared in {preparation['cpu']:.0f} CPU s", flush=True)
         with np.load(work / "rows.npz") as rows:
-            codes = rows["codes"]
+            codes, n_splits = rows["codes"], int(rows["fold"].max()) + 1
         ways = [way for way in NAMES if way not in chosen.leave_out]
         announce(ways, len(codes), n_trees)
         results = {way: run(way, work, settings, codes) for way in ways}
         floor = measured(measure_floor, work, settings)["found"]
-        about = describe(chosen, work, codes, settings)
-        boosters = len(settings["dataset"]["classes"]) * (settings["cv"]["n_splits"] + 1)
+        about = describe(chosen, work, codes, settings, n_splits)
+        boosters = len(settings["dataset"]["classes"]) * (n_splits + 1)
         # The first round of (b) is not told from binning.
         rounds = {way: boosters * (n_trees - (way == "b")) for way in ways}
     text = "\n".join([about, table(results, rounds), "", preparing(results, preparation), ""])
@@ -214,7 +214,9 @@ def run(way: str, work: Path, settings: dict, codes: np.ndarray) -> Result:
     return result
 
 
-def describe(chosen: argparse.Namespace, work: Path, codes: np.ndarray, settings: dict) -> str:
+def describe(
+    chosen: argparse.Namespace, work: Path, codes: np.ndarray, settings: dict, n_splits: int
+) -> str:
     """What was compared, and on what."""
     features = json.loads((work / "features.json").read_text())
     names, n_dense = features["names"], features["n_dense"]
@@ -223,7 +225,7 @@ def describe(chosen: argparse.Namespace, work: Path, codes: np.ndarray, settings
     shares = np.bincount(codes) / len(codes)
     rows = "made rows" if chosen.data is None else f"rows of {chosen.data.name}"
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    n_splits, learner = settings["cv"]["n_splits"], settings["learner"]
+    learner = settings["learner"]
     said = ", ".join(f"{name} {learner[name]}" for name in SAID)
     picked, rounds = (learner["select"][key] for key in ("top", "rounds"))
     return f"""# Peers

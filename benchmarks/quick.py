@@ -185,7 +185,7 @@ def is_worse(line: dict[str, Any], past: pl.DataFrame | None) -> bool:
 def folds(table: Table, fit: Callable[[Table, np.ndarray, int], Any]) -> None:
     """Boosters of every fold and class as people fit them: all features, rows of the fold."""
     fold = table.data.rows["fold"].to_numpy()
-    for number in range(table.settings.cv.n_splits):
+    for number in range(table.data.n_folds):
         for column in range(len(table.data.classes)):
             fit(table, fold != number, column)
 

@@ -128,10 +128,10 @@ def settings(changes: Mapping[str, Any], seed: int) -> Learner:
     return Learner.build(given)
 
 
-def in_folds(data: Batch, seed: int) -> Batch:
+def in_folds(data: Batch, seed: int, n_folds: int = N_SPLITS) -> Batch:
     """The batch with whole groups dealt at random into folds of as many groups."""
     groups, own = np.unique(data.rows["group"].to_numpy(), return_inverse=True)
-    fold = np.random.default_rng(seed).permutation(len(groups)) % N_SPLITS
+    fold = np.random.default_rng(seed).permutation(len(groups)) % n_folds
     return data._replace(rows=data.rows.with_columns(fold=fold[own].astype(np.int32)))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from genebatch.config.settings import FEW_FOLDS
 from genebatch.config.yaml_values import merged, read_values, text_of_files
 from genebatch.io.files import InputError, unprintable
 
@@ -250,7 +251,10 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield "'batching.similar_by' is set but batching.strategy is not similarity"
     yield from _overridden(config["learner"])
     folds, splits = config["single"]["n_splits"], config["cv"]["n_splits"]
-    if folds != "auto" and folds > splits:
+    if splits == "auto":
+        if folds != "auto" and folds > FEW_FOLDS:
+            yield f"'single.n_splits' is {folds}, so set 'cv.n_splits' to {folds} or more too"
+    elif folds != "auto" and folds > splits:
         yield f"'single.n_splits' is {folds}, more than the {splits} folds of cv.n_splits"
     yield from _ensemble_contradictions(config)
     prevalence = config["calibration"]["prevalence"]

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
-# Groups of a fold that tell the single model from the ensemble as well as all folds do, and teach
-# calibrators of three classes; see benchmarks/ensemble.md.
+# Groups whose held-out scores tell the single model from the ensemble as well as those of all
+# groups do, and teach calibrators of three classes; see benchmarks/ensemble.md.
 ENOUGH_GROUPS = 300
-MANY_ROWS = 200_000  # from which learner.learning_rate and learner.max_bin are the faster ones
+MANY_ROWS = 200_000  # from which what is auto in cv and learner is the faster choice
+FEW_FOLDS, USUAL_FOLDS = 3, 5  # of a batch, where cv.n_splits is auto
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class Planning(Section):
     """
 
     labels: Labels
-    n_splits: int
+    n_splits: int | str
     seed: int
     max_bin: int
     max_depth: int
@@ -175,12 +176,24 @@ class Planning(Section):
         }
         return cls(**dict(section) | built)
 
+    def n_folds(self, n_groups: int, n_rows: int) -> int:
+        """Tell how many folds the batches have, of which the smallest has so many groups and rows.
+
+        All batches have as many, because the single model is judged on whole folds of all of them.
+        With many rows three folds take half the time of five, and the batch's model is as good
+        within chance. See benchmarks/folds.md.
+        """
+        if self.n_splits != "auto":
+            return int(self.n_splits)
+        many = n_rows >= MANY_ROWS and n_groups >= ENOUGH_GROUPS
+        return FEW_FOLDS if many else USUAL_FOLDS
+
 
 @dataclass(frozen=True)
 class Folds(Section):
-    """Cross-validation inside a batch."""
+    """Cross-validation inside a batch. The plan knows how many folds `auto` means."""
 
-    n_splits: int
+    n_splits: int | str
     stop_fraction: float
     seed: int
 

@@ -99,9 +99,9 @@ def distil_ensemble(
 ) -> Student:
     """Train one student on the ensemble's probabilities mixed with the labels.
 
-    The mix is chosen by leaving whole batches out. The batches are dealt into at most
-    `cv.n_splits` parts, and one part is left out with its groups and its models (a batch that is
-    missing in the ensemble has groups only). The teacher is then the ensemble of the other
+    The mix is chosen by leaving whole batches out. The batches are dealt into at most as many
+    parts as they have folds, and one part is left out with its groups and its models (a batch that
+    is missing in the ensemble has groups only). The teacher is then the ensemble of the other
     batches' models. Its combiner is learned anew on their rows, and every row gets its held-out
     scores. So neither student nor teacher has seen a group that the student is judged on. The
     final student learns from the held-out probabilities of the whole ensemble.
@@ -124,7 +124,7 @@ def distil_ensemble(
     InputError
         If there is one batch only, so that no teacher has not seen its rows.
     """
-    parts = _parts(teacher, cv)
+    parts = _parts(teacher, data.n_folds, cv.seed)
     place = _group_parts(teacher.groups, parts, data.rows)
     trials = _trials(teacher, data, parts, place, settings, cv, learner)
     best = min(trials, key=lambda trial: trial.loss)
@@ -166,7 +166,7 @@ def _held_out_rows(trial: Trial, data: Batch, place: np.ndarray) -> pl.DataFrame
     return rows[order[scored[order]]]
 
 
-def _parts(teacher: Teacher, cv: Folds) -> dict[str, int]:
+def _parts(teacher: Teacher, n_folds: int, seed: int) -> dict[str, int]:
     """Batch to the part in which it is left out, parts of about equal rows.
 
     Batches without a model come last, one to each part in turn.
@@ -174,8 +174,8 @@ def _parts(teacher: Teacher, cv: Folds) -> dict[str, int]:
     names = teacher.names
     rows = dict(teacher.groups.group_by("batch").agg(pl.col("rows").sum()).iter_rows())
     sizes = np.array([[rows[name], 1] for name in names])
-    n_parts = min(cv.n_splits, len(names))
-    dealt = deal(names, sizes, np.ones(n_parts), cv.seed, max_groups=-(-len(names) // n_parts))
+    n_parts = min(n_folds, len(names))
+    dealt = deal(names, sizes, np.ones(n_parts), seed, max_groups=-(-len(names) // n_parts))
     parts = dict(zip(names, dealt.tolist(), strict=True))
     absent = sorted(rows.keys() - parts.keys())
     return parts | {name: number % n_parts for number, name in enumerate(absent)}

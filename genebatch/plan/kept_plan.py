@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from genebatch.config.settings import HoldOut, Planning
+from genebatch.config.settings import HoldOut
 from genebatch.groups import deal, measures
 from genebatch.io.files import InputError
 
@@ -101,21 +101,26 @@ def extended_test_groups(table: pl.DataFrame, earlier: pl.DataFrame, test: HoldO
     return pl.Series("test", chosen)
 
 
+def kept_n_folds(earlier: pl.DataFrame) -> int:
+    """Number of folds of an earlier plan."""
+    return int(earlier["fold"].max()) + 1
+
+
 def kept_folds(
-    part: pl.DataFrame, batch: str, earlier: pl.DataFrame, planning: Planning
+    part: pl.DataFrame, batch: str, earlier: pl.DataFrame, n_folds: int, seed: int
 ) -> np.ndarray:
     """Give each group of a batch its earlier fold, or a new group the fold with most room."""
     earlier_fold = dict(
         earlier.filter(pl.col("batch") == batch).select("group", "fold").iter_rows()
     )
-    if earlier_fold and max(earlier_fold.values()) + 1 != planning.n_splits:
+    if earlier_fold and max(earlier_fold.values()) + 1 != n_folds:
         raise InputError(
             f"batching.keep holds {max(earlier_fold.values()) + 1} folds but cv.n_splits is "
-            f"{planning.n_splits}; make the two agree or set batching.keep: null"
+            f"{n_folds}; make the two agree or set batching.keep: null"
         )
     fold = np.array([earlier_fold.get(name, -1) for name in part["group"]])
     sizes, new = measures(part), np.flatnonzero(fold < 0)
-    loads = np.array([sizes[fold == number].sum(axis=0) for number in range(planning.n_splits)])
+    loads = np.array([sizes[fold == number].sum(axis=0) for number in range(n_folds)])
     names = part["group"].gather(new).to_list()
-    fold[new] = deal(names, sizes[new], np.ones(planning.n_splits), planning.seed, loads=loads)
+    fold[new] = deal(names, sizes[new], np.ones(n_folds), seed, loads=loads)
     return fold

@@ -25,7 +25,7 @@ from genebatch.jobs.needs import (
 )
 from genebatch.jobs.sizes import Shape, Whole
 from genebatch.plan.coverage import check_classes, check_coverage, check_folds
-from genebatch.plan.kept_plan import kept_folds, kept_members
+from genebatch.plan.kept_plan import kept_folds, kept_members, kept_n_folds
 from genebatch.plan.strategies import SIMILAR, STRATEGIES
 
 TEST = "test"  # name of the row file of the test groups
@@ -37,8 +37,9 @@ class Plan(NamedTuple):
     Attributes
     ----------
     manifest
-        One row per batch: `batch`, `key`, `groups`, `rows`, `rows_{class}`, `mem_mb_{rule}` with
-        one thread, `thread_mb` for each further thread that boosts, and `minutes_{rule}`.
+        One row per batch: `batch`, `key`, `groups`, `folds`, `rows`, `rows_{class}`,
+        `mem_mb_{rule}` with one thread, `thread_mb` for each further thread that boosts, and
+        `minutes_{rule}`.
     groups
         One row per group and batch: the table of groups with `batch`, `fold` and `lent` (whether
         the batch borrows the group of another), null for test groups, and `test`.
@@ -88,7 +89,8 @@ def make_plan(data: Data, batching: Batching, planning: Planning, limits: Limits
         If a group cannot fit, batches would be too small, or a class is too rare in a batch.
     """
     training = data.groups.filter(~pl.col("group").is_in(data.test_groups)).sort("group")
-    shape = batch_shape(data.features, planning)
+    # Before batches are known, as many folds are reckoned with as they may have.
+    shape = batch_shape(data.features, planning, planning.n_folds(0, 0))
     check_classes(training, data.groups, planning.labels.classes)
     _check_groups(training, shape, batching, planning, limits)
     if data.earlier is not None:
@@ -96,11 +98,13 @@ def make_plan(data: Data, batching: Batching, planning: Planning, limits: Limits
     else:
         described = _with_group_features(training, batching.strategy, data.described)
         members, owner = _fitting_members(described, shape, batching, limits)
+    n_folds = _n_folds(training, members, data.earlier, planning)
+    shape = shape._replace(n_splits=n_folds)
     assigned, rows = [], []
     for batch in sorted(members):
         part = training[members[batch]]
-        _check_batch(part, batch, batching, planning)
-        fold = _folds(part, batch, data.earlier, planning)
+        _check_batch(part, batch, batching, planning, n_folds)
+        fold = _folds(part, batch, data.earlier, n_folds, planning.seed)
         check_folds(fold, batch)
         part = part.with_columns(
             pl.lit(batch).alias("batch"),
@@ -133,7 +137,7 @@ def whole_needs(plan: Plan, features: dict[str, Any], planning: Planning) -> dic
     """
     rows = int(plan.groups.filter(~pl.col("test")).unique("group")["rows"].sum())
     whole = Whole(
-        batch_shape(features, planning)._replace(rows=rows),
+        batch_shape(features, planning, int(plan.manifest["folds"].max()))._replace(rows=rows),
         int(plan.manifest["rows"].max()),
         plan.manifest.height,
         int(plan.groups.filter("test")["rows"].sum()),
@@ -210,7 +214,7 @@ def side_by_side(
     return running, used
 
 
-def batch_shape(features: dict[str, Any], planning: Planning) -> Shape:
+def batch_shape(features: dict[str, Any], planning: Planning, n_folds: int) -> Shape:
     """What the memory of a batch depends on; its rows are 0."""
     chosen = Features.from_json(features)
     return Shape(
@@ -221,7 +225,7 @@ def batch_shape(features: dict[str, Any], planning: Planning) -> Shape:
         n_frequent=features["n_frequent"],
         counts_per_row=features["counts_per_row"],
         n_classes=len(planning.labels.classes),
-        n_splits=planning.n_splits,
+        n_splits=n_folds,
         max_bin=planning.max_bin,
         max_depth=planning.max_depth,
         explain_rows=planning.explain_rows,
@@ -238,7 +242,7 @@ def _check_groups(
     training: pl.DataFrame, shape: Shape, batching: Batching, planning: Planning, limits: Limits
 ) -> None:
     """Refuse what no dealing can solve."""
-    fewest = max(batching.min_groups, planning.n_splits)
+    fewest = max(batching.min_groups, shape.n_splits)
     if training.height < fewest:
         raise InputError(
             f"{training.height} training groups are fewer than a batch needs ({fewest}: the larger "
@@ -320,19 +324,37 @@ def _fitting_members(
     )
 
 
+def _n_folds(
+    training: pl.DataFrame,
+    members: dict[str, np.ndarray],
+    earlier: pl.DataFrame | None,
+    planning: Planning,
+) -> int:
+    """Folds of every batch. Where the config leaves the number open, a kept plan has it."""
+    if planning.n_splits == "auto" and earlier is not None:
+        return kept_n_folds(earlier)
+    rows = training["rows"].to_numpy().astype(int)
+    return planning.n_folds(
+        min(len(part) for part in members.values()),
+        min(int(rows[part].sum()) for part in members.values()),
+    )
+
+
 def _folds(
-    part: pl.DataFrame, batch: str, earlier: pl.DataFrame | None, planning: Planning
+    part: pl.DataFrame, batch: str, earlier: pl.DataFrame | None, n_folds: int, seed: int
 ) -> np.ndarray:
     if earlier is None:
-        return folds(part, planning.n_splits, planning.seed)
-    return kept_folds(part, batch, earlier, planning)
+        return folds(part, n_folds, seed)
+    return kept_folds(part, batch, earlier, n_folds, seed)
 
 
-def _check_batch(part: pl.DataFrame, batch: str, batching: Batching, planning: Planning) -> None:
-    if part.height < max(batching.min_groups, planning.n_splits):
+def _check_batch(
+    part: pl.DataFrame, batch: str, batching: Batching, planning: Planning, n_folds: int
+) -> None:
+    if part.height < max(batching.min_groups, n_folds):
         raise InputError(
             f"batch {batch} has {part.height} groups, fewer than "
-            f"batching.min_groups={batching.min_groups} or cv.n_splits={planning.n_splits}"
+            f"batching.min_groups={batching.min_groups} or cv.n_splits={n_folds}"
         )
     for name in planning.labels.classes:
         positives = int(part[f"n_{name}"].sum())
@@ -366,7 +388,8 @@ def _manifest_row(
     filled = shape._replace(rows=rows, explain_rows=min(rows, planning.explain_rows))
     key = batch_key(part, features["digest"], planning.labels)
     return (
-        {"batch": batch, "key": key, "groups": part.height, "rows": rows}
+        {"batch": batch, "key": key, "groups": part.height}
+        | {"folds": shape.n_splits, "rows": rows}
         | {f"rows_{name}": int(part[f"n_{name}"].sum()) for name in classes}
         | {f"mem_mb_{rule}": estimate_mb(rule, filled) for rule in rules_of("batch")}
         | {"thread_mb": thread_mb(filled)}

@@ -124,6 +124,7 @@ def page_facts(run: FinishedRun) -> dict[str, Any]:
         **_candidate_facts(run),
         **_screen_facts(run.screen),
         "batches": _batch_lines(run.summaries, run.manifest),
+        "n_folds": int(run.manifest["folds"].max()),
         "coverage": run.coverage.to_dicts(),
         "times_held": run.times_held.filter(pl.col("role") == "training").to_dicts(),
         "tracks": None if run.tracks is None else track_facts(run.tracks),

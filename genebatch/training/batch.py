@@ -75,6 +75,11 @@ class Batch(NamedTuple):
         return list(self.labels.classes)
 
     @property
+    def n_folds(self) -> int:
+        """How many folds the rows were dealt into."""
+        return int(self.rows["fold"].max()) + 1
+
+    @property
     def in_order(self) -> np.ndarray:
         """The rows in the order of the data set, (rows,) places among `rows`."""
         return np.argsort(self.places)

@@ -67,7 +67,7 @@ def cross_validate(
     lines, curves, members = [], [], []
     origin = Origin(data.key, training_settings(learner, cv))
     learner = learner.for_rows(data.rows.height)
-    numbers = range(cv.n_splits) if numbers is None else numbers
+    numbers = range(data.n_folds) if numbers is None else numbers
     splits = [stopping_split(data, fold != number, cv) for number in numbers]
     picked = _picked(data, [train for train, _ in splits], learner)
     for number, split, columns in zip(numbers, splits, picked, strict=True):
@@ -86,7 +86,7 @@ def cross_validate(
             )
         rows, trees = f"{held_out.sum():,}", "/".join(str(fit.n_trees) for fit in fits)
         log.info(
-            "%s: fold %d/%d, %s rows, trees %s", data.name, number + 1, cv.n_splits, rows, trees
+            "%s: fold %d/%d, %s rows, trees %s", data.name, number + 1, data.n_folds, rows, trees
         )
         members.append(_fold_member(data, number, boosters, origin))
     scored = np.isin(fold, list(numbers))

@@ -55,7 +55,7 @@ def scored_rows(data: Batch, parts: Mapping[int, pl.DataFrame], cv: Folds) -> pl
     """Put the out-of-fold log-odds of some folds together.
 
     Calibrators are cross-fitted by the column `fold`. Where there is one fold only, its groups are
-    dealt anew into `cv.n_splits` parts, which stand in that column.
+    dealt anew into as many parts as the data has folds, which stand in that column.
 
     Parameters
     ----------
@@ -92,18 +92,18 @@ def scored_rows(data: Batch, parts: Mapping[int, pl.DataFrame], cv: Folds) -> pl
     scored = scored[np.argsort(data.places[scored])]
     columns = [pl.Series(name, margins[scored, column]) for column, name in enumerate(names)]
     rows = data.rows[scored].with_columns(columns)
-    return rows if len(parts) > 1 else _dealt_anew(rows, data.codes[scored], len(data.classes), cv)
+    return rows if len(parts) > 1 else _dealt_anew(rows, data, data.codes[scored], cv.seed)
 
 
-def _dealt_anew(rows: pl.DataFrame, codes: np.ndarray, n_classes: int, cv: Folds) -> pl.DataFrame:
+def _dealt_anew(rows: pl.DataFrame, data: Batch, codes: np.ndarray, seed: int) -> pl.DataFrame:
     """Rows with their groups dealt into parts, which stand in the column `fold`."""
-    groups, local, sizes = group_sizes(rows, codes, n_classes)
+    groups, local, sizes = group_sizes(rows, codes, len(data.classes))
     if len(groups) < 2:
         raise InputError(
             f"the held-out fold of the single model has one group, '{groups[0]}': its calibrators "
             "need two; set single.n_splits to auto or 2"
         )
-    parts = deal(groups, sizes, [1] * min(cv.n_splits, len(groups)), cv.seed)
+    parts = deal(groups, sizes, [1] * min(data.n_folds, len(groups)), seed)
     return rows.with_columns(fold=pl.Series(parts[local], dtype=pl.Int32))
 
 

@@ -358,7 +358,7 @@ class Data:
             "reason": ["set by dataset.group", "leak: AUC 1.0", "passed", "passed"],
         }
         pl.DataFrame(screen).write_csv(self.folder / "screen.tsv", separator="\t")
-        manifest = pl.DataFrame({"batch": ["b000"], "groups": [7], "rows": [300]})
+        manifest = pl.DataFrame({"batch": ["b000"], "groups": [7], "folds": [3], "rows": [300]})
         manifest.write_csv(self.folder / "manifest.tsv", separator="\t")
         held = {"batch": ["b000"], "groups": [7], "lent": [2], "rows": [300]}
         held |= {"rows_per_group": [33.3], "weight_share": [1.0], "complexity": [0.875]}

@@ -350,7 +350,7 @@ class Run:
         self, folder: Path | None = None, folds: Sequence[int] | None = None
     ) -> dict[str, Path]:
         settings, outputs = self.settings, self.alone_files("single", folder)
-        held_out = range(settings.cv.n_splits) if folds is None else folds
+        held_out = range(int(settings.cv.n_splits)) if folds is None else folds
         parts = [self.cross_validate_single(number, folder) for number in held_out]
         steps.ensemble.train_single(
             rows=self.row_files(),

@@ -145,8 +145,9 @@ def single_folds(wildcards):
 
     A group of several batches counts once for each of them.
     """
-    n_groups = sum(int(row["groups"]) for row in manifest().values())
-    return range(settings.single.folds(n_groups, settings.cv.n_splits))
+    planned = manifest().values()
+    n_groups = sum(int(row["groups"]) for row in planned)
+    return range(settings.single.folds(n_groups, max(int(row["folds"]) for row in planned)))
 
 
 def per_single_fold(pattern):

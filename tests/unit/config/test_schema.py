@@ -214,6 +214,14 @@ def test_resolving_twice_changes_nothing():
             {"ensemble__with_single": False, "final": "both"},
             "'final' is 'both' but ensemble.with_single is false",
         ),
+        (
+            {"cv__n_splits": 3, "single__n_splits": 4},
+            "'single.n_splits' is 4, more than the 3 folds of cv.n_splits",
+        ),
+        (
+            {"single__n_splits": 4},  # auto may mean three folds
+            "'single.n_splits' is 4, so set 'cv.n_splits' to 4 or more too",
+        ),
         ({"ensemble__combiner": "oracle"}, "'ensemble.combiner' is 'oracle'"),
         ({"ensemble__top_k": 3}, "'ensemble.top_k' needs ensemble.combiner: selected"),
         ({"ensemble__combiner": "selected", "ensemble__top_k": 0}, "'ensemble.top_k' is 0"),

@@ -142,7 +142,8 @@ def test_page_and_card_name_it_with_its_size(tmp_path, final):
     inputs = data.run([ABOVE] * 3)
     model = load_model(data.model)
     replace(model, facts=model.facts | {"missing_batches": ["b007"]}).save(data.model)
-    manifest = pl.DataFrame({"batch": ["b000", "b007"], "groups": [7, 1234], "rows": [300, 56789]})
+    sizes = {"groups": [7, 1234], "folds": [3, 3], "rows": [300, 56789]}
+    manifest = pl.DataFrame({"batch": ["b000", "b007"], **sizes})
     manifest.write_csv(inputs["manifest"], separator="\t")
     page, card = data.report(inputs)
     for text in (page, card):

@@ -72,6 +72,13 @@ def test_other_folds_than_the_kept_ones_are_refused(kept, groups):
         planned(groups, ["g03", "g11"], config(batching=keep, cv={"n_splits": 4}))
 
 
+def test_where_the_number_of_folds_is_open_a_kept_plan_has_it(kept, groups):
+    before, settings = kept
+    keep = {"keep": settings.batching.keep}
+    after = planned(groups, ["g03", "g11"], config(batching=keep, cv={"n_splits": "auto"}))
+    assert not changed(before, after)
+
+
 def test_a_kept_plan_that_lends_groups_is_refused_without_overlap(groups, tmp_path):
     before = planned(groups, [], config(batching={"overlap": 0.2}))
     before.groups.write_parquet(tmp_path / "kept.parquet")

@@ -141,6 +141,30 @@ def test_each_fold_leaves_a_group_to_train_and_one_to_stop_on():
     assert sorted(plan.groups.filter(~pl.col("test"))["fold"]) == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("n_groups", "rows", "folds"),
+    [
+        (300, 667, 3),  # one batch of 300 groups and 200,100 rows
+        (300, 666, 5),  # 199,800 rows
+        (299, 700, 5),  # 299 groups
+    ],
+)
+def test_a_large_batch_of_many_groups_has_three_folds_and_another_five(n_groups, rows, folds):
+    auto = config(batching={"max_groups": 1000}, cv={"n_splits": "auto"})
+    plan = planned(make_groups(n_groups, rows), [], auto)
+    assert plan.manifest["folds"].to_list() == [folds]
+    assert sorted(plan.groups["fold"].unique()) == list(range(folds))
+
+
+def test_the_smallest_batch_decides_on_the_folds_of_all():
+    auto = config(batching={"max_groups": 300}, cv={"n_splits": "auto"})
+    plan = planned(make_groups(600, 667), [], auto)
+    assert plan.manifest["folds"].to_list() == [3, 3]
+    plan = planned(make_groups(599, 667), [], auto)
+    assert plan.manifest["groups"].sort().to_list() == [299, 300]
+    assert plan.manifest["folds"].to_list() == [5, 5]
+
+
 def test_a_class_without_training_rows_names_the_test_groups():
     groups = make_groups(6)
     rare = groups.with_columns(n_donor=pl.when(pl.col("group") == "g02").then(5).otherwise(0))
@@ -170,7 +194,7 @@ def test_the_manifest_counts_groups_rows_and_classes(groups):
     assert manifest["rows"].to_list() == [100 * n for n in manifest["groups"]]
     assert manifest["rows_donor"].to_list() == [3 * n for n in manifest["groups"]]
     assert manifest.columns == [
-        *("batch", "key", "groups", "rows", "rows_neither", "rows_donor", "rows_acceptor"),
+        *("batch", "key", "groups", "folds", "rows", "rows_neither", "rows_donor", "rows_acceptor"),
         *(f"mem_mb_{rule}" for rule in rules_of("batch")),
         "thread_mb",
         *(f"minutes_{rule}" for rule in rules_of("batch")),
