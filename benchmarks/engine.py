@@ -34,7 +34,7 @@ from genebatch.jobs.run import peak_mb
 from genebatch.metrics.binary import log_loss_rows
 from genebatch.model import boosting
 from genebatch.training.batch import Batch, load_batch, stopping_split
-from genebatch.training.cross_validation import cross_validate, median_trees
+from genebatch.training.cross_validation import cross_validate, final_trees
 from genebatch.training.matrices import training_part
 from genebatch.training.recipe import train_member
 
@@ -298,7 +298,7 @@ def run_variant(name: str, folder: Path, config: Mapping[str, Any]) -> dict[str,
 def ours(data: Batch, cv: Folds, learner: Learner) -> tuple[np.ndarray, int]:
     """As the workflow: a matrix of own rows for every fold and class, with picked features."""
     found = cross_validate(data, cv, learner)
-    trees = median_trees(found.folds)
+    trees = final_trees(found.folds, data.rows.height, learner.n_estimators)
     train_member(data, "ours", trees, learner)
     margins = found.out_of_fold.select(f"margin_{name}" for name in CLASSES).to_numpy()
     grown = found.curves.group_by("fold", "class").agg(pl.col("n_trees").max())["n_trees"].sum()

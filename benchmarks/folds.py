@@ -24,8 +24,8 @@ from genebatch.config.settings import Folds, Learner
 from genebatch.dataset.row_file import RowFile
 from genebatch.io.files import write_json
 from genebatch.model.combiners import log_losses
-from genebatch.training.batch import Batch, load_batch
-from genebatch.training.cross_validation import cross_validate, median_trees
+from genebatch.training.batch import load_batch
+from genebatch.training.cross_validation import cross_validate, final_trees
 from genebatch.training.matrices import predicted
 from genebatch.training.recipe import as_model, calibrate, train_member
 
@@ -77,7 +77,7 @@ def measured(rows: Path, judged: Path, n_folds: int, seed: int) -> dict[str, Any
     start = time.process_time()
     found = cross_validate(data, cv, learner)
     cpu = time.process_time() - start
-    trees = median_trees(found.folds)
+    trees = final_trees(found.folds, data.rows.height, learner.n_estimators)
     member = train_member(data, "batch", trees, learner)
     model = as_model(data, learner, [member])
     model = calibrate(model, found.out_of_fold, "auto", learner.use_weights, {}).model

@@ -17,7 +17,7 @@ from genebatch.model.combiners import COMBINERS, combine, mean_log_loss, to_prob
 from genebatch.model.ensemble import EnsembleModel, Member
 from genebatch.model.held_out import read_held_out, read_scores, score_names
 from genebatch.training.batch import Batch, stopping_split
-from genebatch.training.cross_validation import fit_class, median_trees
+from genebatch.training.cross_validation import final_trees, fit_class
 from genebatch.training.matrices import predicted
 from genebatch.training.recipe import train_member
 from genebatch.training.selection import Pilot
@@ -25,6 +25,7 @@ from genebatch.training.selection import Pilot
 log = logging.getLogger(__name__)
 
 NAME = "distilled"
+TREES = ["class", "n_trees", "train_rows"]  # of a booster
 
 
 class Trial(NamedTuple):
@@ -129,7 +130,8 @@ def distil_ensemble(
     trials = _trials(teacher, data, parts, place, settings, cv, learner)
     best = min(trials, key=lambda trial: trial.loss)
     targets = _mixed(_taught(teacher, data), data, best.mix)
-    member = train_member(data, NAME, median_trees(best.folds), learner, targets)
+    trees = final_trees(best.folds, data.rows.height, learner.n_estimators)
+    member = train_member(data, NAME, trees, learner, targets)
     member = member._replace(facts=member.facts | {"mix": best.mix, "teachers": teacher.names})
     lines = [(trial.mix, trial.loss, trial is best) for trial in trials]
     mixes = pl.DataFrame(lines, schema=["mix", "log_loss", "chosen"], orient="row")
@@ -201,7 +203,7 @@ def _trials(
     """Try every mix, and judge it on the parts left out."""
     mixes, classes = settings.distil_mix, data.classes
     margins = {mix: np.full((len(data.codes), len(classes)), np.nan, np.float32) for mix in mixes}
-    lines: dict[float, list[tuple[str, int]]] = {mix: [] for mix in mixes}
+    lines: dict[float, list[tuple[str, int, int]]] = {mix: [] for mix in mixes}
     learner = learner.for_rows(data.rows.height)
     pilot = Pilot(data, learner)
     for number in sorted(set(parts.values())):
@@ -218,14 +220,14 @@ def _trials(
                 columns = pilot.columns(column, train, target)
                 fit = fit_class(data, column, train, stop, learner, where, columns, target)
                 boosters.append(fit.booster)
-                lines[mix].append((name, fit.n_trees))
+                lines[mix].append((name, fit.n_trees, int(train.sum())))
             margins[mix][left_out] = predicted(data, boosters, left_out, learner.threads)
         log.info("student: part %d of %d left out", number + 1, len(set(parts.values())))
     return [
         Trial(
             mix,
             margins[mix],
-            pl.DataFrame(lines[mix], schema=["class", "n_trees"], orient="row"),
+            pl.DataFrame(lines[mix], schema=TREES, orient="row"),
             _loss(margins[mix], data, teacher.model.rest),
         )
         for mix in mixes

@@ -62,18 +62,19 @@ def train_batch(
 ) -> None:
     """Train a batch's boosters on all its rows, and write a model that is not calibrated yet.
 
-    The number of trees is the median over the folds of the cross-validation (`folds`). Holds the
-    batch's matrix.
+    The number of trees follows from the folds of the cross-validation (`folds`); see
+    `cross_validation.final_trees`. Holds the batch's matrix.
     """
     from genebatch.dataset.row_file import RowFile
     from genebatch.training.batch import load_batch
-    from genebatch.training.cross_validation import median_trees
+    from genebatch.training.cross_validation import final_trees
     from genebatch.training.recipe import as_model, train_member
 
     learner = learner.with_threads(threads)
     stored = RowFile.open(rows)
     data = load_batch(stored, learner)
-    member = train_member(data, stored.name, median_trees(read_tsv(folds)), learner)
+    trees = final_trees(read_tsv(folds), data.rows.height, learner.n_estimators)
+    member = train_member(data, stored.name, trees, learner)
     as_model(data, learner, [member]).save(uncalibrated)
 
 

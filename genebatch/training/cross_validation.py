@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import xgboost as xgb
 
-from genebatch.config.settings import Folds, Labels, Learner
+from genebatch.config.settings import MANY_ROWS, Folds, Labels, Learner
 from genebatch.dataset.rows import (
     base_scores,
     group_codes,
@@ -80,7 +80,8 @@ def cross_validate(
         margins[held_out] = predicted(data, boosters, held_out, learner.threads)
         for column, (label, fit) in enumerate(zip(data.classes, fits, strict=True)):
             offered = len(columns[column])
-            lines.append(_fold_line(data, number, column, held_out, fit, offered, learner))
+            facts = {"train_rows": int(split[0].sum()), "n_features": offered}
+            lines.append(_fold_line(data, number, column, held_out, fit, facts, learner))
             curves.append(
                 fit.curve.with_columns(pl.lit(number).alias("fold"), pl.lit(label).alias("class"))
             )
@@ -117,10 +118,27 @@ def _fold_member(data: Batch, number: int, boosters: list[xgb.Booster], origin: 
     return as_member(f"fold{number}", boosters, groups, class_weight(data, seen), facts)
 
 
-def median_trees(folds: pl.DataFrame) -> dict[str, int]:
-    """Median over folds of the number of trees of each class."""
-    medians = folds.group_by("class", maintain_order=True).agg(pl.col("n_trees").median())
-    return {name: round(median) for name, median in medians.iter_rows()}
+def final_trees(folds: pl.DataFrame, n_rows: int, n_estimators: int) -> dict[str, int]:
+    """Number of trees of each class for a model of all rows: the median over folds.
+
+    Of `MANY_ROWS` rows or more, each fold's number first grows as the rows do, because the model
+    has rows that the fold left out: the best number of trees grows with the rows. With few rows
+    boosting stops by the chance of few groups, and more trees are as often worse as better. See
+    benchmarks/folds.md.
+
+    Parameters
+    ----------
+    folds
+        `class`, `n_trees` and `train_rows`, the rows that were boosted on, of every booster.
+    n_rows
+        Rows of the model.
+    n_estimators
+        Most trees.
+    """
+    grown = pl.col("n_trees") * n_rows / pl.col("train_rows")
+    trees = grown if n_rows >= MANY_ROWS else pl.col("n_trees")
+    medians = folds.group_by("class", maintain_order=True).agg(trees.median().alias("median"))
+    return {name: min(round(median), n_estimators) for name, median in medians.iter_rows()}
 
 
 def fold_metrics(rows: pl.DataFrame, labels: Labels) -> pl.DataFrame:
@@ -197,7 +215,7 @@ def _fold_line(
     column: int,
     held_out: np.ndarray,
     fit: boosting.Fit,
-    n_features: int,
+    facts: dict[str, int],
     learner: Learner,
 ) -> dict[str, Any]:
     best = fit.curve.row(fit.n_trees, named=True)
@@ -208,7 +226,7 @@ def _fold_line(
         "test_groups": data.rows.filter(held_out)["group"].n_unique(),
         "test_rows": int(held_out.sum()),
         "test_positives": int((data.codes[held_out] == column).sum()),
-        "n_features": n_features,
+        **facts,
         "n_trees": fit.n_trees,
         "start_log_loss": start["stop_log_loss"],
         "train_log_loss": fit.train_log_loss,

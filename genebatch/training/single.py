@@ -12,7 +12,7 @@ from genebatch.io.files import InputError
 from genebatch.model.held_out import score_series
 from genebatch.model.origin import training_settings
 from genebatch.training.batch import Batch, group_sizes
-from genebatch.training.cross_validation import median_trees
+from genebatch.training.cross_validation import final_trees
 from genebatch.training.recipe import Calibrated, as_model, calibrate, train_member
 
 NAME = "single"
@@ -45,7 +45,8 @@ def train_alone(
     method
         `calibration.method`.
     """
-    member = train_member(data, NAME, median_trees(folds), learner)
+    trees = final_trees(folds, data.rows.height, learner.n_estimators)
+    member = train_member(data, NAME, trees, learner)
     settings = training_settings(learner, cv)
     model = as_model(data, learner, [member])
     return calibrate(model, scored, method, learner.use_weights, settings)

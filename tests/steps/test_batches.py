@@ -179,6 +179,7 @@ def test_trees_are_the_median_over_folds(toy, tmp_path):
     trees = {"neither": [3, 50, 4], "donor": [0, 0, 9], "acceptor": [7, 7, 1]}
     lines = [(fold, name, trees[name][fold]) for fold in range(3) for name in CLASSES]
     table = pl.DataFrame(lines, schema=["fold", "class", "n_trees"], orient="row")
+    table = table.with_columns(train_rows=pl.lit(70))
     table.write_csv(tmp_path / "folds.tsv", separator="\t")
     member = load_model(trained(toy, tmp_path / "m.gbm", folds=tmp_path / "folds.tsv")).members[0]
     assert member.facts["n_trees"] == {"neither": 4, "donor": 0, "acceptor": 7}

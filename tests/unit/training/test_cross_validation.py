@@ -42,15 +42,26 @@ def test_base_scores_are_judged_as_they_are(toy):
 # Numbers of trees
 
 
+def trees_of(folds, train_rows, n_rows, most=800):
+    folds = pl.DataFrame(folds).with_columns(train_rows=pl.lit(train_rows))
+    return cross_validation.final_trees(folds, n_rows, most)
+
+
 def test_numbers_of_trees_are_medians():
-    folds = pl.DataFrame({"class": ["a"] * 3 + ["b"] * 3, "n_trees": [1, 5, 9, 4, 4, 0]})
-    assert cross_validation.median_trees(folds) == {"a": 5, "b": 4}
+    folds = {"class": ["a"] * 3 + ["b"] * 3, "n_trees": [1, 5, 9, 4, 4, 0]}
+    assert trees_of(folds, 70, 100) == {"a": 5, "b": 4}
+
+
+def test_numbers_of_trees_of_many_rows_grow_as_the_rows_do():
+    folds = {"class": ["a"] * 3 + ["b"] * 3, "n_trees": [1, 50, 90, 400, 600, 700]}
+    assert trees_of(folds, 125_000, 200_000) == {"a": 80, "b": 800}  # b: 960, and 800 at most
+    assert trees_of(folds, 125_000, 199_999) == {"a": 50, "b": 600}
 
 
 def test_median_trees_stand_in_the_order_of_the_classes():
     names = [f"class {number}" for number in range(40)]
-    folds = pl.DataFrame({"class": names * 3, "n_trees": [4] * 40 + [9] * 40 + [1] * 40})
-    assert list(cross_validation.median_trees(folds).items()) == [(name, 4) for name in names]
+    folds = {"class": names * 3, "n_trees": [4] * 40 + [9] * 40 + [1] * 40}
+    assert list(trees_of(folds, 70, 100).items()) == [(name, 4) for name in names]
 
 
 # Verdicts
