@@ -305,7 +305,7 @@ def _braces_in(key: str, value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _braces_in(_join(key, name), inner)
-    elif value is not None and set("{}") & set(value):
+    elif value is not None and set("{}") & set("".join(value)):
         yield f"'{key}' is {value!r}: Snakemake takes braces for wildcards; rename it"
 
 
@@ -345,6 +345,15 @@ def _sequence_contradictions(config: dict[str, Any]) -> Iterator[str]:
             "'sequence.scores' or 'sequence.scorer', exactly one of them, says where the base "
             "model's scores come from"
         )
+    if isinstance(sequence["scorer"], dict):
+        for key in ("env", "files"):
+            yield from _braces_in(f"sequence.scorer.{key}", sequence["scorer"][key])
+        for field in ("{fasta}", "{scores}"):
+            if field not in sequence["scorer"]["command"]:
+                yield (
+                    f"'sequence.scorer.command' lacks {field}: a scorer reads the sequences of the "
+                    "genes from {fasta} and writes the table {scores}"
+                )
     for key, value in BUILT_TABLE.items():
         if dataset[key] != value:
             yield (
@@ -372,7 +381,7 @@ def _render(schema: dict[str, Any], example: bool, indent: int) -> Iterator[str]
     for key, child in schema["properties"].items():
         if indent == 0:
             yield ""
-        nested = "properties" in child
+        nested = "properties" in child and "default" not in child
         note = child["description"]
         value = child.get("default")
         if "examples" in child and (example or "default" not in child):

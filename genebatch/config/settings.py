@@ -324,7 +324,7 @@ class Sequence(Section):
     max_refused: float
     groups: str | None
     scores: Any
-    scorer: str | None
+    scorer: Any
     unscored: str
     n_shards: int
 

@@ -59,6 +59,8 @@ NEEDS: dict[str, Needs] = {
     # MB beside what the gene models take; see benchmarks/memory.md.
     "score_genes_light": Needs(memory.beside_annotation(600), None, "genome"),
     "score_genes_spliceai": Needs(memory.beside_annotation(2000), None, "genome"),
+    "score_genes_command": Needs(memory.beside_annotation(1000), None, "genome"),
+    "gene_sequences": Needs(memory.beside_annotation(600), None, "genome"),
     "build_dataset": Needs(memory.beside_annotation(1000), None, "genome"),
     "call_genes": Needs(memory.beside_annotation(1500), None, "genome"),
     "evaluate_tracks": Needs(memory.beside_annotation(1200), None, "genome"),

@@ -117,6 +117,71 @@ def score_genes_spliceai(
     _score_on_genome(fasta, genes, models, max_refused, scores, write)
 
 
+def gene_sequences(
+    *,
+    fasta: str,
+    genes: str,
+    transcripts: str,
+    min_intron: int = MIN_INTRON,
+    max_refused: float = MAX_REFUSED,
+    flank: int,
+    sequences: str,
+) -> None:
+    """Write the sequence of every gene for a program that scores it.
+
+    Parameters as those of `score_genes_light`.
+
+    Parameters
+    ----------
+    flank
+        Bases before and behind a gene.
+    sequences
+        FASTA to write; see `genome.scores.command`.
+    """
+    from genebatch.genome.scores.command import write_gene_sequences
+
+    models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
+    with Fasta(fasta) as genome:
+        placed = genes_on_genome(
+            models, genome.contigs, genes, genome.path, max_refused=max_refused
+        )
+        write_gene_sequences(genome, placed, flank, sequences)
+    log.info("%s genes with %s bases on either side in %s", f"{len(placed):,}", flank, sequences)
+
+
+def score_genes_command(
+    *,
+    fasta: str,
+    genes: str,
+    given: str,
+    transcripts: str,
+    min_intron: int = MIN_INTRON,
+    max_refused: float = MAX_REFUSED,
+    unscored: str,
+    scores: str,
+) -> None:
+    """Check the scores that a program of the user's wrote, and sort them.
+
+    Parameters as those of `score_genes_light`.
+
+    Parameters
+    ----------
+    given
+        What the program wrote; see `genome.scores.command`.
+    unscored
+        How a gene without any score is treated.
+    """
+    from genebatch.genome.scores.command import given_stretches
+
+    models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
+
+    def write(genome: Fasta, placed: list[Gene]) -> int:
+        with open_scores(given, placed, unscored, "sequence.scorer.command") as tracks:
+            return write_scores(scores, given_stretches(tracks, placed))
+
+    _score_on_genome(fasta, genes, models, max_refused, scores, write)
+
+
 def build_dataset(
     *,
     fasta: str,

@@ -29,6 +29,11 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "light": {"sequence": GENOME | {"scorer": "light"}, "call": CALLED},
     "spliceai": {"sequence": GENOME | {"scorer": "spliceai"}, "call": CALLED},
+    "command": {
+        "sequence": GENOME
+        | {"scorer": {"command": "score {fasta} {scores}", "env": "scorer.yaml"}},
+        "call": CALLED,
+    },
 }
 # Values of wildcards, all that an input function may tell apart.
 CALLS = ("test", *CALLED["sets"])

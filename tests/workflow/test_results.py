@@ -10,6 +10,7 @@ from tests.workflow.loading import CALLS, CONFIGS, load
 # The plan writes the row files, which are no output of its rule; a run writes its record itself.
 UNDECLARED = {"rows/{batch}.arrow", "rows/test.arrow", "config.json"}
 JOINED = {"cross_validate_single", "train_single", "add_single"}  # of `final: best`, the default
+SCORING = ("gene_sequences", "run_scorer", "score_genes")
 GENOME_RULES = ("build_dataset", "evaluate_tracks", "call_genes")
 
 
@@ -63,8 +64,7 @@ def test_a_run_asks_for_every_file_but_those_that_others_ask_for(tmp_path, name)
     workflow = load(tmp_path, CONFIGS[name])
     wanted = {
         path
-        for path in outputs(workflow)
-        - outputs(workflow, *JOINED, "distil", "predict", "score_genes")
+        for path in outputs(workflow) - outputs(workflow, *JOINED, "distil", "predict", *SCORING)
         if not path.startswith(("usage/", "table/part-"))
     }
     wanted |= {path.replace("{calls}", calls) for path in wanted for calls in CALLS}
@@ -81,6 +81,7 @@ def test_a_run_asks_for_every_file_but_those_that_others_ask_for(tmp_path, name)
         ("similar", {"describe_groups", "distil", *JOINED}),
         ("genome", {*GENOME_RULES, "neighbours", *JOINED}),
         ("light", {*GENOME_RULES, "neighbours", "score_genes", *JOINED}),
+        ("command", {*GENOME_RULES, "neighbours", "gene_sequences", "score_genes", *JOINED}),
     ],
 )
 def test_the_report_reads_the_usage_of_every_job_before_it(tmp_path, name, further):

@@ -14,6 +14,7 @@ import pytest
 from genebatch import load_model
 from genebatch.cli import main
 from genebatch.features.structure.columns import COLUMNS as STRUCTURE
+from genebatch.genome.fasta import Fasta, gene_codes
 from genebatch.genome.genes import read_gene_models, splice_sites
 from genebatch.simulation.genome import simulate_genome
 from tests.workflow.running import SMALL, Run, jobs
@@ -252,6 +253,84 @@ def change(run: Run, section: str, **keys) -> None:
 def test_another_scorer_scores_anew(run):
     change(run, "sequence", scorer="spliceai")
     assert run.planned()["score_genes", None] == 1
+
+
+SCORER = """
+import sys
+
+fasta, scores = sys.argv[1:]
+print("stub of a scorer")
+with open(fasta) as stream, open(scores, "w") as out:
+    out.write("gene_id,position,donor,acceptor\\n")
+    for record in stream.read().split(">")[1:]:
+        head, _, lines = record.partition("\\n")
+        gene, length, flank = head.split()
+        length, flank = int(length.split("=")[1]), int(flank.split("=")[1])
+        sequence = lines.replace("\\n", "")
+        for position in range(length):
+            place = position + flank
+            donor = 0.5 * (sequence[place + 1 : place + 3] == "GT")
+            acceptor = 0.4 * (sequence[place - 2 : place] == "AG")
+            if donor or acceptor:
+                out.write(f"{gene},{position},{donor},{acceptor}\\n")
+"""
+
+
+@pytest.fixture
+def by_command(tmp_path, called) -> Run:
+    """A run that has not begun, whose genes a program of the user's scores."""
+    shutil.copytree(called / "data", tmp_path / "data")
+    (tmp_path / "data/scorer.py").write_text(SCORER)
+    run = Run(tmp_path)
+    scorer = {"command": "python data/scorer.py {fasta} {scores} && echo '{done}'", "flank": 7}
+    sequence = GENOME["sequence"] | {"scorer": scorer | {"files": ["data/scorer.py"]}}
+    run.configure(GENOME | {"sequence": sequence})
+    return run
+
+
+TABLE = "results/table/genes.tsv"
+
+
+def test_a_program_of_the_users_scores_the_genes(by_command):
+    run = by_command
+    run.ok(TABLE)
+    log = (run.folder / "logs/run_scorer.log").read_text()
+    assert log == "stub of a scorer\n{done}\n"
+    scores = pl.read_parquet(run.folder / "results/scores/scores.parquet")
+    of_strand = {gene.strand: gene for gene in read_gene_models(run.folder / "data/genes.gtf")}
+    assert set(of_strand) == {"+", "-"}
+    with Fasta(run.folder / "data/genome.fa") as genome:
+        for gene in of_strand.values():
+            codes = gene_codes(genome, gene, -2, gene.length + 2)
+            of_gene = scores.filter(pl.col("gene_id") == gene.id)
+            donors = np.flatnonzero((codes[3:-1] == 2) & (codes[4:] == 3))
+            acceptors = np.flatnonzero((codes[:-4] == 0) & (codes[1:-3] == 2))
+            assert of_gene.filter(donor=0.5)["position"].to_list() == donors.tolist()
+            found = of_gene.filter(pl.col("acceptor") > 0)["position"].to_list()
+            assert found == acceptors.tolist()
+    assert not (run.folder / "results/scores/genes.fa").exists()
+    assert run.planned(TABLE) == {}
+    (run.folder / "data/scorer.py").write_text(SCORER.replace("0.5", "0.6"))
+    assert run.planned(TABLE)["run_scorer", None] == 1
+
+
+def test_a_program_that_fails_or_leaves_out_a_gene_is_told(by_command):
+    path = by_command.folder / "data/scorer.py"
+    path.write_text("raise SystemExit('no weights here')")
+    output = by_command.fails(TABLE)
+    assert "no weights here" in output
+    path.write_text(
+        SCORER.replace(
+            "gene, length, flank = head.split()",
+            f"""
+        gene, length, flank = head.split()
+        if gene == "{FEW[0]}":
+            continue""",
+        )
+    )
+    output = by_command.fails(TABLE)
+    assert f"has no score of 1 of 36 genes: {FEW[0]}" in output
+    assert "sequence.unscored to zero" in output
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,12 @@ from tests.workflow.loading import CONFIGS, load, names_of, wildcards_of
 # param or by another file, or that only keep the order of rules.
 TRIGGERS = {"algorithm", "key", "batch_keys", "fingerprint", "kept_plan", "scorer"}
 TRIGGERS |= {"shards", "plan", "score_files"}
-SCORERS = {"score_genes_light": "light", "score_genes_spliceai": "spliceai"}
+SCORERS = {f"score_genes_{kind}": kind for kind in ("light", "spliceai", "command")}
 
 
 def jobs_of(workflow):
     """The rules of a workflow that run a script, by their names in `NEEDS`."""
-    scorer = workflow.config["sequence"]["scorer"]
+    scorer = workflow.globals["SCORER_KIND"]
     names = {rule: rule.name for rule in workflow.rules if rule.script is not None}
     return {f"score_genes_{scorer}" if n == "score_genes" else n: rule for rule, n in names.items()}
 
@@ -67,7 +67,9 @@ def test_every_rule_declares_the_needs_of_its_own_name():
     ]
     # The needs of `score_genes` go by the name of the scorer as well.
     wanted = {(name, name) for name in NEEDS if name not in SCORERS}
-    assert set(declared) == wanted | {("score_genes", "score_genes_")}
+    scored = {("score_genes", "score_genes_"), ("score_genes", "score_genes_command")}
+    # The program of a user's declares what the config says.
+    assert set(declared) == wanted | scored | {("run_scorer",)}
 
 
 def faults_of_names(names: list[str | None], parameters: Mapping, job: Rule) -> Iterator[str]:

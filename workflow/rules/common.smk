@@ -119,10 +119,38 @@ ALONE_RULES = {
     "distilled": "distil",
 }
 MADE_SCORES = "results/scores/scores.parquet"
+# What a scorer's command may name, in the words of Snakemake.
+SCORER_FIELDS = {
+    "fasta": "{input.fasta:q}",
+    "scores": "{output.scores:q}",
+    "threads": "{threads}",
+}
 SCORES = MADE_SCORES if SEQUENCE["scorer"] else SEQUENCE["scores"]
 # The scorer has seen every gene: a gene without an entry scored too low everywhere.
 UNSCORED = "zero" if SEQUENCE["scorer"] else SEQUENCE["unscored"]
-SCORER_ENVIRONMENT = "spliceai" if SEQUENCE["scorer"] == "spliceai" else "genebatch"
+SCORER_KIND = SEQUENCE["scorer"]
+SCORER_ENVIRONMENT = (
+    f"../../envs/{SCORER_KIND if SCORER_KIND == 'spliceai' else 'genebatch'}.yaml"
+)
+if isinstance(SCORER_KIND, dict):
+    SCORER_KIND = "command"
+    # Snakemake takes a relative path from the folder of the rule, a user from that of the run.
+    SCORER_ENVIRONMENT = SEQUENCE["scorer"]["env"] and os.path.abspath(
+        SEQUENCE["scorer"]["env"]
+    )
+
+
+def scorer_given(wildcards):
+    """The scorer's command, as a function: Snakemake takes braces in a text for wildcards."""
+    return SEQUENCE["scorer"]["command"]
+
+
+def scorer_command(command):
+    """The command of a scorer as Snakemake's shell takes it: braces but the three are its own."""
+    text = command.replace("{", "{{").replace("}", "}}")
+    for name, value in SCORER_FIELDS.items():
+        text = text.replace("{{" + name + "}}", value)
+    return "( " + text + " ) > {log} 2>&1"
 
 
 def files_of(path, key):

@@ -9,8 +9,9 @@ from snakemake.exceptions import WorkflowError
 from genebatch.jobs.needs import NEEDS, rules_of
 
 # Results of these rules are made when another rule or `predict.tables` asks for them.
+SCORING = ("gene_sequences", "score_genes")
 ON_REQUEST = (
-    "score_genes",
+    *SCORING,
     "predict",
     "cross_validate_single",
     *ALONE_RULES.values(),
@@ -73,7 +74,7 @@ def usage_records(wildcards):
     """Records of memory and time of every job before the report."""
     trained = [ALONE_RULES[name] for name in trained_alone(wildcards)]
     trained += ["cross_validate_single"] if "train_single" in trained else []
-    left_out = {*ON_REQUEST[1:]}.difference(trained)
+    left_out = {*ON_REQUEST}.difference(trained, SCORING)
     names = {*rules_of_a_batch(), *rules_of_the_whole()}.difference(left_out)
     usage = [getattr(rules, name).output.get("usage") for name in names]
     records = expand(
@@ -92,6 +93,8 @@ def input_files():
         if BUILT
         else shards(None)
     )
+    if SCORER_KIND == "command":
+        files += SEQUENCE["scorer"]["files"]
     if BUILT:
         files += [path for path in config["call"]["sets"].values() if path != "all"]
     keep = config["batching"]["keep"]

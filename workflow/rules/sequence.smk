@@ -6,7 +6,72 @@ READING = {
     name: SEQUENCE[name] for name in ("transcripts", "min_intron", "max_refused")
 }
 
-if SEQUENCE["scorer"] is not None:
+if SCORER_KIND == "command":
+
+    rule gene_sequences:
+        input:
+            fasta=ancient(SEQUENCE["fasta"]),
+            genes=ancient(SEQUENCE["genes"]),
+        output:
+            sequences=temp("results/scores/genes.fa"),
+            usage="results/usage/gene_sequences/all.json",
+        log:
+            "logs/gene_sequences.log",
+        conda:
+            "../../envs/genebatch.yaml"
+        threads: 1
+        resources:
+            **needs("gene_sequences", SEQUENCE["genes"]),
+        params:
+            **READING,
+            fingerprint=given_fingerprint("fasta", "genes"),
+            algorithm=ALGORITHM,
+            flank=SEQUENCE["scorer"]["flank"],
+        script:
+            "../scripts/gene_sequences.py"
+
+    # The program of the user's, in the environment that the config names.
+    rule run_scorer:
+        input:
+            SEQUENCE["scorer"]["files"],
+            fasta="results/scores/genes.fa",
+        output:
+            scores=temp("results/scores/given"),
+        log:
+            "logs/run_scorer.log",
+        conda:
+            SCORER_ENVIRONMENT
+        threads: SEQUENCE["scorer"]["threads"]
+        resources:
+            mem_mb=SEQUENCE["scorer"]["mem_mb"],
+        shell:
+            scorer_command(SEQUENCE["scorer"]["command"])
+
+    rule score_genes:
+        input:
+            fasta=ancient(SEQUENCE["fasta"]),
+            genes=ancient(SEQUENCE["genes"]),
+            given="results/scores/given",
+        output:
+            scores=MADE_SCORES,
+            usage="results/usage/score_genes/all.json",
+        log:
+            "logs/score_genes.log",
+        conda:
+            "../../envs/genebatch.yaml"
+        threads: 1
+        resources:
+            **needs("score_genes_command", SEQUENCE["genes"]),
+        params:
+            **READING,
+            fingerprint=given_fingerprint("fasta", "genes"),
+            algorithm=ALGORITHM,
+            scorer=scorer_given,
+            unscored=SEQUENCE["unscored"],
+        script:
+            "../scripts/score_command.py"
+
+elif SCORER_KIND is not None:
 
     rule score_genes:
         input:
@@ -18,17 +83,17 @@ if SEQUENCE["scorer"] is not None:
         log:
             "logs/score_genes.log",
         conda:
-            f"../../envs/{SCORER_ENVIRONMENT}.yaml"
+            SCORER_ENVIRONMENT
         threads: config["learner"]["threads"]
         resources:
-            **needs(f"score_genes_{SEQUENCE['scorer']}", SEQUENCE["genes"]),
+            **needs(f"score_genes_{SCORER_KIND}", SEQUENCE["genes"]),
         params:
             **READING,
             fingerprint=given_fingerprint("fasta", "genes"),
             algorithm=ALGORITHM,
             scorer=SEQUENCE["scorer"],
         script:
-            f"../scripts/score_{SEQUENCE['scorer']}.py"
+            f"../scripts/score_{SCORER_KIND}.py"
 
 
 rule build_dataset:

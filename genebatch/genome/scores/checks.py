@@ -43,8 +43,9 @@ def refuse_unscored(
     if unscored == "zero":
         log.warning("%s; their scores count as 0", fact)
         return
+    of_absent = "sequence.unscored" if key.startswith("sequence.") else "--unscored"
     raise InputError(
         f"{fact}; score them, take them out of the genes, or "
-        f"set {key.replace('scores', 'unscored')} to zero if absent scores mean 0 throughout; "
+        f"set {of_absent} to zero if absent scores mean 0 throughout; "
         f"set {key} for other scores"
     )

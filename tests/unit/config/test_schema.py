@@ -35,7 +35,7 @@ def leaves(schema, required=False, path=""):
     for name, child in schema["properties"].items():
         here = f"{path}.{name}".lstrip(".")
         wanted = name in schema.get("required", [])
-        if "properties" in child:
+        if "properties" in child and "default" not in child:
             yield from leaves(child, wanted, here)
         else:
             yield here, child, wanted
@@ -310,6 +310,16 @@ def test_columns_of_a_built_table_can_be_left_out():
     [
         ({"sequence__genes": None}, "'sequence.genes' is missing"),
         ({"sequence__scorer": None}, "exactly one of them"),
+        (
+            {"sequence__scorer": {"command": "run {fasta}"}},
+            "'sequence.scorer.command' lacks {scores}",
+        ),
+        ({"sequence__scorer": {"env": "a.yaml"}}, "missing key 'sequence.scorer.command'"),
+        (
+            {"sequence__scorer": {"command": "run {fasta} {scores}", "envs": "a.yaml"}},
+            "unknown key 'sequence.scorer.envs': did you mean 'env'?",
+        ),
+        ({"sequence__scorer": "spliceia"}, "'sequence.scorer' is 'spliceia'"),
         ({"sequence__scores": "scores.tsv"}, "exactly one of them"),
         ({"dataset__path": "data"}, "'dataset.path' is 'data' but sequence.fasta builds the table"),
         ({"dataset__metadata": ["chrom"]}, "'dataset.metadata' is ['chrom']"),
