@@ -302,7 +302,7 @@ class Evaluation(Section):
 
 @dataclass(frozen=True)
 class Sequence(Section):
-    """The genome, its genes and their base scores."""
+    """The genome, its genes, their base scores and evidence along the genome."""
 
     fasta: str | None
     genes: str | None
@@ -313,6 +313,7 @@ class Sequence(Section):
     scores: Any
     scorer: str | None
     unscored: str
+    tracks: dict[str, Any]
     n_shards: int
 
 
