@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from genebatch.config.settings import Settings
+    from genebatch.config.tracks import Tracks
     from genebatch.genome.scores.tracks import ScoreSource
 
 GENES = 200  # of the examples
@@ -64,6 +65,7 @@ def call(options: argparse.Namespace) -> None:
         options.genes,
         _score_source(options.scores),
         options.output,
+        tracks=_tracks(options.tracks or ()),
         wanted=_gene_ids(options.only) if options.only else None,
         mode=options.mode,
         band=tuple(options.band),
@@ -279,6 +281,34 @@ def _score_source(values: Sequence[str]) -> "ScoreSource":
     return {strand: {site: given[f"{strand}.{site}"] for site in SITES} for strand in STRANDS}
 
 
+def _tracks(values: Sequence[str]) -> "Tracks":
+    """Tracks of evidence, given as `NAME=FILE`, or as `NAME.plus=FILE` and `NAME.minus=FILE`.
+
+    Their kinds are guessed from the names of the files. Those that the model does not need are only
+    carried into the calls.
+    """
+    from genebatch.config.tracks import Tracks, guessed_kind
+
+    given: dict[str, dict[str, str]] = {}
+    for value in values:
+        name, _, path = value.partition("=")
+        name, _, side = name.partition(".")
+        if not path or side not in ("", *STRANDS):
+            raise InputError(
+                f"--tracks {value}: wanted NAME=FILE, or NAME.plus=FILE and NAME.minus=FILE"
+            )
+        files = given.setdefault(name, {})
+        if side in files:
+            raise InputError(f"--tracks {value}: the track {name!r} is there twice; leave one out")
+        files[side] = path
+    section = {}
+    for name, files in given.items():
+        keys = {"kind": guessed_kind(next(iter(files.values()))), "role": "ignore"}
+        paths = {"file": files.pop("")} if "" in files else {}
+        section[name] = keys | paths | ({"strands": files} if files else {})
+    return Tracks.build(section)
+
+
 def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
@@ -404,6 +434,14 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         "plus.donor=FILE plus.acceptor=FILE minus.donor=FILE minus.acceptor=FILE",
     )
     added.add_argument("-o", "--output", required=True, help="folder to write into")
+    added.add_argument(
+        "--tracks",
+        nargs="+",
+        metavar="NAME=FILE",
+        help="the tracks that the model was trained with, of this genome; NAME.plus=FILE and "
+        "NAME.minus=FILE if each strand has a file. Other tracks stand in positions.parquet only. "
+        "Files .bw and .bigwig are numbers, others are splice junctions",
+    )
     added.add_argument(
         "--mode",
         default="hybrid",

@@ -12,6 +12,7 @@ import polars as pl
 
 from genebatch.calls.alignment import FASTA_KEY, GENES_KEY, SCORES_KEY, check_alignment
 from genebatch.calls.browser_files import BED, BIGWIG, BIGWIG_KEY, write_bed, write_bigwigs
+from genebatch.calls.evidence import TRACK_KEY, told_columns, tracks_for
 from genebatch.calls.positions_file import (
     COVERAGE,
     POSITIONS,
@@ -29,9 +30,13 @@ from genebatch.calls.rescoring import (
 )
 from genebatch.calls.thresholds import call_thresholds
 from genebatch.calls.transcripts import LEAST_POSTERIOR, TRANSCRIPTS, Drawing, write_transcripts
+from genebatch.config.tracks import NO_TRACKS, Tracks
 from genebatch.features.along_gene import Genome
+from genebatch.features.evidence import by_role
 from genebatch.features.positions import FEATURE_VERSION, Spec
 from genebatch.features.structure.model import StructureModel
+from genebatch.genome.evidence.checks import Assembly
+from genebatch.genome.evidence.tracks import count_use, open_tracks
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import (
     MIN_INTRON,
@@ -143,6 +148,7 @@ def call(
     scores: ScoreSource,
     out: str | Path,
     *,
+    tracks: Tracks = NO_TRACKS,
     wanted: Collection[str] | None = None,
     mode: str = "hybrid",
     band: tuple[float, float] = (0.00003, 1.0),
@@ -175,6 +181,9 @@ def call(
         `transcripts.gff3`. Either all files are written or none. Removes from the folder bigWig
         files and transcripts of an earlier call, unless they are written anew, and unfinished
         files of a killed call. Only one call at a time may write there.
+    tracks
+        Evidence along the genome, as `sequence.tracks`. Those that the model was trained with are
+        needed. Columns of those without features are written into the positions file.
     wanted
         Gene ids; all genes of the gene models by default.
     mode
@@ -215,8 +224,9 @@ def call(
     Raises
     ------
     InputError
-        If the model cannot be applied to sequences, a gene is unknown or has no scores, there is
-        no threshold, or sequence, genes and scores do not fit together. Nothing is written then.
+        If the model cannot be applied to sequences, a track that it needs is missing, a gene is
+        unknown or has no scores, there is no threshold, or sequence, genes and scores do not fit
+        together. Nothing is written then.
     RuntimeError
         If the written file lacks a position. Nothing is left then.
     """
@@ -225,9 +235,12 @@ def call(
         bigwig_library(BIGWIG_KEY)  # if it is missing, say so now and not after hours
     if Path(out).is_file():
         raise InputError(f"{out} is a file; name a folder to write into (--output)")
-    _refuse_inputs(Path(out), [fasta, genes, *_score_files(scores)])
+    _refuse_inputs(Path(out), [fasta, genes, *_score_files(scores), *_track_files(tracks)])
     model = load_model(model_file, threads=threads)
     spec = feature_spec(model, model_file)
+    chosen_tracks = tracks_for(
+        model.facts["sequence"], frozenset(model.columns_in_), tracks, model_file
+    )
     limits = call_thresholds(model, thresholds)
     selected = _selected(_annotated(model, genes, max_refused), genes, wanted)
     with ExitStack() as inputs:
@@ -238,9 +251,14 @@ def call(
             key=FASTA_KEY,
             limit_key=LIMIT_KEY,
         )
-        tracks = inputs.enter_context(open_scores(scores, selected, unscored, SCORES_KEY))
+        by_position = inputs.enter_context(open_scores(scores, selected, unscored, SCORES_KEY))
+        assembly = Assembly(reader.contigs, reader.path)
+        sources = inputs.enter_context(open_tracks(chosen_tracks, selected, assembly, TRACK_KEY))
+        count_use(sources, selected)
         structure = structure_model(model.facts["sequence"])
-        genome = Genome(reader, tracks, spec, structure).needing(model.columns_in_)
+        features, carried = by_role(sources)
+        genome = Genome(reader, by_position, spec, structure, evidence=features, carried=carried)
+        genome = genome.needing(model.columns_in_)
         misfits = check_alignment(genome, selected, str(genes), misaligned)
         if target_share is not None:
             chosen = band_of_share(genome, selected, target_share, chosen.high)
@@ -266,7 +284,7 @@ def call(
                     *(paths[TRANSCRIPTS], positions, selected, genome, known, drawing, head)
                 )
             )
-        table = _write(Path(out), scored, selected, header, further)
+        table = _write(Path(out), scored, selected, header, carried.schema, further)
     log.info(
         "%s genes, %s positions, %s of them re-scored, %s donors and %s acceptors called",
         f"{table.height:,}",
@@ -302,7 +320,8 @@ def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
         raise InputError(f"{model_file} has the classes {list(model.classes)}, not {list(CLASSES)}")
     spec = Spec.build(model.facts["sequence"]["features"])
     try:
-        check_lacking(model.columns_in_, spec.columns)
+        made = [*spec.columns, *told_columns(model.facts["sequence"])]
+        check_lacking(model.columns_in_, made)
     except InputError as error:
         raise InputError(f"{model_file} is not the model of its own features: {error}") from error
     return spec
@@ -375,6 +394,10 @@ def _score_files(scores: ScoreSource) -> list[str | Path]:
     if isinstance(scores, Mapping):
         return [path for kinds in scores.values() for path in (kinds or {}).values()]
     return [path for path in [scores] if Path(path).exists()]
+
+
+def _track_files(tracks: Tracks) -> list[str]:
+    return [path for track in tracks.all for path in track.files.values()]
 
 
 def _refuse_inputs(out: Path, inputs: Iterable[str | Path]) -> None:
@@ -456,6 +479,7 @@ def _write(
     scored: Iterable[Positions],
     genes: Sequence[Gene],
     header: _Header,
+    carried: Mapping[str, pl.DataType],
     further: Sequence[_Further],
 ) -> pl.DataFrame:
     """Write all files under temporary names until the last is finished."""
@@ -464,7 +488,7 @@ def _write(
         positions, bed, coverage = (
             files.enter_context(whole(out / name)) for name in (POSITIONS, BED, COVERAGE)
         )
-        write_positions(positions, scored, header.classes, header.origin)
+        write_positions(positions, scored, header.classes, header.origin, carried)
         table = count_coverage(positions, genes, header.thresholds)
         table = table.with_columns(header.trained_on)
         write_bed(bed, positions, genes, header.thresholds, header.origin, header.notes)

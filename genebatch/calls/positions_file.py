@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ ENCODINGS = {
     pa.int64(): "DELTA_BINARY_PACKED",
     pa.float32(): "BYTE_STREAM_SPLIT",
 }
+ARROW = {pl.Float32(): pa.float32(), pl.UInt32(): pa.uint32()}  # of columns from tracks
 # The names that `files.whole` gives the files of a call until they are finished.
 UNFINISHED = [f".????????.part{suffix}" for suffix in (".parquet", ".bed", ".tsv", ".bw", ".gff3")]
 
@@ -41,6 +43,8 @@ class Positions(NamedTuple):
         prevalence. Only valid where `rescored`.
     rescored
         (n,) bool, whether the model scored the position.
+    carried
+        n rows, columns of tracks that give no features; no column where there are none.
     """
 
     stretches: list[tuple[Gene, int, int]]
@@ -48,16 +52,22 @@ class Positions(NamedTuple):
     probability: np.ndarray
     deviation: np.ndarray
     rescored: np.ndarray
+    carried: pl.DataFrame = pl.DataFrame()
 
 
-def positions_schema(classes: Sequence[str], origin: Mapping[str, str]) -> pa.Schema:
+def positions_schema(
+    classes: Sequence[str],
+    origin: Mapping[str, str],
+    carried: Mapping[str, pl.DataType] = MappingProxyType({}),
+) -> pa.Schema:
     """Columns of the positions file; `origin` becomes its metadata."""
     text = pa.dictionary(pa.int32(), pa.string())
     columns = {"gene_id": text, "chrom": text, "strand": text}
     columns |= {"position": pa.int32(), "genomic_position": pa.int64()}
     for kind in ("base", "probability", "std"):
         columns |= {f"{kind}_{name}": pa.float32() for name in classes}
-    return pa.schema(columns | {"rescored": pa.bool_()}, metadata=dict(origin))
+    columns |= {"rescored": pa.bool_()} | {name: ARROW[kind] for name, kind in carried.items()}
+    return pa.schema(columns, metadata=dict(origin))
 
 
 def write_positions(
@@ -65,6 +75,7 @@ def write_positions(
     scored: Iterable[Positions],
     classes: Sequence[str],
     origin: Mapping[str, str],
+    carried: Mapping[str, pl.DataType] = MappingProxyType({}),
 ) -> None:
     """Write every position in the order given; holds one `Positions`.
 
@@ -78,8 +89,10 @@ def write_positions(
         The columns of the arrays in `scored`.
     origin
         Metadata of the file.
+    carried
+        Names and types of the columns `carried`.
     """
-    schema = positions_schema(classes, origin)
+    schema = positions_schema(classes, origin, carried)
     text = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     encodings = {f.name: ENCODINGS[f.type] for f in schema if f.type in ENCODINGS}
     with pq.ParquetWriter(
@@ -161,7 +174,7 @@ def _table(positions: Positions, classes: Sequence[str], schema: pa.Schema) -> p
     numbers = range(len(classes))
     columns += [values[:, n] for values in (positions.base, positions.probability) for n in numbers]
     columns += [pa.array(positions.deviation[:, n], mask=~positions.rescored) for n in numbers]
-    columns.append(positions.rescored)
+    columns += [positions.rescored, *(column.to_numpy() for column in positions.carried)]
     return pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema)
 
 

@@ -150,7 +150,8 @@ def score_positions(
             probability[rescored] = predicted.probability
             deviation[rescored] = predicted.deviation
         stretches = [(piece.gene, piece.start, len(piece.chosen)) for piece in pieces]
-        yield Positions(stretches, base, probability, deviation, rescored)
+        carried = pl.concat([piece.carried for piece in pieces])
+        yield Positions(stretches, base, probability, deviation, rescored, carried)
 
 
 def warn_of_cut(
@@ -195,13 +196,17 @@ def base_probabilities(scores: np.ndarray, classes: Sequence[str]) -> np.ndarray
 
 
 class _Piece(NamedTuple):
-    """A block of a gene that waits for the model; `rows` has the features of `chosen` positions."""
+    """A block of a gene that waits for the model.
+
+    `rows` has the features of `chosen` positions, `carried` the columns of the calls of all.
+    """
 
     gene: Gene
     start: int
     scores: np.ndarray
     chosen: np.ndarray
     rows: pl.DataFrame | None
+    carried: pl.DataFrame
 
 
 def _pieces(genome: Genome, genes: Iterable[Gene], band: Band) -> Iterator[_Piece]:
@@ -210,7 +215,8 @@ def _pieces(genome: Genome, genes: Iterable[Gene], band: Band) -> Iterator[_Piec
             chosen = band.holds(part.scores, genome.spec.floor)
             places = part.start + np.flatnonzero(chosen)
             rows = part.features(places) if len(places) else None
-            yield _Piece(gene, part.start, part.scores, chosen, rows)
+            carried = pl.DataFrame(genome.carried.of(gene, part.start, part.stop))
+            yield _Piece(gene, part.start, part.scores, chosen, rows, carried)
 
 
 def _gathered(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:

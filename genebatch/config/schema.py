@@ -12,6 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from genebatch.config.settings import FEW_FOLDS
+from genebatch.config.tracks import faults, track_files
 from genebatch.config.yaml_values import merged, read_values, text_of_files
 from genebatch.io.files import InputError, unprintable
 
@@ -274,6 +275,7 @@ def relative_paths(config: Mapping[str, Any]) -> list[str]:
     """The relative paths of files that a resolved configuration names."""
     paths: list[str] = []
     pending = [config[section][name] for section, name in (key.split(".") for key in PATHS)]
+    pending += track_files(config["sequence"]["tracks"])
     while pending:
         value = pending.pop()
         if isinstance(value, Mapping):
@@ -299,6 +301,7 @@ def _braces(config: dict[str, Any]) -> Iterator[str]:
     for key in PATHS:
         section, name = key.split(".")
         yield from _braces_in(key, config[section][name])
+    yield from _braces_in("sequence.tracks", config["sequence"]["tracks"])
 
 
 def _braces_in(key: str, value: Any) -> Iterator[str]:
@@ -332,8 +335,8 @@ def _ensemble_contradictions(config: dict[str, Any]) -> Iterator[str]:
 def _sequence_contradictions(config: dict[str, Any]) -> Iterator[str]:
     sequence, dataset, call = config["sequence"], config["dataset"], config["call"]
     if sequence["fasta"] is None:
-        for key in ("genes", "scores", "scorer", "groups"):
-            if sequence[key] is not None:
+        for key in ("genes", "scores", "scorer", "groups", "tracks"):
+            if sequence[key]:
                 yield f"'sequence.{key}' is set but sequence.fasta is not: name the genome there"
         if call["sets"]:
             yield "'call.sets' needs sequence.fasta: calls are made from sequence and scores"
@@ -364,6 +367,7 @@ def _sequence_contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield "'call.band' needs two rising numbers"
     if isinstance(sequence["scores"], dict) and set(sequence["scores"]) != {"plus", "minus"}:
         yield "'sequence.scores' as bigWig files needs plus and minus, each with donor and acceptor"
+    yield from faults(sequence["tracks"])
     above = [stratum["above"] for stratum in config["sampling"]["rest"]]
     if len(set(above)) < len(above) or min(above) > 0:
         yield "'sampling.rest' needs different values of above, one of them 0"

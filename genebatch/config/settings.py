@@ -315,7 +315,7 @@ class Evaluation(Section):
 
 @dataclass(frozen=True)
 class Sequence(Section):
-    """The genome, its genes and their base scores."""
+    """The genome, its genes, their base scores and evidence along the genome."""
 
     fasta: str | None
     genes: str | None
@@ -326,6 +326,7 @@ class Sequence(Section):
     scores: Any
     scorer: Any
     unscored: str
+    tracks: dict[str, Any]
     n_shards: int
 
 

@@ -1,4 +1,4 @@
-"""Computes features along a gene of any length, from its sequence and its score tracks."""
+"""Computes features along a gene of any length, from its sequence, scores and tracks."""
 
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from genebatch.features.base_scores import MARGIN
+from genebatch.features.evidence import Carried, Evidence, EvidenceBlock
 from genebatch.features.landscape import Landscape
 from genebatch.features.positions import GeneWindow, Spec, WholeGene, window_features
 from genebatch.features.structure.model import StructureModel
@@ -34,6 +35,10 @@ class Genome(NamedTuple):
         What is known of gene structure.
     words
         Columns of words that are wanted; None for all of the spec.
+    evidence
+        Tracks that give further features.
+    carried
+        Tracks that stand in the calls only.
     """
 
     fasta: Fasta
@@ -41,10 +46,21 @@ class Genome(NamedTuple):
     spec: Spec
     structure: StructureModel = StructureModel()
     words: frozenset[str] | None = None
+    evidence: Evidence = Evidence()
+    carried: Carried = Carried()
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """Names of all features in order, and their types."""
+        return self.spec.schema | self.evidence.schema
 
     def needing(self, columns: Collection[str]) -> Self:
-        """The same sources for some columns: other families and words are not made."""
-        return self._replace(spec=self.spec.only(columns), words=frozenset(columns))
+        """The same sources for some columns: other families, words and tracks are not made."""
+        return self._replace(
+            spec=self.spec.only(columns),
+            words=frozenset(columns),
+            evidence=self.evidence.needing(columns),
+        )
 
 
 class GeneBlock(NamedTuple):
@@ -58,7 +74,7 @@ class GeneBlock(NamedTuple):
         (2, stop - start) float32, donor and acceptor as the tracks give them.
     features
         Takes gene positions of the block in any order; returns their features, one row each in
-        that order, with the columns of `Spec.columns` that are wanted.
+        that order, with the columns of `Genome.schema` that are wanted.
     """
 
     start: int
@@ -71,8 +87,9 @@ def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[Gene
     """Cut a gene into successive blocks that cover each of its positions once.
 
     Scores and sequence are read twice: for what features see of the whole gene, and then block by
-    block. No result depends on `block`. Holds one block, the positions of the gene whose scores
-    the landscape keeps, see `Landscape`, and the strong sites, see `Structure`.
+    block. Tracks of evidence are read once, block by block. No result depends on `block`. Holds
+    one block, the positions of the gene whose scores the landscape keeps, see `Landscape`, and the
+    strong sites, see `Structure`.
 
     Parameters
     ----------
@@ -91,10 +108,21 @@ def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[Gene
     whole = whole_gene(genome, gene, block)
     for start, stop in stretches(gene, block):
         window = _window(genome, gene, start - MARGIN, stop + MARGIN)
-        features = partial(
-            window_features, window, whole=whole, spec=genome.spec, words=genome.words
-        )
+        evidence = EvidenceBlock(genome.evidence.sources, gene, start, stop)
+        features = partial(_features, window, whole, genome, evidence)
         yield GeneBlock(start, stop, window.scores[:, MARGIN : MARGIN + stop - start], features)
+
+
+def _features(
+    window: GeneWindow,
+    whole: WholeGene,
+    genome: Genome,
+    evidence: EvidenceBlock,
+    positions: np.ndarray,
+) -> pl.DataFrame:
+    """Features of positions from sequence and scores, then those from the tracks of evidence."""
+    made = window_features(window, positions, whole, genome.spec, genome.words)
+    return made.hstack(evidence.features(positions))
 
 
 def whole_gene(genome: Genome, gene: Gene, block: int = BLOCK) -> WholeGene:

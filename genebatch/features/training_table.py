@@ -12,10 +12,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genebatch.features.along_gene import gene_blocks
+from genebatch.features.along_gene import Genome, gene_blocks
 from genebatch.features.cross_fitting import CrossFitted
 from genebatch.features.gene_rows import PlannedGene, Sites
-from genebatch.features.positions import FEATURE_VERSION, Spec
+from genebatch.features.positions import FEATURE_VERSION
 from genebatch.features.sampling import Strata
 from genebatch.genome.alignment import OFFSETS
 from genebatch.genome.genes import genomic_positions
@@ -85,6 +85,7 @@ def table_facts(
         "feature_version": FEATURE_VERSION,
         "features": genome.spec.plain(),
         "structure": genome.whole.structure.plain(),
+        "tracks": genome.whole.evidence.facts,
         "sampling": strata.plain(),
         **reading,
         "counts": {
@@ -123,7 +124,7 @@ def write_shard(
     facts
         Metadata of the shard, see `table_facts`.
     """
-    schema = _schema(genome.spec, facts)
+    schema = _schema(genome.whole, facts)
     pieces = ((gene.group, piece) for gene in members for piece in _rows(genome, gene, strata))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in _row_groups(pieces):
@@ -136,8 +137,8 @@ def _least_score(planned: Iterable[PlannedGene]) -> float | None:
     return least if math.isfinite(least) else None
 
 
-def _schema(spec: Spec, facts: Mapping[str, Any]) -> pa.Schema:
-    empty = _arrow(pl.DataFrame(schema=METADATA | spec.schema))
+def _schema(genome: Genome, facts: Mapping[str, Any]) -> pa.Schema:
+    empty = _arrow(pl.DataFrame(schema=METADATA | genome.schema))
     return empty.schema.with_metadata({METADATA_KEY: json.dumps(facts)})
 
 
@@ -155,7 +156,7 @@ def _rows(fitted: CrossFitted, planned: PlannedGene, strata: Strata) -> Iterator
         first, last = np.searchsorted(positions, (block.start, block.stop))
         for start in range(first, last, ROW_GROUP):
             stop = min(start + ROW_GROUP, last)
-            features = block.features(positions[start:stop]).select(genome.spec.columns)
+            features = block.features(positions[start:stop]).select(*genome.schema)
             yield metadata[start:stop].hstack(features)
 
 

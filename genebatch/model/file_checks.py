@@ -69,6 +69,10 @@ FACTS = {
                 "least_score": THRESHOLD,
                 "min_intron": {"type": "integer", "minimum": 1},
                 "structure": {"type": "object", "required": ["ends", "lengths", "pairs"]},
+                "tracks": {
+                    "type": "object",
+                    "additionalProperties": _object({"kind": TEXT, "columns": NAMES}),
+                },
             },
         },
         **dict.fromkeys(("thresholds", "base_thresholds"), THRESHOLDS),

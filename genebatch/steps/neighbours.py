@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from genebatch.config.settings import Labels, Neighbours
+from genebatch.config.tracks import KEY, NO_TRACKS, Tracks
 from genebatch.genome.genes import MIN_INTRON
 from genebatch.genome.left_out import MAX_REFUSED
 from genebatch.genome.scores.tracks import ScoreSource
@@ -32,6 +33,7 @@ def neighbours_batch(
     fasta: str,
     genes: str,
     table: str,
+    tracks: Tracks = NO_TRACKS,
     scores: ScoreSource,
     unscored: str,
     transcripts: str,
@@ -55,8 +57,8 @@ def neighbours_batch(
         Its row file, which says how features are made.
     out_of_fold, models, model
         Out-of-fold scores, fold models, and the finished model of the batch.
-    fasta, genes, scores, unscored
-        Genome, gene models and base scores, as `sequence.build_dataset` takes them.
+    fasta, genes, tracks, scores, unscored
+        Genome, gene models, evidence and base scores, as `sequence.build_dataset` takes them.
     table
         Genes of the training table, with the group of each.
     transcripts, min_intron, max_refused
@@ -74,11 +76,15 @@ def neighbours_batch(
         If the files are not of one run, or a fold model was trained on a gene that it would score.
     """
     from genebatch.calls.calling import structure_model
+    from genebatch.calls.evidence import tracks_for
     from genebatch.calls.neighbours import score_windows, site_windows
     from genebatch.dataset.row_file import RowFile
     from genebatch.features.along_gene import Genome
+    from genebatch.features.evidence import Evidence
     from genebatch.features.gene_rows import genes_of_groups, read_gene_groups
     from genebatch.features.positions import Spec
+    from genebatch.genome.evidence.checks import Assembly
+    from genebatch.genome.evidence.tracks import open_tracks
     from genebatch.genome.fasta import Fasta
     from genebatch.genome.genes import foreign_sites, read_gene_models, select_genes
     from genebatch.genome.placing import genes_on_genome
@@ -96,12 +102,16 @@ def neighbours_batch(
         )
         own = genes_of_groups(group_of, list(by_group), table, out_of_fold)
         chosen = select_genes(annotated, own, table)
-        tracks = files.enter_context(open_scores(scores, chosen, unscored))
+        by_position = files.enter_context(open_scores(scores, chosen, unscored))
         foreign = foreign_sites(annotated)
         drawn = site_windows(batch, chosen, foreign, neighbours.sites, neighbours.seed)
         by_gene = {gene.id: by_group[group_of[gene.id]] for gene in chosen}
-        needed = {name for each in by_group.values() for name in each.columns_in_}
-        genome = Genome(reader, tracks, *features).needing(needed)
+        needed = frozenset(name for each in by_group.values() for name in each.columns_in_)
+        used = tracks_for(sequence, needed, tracks.features, models, KEY)
+        sources = files.enter_context(
+            open_tracks(used, chosen, Assembly(reader.contigs, reader.path))
+        )
+        genome = Genome(reader, by_position, *features, evidence=Evidence(sources)).needing(needed)
         scored = score_windows(drawn, genome, chosen, by_gene)
     write_parquet(windows, scored)
     _log(batch, scored)

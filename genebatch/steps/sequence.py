@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from genebatch.config.settings import Calls, Evaluation
+from genebatch.config.tracks import NO_TRACKS, Tracks
 from genebatch.features.along_gene import Genome
 from genebatch.features.cross_fitting import CrossFitted
+from genebatch.features.evidence import by_role
 from genebatch.features.gene_rows import (
     deal_genes,
     gene_table,
@@ -29,6 +31,8 @@ from genebatch.features.sampling import Strata
 from genebatch.features.structure.files import read_structure
 from genebatch.features.training_table import alignment_facts, table_facts, write_shard
 from genebatch.genome.alignment import SiteScores, check_motifs
+from genebatch.genome.evidence.checks import Assembly
+from genebatch.genome.evidence.tracks import count_use, open_tracks
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import (
     MIN_INTRON,
@@ -189,6 +193,7 @@ def build_dataset(
     groups: str | None = None,
     lengths: str | None = None,
     coding: str | None = None,
+    tracks: Tracks = NO_TRACKS,
     scores: ScoreSource,
     transcripts: str,
     min_intron: int = MIN_INTRON,
@@ -199,6 +204,7 @@ def build_dataset(
     sampling: Strata,
     shards: Sequence[str],
     table: str,
+    evidence: str | None = None,
 ) -> None:
     """Write the training table of a genome: Parquet shards, and a table of its genes.
 
@@ -216,8 +222,8 @@ def build_dataset(
     (`part-*.parquet`, also unfinished ones) are removed from the folder, because every shard in it
     is read.
 
-    Holds the gene models, five bytes per row for the positions drawn, one block of one gene, and
-    one row group of one shard.
+    Holds the gene models, five bytes per row for the positions drawn, one block of one gene, one
+    row group of one shard, and the index of every junction track, see `JunctionTrack`.
 
     Parameters
     ----------
@@ -227,6 +233,8 @@ def build_dataset(
         Table of gene_id and group: genes that stay together although they do not overlap.
     lengths, coding
         Files of length distributions and of codon pairs, for the family "structure".
+    tracks
+        Evidence along the genome, the key `sequence.tracks`.
     scores
         Base scores, see `tracks.open_scores`.
     transcripts, min_intron, max_refused
@@ -241,6 +249,9 @@ def build_dataset(
         Paths of the shards, in the order of their numbers.
     table
         Tab-separated table of genes to write: place, sites, rows of each source, shard.
+    evidence
+        Tab-separated table to write: how much of each track is used, see
+        `evidence.tracks.count_use`.
 
     Raises
     ------
@@ -258,8 +269,14 @@ def build_dataset(
         )
         models = long_enough(models, genes)
         motifs, site_scores = check_motifs(reader, models, genes), SiteScores()
-        tracks = complete.enter_context(open_scores(scores, models, unscored))
-        genome = Genome(reader, tracks, features, structure)
+        sources = complete.enter_context(
+            open_tracks(tracks, models, Assembly(reader.contigs, reader.path))
+        )
+        if evidence is not None:
+            use = count_use(sources, models)
+            use.write_csv(complete.enter_context(whole(evidence)), separator="\t")
+        by_position = complete.enter_context(open_scores(scores, models, unscored))
+        genome = Genome(reader, by_position, features, structure, evidence=by_role(sources)[0])
         group_of = overlap_groups(models, given, identical_transcripts(reader, models))
         planned = plan_genes(genome, models, group_of, sampling, site_scores)
         alignment = alignment_facts(motifs, site_scores.check())
@@ -288,6 +305,7 @@ def call_genes(
     wanted: str | None = None,
     table: str | None = None,
     test_groups: str | None = None,
+    tracks: Tracks = NO_TRACKS,
     scores: ScoreSource,
     unscored: str,
     max_refused: float = MAX_REFUSED,
@@ -299,7 +317,7 @@ def call_genes(
 
     Parameters
     ----------
-    model, fasta, genes, scores, unscored, max_refused, threads
+    model, fasta, genes, tracks, scores, unscored, max_refused, threads
         As `genebatch.calls.calling.call` takes them.
     wanted
         Text file with a gene id a line.
@@ -329,6 +347,7 @@ def call_genes(
         genes,
         scores,
         folder,
+        tracks=tracks,
         wanted=chosen,
         mode=call.mode,
         band=call.band,

@@ -1,5 +1,6 @@
 """A genome of two chromosomes on disk, and a model of two members trained on its sequence."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,12 +10,14 @@ import polars as pl
 from genebatch.config.schema import resolve
 from genebatch.config.settings import Learner
 from genebatch.dataset.feature_set import Features
+from genebatch.features.evidence import Evidence, EvidenceBlock
 from genebatch.features.positions import Spec, position_features
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import Gene, read_gene_models, splice_sites
 from genebatch.model import boosting as learner
 from genebatch.model.calibration import identity
 from genebatch.model.ensemble import EnsembleModel, Member
+from tests.builders.evidence import opened
 from tests.builders.held_genome import made_codes, made_scores
 
 CLASSES = ("neither", "donor", "acceptor")
@@ -39,6 +42,7 @@ class Made(NamedTuple):
     genes: list[Gene]
     scores: dict[str, np.ndarray]
     model: EnsembleModel
+    tracks: dict[str, dict]
 
     @property
     def files(self) -> tuple[Path, Path, Path, Path]:
@@ -48,15 +52,16 @@ class Made(NamedTuple):
 
     def features(self, gene: Gene) -> pl.DataFrame:
         """Features of every position of a gene at once, by the public function."""
-        return gene_features(self.folder / "genome.fa", gene, self.scores[gene.id])
+        return gene_features(self.folder / "genome.fa", gene, self.scores[gene.id], self.tracks)
 
     def gene(self, name: str) -> Gene:
         """The gene of that name."""
         return next(gene for gene in self.genes if gene.id == name)
 
 
-def make(folder: Path) -> Made:
-    """Write genome, gene models, scores and model."""
+def make(folder: Path, tracks: dict[str, dict] | None = None) -> Made:
+    """Write genome, gene models, scores and model; `tracks` is a section `sequence.tracks`."""
+    tracks = tracks or {}
     letters = np.array(list("ACGTN"))
     with open(folder / "genome.fa", "w") as stream:
         for seed, (name, size) in enumerate(SIZES.items()):
@@ -66,7 +71,10 @@ def make(folder: Path) -> Made:
     scores = {gene.id: made_scores(gene.length, seed) for seed, gene in enumerate(genes)}
     for gene in genes:
         for channel, sites in enumerate(splice_sites(gene)):
-            scores[gene.id][channel, sites] = 0.6
+            if tracks:  # base scores alone do not tell the sites
+                decoys = np.random.default_rng(channel).integers(0, gene.length, 20)
+                sites = np.concatenate([decoys, sites])
+            scores[gene.id][channel, sites] = 0.45 if tracks else 0.6
             scores[gene.id][1 - channel, sites] = 0.1
     pl.concat(
         pl.DataFrame(
@@ -79,17 +87,22 @@ def make(folder: Path) -> Made:
         )
         for name, track in scores.items()
     ).write_csv(folder / "scores.tsv", separator="\t")
-    model = _trained(folder / "genome.fa", genes, scores)
+    model = _trained(folder / "genome.fa", genes, scores, tracks)
     model.save(folder / "model.gbm")
-    return Made(folder, genes, scores, model)
+    return Made(folder, genes, scores, model, tracks)
 
 
-def gene_features(fasta: Path, gene: Gene, scores: np.ndarray) -> pl.DataFrame:
+def gene_features(
+    fasta: Path, gene: Gene, scores: np.ndarray, tracks: dict[str, dict]
+) -> pl.DataFrame:
     """Features of a whole gene, its sequence cut out with the flanks."""
     with Fasta(fasta) as reader:
         ends = gene.start - SPEC.window, gene.end + SPEC.window
         codes = np.ascontiguousarray(reader.fetch(gene.chrom, *ends, gene.strand))
-    return position_features(codes, *scores, spec=SPEC)
+    made = position_features(codes, *scores, spec=SPEC)
+    with opened(tracks, [gene], SIZES) as sources:
+        block = EvidenceBlock(sources, gene, 0, gene.length)
+        return made.hstack(block.features(np.arange(gene.length)))
 
 
 def _exons(name: str, chrom: str, strand: str, exons: tuple[tuple[int, int], ...]) -> str:
@@ -100,15 +113,21 @@ def _exons(name: str, chrom: str, strand: str, exons: tuple[tuple[int, int], ...
     )
 
 
-def _trained(fasta: Path, genes: list[Gene], scores: dict[str, np.ndarray]) -> EnsembleModel:
-    columns = [*SPEC.columns]
+def _trained(
+    fasta: Path, genes: list[Gene], scores: dict[str, np.ndarray], tracks: dict[str, dict]
+) -> EnsembleModel:
+    with opened(tracks, genes, SIZES) as sources:
+        evidence = Evidence(sources)
+    columns = [*SPEC.columns, *evidence.columns]
     kinds = {name: "count" if name in SPEC.count_columns else "dense" for name in columns}
     features, names = Features.order(kinds), {name: f"{name}_score" for name in CLASSES}
     dataset = {"path": "x", "group": "g", "label": "l", "classes": list(CLASSES), "scores": names}
     settings = Learner.build(resolve({"dataset": dataset})["learner"]).for_rows(0)
+    if tracks:  # the few sites of each kind are told by evidence alone
+        settings = replace(settings, min_child_weight=0)
     members = []
     for number, part in enumerate((genes[:3], genes[2:])):
-        rows = pl.concat(gene_features(fasta, gene, scores[gene.id]) for gene in part)
+        rows = pl.concat(gene_features(fasta, gene, scores[gene.id], tracks) for gene in part)
         codes = np.concatenate([_codes(gene) for gene in part])
         matrix = learner.build_matrix([features.select(rows)], len(columns), 256, 1)
         margins = learner.base_margins(rows, names)
@@ -122,7 +141,8 @@ def _trained(fasta: Path, genes: list[Gene], scores: dict[str, np.ndarray]) -> E
         calibrators = (identity(np.zeros(1)),) * 3
         facts = {"rows": len(codes)}
         members.append(Member(f"b{number:03d}", tuple(fit), calibrators, ids, (1.0,) * 3, facts))
-    facts = {"sequence": {"features": SPEC.plain()}, "thresholds": THRESHOLDS}
+    sequence = {"features": SPEC.plain()} | ({"tracks": evidence.facts} if tracks else {})
+    facts = {"sequence": sequence, "thresholds": THRESHOLDS}
     combiner, roles = {"name": "voting", "parameters": {}}, {"group": "group", "position": "row"}
     return EnsembleModel(tuple(members), features, CLASSES, names, combiner, None, roles, facts)
 

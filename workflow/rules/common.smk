@@ -10,6 +10,7 @@ try:
     from genebatch.config.record import SHOWN, Record, made_from
     from genebatch.config.schema import relative_paths, resolve
     from genebatch.config.settings import Settings
+    from genebatch.config.tracks import track_files
     from genebatch.io.digests import KeptDigests
     from genebatch.io.files import InputError
     from genebatch.io.data_files import find_shards
@@ -118,6 +119,10 @@ ALONE_RULES = {
     "both": "add_single",
     "distilled": "distil",
 }
+# Evidence along the genome. Without any, the rules have no such param and no such output.
+TRACKS = {"tracks": SEQUENCE["tracks"]} if SEQUENCE["tracks"] else {}
+TRACK_FILES = track_files(SEQUENCE["tracks"])
+EVIDENCE = {"evidence": "results/table/evidence.tsv"} if SEQUENCE["tracks"] else {}
 MADE_SCORES = "results/scores/scores.parquet"
 # What a scorer's command may name, in the words of Snakemake.
 SCORER_FIELDS = {
@@ -214,6 +219,7 @@ def given_files(names):
     files = [SEQUENCE[name] for name in names if name in ("fasta", "genes", "groups")]
     files = [file for file in files if file is not None]
     files += structure_files(None).values() if "structure" in names else []
+    files += TRACK_FILES if "tracks" in names else []
     made = SCORES == MADE_SCORES
     scores = score_files(None) if "scores" in names and not made else []
     return files + ([scores] if isinstance(scores, str) else scores)

@@ -12,6 +12,7 @@ if BUILT:
             fasta=ancient(SEQUENCE["fasta"]),
             genes=ancient(SEQUENCE["genes"]),
             score_files=watched_scores(score_files),
+            track_files=ancient(TRACK_FILES),
             table="results/table/genes.tsv",
         output:
             windows=f"{BATCH_FILES}/neighbours.parquet",
@@ -25,7 +26,8 @@ if BUILT:
             **needs("neighbours_batch", SEQUENCE["genes"]),
         params:
             **READING,
-            fingerprint=given_fingerprint("fasta", "genes", "scores"),
+            **TRACKS,
+            fingerprint=given_fingerprint("fasta", "genes", "scores", "tracks"),
             algorithm=ALGORITHM,
             scores=SCORES,
             unscored=UNSCORED,

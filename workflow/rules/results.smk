@@ -61,7 +61,7 @@ def results_of_the_whole():
     files = []
     for name in rules_of_the_whole():
         if name == "build_dataset":
-            files.append(rules.build_dataset.output.table)
+            files += [rules.build_dataset.output.table, *EVIDENCE.values()]
         elif name == "call_genes":
             sets = ("test", *config["call"]["sets"])
             files += expand(results_of(name), calls=sets)
@@ -89,7 +89,7 @@ def usage_records(wildcards):
 def input_files():
     """All files that the config names."""
     files = (
-        given_files(("fasta", "genes", "groups", "scores", "structure"))
+        given_files(("fasta", "genes", "groups", "scores", "structure", "tracks"))
         if BUILT
         else shards(None)
     )

@@ -103,7 +103,9 @@ rule build_dataset:
         fasta=ancient(SEQUENCE["fasta"]),
         genes=ancient(SEQUENCE["genes"]),
         score_files=watched_scores(score_files),
+        track_files=ancient(TRACK_FILES),
     output:
+        **EVIDENCE,
         shards=BUILT_SHARDS,
         table="results/table/genes.tsv",
         usage="results/usage/build_dataset/all.json",
@@ -116,7 +118,10 @@ rule build_dataset:
         **needs("build_dataset", SEQUENCE["genes"]),
     params:
         **READING,
-        fingerprint=given_fingerprint("fasta", "genes", "scores", "groups", "structure"),
+        **TRACKS,
+        fingerprint=given_fingerprint(
+            "fasta", "genes", "scores", "groups", "structure", "tracks"
+        ),
         algorithm=ALGORITHM,
         scores=SCORES,
         unscored=UNSCORED,
@@ -133,6 +138,7 @@ rule call_genes:
         fasta=ancient(SEQUENCE["fasta"]),
         genes=ancient(SEQUENCE["genes"]),
         score_files=watched_scores(score_files),
+        track_files=ancient(TRACK_FILES),
         model=MODEL,
         plan=after_the_plan(MANIFEST),
     output:
@@ -157,7 +163,8 @@ rule call_genes:
     resources:
         **needs("call_genes", SEQUENCE["genes"]),
     params:
-        fingerprint=given_fingerprint("fasta", "genes", "scores", "wanted"),
+        **TRACKS,
+        fingerprint=given_fingerprint("fasta", "genes", "scores", "wanted", "tracks"),
         algorithm=ALGORITHM,
         scores=SCORES,
         unscored=UNSCORED,

@@ -45,7 +45,7 @@ class BigWigTracks:
         self._files: dict[tuple[str, str], Any] = {}
         try:
             for track, path in self._paths.items():
-                self._files[track] = _opened(path, key)
+                self._files[track] = open_bigwig(path, key)
                 self._check_genome(track, genes)
             silent = [gene for gene in genes if not self._has_values(gene)]
             names = ", ".join(map(str, self._paths.values()))
@@ -124,13 +124,8 @@ class BigWigTracks:
         chrom = find_contig(gene.chrom, file.chroms())
         if chrom is None:
             return np.full(high - low, np.nan, np.float32)
-        try:
-            values = file.values(chrom, *genomic_span(gene, low, high), numpy=True)
-        except RuntimeError as error:
-            path = self._paths[gene.strand, kind]
-            raise InputError(f"{path} is damaged: {error}; copy it again") from error
-        if not values.size:  # the file holds no value at all
-            return np.full(high - low, np.nan, np.float32)
+        path = self._paths[gene.strand, kind]
+        values = read_values(file, path, chrom, *genomic_span(gene, low, high))
         return values if gene.strand == "+" else values[::-1]
 
     def _check(self, gene: Gene, start: int, track: np.ndarray) -> None:
@@ -180,7 +175,14 @@ def _paths(tracks: Mapping[str, Any], key: str) -> dict[tuple[str, str], Path]:
     return paths
 
 
-def _opened(path: Path, key: str) -> Any:
+def open_bigwig(path: Path, key: str) -> Any:
+    """Open a bigWig file for reading.
+
+    Raises
+    ------
+    InputError
+        If pyBigWig is missing, or the file is absent or no bigWig. The message names `key`.
+    """
     library = bigwig_library(str(path))
     if not path.is_file():
         raise InputError(f"{path} does not exist; wanted a bigWig file; set {key}")
@@ -192,3 +194,20 @@ def _opened(path: Path, key: str) -> Any:
         file.close()
         raise InputError(f"{path} is a bigBed file; wanted bigWig; set {key}")
     return file
+
+
+def read_values(file: Any, path: Path, chrom: str, start: int, end: int) -> np.ndarray:
+    """Values of a stretch of a chromosome of an open file; (end - start,) float32, NaN for none.
+
+    Raises
+    ------
+    InputError
+        If the file, which lies at `path`, is damaged there.
+    """
+    try:
+        values = file.values(chrom, start, end, numpy=True)
+    except RuntimeError as error:
+        raise InputError(f"{path} is damaged: {error}; copy it again") from error
+    if not values.size:  # the file holds no value at all
+        return np.full(end - start, np.nan, np.float32)
+    return values

@@ -180,13 +180,13 @@ def test_no_more_is_held_than_said(made, tmp_path, monkeypatch):
     sizes = []
     written = calling.write_positions
 
-    def watched(path, answers, classes, origin):
+    def watched(path, answers, classes, origin, carried):
         def passing():
             for answer in answers:
                 sizes.append((len(answer.rescored), int(answer.rescored.sum())))
                 yield answer
 
-        written(path, passing(), classes, origin)
+        written(path, passing(), classes, origin, carried)
 
     monkeypatch.setattr(calling, "write_positions", watched)
     call(*made.files, tmp_path, band=(0.02, 0.3))

@@ -1,0 +1,1 @@
+"""Evidence along the genome: numbers from bigWig files, splice junctions of aligned reads."""
