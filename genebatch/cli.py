@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genebatch import __version__
 from genebatch.io.files import InputError
@@ -25,6 +25,11 @@ GENES = 200  # of the examples
 ROWS_PER_GENE = 100  # of the example that is a table
 SITES = ("donor", "acceptor")
 STRANDS = ("plus", "minus")
+SCORES_WANTED = (
+    "wanted a table, or "
+    + " ".join(f"{strand}.{site}=FILE" for strand in STRANDS for site in SITES)
+    + "; with several base models NAME=TABLE or NAME.plus.donor=FILE and so on for each"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -269,16 +274,34 @@ def _gene_ids(values: Sequence[str]) -> list[str]:
 
 
 def _score_source(values: Sequence[str]) -> "ScoreSource":
-    """The base scores: a table, or the four bigWig files given as `plus.donor=FILE` and so on."""
+    """The base scores: a table, or the four bigWig files given as `plus.donor=FILE` and so on.
+
+    Those of several base models have their names in front: `NAME=TABLE`, `NAME.plus.donor=FILE`.
+    """
     if len(values) == 1 and "=" not in values[0]:
         return values[0]
-    given = dict(value.partition("=")[::2] for value in values)
-    wanted = [f"{strand}.{site}" for strand in STRANDS for site in SITES]
-    if sorted(given) != sorted(wanted):
-        raise InputError(
-            f"--scores {' '.join(values)}: wanted a table, or {'=FILE '.join(wanted)}=FILE"
-        )
-    return {strand: {site: given[f"{strand}.{site}"] for site in SITES} for strand in STRANDS}
+    named: dict[str, Any] = {}
+    for value in values:
+        where, _, path = value.partition("=")
+        # plus.donor has no name in front of it.
+        name, _, inner = ("", "", where) if where.count(".") == 1 else where.partition(".")
+        of_name = named.setdefault(name, {})
+        if not path or inner in of_name:
+            raise InputError(f"--scores {value}: {SCORES_WANTED}")
+        of_name[inner] = path
+    sources = {name: _one_source(files, values) for name, files in named.items()}
+    if "" in sources and len(sources) > 1:
+        raise InputError(f"--scores {' '.join(values)}: {SCORES_WANTED}")
+    return sources.get("", sources)
+
+
+def _one_source(files: dict[str, str], values: Sequence[str]) -> Any:
+    """The scores of one base model: its table under "", or bigWig files by strand and site."""
+    if set(files) == {""}:
+        return files[""]
+    if sorted(files) != sorted(f"{strand}.{site}" for strand in STRANDS for site in SITES):
+        raise InputError(f"--scores {' '.join(values)}: {SCORES_WANTED}")
+    return {strand: {site: files[f"{strand}.{site}"] for site in SITES} for strand in STRANDS}
 
 
 def _tracks(values: Sequence[str]) -> "Tracks":
@@ -431,7 +454,8 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         required=True,
         nargs="+",
         help="base scores: a table gene_id, position, donor, acceptor, or bigWig files as "
-        "plus.donor=FILE plus.acceptor=FILE minus.donor=FILE minus.acceptor=FILE",
+        "plus.donor=FILE plus.acceptor=FILE minus.donor=FILE minus.acceptor=FILE. Of several base "
+        "models: NAME=TABLE or NAME.plus.donor=FILE and so on for each",
     )
     added.add_argument("-o", "--output", required=True, help="folder to write into")
     added.add_argument(

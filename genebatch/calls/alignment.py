@@ -1,7 +1,7 @@
 """Checks, before anything is called, that sequence, gene models and scores fit together."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from genebatch.features.along_gene import Genome
 from genebatch.genome.alignment import FEWEST, SiteScores, check_motifs
@@ -50,20 +50,10 @@ def check_alignment(
         raise InputError(
             f"call.misaligned or --misaligned is {misaligned!r}; known: {', '.join(MISALIGNED)}"
         )
-    sites = SiteScores()
-    for gene in genes:
-        sites.read(gene, genome.scores)
-    few = [
-        (strand, kind)
-        for strand in STRANDS.values()
-        for kind in range(len(SITES))
-        if sites.sites(strand, kind) < FEWEST
-    ]
-    checks = (
-        lambda: check_motifs(genome.fasta, genes, source, f"{FASTA_KEY} and {GENES_KEY}"),
-        lambda: sites.check(SCORES_KEY),
-        lambda: check_strong_scores(genome.fasta, genome.scores, genes, few, SCORES_KEY),
-    )
+    checks = [lambda: check_motifs(genome.fasta, genes, source, f"{FASTA_KEY} and {GENES_KEY}")]
+    checks += _score_checks(genome, genes, SCORES_KEY)
+    for model in genome.further:
+        checks += _score_checks(genome.seen_by(model), genes, f"{SCORES_KEY} ({model.name})")
     warned = []
     for check in checks:
         try:
@@ -76,3 +66,22 @@ def check_alignment(
             log.warning("%s", error)
             warned.append(str(error))
     return warned
+
+
+def _score_checks(
+    genome: Genome, genes: Sequence[Gene], key: str
+) -> tuple[Callable[[], object], ...]:
+    """What to check of the scores of one base model; reads them around the sites."""
+    sites = SiteScores()
+    for gene in genes:
+        sites.read(gene, genome.scores)
+    few = [
+        (strand, kind)
+        for strand in STRANDS.values()
+        for kind in range(len(SITES))
+        if sites.sites(strand, kind) < FEWEST
+    ]
+    return (
+        lambda: sites.check(key),
+        lambda: check_strong_scores(genome.fasta, genome.scores, genes, few, key),
+    )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from genebatch.calls.alignment import FASTA_KEY, GENES_KEY, SCORES_KEY, check_alignment
+from genebatch.calls.base_models import further_names, scores_for
 from genebatch.calls.browser_files import BED, BIGWIG, BIGWIG_KEY, write_bed, write_bigwigs
 from genebatch.calls.evidence import TRACK_KEY, told_columns, tracks_for
 from genebatch.calls.positions_file import (
@@ -30,9 +31,11 @@ from genebatch.calls.rescoring import (
 )
 from genebatch.calls.thresholds import call_thresholds
 from genebatch.calls.transcripts import LEAST_POSTERIOR, TRANSCRIPTS, Drawing, write_transcripts
+from genebatch.config.base_models import BaseModels, files_of
 from genebatch.config.tracks import NO_TRACKS, Tracks
 from genebatch.features.along_gene import Genome
 from genebatch.features.evidence import by_role
+from genebatch.features.further_scores import FurtherScores
 from genebatch.features.positions import FEATURE_VERSION, Spec
 from genebatch.features.structure.model import StructureModel
 from genebatch.genome.evidence.checks import Assembly
@@ -174,7 +177,8 @@ def call(
     model_file
         A model that was trained on a table of the rule build_dataset.
     fasta, genes, scores
-        Genome, gene models and base scores, as in the config section `sequence`.
+        Genome, gene models and base scores, as in the config section `sequence`. Of several base
+        models, those whose columns the model asks for are needed, by their names.
     out
         Folder for `positions.parquet`, `calls.bed` and `coverage.tsv`. With `bigwig` also one
         bigWig file for each of donor and acceptor on each strand, and with `transcripts` also
@@ -235,12 +239,14 @@ def call(
         bigwig_library(BIGWIG_KEY)  # if it is missing, say so now and not after hours
     if Path(out).is_file():
         raise InputError(f"{out} is a file; name a folder to write into (--output)")
-    _refuse_inputs(Path(out), [fasta, genes, *_score_files(scores), *_track_files(tracks)])
+    models = BaseModels.build(scores)
+    _refuse_inputs(Path(out), [fasta, genes, *_score_files(models), *_track_files(tracks)])
     model = load_model(model_file, threads=threads)
     spec = feature_spec(model, model_file)
     chosen_tracks = tracks_for(
         model.facts["sequence"], frozenset(model.columns_in_), tracks, model_file
     )
+    models = scores_for(model.facts["sequence"], model.columns_in_, models, model_file)
     limits = call_thresholds(model, thresholds)
     selected = _selected(_annotated(model, genes, max_refused), genes, wanted)
     with ExitStack() as inputs:
@@ -251,13 +257,20 @@ def call(
             key=FASTA_KEY,
             limit_key=LIMIT_KEY,
         )
-        by_position = inputs.enter_context(open_scores(scores, selected, unscored, SCORES_KEY))
+        by_position, *others = (
+            inputs.enter_context(open_scores(source, selected, unscored, SCORES_KEY))
+            for source in models.sources.values()
+        )
         assembly = Assembly(reader.contigs, reader.path)
         sources = inputs.enter_context(open_tracks(chosen_tracks, selected, assembly, TRACK_KEY))
         count_use(sources, selected)
         structure = structure_model(model.facts["sequence"])
         features, carried = by_role(sources)
         genome = Genome(reader, by_position, spec, structure, evidence=features, carried=carried)
+        named = zip(models.further, others, strict=True)
+        genome = genome._replace(
+            further=tuple(FurtherScores.of(name, scored, spec) for name, scored in named)
+        )
         genome = genome.needing(model.columns_in_)
         misfits = check_alignment(genome, selected, str(genes), misaligned)
         if target_share is not None:
@@ -267,7 +280,8 @@ def call(
         header = _header(model, mode, chosen, limits, selected, misfits)
         scored = score_positions(model, genome, selected, chosen)
         if mode != "base":
-            source = "the bigWig files" if isinstance(scores, Mapping) else str(scores)
+            first = models.first
+            source = "the bigWig files" if isinstance(first, Mapping) else str(first)
             scored = warn_of_cut(scored, model, source)
         sizes = {gene.chrom: reader.contigs[reader.name_of(gene.chrom)] for gene in selected}
         further = [_Further(_bigwigs(Path(out))), _Further({TRANSCRIPTS: Path(out) / TRANSCRIPTS})]
@@ -321,6 +335,8 @@ def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
     spec = Spec.build(model.facts["sequence"]["features"])
     try:
         made = [*spec.columns, *told_columns(model.facts["sequence"])]
+        further = further_names(model.facts["sequence"]).values()
+        made += [column for columns in further for column in columns]
         check_lacking(model.columns_in_, made)
     except InputError as error:
         raise InputError(f"{model_file} is not the model of its own features: {error}") from error
@@ -390,10 +406,9 @@ def _warn_of_lengths(model: EnsembleModel, model_file: str | Path) -> list[str]:
     return [note]
 
 
-def _score_files(scores: ScoreSource) -> list[str | Path]:
-    if isinstance(scores, Mapping):
-        return [path for kinds in scores.values() for path in (kinds or {}).values()]
-    return [path for path in [scores] if Path(path).exists()]
+def _score_files(models: BaseModels) -> list[str | Path]:
+    files = [path for source in models.sources.values() for path in files_of(source)]
+    return [path for path in files if Path(path).exists()]
 
 
 def _track_files(tracks: Tracks) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from genebatch.config import base_models
 from genebatch.config.settings import FEW_FOLDS
 from genebatch.config.tracks import faults, track_files
 from genebatch.config.yaml_values import merged, read_values, text_of_files
@@ -365,8 +366,7 @@ def _sequence_contradictions(config: dict[str, Any]) -> Iterator[str]:
             )
     if call["band"][0] >= call["band"][1]:
         yield "'call.band' needs two rising numbers"
-    if isinstance(sequence["scores"], dict) and set(sequence["scores"]) != {"plus", "minus"}:
-        yield "'sequence.scores' as bigWig files needs plus and minus, each with donor and acceptor"
+    yield from base_models.faults(sequence["scores"])
     yield from faults(sequence["tracks"])
     above = [stratum["above"] for stratum in config["sampling"]["rest"]]
     if len(set(above)) < len(above) or min(above) > 0:

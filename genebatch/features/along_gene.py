@@ -9,6 +9,7 @@ import polars as pl
 
 from genebatch.features.base_scores import MARGIN
 from genebatch.features.evidence import Carried, Evidence, EvidenceBlock
+from genebatch.features.further_scores import FurtherScores
 from genebatch.features.landscape import Landscape
 from genebatch.features.positions import GeneWindow, Spec, WholeGene, window_features
 from genebatch.features.structure.model import StructureModel
@@ -28,7 +29,7 @@ class Genome(NamedTuple):
     Attributes
     ----------
     fasta, scores
-        Sequence and base scores.
+        Sequence and scores of the first base model.
     spec
         Which features, and how.
     structure
@@ -39,6 +40,8 @@ class Genome(NamedTuple):
         Tracks that give further features.
     carried
         Tracks that stand in the calls only.
+    further
+        Scores of further base models.
     """
 
     fasta: Fasta
@@ -48,11 +51,19 @@ class Genome(NamedTuple):
     words: frozenset[str] | None = None
     evidence: Evidence = Evidence()
     carried: Carried = Carried()
+    further: tuple[FurtherScores, ...] = ()
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
         """Names of all features in order, and their types."""
-        return self.spec.schema | self.evidence.schema
+        schema = self.spec.schema | self.evidence.schema
+        for model in self.further:
+            schema |= model.schema
+        return schema
+
+    def seen_by(self, model: FurtherScores) -> Self:
+        """The same genome with the scores of a further base model as the only ones."""
+        return self._replace(scores=model.scores, spec=model.spec, words=None, further=())
 
     def needing(self, columns: Collection[str]) -> Self:
         """The same sources for some columns: other families, words and tracks are not made."""
@@ -60,6 +71,7 @@ class Genome(NamedTuple):
             spec=self.spec.only(columns),
             words=frozenset(columns),
             evidence=self.evidence.needing(columns),
+            further=tuple(filter(None, (model.needing(columns) for model in self.further))),
         )
 
 
@@ -106,11 +118,36 @@ def gene_blocks(genome: Genome, gene: Gene, block: int = BLOCK) -> Iterator[Gene
         In transcript orientation, from position 0 on.
     """
     whole = whole_gene(genome, gene, block)
+    further = [
+        (model, genome.seen_by(model), whole_gene(genome.seen_by(model), gene, block))
+        for model in genome.further
+    ]
     for start, stop in stretches(gene, block):
-        window = _window(genome, gene, start - MARGIN, stop + MARGIN)
+        ends = start - MARGIN, stop + MARGIN
+        window = _window(genome, gene, *ends)
+        others = [
+            _OtherWindow(model, _window(seen, gene, *ends), whole) for model, seen, whole in further
+        ]
         evidence = EvidenceBlock(genome.evidence.sources, gene, start, stop)
-        features = partial(_features, window, whole, genome, evidence)
+        features = partial(_features, window, whole, genome, evidence, others)
         yield GeneBlock(start, stop, window.scores[:, MARGIN : MARGIN + stop - start], features)
+
+
+class _OtherWindow(NamedTuple):
+    """A stretch of a gene as a further base model scores it, and what it sees of the gene."""
+
+    model: FurtherScores
+    window: GeneWindow
+    whole: WholeGene
+
+    def features(self, positions: np.ndarray, first: GeneWindow) -> pl.DataFrame:
+        """Features of positions; `first` is the stretch as the first base model scores it."""
+        made = window_features(self.window, positions, self.whole, self.model.spec)
+        own, of_first = (
+            window.scores[:, positions - window.start] for window in (self.window, first)
+        )
+        floor = np.float32(self.model.spec.floor)
+        return self.model.named(made, np.maximum(own, floor), np.maximum(of_first, floor))
 
 
 def _features(
@@ -118,11 +155,15 @@ def _features(
     whole: WholeGene,
     genome: Genome,
     evidence: EvidenceBlock,
+    others: list[_OtherWindow],
     positions: np.ndarray,
 ) -> pl.DataFrame:
-    """Features of positions from sequence and scores, then those from the tracks of evidence."""
+    """Features of positions: of sequence and scores, of tracks, and of further base models."""
     made = window_features(window, positions, whole, genome.spec, genome.words)
-    return made.hstack(evidence.features(positions))
+    made = made.hstack(evidence.features(positions))
+    for other in others:
+        made = made.hstack(other.features(positions, window))
+    return made
 
 
 def whole_gene(genome: Genome, gene: Gene, block: int = BLOCK) -> WholeGene:

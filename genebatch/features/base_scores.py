@@ -63,8 +63,8 @@ def _probability(donor: np.ndarray, acceptor: np.ndarray) -> dict[str, np.ndarra
         "donor_acceptor_diff": d - a,
         "splice_neither_diff": splice - n,
         "score_difference_ratio": (d - a) / (splice + EPS),
-        "donor_logit": _logit(d),
-        "acceptor_logit": _logit(a),
+        "donor_logit": log_odds(d),
+        "acceptor_logit": log_odds(a),
         "donor_acceptor_logodds": np.log((d + EPS) / (a + EPS)),
         "splice_neither_logodds": np.log((splice + EPS) / (n + EPS)),
         "probability_entropy": -sum(p * np.log(p) for p in bounded),
@@ -131,7 +131,8 @@ def _neither(donor: np.ndarray, acceptor: np.ndarray) -> np.ndarray:
     return np.maximum(1 - donor - acceptor, 0)
 
 
-def _logit(score: np.ndarray) -> np.ndarray:
+def log_odds(score: np.ndarray) -> np.ndarray:
+    """Log-odds of scores that are clipped to [`EPS`, 1 - `EPS`]."""
     bounded = np.clip(score, EPS, 1 - EPS)
     return np.log(bounded / (1 - bounded))
 

@@ -62,6 +62,7 @@ def table_facts(
     alignment: Mapping[str, Any],
     planned: Sequence[PlannedGene],
     table: pl.DataFrame,
+    first: str,
 ) -> dict[str, Any]:
     """How a table was made and what it holds; the shards carry this in their schema metadata.
 
@@ -79,6 +80,8 @@ def table_facts(
         The genes.
     table
         Their `gene_rows.gene_table`.
+    first
+        Name of the base model that boosters start from, "" where there is one without a name.
     """
     sums = table.select(pl.sum("length", *Sites._fields, "^rows_.*$")).row(0, named=True)
     return {
@@ -86,6 +89,10 @@ def table_facts(
         "features": genome.spec.plain(),
         "structure": genome.whole.structure.plain(),
         "tracks": genome.whole.evidence.facts,
+        "base_models": {
+            "first": first,
+            "further": {model.name: list(model.schema) for model in genome.whole.further},
+        },
         "sampling": strata.plain(),
         **reading,
         "counts": {

@@ -75,12 +75,15 @@ def neighbours_batch(
     InputError
         If the files are not of one run, or a fold model was trained on a gene that it would score.
     """
+    from genebatch.calls.base_models import scores_for
     from genebatch.calls.calling import structure_model
     from genebatch.calls.evidence import tracks_for
     from genebatch.calls.neighbours import score_windows, site_windows
+    from genebatch.config.base_models import BaseModels
     from genebatch.dataset.row_file import RowFile
     from genebatch.features.along_gene import Genome
     from genebatch.features.evidence import Evidence
+    from genebatch.features.further_scores import FurtherScores
     from genebatch.features.gene_rows import genes_of_groups, read_gene_groups
     from genebatch.features.positions import Spec
     from genebatch.genome.evidence.checks import Assembly
@@ -102,16 +105,24 @@ def neighbours_batch(
         )
         own = genes_of_groups(group_of, list(by_group), table, out_of_fold)
         chosen = select_genes(annotated, own, table)
-        by_position = files.enter_context(open_scores(scores, chosen, unscored))
         foreign = foreign_sites(annotated)
         drawn = site_windows(batch, chosen, foreign, neighbours.sites, neighbours.seed)
         by_gene = {gene.id: by_group[group_of[gene.id]] for gene in chosen}
         needed = frozenset(name for each in by_group.values() for name in each.columns_in_)
+        base = scores_for(sequence, needed, BaseModels.build(scores), models)
+        by_position, *others = (
+            files.enter_context(open_scores(source, chosen, unscored))
+            for source in base.sources.values()
+        )
         used = tracks_for(sequence, needed, tracks.features, models, KEY)
         sources = files.enter_context(
             open_tracks(used, chosen, Assembly(reader.contigs, reader.path))
         )
-        genome = Genome(reader, by_position, *features, evidence=Evidence(sources)).needing(needed)
+        genome = Genome(reader, by_position, *features, evidence=Evidence(sources))
+        named = zip(base.further, others, strict=True)
+        genome = genome._replace(
+            further=tuple(FurtherScores.of(name, scored, features[0]) for name, scored in named)
+        ).needing(needed)
         scored = score_windows(drawn, genome, chosen, by_gene)
     write_parquet(windows, scored)
     _log(batch, scored)

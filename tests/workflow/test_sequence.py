@@ -255,6 +255,65 @@ def test_another_scorer_scores_anew(run):
     assert run.planned()["score_genes", None] == 1
 
 
+@pytest.fixture(scope="session")
+def two_models(made_once, called):
+    """A finished run with two base models, the second better at donors; not to be changed."""
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(called / "data", folder / "data")
+        scores = pl.read_parquet(called / "results/scores/scores.parquet")
+        scores.write_parquet(folder / "data/plain.parquet")
+        genes = {gene.id: gene for gene in read_gene_models(folder / "data/genes.gtf")}
+        donors = pl.concat(
+            pl.DataFrame({"gene_id": name, "position": splice_sites(gene)[0].astype(np.int32)})
+            for name, gene in genes.items()
+        ).with_columns(true=pl.lit(True))
+        scores = scores.with_columns(pl.col("gene_id").cast(pl.String))
+        known = scores.join(donors, on=["gene_id", "position"], how="left", maintain_order="left")
+        better = pl.when(pl.col("true")).then(pl.col("donor") ** 0.5).otherwise("donor")
+        known = known.with_columns(donor=better.clip(0, 1 - pl.col("acceptor")))
+        known.drop("true").write_parquet(folder / "data/better.parquet")
+        run = Run(folder)
+        named = {"plain": "data/plain.parquet", "better": "data/better.parquet"}
+        sequence = GENOME["sequence"] | {"scorer": None, "scores": named}
+        run.configure(GENOME | {"sequence": sequence})
+        run.ok("results/calls/few/positions.parquet", "results/evaluation/comparison.tsv")
+
+    return made_once("two_models", fill)
+
+
+def test_a_second_base_model_gives_features_of_its_own_and_helps(two_models, called):
+    model = load_model(two_models / "results")
+    asked = [name for name in model.columns_in_ if name.startswith("scores_better_")]
+    assert asked
+    columns = pl.read_parquet_schema(two_models / "results/table/part-000.parquet")
+    assert {"scores_better_donor_gap", "scores_better_acceptor_gap"} <= set(columns)
+    assert not any(name.startswith("scores_plain_") for name in columns)
+    assert model.facts["sequence"]["base_models"]["first"] == "plain"
+    losses = [
+        read(folder, "results/evaluation/comparison.tsv").filter(
+            pl.col("metric") == "log_loss", pl.col("class") == "all", pl.col("weighted")
+        )
+        for folder in (two_models, called)
+    ]
+    assert losses[0]["base"].equals(losses[1]["base"])  # both start from the same scores
+    assert losses[0]["model"].item() < losses[1]["model"].item()
+
+
+def test_calls_with_two_base_models_name_both(two_models, tmp_path, capsys):
+    data = two_models / "data"
+    fixed = ["call", str(two_models / "results"), "--fasta", str(data / "genome.fa")]
+    fixed += ["--genes", str(data / "genes.gtf"), "--only", *FEW, "--band", "0.01", "1"]
+    fixed += ["-o", str(tmp_path / "calls"), "--scores"]
+    plain, better = f"plain={data / 'plain.parquet'}", f"better={data / 'better.parquet'}"
+    assert main([*fixed, plain]) == 1
+    assert "trained with the scores of the base model 'better' too" in capsys.readouterr().err
+    assert main([*fixed, better, plain]) == 0
+    found = pl.read_parquet(tmp_path / "calls/positions.parquet")
+    run = pl.read_parquet(two_models / "results/calls/few/positions.parquet")
+    assert found.equals(run)
+
+
 SCORER = """
 import sys
 

@@ -7,6 +7,8 @@ from snakemake.exceptions import WorkflowError
 
 try:
     from genebatch import ALGORITHM
+    from genebatch.config.base_models import BaseModels
+    from genebatch.config.base_models import files_of as named_files
     from genebatch.config.record import SHOWN, Record, made_from
     from genebatch.config.schema import relative_paths, resolve
     from genebatch.config.settings import Settings
@@ -191,9 +193,14 @@ def watched(file):
 
 def score_files(wildcards):
     """The files of the base scores. Steps find them by the parameter `scores`."""
-    if isinstance(SCORES, dict):
-        return [file for strand in SCORES.values() for file in strand.values()]
-    return SCORES if SCORES == MADE_SCORES else files_of(SCORES, "sequence.scores")
+    if SCORES == MADE_SCORES:
+        return SCORES
+    named = [
+        file
+        for source in BaseModels.build(SCORES).sources.values()
+        for file in named_files(source)
+    ]
+    return [found for file in named for found in files_of(file, "sequence.scores")]
 
 
 def watched_scores(files):

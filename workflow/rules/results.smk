@@ -189,21 +189,28 @@ def print_closing_words():
     model = rules.consolidate.output.model
     candidates = rules.consolidate.output.candidates
     older = (model, candidates, rules.choose_test_groups.output.test_groups)
-    if all(os.path.exists(path) for path in (comparison, predictions, *older)):
-        if os.path.getmtime(comparison) >= max(
-            os.path.getmtime(path) for path in older
-        ):
-            from genebatch.steps.results import read_closing_words
+    tracks = rules.evaluate_tracks.output.comparison if BUILT else None
+    if is_of_these([comparison, predictions], older):
+        from genebatch.steps.results import read_closing_words
 
-            print(
-                read_closing_words(
-                    comparison=comparison,
-                    candidates=candidates,
-                    model=model,
-                    predictions=predictions,
-                    tracks=rules.evaluate_tracks.output.comparison if BUILT else None,
-                )
+        # A run of some targets need not have called the test genes.
+        judged = tracks is not None and is_of_these([tracks], older)
+        print(
+            read_closing_words(
+                comparison=comparison,
+                candidates=candidates,
+                model=model,
+                predictions=predictions,
+                tracks=tracks if judged else None,
             )
+        )
+
+
+def is_of_these(files, older):
+    """Whether some files are there and not older than what they are made from."""
+    if not all(os.path.exists(path) for path in (*files, *older)):
+        return False
+    return min(map(os.path.getmtime, files)) >= max(map(os.path.getmtime, older))
 
 
 def print_unfinished_batches():
