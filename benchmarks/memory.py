@@ -239,6 +239,7 @@ def planning(settings: dict[str, Any]) -> "Planning":
         n_estimators=learner["n_estimators"],
         select=None if learner["select"] is None else Selection(**learner["select"]),
         explain_rows=settings["explain"]["rows"],
+        score_rows=None,
     )
 
 

@@ -83,7 +83,7 @@ def run_ensemble_rule(rule: str, folder: Path, settings: dict) -> None:
     weighing = {"use_weights": chosen.learner.use_weights, "missing": []}
     if rule == "cross_batch_scores":
         given = {name: files[name] for name in ("rows", "models", "out_of_fold", "scores")}
-        steps.cross_batch_scores(**plan, **given, **weighing, threads=1)
+        steps.cross_batch_scores(**plan, **given, **weighing, score_rows=None, threads=1)
     elif rule == "combine_batches":
         given = {name: files[name] for name in ("models", "scores", "combiners", "combined")}
         given |= {"combining": chosen.ensemble, "model": files["ensemble"]}

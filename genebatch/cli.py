@@ -101,10 +101,12 @@ def rank_genes(options: argparse.Namespace) -> None:
         for name in ("cross_batch", "combined")
     )
     features = folder / "dataset" / "group_features.parquet"
+    planned = folder / "batches" / "groups.parquet"
     ranks = rank_groups(
         scores=scores,
         combined=combined,
         combiner=options.combiner or _combiner_of(folder),
+        planned=str(planned) if planned.is_file() else None,
         ranks=options.output,
         figure=options.figure,
         group_features=str(features) if features.is_file() else None,
@@ -112,7 +114,7 @@ def rank_genes(options: argparse.Namespace) -> None:
         top=options.top,
     )
     _print_ranks(ranks.table, ranks.by, options.top)
-    print(f"{ranks.table.height:,} groups by {ranks.by}, {ranks.n_members} members")
+    print(f"{ranks.counted} groups by {ranks.by}, {ranks.n_members} members")
     for path in filter(None, (options.output, options.figure)):
         print(path)
 

@@ -1,4 +1,4 @@
-"""Deals whole groups into parts: test groups, batches, folds and stopping groups."""
+"""Deals whole groups into parts: test groups, batches, folds, stopping groups and samples."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +10,9 @@ import polars as pl
 from genebatch.config.settings import HoldOut
 from genebatch.io.files import InputError
 from genebatch.io.tables import read_tsv
+
+SAMPLE_SEED = -1  # unlike any seed of the config by default: lent groups are no likelier drawn
+LEAST_SAMPLED = 2  # groups of a fold of a batch that a sample has at least
 
 
 def deal(
@@ -185,6 +188,47 @@ def folds(groups: pl.DataFrame, n_splits: int, seed: int) -> np.ndarray:
             "lower cv.n_splits or enlarge the batch"
         )
     return deal(groups["group"].to_list(), measures(groups), np.ones(n_splits), seed)
+
+
+def sampled(planned: pl.DataFrame, most_rows: int | None) -> pl.Series | None:
+    """Draw whole training groups that have about so many rows together.
+
+    Every fold of every batch gives the same share of its groups, and at least `LEAST_SAMPLED` of
+    them if it has so many. A group belongs to the first batch that holds it. Groups of a fold are
+    drawn by a hash of the name, whatever their rows, so that a sum over the sample is that of all
+    groups times the share, but for chance. Many small batches may need more than `most_rows`.
+
+    Parameters
+    ----------
+    planned
+        Columns `group`, `batch`, `fold` and `rows`; test groups have no batch.
+    most_rows
+        Rows of the sample, or None for all.
+
+    Returns
+    -------
+    polars.Series or None
+        Sorted names; None where all groups are taken.
+    """
+    owned = (
+        planned.filter(pl.col("batch").is_not_null()).sort("batch").unique("group", keep="first")
+    )
+    total = int(owned["rows"].sum())
+    if most_rows is None or total <= most_rows:
+        return None
+    names = owned["group"].cast(pl.String)
+    ties = pl.Series("tie", [hashed(name, SAMPLE_SEED) for name in names], dtype=pl.Int64)
+    fold = ["batch", "fold"]
+    drawn = (
+        owned.select(names.alias("group"), *fold)
+        .with_columns(ties)
+        .sort("tie", "group")
+        .filter(
+            pl.int_range(pl.len()).over(fold)
+            < (pl.len() * (most_rows / total)).round().clip(LEAST_SAMPLED).over(fold)
+        )
+    )
+    return None if drawn.height == owned.height else drawn["group"].sort()
 
 
 def hashed(name: str, seed: int) -> int:

@@ -155,6 +155,8 @@ class Planning(Section):
         Of the learner.
     explain_rows
         Rows of the sample that is explained.
+    score_rows
+        About how many rows all members score; None: all.
     """
 
     labels: Labels
@@ -165,6 +167,7 @@ class Planning(Section):
     n_estimators: int
     select: Selection | None
     explain_rows: int
+    score_rows: int | None
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> Self:
@@ -268,6 +271,7 @@ class Combining(Section):
 
     combiner: str
     top_k: int | None
+    score_rows: int | None
     rivals: tuple[str, ...]
     with_single: bool | None
     distil_mix: tuple[float, ...]
@@ -422,6 +426,11 @@ class Settings:
         return tuple(sorted(wanted))
 
     @property
+    def score_rows(self) -> int | None:
+        """About how many rows all members score; None: all, by which a student is taught."""
+        return None if "distilled" in self.beside else self.ensemble.score_rows
+
+    @property
     def planning(self) -> Planning:
         """What a plan depends on beside `batching`."""
         learner = self.learner.for_rows(0)  # with few rows there are most bins
@@ -434,6 +443,7 @@ class Settings:
             learner.n_estimators,
             learner.select,
             self.explain.rows,
+            self.ensemble.score_rows,
         )
 
 

@@ -133,10 +133,15 @@ class RowFile:
         for frame in self._read([*self._known(), *(FEATURE + name for name in names)]):
             yield Rows(self._identity(frame), _features(frame, names))
 
-    def placed_frames(self, wanted: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
-        """Stream the rows as they are stored, as `frames`, with the place of each."""
+    def placed_frames(
+        self, wanted: Collection[str] | None = None, groups: pl.Series | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Stream the rows as they are stored, as `frames`, with the place of each.
+
+        With `groups` only the rows of these. A record batch that has none of them is not read.
+        """
         names = self._wanted(wanted)
-        return self._read([*self._known(), *(FEATURE + name for name in names), PLACE])
+        return self._read([*self._known(), *(FEATURE + name for name in names), PLACE], groups)
 
     def stored_features(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Stream some features of the rows as they are stored."""
@@ -188,18 +193,21 @@ class RowFile:
             )
         return rows
 
-    def _read(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Stream some stored columns; one record batch is held."""
+    def _read(
+        self, columns: Sequence[str], groups: pl.Series | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Stream some stored columns, of all rows or those of some groups; holds a record batch."""
         try:
             with pa.OSFile(str(self.path)) as source:
-                names = pa.ipc.open_file(source).schema.names
-                fields = sorted(names.index(name) for name in set(columns))
-                options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
-                reader = pa.ipc.open_file(source, options=options)
+                reader = _reader(source, columns)
+                names = None if groups is None else _reader(source, ["group"])
                 for number in range(reader.num_record_batches):
-                    batch = reader.get_batch(number)
-                    batch.validate(full=True)  # polars crashes on damaged text
-                    yield pl.from_arrow(batch)
+                    if names is None:
+                        yield _frame(reader, number)
+                        continue
+                    kept = _frame(names, number)["group"].is_in(groups.implode())
+                    if kept.any():
+                        yield _frame(reader, number).filter(kept)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise InputError(
                 f"{self.path} cannot be read ({error}); delete it and {AGAIN}"
@@ -264,6 +272,21 @@ class Blocks:
             yield _features(stored, names)
 
 
+def _reader(source: pa.OSFile, columns: Sequence[str]) -> pa.RecordBatchFileReader:
+    """Open the columns of a row file that are read."""
+    names = pa.ipc.open_file(source).schema.names
+    fields = sorted(names.index(name) for name in set(columns))
+    options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
+    return pa.ipc.open_file(source, options=options)
+
+
+def _frame(reader: pa.RecordBatchFileReader, number: int) -> pl.DataFrame:
+    """Read a record batch."""
+    batch = reader.get_batch(number)
+    batch.validate(full=True)  # polars crashes on damaged text
+    return pl.from_arrow(batch)
+
+
 def _features(stored: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """Some features of stored rows under their own names."""
     return stored.select(pl.col(FEATURE + name).alias(name) for name in names)
@@ -294,12 +317,16 @@ def joined_facts(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return facts | {GENES: sorted(set().union(*genes))}
 
 
-def merged(files: Iterable[RowFile], wanted: Collection[str] | None = None) -> Iterator[Rows]:
+def merged(
+    files: Iterable[RowFile],
+    wanted: Collection[str] | None = None,
+    groups: pl.Series | None = None,
+) -> Iterator[Rows]:
     """Stream the rows of several batches in the order of the data set, each row once.
 
     A row of a group that several batches hold is taken from the first of the files. Its identity
     has a further column `batch`, the name of that file, before `fold`. Only the features that are
-    `wanted` are read, by default all.
+    `wanted` are read, by default all, and only the rows of some `groups`, by default all.
 
     Yields
     ------
@@ -308,7 +335,9 @@ def merged(files: Iterable[RowFile], wanted: Collection[str] | None = None) -> I
     """
     files = list(files)
     first = files[0]
-    stored_rows = _in_order([_named(file.placed_frames(wanted), file.name) for file in files])
+    stored_rows = _in_order(
+        [_named(file.placed_frames(wanted, groups), file.name) for file in files]
+    )
     for stored in _regrouped(stored_rows, BATCH_ROWS):
         identity, features = first.rows_of(stored, wanted)
         identity.insert_column(identity.width - 1, stored["batch"])

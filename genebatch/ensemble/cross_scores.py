@@ -1,4 +1,4 @@
-"""Scores every training row by the model of every batch, none of which has seen its group."""
+"""Scores training rows by the model of every batch, none of which has seen its group."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,8 +28,9 @@ def cross_scores(
     files: Sequence[RowFile],
     use_weights: bool,
     routing: Mapping[str, Any] | None = None,
+    groups: pl.Series | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """Score every training row by every batch's model, with boosters that never saw its group.
+    """Score training rows by every batch's model, with boosters that never saw their group.
 
     A batch that holds the group of a row gives its out-of-fold score, calibrated by a fit on the
     batch's other folds. Every other batch gives its finished model's score. So whatever is learned
@@ -50,6 +51,9 @@ def cross_scores(
         `learner.use_weights`: whether calibrators are fitted with weights.
     routing
         What `routing.make_routing` gives, or None where batches are not of similar groups.
+    groups
+        The groups whose rows are scored, or None for all. Calibrators are fitted on all
+        out-of-fold scores of their batch in any case.
 
     Yields
     ------
@@ -66,12 +70,13 @@ def cross_scores(
     """
     names = sorted(models)
     everyone = merge([models[name] for name in names], EQUAL, {})
+    chosen = None if groups is None else frozenset(groups)
     own = [
-        OutOfFold(member, everyone.classes, out_of_fold[member.name], use_weights)
+        OutOfFold(member, everyone.classes, out_of_fold[member.name], use_weights, chosen=chosen)
         for member in everyone.members
     ]
     routed_by = [] if routing is None else routing["columns"]
-    for part in merged(files, [*everyone.columns_in_, *routed_by]):
+    for part in merged(files, [*everyone.columns_in_, *routed_by], groups):
         log_odds = everyone.frame_log_odds(part.features)
         for number, batch in enumerate(own):
             batch.put(log_odds[:, number], part.identity)
@@ -87,7 +92,7 @@ class OutOfFold:
     """The out-of-fold log-odds of one batch, calibrated, in the order of the data set.
 
     `groups` are those with scores: all groups of the member, or some of them where only some folds
-    were held out.
+    were held out. Of these the `chosen` are given, all by default; all of them teach calibrators.
     """
 
     def __init__(
@@ -97,15 +102,16 @@ class OutOfFold:
         path: str | Path,
         use_weights: bool,
         groups: frozenset[str] | None = None,
+        chosen: frozenset[str] | None = None,
     ):
         self.path = path
-        self.groups = frozenset(member.groups) if groups is None else groups
+        known = frozenset(member.groups) if groups is None else groups
+        self.groups = known if chosen is None else known & chosen
         self.group_names = pl.Series(sorted(self.groups), dtype=pl.String)
         self.margins = [f"margin_{name}" for name in classes]
-        self.calibrators = held_out_calibrators(member, classes, path, use_weights, self.groups)
+        self.calibrators = held_out_calibrators(member, classes, path, use_weights, known)
         self.identity = [name for name in ROW_KEYS if name in table_columns(path)]
-        columns = [*self.identity, "fold", *self.margins]
-        self.coming = record_batches(path, columns, batch_rows=AHEAD_ROWS)
+        self.coming = self._frames([*self.identity, "fold", *self.margins])
         self.ready = pl.DataFrame()
 
     def put(self, log_odds: np.ndarray, identity: pl.DataFrame) -> np.ndarray:
@@ -130,12 +136,19 @@ class OutOfFold:
         if self.ready.height or next(self.coming, None) is not None:
             raise self._wrong()
 
+    def _frames(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Stream the rows of the groups that are given; no frame is empty."""
+        for batch in record_batches(self.path, columns, batch_rows=AHEAD_ROWS):
+            frame = pl.from_arrow(batch).with_columns(pl.col("group").cast(pl.String))
+            kept = frame.filter(pl.col("group").is_in(self.group_names.implode()))
+            if kept.height:
+                yield kept
+
     def _take(self, n_rows: int) -> pl.DataFrame:
         while self.ready.height < n_rows:
-            batch = next(self.coming, None)
-            if batch is None:
+            more = next(self.coming, None)
+            if more is None:
                 raise self._wrong()
-            more = pl.from_arrow(batch).with_columns(pl.col("group").cast(pl.String))
             self.ready = pl.concat([self.ready, more]) if self.ready.height else more
         taken, self.ready = self.ready[:n_rows], self.ready[n_rows:]
         return taken

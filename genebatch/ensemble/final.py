@@ -11,6 +11,7 @@ from genebatch.ensemble.candidates import Candidate, compare_candidates
 from genebatch.ensemble.thresholds import choose, threshold_facts
 from genebatch.io.files import InputError
 from genebatch.model.ensemble import EnsembleModel, used_at
+from genebatch.model.held_out import Sample
 
 WEIGHTS = "weights"  # the value of calibration.prevalence that stands for the weighted rows
 
@@ -60,6 +61,7 @@ def run_facts(
     batches: pl.DataFrame,
     missing: Sequence[str],
     genes: Sequence[str] | None,
+    sample: Sample | None,
 ) -> dict[str, Any]:
     """What the final model records of the run.
 
@@ -74,8 +76,11 @@ def run_facts(
     genes
         Sorted ids of the genes that the model was trained on, or None where they are not known.
         Genes of a missing batch count: combiners and thresholds were learned from their rows.
+    sample
+        The groups that all members scored, or None where these are all.
     """
-    return {
+    scored = {} if sample is None else {"sample": sample._asdict()}
+    return scored | {
         "data_digest": data["digest"],
         "data_rows": data["rows"],
         "data_groups": data["groups"],

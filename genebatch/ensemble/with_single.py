@@ -13,7 +13,7 @@ from genebatch.ensemble.combining import OF_ONE
 from genebatch.ensemble.cross_scores import OutOfFold
 from genebatch.io.tables import record_batches, table_columns
 from genebatch.model.ensemble import EQUAL, EnsembleModel, merge
-from genebatch.model.held_out import Scores, score_names
+from genebatch.model.held_out import Scores, score_names, scored_groups
 
 NAME = "both"
 
@@ -36,7 +36,7 @@ class SingleScores(NamedTuple):
     fold
         (rows,) the part of the row in cross-fits; -1 where there is no score.
     groups
-        The groups with scores.
+        The groups with scores, those of the ensemble's sample alone.
     """
 
     log_odds: np.ndarray
@@ -61,7 +61,8 @@ def single_log_odds(
     out_of_fold
         Parquet: its out-of-fold log-odds.
     scores
-        Parquet: the held-out scores of the ensemble's members, whose rows these must be.
+        Parquet: the held-out scores of the ensemble's members, whose rows these must be. Where they
+        are of a sample of the groups, the others are passed over.
     use_weights
         `learner.use_weights`: whether calibrators are fitted with weights.
 
@@ -71,7 +72,8 @@ def single_log_odds(
         If the out-of-fold scores are of other rows.
     """
     groups = frozenset(pl.read_parquet(out_of_fold, columns=["group"])["group"].cast(pl.String))
-    own = OutOfFold(single.members[0], single.classes, out_of_fold, use_weights, groups)
+    chosen = scored_groups(scores)
+    own = OutOfFold(single.members[0], single.classes, out_of_fold, use_weights, groups, chosen)
     identity = [name for name in ROW_KEYS if name in table_columns(scores)]
     parts, folds = [], []
     for batch in record_batches(scores, identity):
@@ -80,7 +82,7 @@ def single_log_odds(
         folds.append(own.put(log_odds, rows))
         parts.append(log_odds)
     own.check_end()
-    return SingleScores(np.concatenate(parts), np.concatenate(folds), groups)
+    return SingleScores(np.concatenate(parts), np.concatenate(folds), own.groups)
 
 
 def beside_single(scores: Iterable[Scores], single: SingleScores) -> Iterator[Scores]:

@@ -16,6 +16,7 @@ BY = "log_loss"
 NEIGHBOURS = 10  # groups of a kind, the group itself among them
 ONE_MEMBER = "a single member has no ambiguity and no disagreement"
 ERRORS = ("base_errors", "corrected", "made")
+UNSCORED = "not scored by all members: not in the sample of ensemble.score_rows"
 
 
 class Ranks(NamedTuple):
@@ -24,6 +25,12 @@ class Ranks(NamedTuple):
     table: pl.DataFrame
     by: str
     n_members: int
+
+    @property
+    def counted(self) -> str:
+        """How many groups have a rank, and of how many if not all have one."""
+        ranked, named = self.table["rank"].count(), self.table.height
+        return f"{ranked:,}" if ranked == named else f"{ranked:,} of {named:,}"
 
 
 def rank(sums: GroupSums, by: str | None = None, features: pl.DataFrame | None = None) -> Ranks:
@@ -61,6 +68,27 @@ def rank(sums: GroupSums, by: str | None = None, features: pl.DataFrame | None =
     rounded = [pl.col(name).cast(pl.Float64).round_sig_figs(12) for name in keys[:2]]
     table = table.sort(*rounded, "group", descending=falling, nulls_last=True)
     return Ranks(table.with_row_index("rank", 1), chosen, len(sums.layout.members))
+
+
+def with_unscored(ranks: Ranks, planned: pl.DataFrame) -> Ranks:
+    """Put the training groups without scores behind the ranked ones, by name.
+
+    Of these `batch`, `rows` and `reason` are known, and there is no rank.
+
+    Parameters
+    ----------
+    ranks
+        The groups with scores.
+    planned
+        Columns `group`, `batch` and `rows` of the plan; test groups have no batch.
+    """
+    names = pl.col("group").cast(pl.String)
+    first = planned.filter(pl.col("batch").is_not_null()).sort("batch").unique(names, keep="first")
+    missing = first.select(names, "batch", pl.col("rows").cast(pl.Int64)).join(
+        ranks.table, on="group", how="anti"
+    )
+    lines = missing.sort("group").with_columns(pl.lit(UNSCORED).alias("reason"))
+    return ranks._replace(table=pl.concat([ranks.table, lines], how="diagonal"))
 
 
 def neighbours(features: pl.DataFrame, groups: pl.Series) -> np.ndarray:

@@ -48,7 +48,8 @@ def held_out_rows(path: str | Path, labels: Labels) -> Iterator[pl.DataFrame]:
     ----------
     path
         What the rule cross_batch_scores wrote. The fold model that scored a row for its own batch
-        never saw its group. Rows of batches without a model are left out.
+        never saw its group. Rows of batches without a model are left out, and so are those of
+        groups that not all members scored.
     labels
         What the rows are.
 

@@ -1,4 +1,4 @@
-"""Judges every model on all training groups, by scores that never saw the group."""
+"""Judges every model on training groups, by scores that never saw the group."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -43,12 +43,12 @@ class _Known(NamedTuple):
 def estimate(
     scores: Mapping[str, str | Path], classes: list[str], evaluation: Evaluation
 ) -> pl.DataFrame:
-    """Judge combiners and other models on every training row, from none of which they learned.
+    """Judge combiners and other models on training rows, from none of which they learned.
 
-    The test groups are few; these are all others. Weights of combiners are cross-fitted, and so
-    are calibrators. One small leak is left. What a member says of a group that another batch holds
-    was learned from groups that the combiner's weights are judged on. That concerns a handful of
-    numbers, and the test groups remain the last word.
+    The test groups are few; these are all others, or the sample that was scored. Weights of
+    combiners are cross-fitted, and so are calibrators. One small leak is left. What a member says
+    of a group that another batch holds was learned from groups that the combiner's weights are
+    judged on. That concerns a handful of numbers, and the test groups remain the last word.
 
     Holds identity and the probabilities of one model and of the base scores.
 
@@ -65,12 +65,13 @@ def estimate(
     -------
     polars.DataFrame
         `system, class, metric, weighted, value, reason`, and for log loss and Brier score
-        `over_base`, the difference to the base scores, with its 95 % interval over groups. A
-        student has no scores of groups whose batches it never was without; its lines are on the
-        others, and so is its `over_base`.
+        `over_base`, the difference to the base scores, with its 95 % interval over groups. The
+        lines of a model are on the groups that it has scores of, and so is its `over_base`: those
+        that all members scored, those of the folds held out of a single model, those whose batches
+        a student was without.
     """
     tables = list(_tables(scores, classes, evaluation))
-    log.info("%d models judged on all training groups", len(scores))
+    log.info("%d models judged on training groups", len(scores))
     return pl.concat(tables, how="diagonal")
 
 

@@ -239,7 +239,7 @@ def _flattened(whole: Whole, rows: int) -> float:
 
 def _learned_from(whole: Whole) -> float:
     """Scores that combiners are learned from."""
-    scores = whole.shape.rows * whole.shape.n_classes * whole.n_members
+    scores = whole.scored * whole.shape.n_classes * whole.n_members
     return 4.0 * min(scores, MOST_SCORES)
 
 
@@ -295,26 +295,26 @@ def cross_batch_scores(whole: Whole) -> float:
     own = whole.largest * (60 + 16 * whole.shape.n_classes)
     ahead = whole.n_members * 400_000
     scores = 8192 * whole.n_members * whole.shape.n_classes * 16
-    held = own + ahead + scores + _flattened(whole, whole.shape.rows)
+    held = own + ahead + scores + _flattened(whole, whole.scored)
     return BASE_MB * MB + held + _streamed(whole.shape) + _boosters(whole)
 
 
 def combine_batches(whole: Whole) -> float:
     """All boosters, several copies of the scores to learn from, or the rows of thresholds."""
-    rows = whole.shape.rows * (70 + 8 * whole.shape.n_classes)
+    rows = whole.scored * (70 + 8 * whole.shape.n_classes)
     return BASE_MB * MB + max(6 * _learned_from(whole), rows) + _boosters(whole)
 
 
 def consolidate(whole: Whole) -> float:
     """The held-out probabilities of the candidates, and several copies of all boosters."""
-    rows = whole.shape.rows * (160 + 16 * whole.shape.n_classes)
+    rows = whole.scored * (160 + 16 * whole.shape.n_classes)
     return BASE_MB * MB + rows + 3 * _boosters(whole)
 
 
 def estimate(whole: Whole) -> float:
     """The held-out probabilities of the candidates, and all boosters."""
     # A quarter of it is reserved by metrics but never touched.
-    rows = whole.shape.rows * (290 + 28 * whole.shape.n_classes)
+    rows = whole.scored * (290 + 28 * whole.shape.n_classes)
     return BASE_MB * MB + rows + _boosters(whole)
 
 
@@ -334,12 +334,12 @@ def rank_groups(whole: Whole) -> float:
 
 
 def neighbours(whole: Whole) -> float:
-    """A few record batches with the scores of all members, the sites of all rows, and a figure.
+    """A few record batches with the scores of all members, the sites of these rows, and a figure.
 
     With a genome the gene models come on top.
     """
     scores = 8192 * whole.n_members * whole.shape.n_classes * 8
-    sites = SITE_BYTES * (whole.shape.rows + whole.test_rows)
+    sites = SITE_BYTES * (whole.scored + whole.test_rows)
     drawn = WINDOW_BYTES * (whole.n_members + 1)
     figure = (DRAW_MB + PANEL_MB * whole.shape.n_classes) * MB
     return (IMPORTS_MB + SCIPY_MB) * MB + figure + 4 * scores + sites + drawn

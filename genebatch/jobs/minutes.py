@@ -14,6 +14,7 @@ CELL_SECONDS = 1.7e-9
 ROW_SECONDS = 1e-7  # of a row in a tree, however few its cells
 ROUND_SECONDS = 0.01  # of a tree, however few the rows
 BUILD_SECONDS = 1e-7  # of a stored cell, binned once
+PASS_SECONDS = 5e-8  # of a stored cell, read and passed over
 VISIT_SECONDS = 4e-8  # of a row in a tree, predicting
 SHAP_SECONDS = 1e-5  # of a row in a tree, explaining
 LEARN_SECONDS = 2e-5  # of a score that combiners, calibrators or thresholds are learned from
@@ -112,15 +113,22 @@ def score_all_rows(whole: Whole) -> float:
     return _scored(whole, whole.shape.rows)
 
 
+def cross_batch_scores(whole: Whole) -> float:
+    """The rows that all members score in all trees; calibrators learn from all rows."""
+    passed_over = (whole.shape.rows - whole.scored) * whole.shape.stored * PASS_SECONDS
+    calibrated = whole.shape.rows * whole.shape.n_classes * LEARN_SECONDS
+    return _scored(whole, whole.scored) + passed_over + calibrated
+
+
 def combine_batches(whole: Whole) -> float:
     """Combiners, learned from at most `MOST_SCORES` scores; all scores are read and written."""
-    scores = whole.shape.rows * whole.n_members * whole.shape.n_classes
+    scores = whole.scored * whole.n_members * whole.shape.n_classes
     return min(scores, MOST_SCORES) * LEARN_SECONDS + scores * READ_SECONDS
 
 
 def rank_groups(whole: Whole) -> float:
     """All scores are read once."""
-    return whole.shape.rows * whole.n_members * whole.shape.n_classes * READ_SECONDS
+    return whole.scored * whole.n_members * whole.shape.n_classes * READ_SECONDS
 
 
 def neighbours(whole: Whole) -> float:
@@ -129,13 +137,13 @@ def neighbours(whole: Whole) -> float:
 
 
 def consolidate(whole: Whole) -> float:
-    """Thresholds, learned from the scores of all rows."""
-    return whole.shape.rows * whole.shape.n_classes * LEARN_SECONDS
+    """Thresholds, learned from the held-out scores of the candidates."""
+    return whole.scored * whole.shape.n_classes * LEARN_SECONDS
 
 
 def estimate(whole: Whole) -> float:
-    """Intervals over the groups of all training rows."""
-    return whole.shape.rows * whole.shape.n_classes * DRAW_SECONDS
+    """Intervals over the groups of the held-out scores."""
+    return whole.scored * whole.shape.n_classes * DRAW_SECONDS
 
 
 def evaluate(whole: Whole) -> float:

@@ -36,7 +36,7 @@ NEEDS: dict[str, Needs] = {
     "calibrate_batch": Needs(memory.calibrate_batch, minutes.calibrate_batch, "batch"),
     "explain_batch": Needs(memory.explain_batch, minutes.explain_batch, "batch"),
     "diagnose_batch": Needs(memory.diagnose_batch, minutes.diagnose_batch, "batch"),
-    "cross_batch_scores": Needs(memory.cross_batch_scores, minutes.score_all_rows, "whole"),
+    "cross_batch_scores": Needs(memory.cross_batch_scores, minutes.cross_batch_scores, "whole"),
     "combine_batches": Needs(memory.combine_batches, minutes.combine_batches, "whole"),
     "cross_validate_single": Needs(
         memory.cross_validate_single, minutes.cross_validate_single, "whole"
@@ -103,7 +103,7 @@ def estimate_mb(rule: str, size: Shape | Whole | DataSet | GenomeSize, threads: 
 def least_mb(rule: str) -> int:
     """The estimate of a rule of a batch or about all batches that has hardly any data, in MB."""
     empty = Shape(*[0] * (len(Shape._fields) - 1))  # without a selection
-    return estimate_mb(rule, empty if NEEDS[rule].of == "batch" else Whole(empty, 0, 0, 0))
+    return estimate_mb(rule, empty if NEEDS[rule].of == "batch" else Whole(empty, 0, 0, 0, 0))
 
 
 def largest_mb(shape: Shape, threads: int = 1) -> int:

@@ -100,12 +100,15 @@ class Whole(NamedTuple):
         Number of batches.
     test_rows
         Rows of the test groups.
+    scored
+        Training rows that all members score.
     """
 
     shape: Shape
     largest: int
     n_members: int
     test_rows: int
+    scored: int
 
 
 class DataSet(NamedTuple):

@@ -60,6 +60,7 @@ FACTS = {
             "items": _object({"batch": TEXT, "key": TEXT, "groups": COUNT, "rows": COUNT}),
         },
         "missing_batches": TEXTS,
+        "sample": _object(dict.fromkeys(("groups", "rows", "of_groups", "of_rows"), COUNT)),
         "trained_genes": {"type": ["array", "null"], "items": TEXT},
         "sequence": {
             "type": ["object", "null"],

@@ -2,8 +2,10 @@
 
 A table of held-out scores is a Parquet file with the identity columns of every row, and columns
 `{candidate}:{class}` of a batch's model, a combiner, or another candidate for the final model.
+Where only some of the groups were scored, its metadata says of how many.
 """
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +27,26 @@ ALONE = ("single", "both", "distilled")
 # Combiners are learned from at most so many scores: 80 MB, and some minutes for the slowest. Beyond
 # that whole groups are left out; a few dozen weights need no more.
 MOST_SCORES = 20_000_000
+METADATA = "genebatch.sample"
+
+
+class Sample(NamedTuple):
+    """How many of the training groups, and of their rows, were scored."""
+
+    groups: int
+    rows: int
+    of_groups: int
+    of_rows: int
+
+    def metadata(self) -> dict[str, str]:
+        """The sample as metadata of a Parquet file."""
+        return {METADATA: json.dumps(self._asdict())}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.groups:,} of {self.of_groups:,} training groups "
+            f"({self.rows:,} of {self.of_rows:,} rows)"
+        )
 
 
 class Scores(NamedTuple):
@@ -43,6 +65,36 @@ class Scores(NamedTuple):
     rows: pl.DataFrame
     log_odds: np.ndarray
     distance: np.ndarray | None
+
+
+def sample_of(sizes: pl.DataFrame, groups: pl.Series | None) -> Sample | None:
+    """Count a sample of the groups; None where it is all of them.
+
+    `sizes` has the columns `group` and `rows`, each training group once.
+    """
+    if groups is None:
+        return None
+    rows = sizes.filter(pl.col("group").is_in(groups.implode()))["rows"].sum()
+    return Sample(len(groups), int(rows), sizes.height, int(sizes["rows"].sum()))
+
+
+def read_sample(path: str | Path) -> Sample | None:
+    """Read of which sample a table of held-out scores is; None where it is of all groups."""
+    stored = pl.read_parquet_metadata(path).get(METADATA)
+    return None if stored is None else Sample(**json.loads(stored))
+
+
+def recorded_sample(model: EnsembleModel) -> Sample | None:
+    """The sample that the members of a final model's ensemble scored; None where these are all."""
+    recorded = model.facts.get("sample")
+    return None if recorded is None else Sample(**recorded)
+
+
+def scored_groups(path: str | Path) -> frozenset[str] | None:
+    """Read which groups a table of held-out scores has; None where it is of all groups."""
+    if read_sample(path) is None:
+        return None
+    return frozenset(pl.read_parquet(path, columns=["group"])["group"].cast(pl.String).unique())
 
 
 def score_names(candidate: str, classes: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from genebatch.config.settings import Batching, Labels, Planning
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.row_file import GENES
 from genebatch.dataset.row_pass import Part
-from genebatch.groups import folds, genes_of, overlapping
+from genebatch.groups import folds, genes_of, overlapping, sampled
 from genebatch.io.files import InputError, digest
 from genebatch.jobs.memory import thread_mb
 from genebatch.jobs.needs import (
@@ -133,19 +133,33 @@ def whole_needs(plan: Plan, features: dict[str, Any], planning: Planning) -> dic
     """What each rule about all batches needs.
 
     In MB by rule, in MB of each further `thread` of one, and under `minutes` how long a rule may
-    take. `core_hours` are those that the single model takes at most, by rule.
+    take. `core_hours` are those that the single model takes at most, by rule. `sampled` has MB and
+    minutes again, where all members score the sample of `ensemble.score_rows` alone; it is None
+    where that is all rows.
     """
-    rows = int(plan.groups.filter(~pl.col("test")).unique("group")["rows"].sum())
+    training = plan.groups.filter(~pl.col("test"))
+    sizes = training.unique("group").select("group", "rows")
+    rows = int(sizes["rows"].sum())
     whole = Whole(
         batch_shape(features, planning, int(plan.manifest["folds"].max()))._replace(rows=rows),
         int(plan.manifest["rows"].max()),
         plan.manifest.height,
         int(plan.groups.filter("test")["rows"].sum()),
+        rows,
     )
-    needs = {rule: estimate_mb(rule, whole) for rule in rules_of("whole")}
-    minutes = {rule: estimate_minutes(rule, whole) for rule in rules_of("whole")}
+    groups = sampled(training, planning.score_rows)
     hours = {rule: estimate_core_hours(rule, whole) for rule in SINGLE_RULES}
-    return needs | {"thread": thread_mb(whole.shape), "minutes": minutes, "core_hours": hours}
+    needs = {"thread": thread_mb(whole.shape), "core_hours": hours, "sampled": None}
+    if groups is not None:
+        scored = int(sizes.filter(pl.col("group").is_in(groups.implode()))["rows"].sum())
+        needs["sampled"] = _needs_of(whole._replace(scored=scored))
+    return _needs_of(whole) | needs
+
+
+def _needs_of(whole: Whole) -> dict[str, Any]:
+    """MB of each rule about all batches, and `minutes`."""
+    needs = {rule: estimate_mb(rule, whole) for rule in rules_of("whole")}
+    return needs | {"minutes": {rule: estimate_minutes(rule, whole) for rule in rules_of("whole")}}
 
 
 def batch_key(part: pl.DataFrame, features_digest: str, labels: Labels) -> str:

@@ -1,4 +1,4 @@
-"""Shows how the delivered model scores all training groups, beside the base scores."""
+"""Shows how the delivered model scores training groups, beside the base scores."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ NO_BASE = {"value": None, "reason": "no base scores"}
 
 
 class Estimate(NamedTuple):
-    """Held-out scores of one class on all training groups; base scores stand before the model."""
+    """Held-out scores of one class on training groups; base scores stand before the model."""
 
     name: str
     precision: tuple[Cell, Cell]
@@ -22,7 +22,7 @@ class Estimate(NamedTuple):
 
 
 def estimates(table: pl.DataFrame, candidate: str, weighted: bool) -> list[Estimate]:
-    """Give average precision and log loss on all training rows, class by class.
+    """Give average precision and log loss on training rows with held-out scores, by class.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from genebatch.model.ensemble import EnsembleModel
+from genebatch.model.held_out import recorded_sample
 
 
 def model_lines(model: EnsembleModel) -> Iterator[str]:
@@ -13,6 +14,9 @@ def model_lines(model: EnsembleModel) -> Iterator[str]:
     if model.missing_batches:
         yield f"not trained, and missing in the ensemble: {', '.join(model.missing_batches)}"
     yield f"combiner: {_combiner_text(model)}"
+    sample = recorded_sample(model)
+    if sample is not None:
+        yield f"scored by all members of the ensemble: {sample}"
     yield f"classes: {', '.join(model.classes)}"
     counts, offered = int((model.used >= model.features.n_dense).sum()), len(model.features.names)
     yield (

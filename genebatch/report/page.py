@@ -9,6 +9,7 @@ import polars as pl
 
 from genebatch.metrics.binary import COUNTS_ROWS
 from genebatch.model.ensemble import EnsembleModel
+from genebatch.model.held_out import recorded_sample
 from genebatch.report.candidate_tables import ComparedModels, overall_lines
 from genebatch.report.candidate_text import compare_classes, unit_text
 from genebatch.report.choice import choice, delivered_name
@@ -160,6 +161,7 @@ def _model_facts(run: FinishedRun) -> dict[str, Any]:
         "n_batches": run.n_batches,
         "left_out": left_out,
         "absent": absent,
+        "sample": recorded_sample(model),
     }
 
 

@@ -150,7 +150,7 @@ def plan_batches(
         JSON, what later rules tell of the data set: digest, number and bytes of its files, rows,
         groups, and so on.
     memory
-        JSON, what the rules about all batches need, in MB by rule, and their `minutes`.
+        JSON, what the rules about all batches need; see `plan.planning.whole_needs`.
     coverage, times_held
         TSV, what the plan covers.
     """

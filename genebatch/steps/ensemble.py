@@ -13,7 +13,7 @@ import polars as pl
 
 from genebatch.config.settings import Combining, Folds, Learner
 from genebatch.dataset.row_file import RowFile
-from genebatch.groups import genes_of, read_group_of
+from genebatch.groups import genes_of, read_group_of, sampled
 from genebatch.io.files import InputError, read_json, write_json, write_parquet, write_tsv
 from genebatch.io.tables import parquet_rows, read_tsv
 
@@ -32,13 +32,14 @@ def cross_batch_scores(
     manifest: str,
     use_weights: bool,
     missing: list[str],
+    score_rows: int | None,
     threads: int,
     scores: str,
-    planned: str | None = None,
+    planned: str,
     similarity: str | None = None,
     group_features: str | None = None,
 ) -> None:
-    """Score every training row by every batch's model; see `ensemble.cross_scores`.
+    """Score training rows by every batch's model; see `ensemble.cross_scores`.
 
     Parameters
     ----------
@@ -52,27 +53,36 @@ def cross_batch_scores(
         From the section `learner`.
     missing
         Batches of the plan without a model. Their rows are scored by the others.
+    score_rows
+        About how many rows are scored, in whole groups; see `groups.sampled`. None scores all.
     scores
-        Parquet, what `cross_scores` yields.
+        Parquet, what `cross_scores` yields. If not all groups are scored, its metadata says how
+        many are; see `model.held_out.Sample`.
     similarity, group_features
         What groups are like, where batches are of similar groups.
     """
     from genebatch.ensemble.batch_models import load_batches
     from genebatch.ensemble.cross_scores import cross_scores
+    from genebatch.model.held_out import sample_of
     from genebatch.model.origin import origin_of, read_origin, refuse_mixed
 
     files = _open_all(rows, manifest)
+    groups = sampled(_planned_folds(planned), score_rows)
+    sample = sample_of(_sizes(planned), groups)
     loaded = load_batches(models, read_tsv(manifest), threads, missing)
     paths = dict(zip(loaded, out_of_fold, strict=True))
     for path, (name, scored) in zip(models, paths.items(), strict=True):
         refuse_mixed(scored, read_origin(scored), path, origin_of(loaded[name].members[0]))
     routing = _read_routing(planned, similarity, group_features, sorted(loaded))
+    metadata = _scored_by(loaded, manifest).metadata() | (sample.metadata() if sample else {})
     n_rows = 0
-    with parquet_rows(scores, _scored_by(loaded, manifest).metadata()) as write:
-        for part in cross_scores(loaded, paths, files, use_weights, routing):
+    with parquet_rows(scores, metadata) as write:
+        for part in cross_scores(loaded, paths, files, use_weights, routing, groups):
             write(part)
             n_rows += part.height
     log.info("%s rows scored by %d members", f"{n_rows:,}", len(loaded))
+    if sample is not None:
+        log.info("ensemble.score_rows: %s", sample)
 
 
 def combine_batches(
@@ -97,7 +107,7 @@ def combine_batches(
     models, manifest, planned, similarity, group_features, missing
         As in `cross_batch_scores`.
     scores
-        What `cross_batch_scores` wrote.
+        What `cross_batch_scores` wrote, of all groups or of a sample.
     combining, use_weights
         Settings; rows count by their weights in learning, or all alike.
     model
@@ -116,16 +126,18 @@ def combine_batches(
         with_routing,
     )
     from genebatch.ensemble.thresholds import choose, threshold_facts
-    from genebatch.model.held_out import read_held_out, read_scores
+    from genebatch.model.held_out import read_held_out, read_sample, read_scores, scored_groups
 
     loaded = load_batches(models, read_tsv(manifest), missing=missing)
     origin = _scored_by(loaded, manifest)
     _refuse_other_scores(scores, origin)
     everyone = join_members(loaded, missing)
     routing = _read_routing(planned, similarity, group_features, sorted(loaded))
-    held_out = read_held_out(scores, _sizes(planned), everyone, use_weights)
+    groups, sample = scored_groups(scores), read_sample(scores)
+    held_out = read_held_out(scores, _sizes(planned), everyone, use_weights, groups)
     learned = learn_combiners(held_out, combining, routing is not None)
-    with parquet_rows(combined, origin.metadata()) as write:
+    metadata = origin.metadata() | (sample.metadata() if sample else {})
+    with parquet_rows(combined, metadata) as write:
         for part in combined_scores(read_scores(scores, everyone), everyone, learned):
             write(part)
     parameters = with_routing(learned.whole, routing)
@@ -330,7 +342,7 @@ def distil(
     rows, manifest
         The row files of all batches, and the batches.
     ensemble, scores, combined
-        What `combine_batches` and `cross_batch_scores` wrote.
+        What `combine_batches` and `cross_batch_scores` wrote, of all groups.
     cv, learner, method, combining, threads
         Settings.
     model
@@ -363,6 +375,7 @@ def distil(
     refuse_one_batch(loaded)
     for path in (scores, combined):
         _refuse_other_scores(path, members_origin(loaded.members, _keys(manifest)))
+        _refuse_sample(path)
     teacher = Teacher(loaded, scores, combined, groups_by_batch(files))
     data = load_all(files, learner)
     student = distil_ensemble(teacher, data, combining, cv, learner)
@@ -433,7 +446,7 @@ def consolidate(
     )
     from genebatch.model.archive import load_model
     from genebatch.model.ensemble import prune
-    from genebatch.model.held_out import ALONE
+    from genebatch.model.held_out import ALONE, read_sample
     from genebatch.model.origin import members_origin
 
     whole = load_model(ensemble)
@@ -454,7 +467,8 @@ def consolidate(
             given.append(Candidate(name, prune(loaded), held_out, name))
     genes = genes_of(groups, read_group_of(table)) if table else None
     shares = weighted_shares(whole) if prevalence == WEIGHTS else prevalence
-    facts = run_facts(read_json(dataset), batches, whole.missing_batches, genes)
+    sample = read_sample(combined)
+    facts = run_facts(read_json(dataset), batches, whole.missing_batches, genes, sample)
     result = choose_final(given, final, shares, facts)
     write_tsv(thresholds, result.thresholds)
     write_tsv(candidates, with_left_out(result.candidates, left_out))
@@ -534,6 +548,24 @@ def _refuse_other_scores(path: str, origin: "Origin") -> None:
             f"{path} was not made by these models from the rows of this plan (other "
             f"{' and '.join(different)}); delete it and run again"
         )
+
+
+def _refuse_sample(path: str) -> None:
+    """Raise if not all training rows were scored: the student is taught by the score of each."""
+    from genebatch.model.held_out import read_sample
+
+    sample = read_sample(path)
+    if sample is not None:
+        raise InputError(
+            f"{path} holds the scores of {sample}, but the student is taught by those of all; "
+            "delete it and run again with distilled among ensemble.rivals or as final, which "
+            "scores all rows"
+        )
+
+
+def _planned_folds(planned: str) -> pl.DataFrame:
+    """What a sample of the groups is drawn by; see `groups.sampled`."""
+    return pl.read_parquet(planned, columns=["group", "batch", "fold", "rows"])
 
 
 def _sizes(planned: str) -> pl.DataFrame:

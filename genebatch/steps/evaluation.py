@@ -31,7 +31,7 @@ def estimate(
     both_held_out: str | None = None,
     distilled_held_out: str | None = None,
 ) -> None:
-    """Judge every model on all training groups, by scores that never saw the group.
+    """Judge every model on all training groups with held-out scores, which never saw the group.
 
     Parameters
     ----------
@@ -46,11 +46,14 @@ def estimate(
     """
     from genebatch.evaluation.training_groups import estimate as judge_on_training_groups
     from genebatch.model.archive import load_model
-    from genebatch.model.held_out import ALONE
+    from genebatch.model.held_out import ALONE, read_sample
 
     scores = dict.fromkeys(read_json(combiners)["combiners"], combined)
     alone = dict(zip(ALONE, (single_held_out, both_held_out, distilled_held_out), strict=True))
     scores |= {name: path for name, path in alone.items() if path}
+    sample = read_sample(combined)
+    if sample is not None:
+        log.info("combiners are judged on %s", sample)
     write_tsv(
         table, judge_on_training_groups(scores, list(load_model(ensemble).classes), evaluation)
     )
@@ -118,6 +121,7 @@ def rank_groups(
     scores: str,
     combined: str,
     combiner: str,
+    planned: str | None = None,
     ranks: str | None = None,
     figure: str | None = None,
     group_features: str | None = None,
@@ -134,6 +138,8 @@ def rank_groups(
         Held-out scores of members and combiners.
     combiner
         Whose probabilities count.
+    planned
+        The role of every group, by which groups without scores are named; None names none.
     ranks, figure
         TSV (see `evaluation.group_ranks.rank`) and PNG; None writes none.
     group_features
@@ -143,7 +149,7 @@ def rank_groups(
     top
         Number of groups that the figure names.
     """
-    from genebatch.evaluation.group_ranks import rank
+    from genebatch.evaluation.group_ranks import rank, with_unscored
     from genebatch.evaluation.group_sums import sum_groups
     from genebatch.report.figures.ranks import draw_ranks
     from genebatch.report.figures.style import save_figure
@@ -151,12 +157,13 @@ def rank_groups(
     sums = sum_groups(scores, combined, combiner)
     features = None if group_features is None else pl.read_parquet(group_features)
     result = rank(sums, by, features)
-    count = f"{sums.table.height:,}"
-    log.info("%s groups, %d members, combiner %s", count, result.n_members, combiner)
+    if planned is not None:
+        result = with_unscored(result, pl.read_parquet(planned, columns=["group", "batch", "rows"]))
+    log.info("%s groups, %d members, combiner %s", result.counted, result.n_members, combiner)
     if ranks is not None:
         write_tsv(ranks, result.table)
     if figure is not None:
-        save_figure(figure, draw_ranks(result.table, sums.layout.classes, result.by, top))
+        save_figure(figure, draw_ranks(result, sums.layout.classes, top))
     return result
 
 

@@ -60,10 +60,14 @@ class Data:
         final="ensemble",
         n_members=2,
         single=True,
+        sample=None,
     ):
-        """An ensemble and, where there is one, a `single` model, of which `final` was delivered."""
+        """An ensemble and, where there is one, a `single` model, of which `final` was delivered.
+
+        Its members scored a `sample` of the training groups, or all of them.
+        """
         self.folder, self.classes, self.base, self.weight = folder, classes, base, weight
-        self.final, self.single = final, single
+        self.final, self.single, self.sample = final, single, sample
         self.members = [f"b{number:03d}" for number in range(n_members)]
         rng = np.random.default_rng(3)
         self.codes = rng.integers(0, len(classes), 300)
@@ -138,7 +142,8 @@ class Data:
                 combiner=self.combiner if self.final == "ensemble" else EQUAL,
                 prevalence=None,
                 columns={"group": "gene_id", "label": "kind", "weight": None, "position": None},
-                facts={"final": self.final},
+                facts={"final": self.final}
+                | ({"sample": self.sample._asdict()} if self.sample else {}),
             ).save(path)
         return path
 

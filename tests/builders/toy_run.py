@@ -301,6 +301,7 @@ class Run:
             out_of_fold=self.of_batches("out_of_fold"),
             use_weights=self.settings.learner.use_weights,
             missing=list(self.missing),
+            score_rows=self.settings.score_rows,
             threads=1,
             scores=scores,
             **self.chosen("manifest planned"),

@@ -6,13 +6,17 @@ import numpy as np
 import polars as pl
 import pytest
 
+from genebatch.ensemble.combining import learn_combiners
 from genebatch.ensemble.thresholds import choose
 from genebatch.io.files import InputError, read_json, write_json, write_parquet
 from genebatch.io.tables import read_tsv
+from genebatch.model import held_out
 from genebatch.model.archive import load_model
 from genebatch.model.combiners import COMBINERS, combine
 from genebatch.model.ensemble import EQUAL
+from genebatch.model.held_out import Sample, read_sample, recorded_sample
 from genebatch.model.origin import read_origin
+from genebatch.report.model_text import model_lines
 from genebatch.steps import ensemble as steps
 
 CLASSES = ["neither", "donor", "acceptor"]
@@ -28,6 +32,7 @@ def scored(run, out, **changes):
         "models": run.of_batches("model"),
         "out_of_fold": run.of_batches("out_of_fold"),
         "missing": [],
+        "score_rows": None,
         **run.chosen("manifest planned"),
     }
     steps.cross_batch_scores(
@@ -231,6 +236,100 @@ def test_rows_have_distances_where_groups_are_described_and_are_routed_by_them(
     log_odds, distance = model.frame_log_odds(toy_rows), model.distance(toy_rows)
     expected = combine("routed", parameters, log_odds, distance)
     np.testing.assert_allclose(model.predict_proba(toy_rows), expected, rtol=1e-9)
+
+
+# A sample of the rows
+
+
+@pytest.fixture(scope="module")
+def some(toy, tmp_path_factory):
+    """Files of the ensemble of which 300 rows were scored."""
+    folder = tmp_path_factory.mktemp("sample")
+    scored(toy, folder / "scores.parquet", score_rows=300)
+    combined(toy, folder, scores=folder / "scores.parquet")
+    names = {"scores": "scores.parquet", "combined": "combined.parquet", "ensemble": "model.gbm"}
+    return {key: folder / name for key, name in names.items()}
+
+
+def in_sample(table, some):
+    groups = pl.read_parquet(some["scores"])["group"].unique()
+    return table.filter(pl.col("group").is_in(groups.implode()))
+
+
+def test_scores_of_a_sample_are_those_of_all_rows_for_the_same_groups(toy, some, tmp_path):
+    whole = pl.read_parquet(toy.ensemble_files["scores"])
+    table = pl.read_parquet(some["scores"])
+    assert table.equals(in_sample(whole, some))
+    assert table.height < whole.height
+    plan = toy.plan_lines
+    folds = table.select("batch", "fold").unique()
+    assert folds.height == plan.select("batch", "fold").unique().height == 6
+    counted = (table["group"].n_unique(), table.height, plan.height, whole.height)
+    assert read_sample(some["scores"]) == read_sample(some["combined"]) == Sample(*counted)
+    scored(toy, tmp_path / "again.parquet", score_rows=300)
+    assert (tmp_path / "again.parquet").read_bytes() == some["scores"].read_bytes()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_nothing_changes_where_there_are_no_more_rows(toy, tmp_path, more):
+    rows = toy.plan_lines["rows"].sum()
+    scored(toy, tmp_path / "scores.parquet", score_rows=rows + more)
+    given = toy.ensemble_files["scores"]
+    assert (tmp_path / "scores.parquet").read_bytes() == given.read_bytes()
+    assert read_sample(given) is None
+
+
+def test_combiners_are_learned_from_the_rows_of_the_sample(toy, some, monkeypatch, tmp_path):
+    """Also where these are too many: whole groups of the sample are left out, and no others."""
+    whole = pl.read_parquet(toy.ensemble_files["combined"])
+    table = pl.read_parquet(some["combined"])
+    plain = [f"{name}:{label}" for name in ("voting", "log_odds") for label in CLASSES]
+    assert table.select("group", *plain).equals(in_sample(whole, some).select("group", *plain))
+    learned = [f"stacked:{label}" for label in CLASSES]
+    assert not table.select(learned).equals(in_sample(whole, some).select(learned))
+    monkeypatch.setattr(held_out, "MOST_SCORES", 250 * 6)
+    sizes = table.group_by("group").agg(rows=pl.len())
+    members = load_model(some["ensemble"])
+    fewer = held_out.read_held_out(some["scores"], sizes, members, True)
+    combined(toy, tmp_path, scores=some["scores"])
+    kept = learn_combiners(fewer, toy.settings.ensemble, False).whole["weighted"]
+    found = read_json(tmp_path / "combiners.json")["combiners"]["weighted"]
+    assert found == kept
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+def test_single_model_joins_an_ensemble_of_a_sample(toy, some, single, tmp_path, folds):
+    alone = single if folds == 3 else trained_alone(toy, tmp_path / "single")
+    given = {name: some[name] for name in ("ensemble", "scores")}
+    both = joined(toy, alone, tmp_path / "both", **given)
+    whole = joined(toy, alone, tmp_path / "whole")
+    table, every = (pl.read_parquet(files["held_out"]) for files in (both, whole))
+    assert 0 < table.height < every.height
+    assert table.equals(in_sample(every, some))  # `log_odds` learns nothing
+
+
+def test_student_is_not_taught_by_a_sample(toy, some, tmp_path):
+    for given in (some, toy.ensemble_files | {"combined": some["combined"]}):
+        files = {"combiners": toy.ensemble_files["combiners"], **given}
+        with pytest.raises(InputError, match=r"holds the scores of .*of all; delete it"):
+            taught(toy, tmp_path / "out", **files)
+    assert not (tmp_path / "out").exists()
+
+
+def test_final_model_says_what_was_scored_and_is_chosen_on_common_groups(
+    toy, some, single, tmp_path
+):
+    given = {"single": single["model"], "single_held_out": single["held_out"]}
+    given |= {name: some[name] for name in ("ensemble", "combined")}
+    model = consolidated(toy, tmp_path, **given)
+    sample = read_sample(some["combined"])
+    assert recorded_sample(model) == sample
+    assert f"scored by all members of the ensemble: {sample}" in list(model_lines(model))
+    judged = read_tsv(tmp_path / "candidates.tsv")
+    assert judged["candidate"].to_list() == ["ensemble", "single"]
+    assert set(judged["groups"]) == {sample.groups}
+    assert set(judged["rows"]) == {sample.rows}
+    assert "sample" not in consolidated(toy, tmp_path / "whole").facts
 
 
 # The ensemble

@@ -170,6 +170,26 @@ def test_features_of_groups_give_the_ambiguity_of_similar_ones(tmp_path):
     assert table["similar_ambiguity"].null_count() == 0
 
 
+@pytest.fixture
+def planned(tmp_path):
+    """A plan with a group that has no scores."""
+    groups = {"group": ["split", "wrong", "easy", "new"], "batch": ["b000"] * 4}
+    path = tmp_path / "batches" / "groups.parquet"
+    path.parent.mkdir()
+    pl.DataFrame(groups | {"rows": [2, 1, 2, 6]}).write_parquet(path)
+    return path
+
+
+def test_groups_without_scores_are_named(tmp_path, planned):
+    files = {"ranks": tmp_path / "ranks.tsv", "figure": tmp_path / "ranks.png"}
+    ranked(tmp_path, held_out(ROWS, MEMBERS), planned=planned, **files)
+    written = read_tsv(files["ranks"])
+    assert written["group"].to_list() == ["wrong", "split", "easy", "new"]
+    assert written["rank"].to_list() == [1, 2, 3, None]
+    assert written.row(3, named=True)["reason"].startswith("not scored by all members")
+    assert is_picture(files["figure"])
+
+
 def test_missing_scores_name_what_makes_them(tmp_path):
     paths = {"scores": tmp_path / "cross_batch.parquet", "combined": tmp_path / "combined.parquet"}
     with pytest.raises(InputError, match=r"snakemake results/ensemble/cross_batch\.parquet"):
@@ -206,6 +226,13 @@ def test_command_writes_table_and_figure_and_prints_the_first(tmp_path, capsys):
     assert "split" in said
     assert "easy" not in said
     assert "3 groups by weighted_log_loss, 2 members" in said
+
+
+@pytest.mark.usefixtures("planned")
+def test_command_counts_groups_without_scores(tmp_path, capsys):
+    write(tmp_path, held_out(ROWS, MEMBERS))
+    assert main(["rank-genes", str(tmp_path), "--combiner=log_odds"]) == 0
+    assert "3 of 4 groups by log_loss, 2 members" in capsys.readouterr().out
 
 
 def test_command_says_what_makes_a_missing_file(tmp_path, capsys):

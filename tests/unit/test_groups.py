@@ -18,6 +18,7 @@ from genebatch.groups import (
     measures,
     overlapping,
     read_groups_list,
+    sampled,
 )
 from genebatch.io.files import InputError
 from genebatch.plan.strategies import balanced
@@ -209,6 +210,91 @@ def test_test_groups_do_not_depend_on_the_order_of_groups():
     plain = set(groups["group"].filter(hold_out(groups, TEST)))
     assert plain == set(shuffled["group"].filter(hold_out(shuffled, TEST)))
     assert plain != set(groups["group"].filter(hold_out(groups, replace(TEST, seed=8))))
+
+
+# ---- samples
+
+
+def lines_of_a_plan(n_groups=10, batches=("b000", "b001"), rows=50):
+    """Lines of a plan: so many groups in each of two folds of every batch, and two test groups."""
+    lines = [
+        (f"{batch}-{fold}-{number}", batch, fold, rows)
+        for batch in batches
+        for fold in range(2)
+        for number in range(n_groups)
+    ]
+    lines += [(f"test-{number}", None, None, rows) for number in range(2)]
+    return pl.DataFrame(lines, schema=["group", "batch", "fold", "rows"], orient="row")
+
+
+def counts(planned, groups):
+    """Groups of a sample in every fold of every batch."""
+    rows = planned.filter(pl.col("group").is_in(groups.implode()))
+    return dict(
+        ((batch, fold), n) for batch, fold, n in rows.group_by("batch", "fold").len().rows()
+    )
+
+
+def test_sample_has_the_same_share_of_the_groups_of_every_fold_of_every_batch():
+    """Of 40 groups of 50 rows 1,000 rows are one half."""
+    planned = lines_of_a_plan()
+    groups = sampled(planned, 1000)
+    assert counts(planned, groups) == dict.fromkeys(
+        [("b000", 0), ("b000", 1), ("b001", 0), ("b001", 1)], 5
+    )
+    assert groups.to_list() == sorted(groups)
+
+
+@pytest.mark.parametrize(("n_groups", "kept"), [(10, 2), (2, 2), (1, 1)])
+def test_every_fold_of_every_batch_keeps_two_groups_if_it_has_them(n_groups, kept):
+    planned = lines_of_a_plan(n_groups)
+    groups = sampled(planned, 50)
+    groups = planned.filter(pl.col("batch").is_not_null())["group"] if groups is None else groups
+    assert set(counts(planned, groups).values()) == {kept}
+
+
+def test_all_groups_are_taken_where_there_are_no_more_rows():
+    planned = lines_of_a_plan()
+    assert sampled(planned, 2000) is None
+    assert sampled(planned, None) is None
+    assert sampled(planned, 1999) is None  # 9.995 of ten groups are ten
+    assert sampled(lines_of_a_plan(2), 50) is None  # two of each fold are all
+
+
+def test_sample_is_the_same_whatever_the_order_and_the_rows_of_groups():
+    planned = lines_of_a_plan()
+    groups = sampled(planned, 1000)
+    assert groups.equals(sampled(planned.sample(fraction=1, shuffle=True, seed=1), 1000))
+    # Ten times the rows of one half of the groups, and ten times the rows that are scored.
+    wider = planned.with_columns(rows=pl.col("rows") * 10)
+    assert groups.equals(sampled(wider, 10_000))
+    fewer = sampled(planned, 500)
+    assert set(fewer) < set(groups)
+
+
+def test_group_of_two_batches_belongs_to_the_first():
+    """b001 lent its groups of fold 0 to b000: of these and of its own b000 gives two."""
+    planned = lines_of_a_plan(6)
+    lent = planned.filter(batch="b001", fold=0).with_columns(batch=pl.lit("b000"))
+    groups = sampled(pl.concat([planned, lent]), 50)
+    of_fold_0 = [name for name in groups if name.startswith(("b000-0", "b001-0"))]
+    assert (len(of_fold_0), len(groups)) == (2, 6)
+
+
+def test_large_sample_has_about_the_rows_that_were_asked_for():
+    """Groups are drawn whatever their size, so rows come near the number by their mean."""
+    rng = np.random.default_rng(0)
+    rows = rng.lognormal(4, 1, 8000).astype(int) + 5
+    planned = pl.DataFrame(
+        {
+            "group": [f"g{number}" for number in range(8000)],
+            "batch": [f"b{number % 4:03d}" for number in range(8000)],
+            "fold": [number // 4 % 5 for number in range(8000)],
+            "rows": rows,
+        }
+    )
+    drawn = planned.filter(pl.col("group").is_in(sampled(planned, rows.sum() // 4).implode()))
+    assert drawn["rows"].sum() == pytest.approx(rows.sum() / 4, rel=0.05)
 
 
 def test_names_of_groups_in_a_list_stay_text(tmp_path):

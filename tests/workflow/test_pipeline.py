@@ -168,6 +168,7 @@ RERUNS = {
     "test.fraction": (0.25, {"choose_test_groups", "screen_features", *PLANNED}),
     "screen.max_rows": (2_000, {"screen_features", *PLANNED}),
     "batching.min_positives": (1, {*PLANNED}),
+    "ensemble.score_rows": (1_000, {*PLANNED}),
     "cv.n_splits": (4, {*PLANNED}),
     "predict.tables": ({"new": "data/new", "again": "data/new"}, {"predict"}),
     "resources.mem_factor": (1.5, set()),
@@ -286,6 +287,35 @@ def test_best_candidate_is_delivered(run):
     mixed = SMALL["ensemble"] | {"rivals": RIVALS, "distil_mix": [0.7]}
     run.configure({**SMALL, "ensemble": mixed, "final": "best"})
     assert {rule for rule, _ in run.planned()} == {"distil", *AFTER_COMBINING}
+
+
+def test_sample_of_the_rows_is_scored_and_named_by_all_that_follows(run):
+    """Some 1,900 rows in three batches of three folds."""
+    limited = SMALL["ensemble"] | {"score_rows": 1_000}
+    every = pl.read_parquet(run.folder / "results/ensemble/cross_batch.parquet")
+    run.configure({**SMALL, "ensemble": limited})
+    done = jobs(run.ok())
+    assert {rule for rule, _ in done} == {*PLANNED}
+    folder = run.folder / "results"
+    some = pl.read_parquet(folder / "ensemble/cross_batch.parquet")
+    groups = some["group"].unique()
+    assert some.equals(every.filter(pl.col("group").is_in(groups.implode())))
+    assert some.height < every.height
+    assert set(some["batch"]) == set(BATCHES)
+    ranks = pl.read_csv(folder / "ensemble/ranks.tsv", separator="\t")
+    assert ranks["group"].n_unique() == ranks.height == every["group"].n_unique()
+    assert set(ranks.filter(pl.col("rank").is_not_null())["group"]) == set(groups)
+    told = f"{len(groups)} of {ranks.height} training groups"
+    assert told in (folder / "report/index.html").read_text()
+    assert run.planned() == Counter()
+    run.configure({**SMALL, "ensemble": limited | {"rivals": ["distilled"]}})
+    assert run.planned() == Counter([(rule, None) for rule in ("distil", *DOWNSTREAM)])
+
+
+def test_limit_above_the_number_of_rows_repeats_the_plan_alone(run):
+    run.configure({**SMALL, "ensemble": SMALL["ensemble"] | {"score_rows": None}})
+    done = jobs(run.ok())
+    assert {rule for rule, _ in done} <= {"plan_batches", "write_report"}
 
 
 def test_run_by_similarity_finishes_with_every_training_gene_in_one_batch(run):

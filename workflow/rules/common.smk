@@ -352,6 +352,7 @@ def kept_plan(wildcards):
 
 
 combiner_config = settings.ensemble.plain() | {
+    "score_rows": None,
     "rivals": [],
     "with_single": None,
     "distil_mix": [],

@@ -24,6 +24,7 @@ rule cross_batch_scores:
         algorithm=ALGORITHM,
         use_weights=settings.learner.use_weights,
         missing=missing_batches,
+        score_rows=score_rows,
     script:
         "../scripts/cross_batch_scores.py"
 
@@ -171,7 +172,12 @@ rule distil:
         learner=settings.learner.plain(),
         method=settings.calibration.method,
         combining=settings.ensemble.plain()
-        | {"rivals": [], "with_single": None, "allow_missing": False},
+        | {
+            "rivals": [],
+            "with_single": None,
+            "score_rows": None,
+            "allow_missing": False,
+        },
     script:
         "../scripts/distil.py"
 

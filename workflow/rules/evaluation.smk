@@ -13,7 +13,7 @@ rule estimate:
             "results/ensemble/estimate.tsv",
             caption="../report/estimate.rst",
             category="Evaluation",
-            labels={"table": "every candidate on all training groups"},
+            labels={"table": "every candidate on training groups"},
         ),
         usage="results/usage/estimate/all.json",
     log:
@@ -74,7 +74,7 @@ rule rank_groups:
         unpack(group_features),
         scores="results/ensemble/cross_batch.parquet",
         combined="results/ensemble/combined.parquet",
-        plan=after_the_plan(MANIFEST),
+        planned=after_the_plan(PLANNED_GROUPS),
     output:
         ranks="results/ensemble/ranks.tsv",
         figure=report(

@@ -75,7 +75,7 @@ def planned_memory(rule_name, *annotations):
     """
 
     def inner(wildcards, threads, attempt):
-        planned = planned_needs()
+        planned = scored_needs(rule_name, wildcards)
         if planned is None:
             return TBDString()
         needed = planned[rule_name] + sum(annotation_mb(path) for path in annotations)
@@ -88,7 +88,7 @@ def planned_runtime(rule_name):
     """Resource function: minutes that a rule about all batches may take, as `planned_memory`."""
 
     def inner(wildcards, attempt):
-        planned = planned_needs()
+        planned = scored_needs(rule_name, wildcards)
         return (
             TBDString()
             if planned is None
@@ -108,6 +108,20 @@ def planned_needs():
     with open(path) as stream:
         planned = json.load(stream)
     return planned
+
+
+def scored_needs(rule_name, wildcards):
+    """What the plan says, by the rows that all members score in this run; None before the plan.
+
+    Rules that read every candidate's held-out scores read those of the single model too, which are
+    of more rows.
+    """
+    planned = planned_needs()
+    if score_rows(wildcards) is None:
+        return planned
+    if rule_name in ("consolidate", "estimate") and trained_alone(wildcards):
+        return planned
+    return planned | planned["sampled"]
 
 
 @lru_cache(maxsize=4)

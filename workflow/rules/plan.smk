@@ -51,7 +51,8 @@ def lacks_needs():
         return False
     refuse_cut(PLANNED_NEEDS)
     with open(PLANNED_NEEDS) as stream:
-        return not json.load(stream).keys() >= {*rules_of("whole"), "core_hours"}
+        known = json.load(stream).keys()
+    return not known >= {*rules_of("whole"), "core_hours", "sampled"}
 
 
 PLAN_AGAIN = LOST or (workflow.is_main_process and lacks_needs())
@@ -187,6 +188,15 @@ def say_too_long(needed, limit):
     if workflow.is_main_process:
         logger.warning(f"{reason}; it is left out. Raise single.max_hours to train it")
     return reason
+
+
+def score_rows(wildcards):
+    """About how many rows all members score, or None where they score all.
+
+    None also where there are no more rows than that: another limit above them changes nothing.
+    """
+    planned = planned_needs()
+    return settings.score_rows if planned and planned["sampled"] else None
 
 
 def after_the_plan(path):

@@ -7,6 +7,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from genebatch.evaluation.group_ranks import Ranks
 from genebatch.evaluation.group_sums import WEIGHTED
 from genebatch.report.figures import style
 
@@ -14,25 +15,24 @@ MAX_POINTS = 20_000  # of more groups a panel shows the first and an even share 
 SIZE = (4.9, 5.6)  # inches of a panel
 
 
-def draw_ranks(table: pl.DataFrame, classes: Sequence[str], by: str, top: int) -> Figure:
+def draw_ranks(ranks: Ranks, classes: Sequence[str], top: int) -> Figure:
     """Draw ranked groups in three panels.
 
-    The first panel shows the ambiguity of every group over its loss, both logarithmic. The second
-    shows the members' loss on the first groups, split into the part that all members share and
-    the ambiguity of each class. The third shows the errors of the base scores that the model
+    The first panel shows the ambiguity of every ranked group over its loss, both logarithmic. The
+    second shows the members' loss on the first groups, split into the part that all members share
+    and the ambiguity of each class. The third shows the errors of the base scores that the model
     corrected, and those that it made.
 
     Parameters
     ----------
-    table
-        As `evaluation.group_ranks.rank` makes it.
+    ranks
+        The groups. If they are ranked by a column of weighted rows, weighted rows are drawn.
     classes
         Names of the classes.
-    by
-        Column that the groups are ranked by. A column of weighted rows draws weighted rows.
     top
         Number of groups that are named.
     """
+    table, by = ranks.table.filter(pl.col("rank").is_not_null()), ranks.by
     prefix = WEIGHTED if by.startswith(WEIGHTED) else ""
     names = {name: name.removeprefix(prefix) for name in table.columns if name.startswith(prefix)}
     lines = (
@@ -42,7 +42,7 @@ def draw_ranks(table: pl.DataFrame, classes: Sequence[str], by: str, top: int) -
     )
     first = lines.head(top)
     rows = "weighted rows" if prefix else "rows"
-    title = f"{table.height:,} groups by {by.replace('_', ' ')}; sums over held-out {rows}"
+    title = f"{ranks.counted} groups by {by.replace('_', ' ')}; sums over held-out {rows}"
     with style.panels(3, title, SIZE) as (figure, (scatter, parts, errors)):
         _scatter(scatter, lines, first, classes)
         _parts(parts, first, classes)

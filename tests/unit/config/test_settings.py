@@ -74,3 +74,18 @@ def test_candidates_beside_the_ensemble(final, ensemble, beside):
     given = {"dataset": DATASET, "final": final, "ensemble": ensemble}
     given |= {"learner": {"start_from": "none"}, "batching": {"strategy": "similarity"}}
     assert Settings.build(resolve(given)).beside == beside
+
+
+@pytest.mark.parametrize(
+    ("keys", "rows"),
+    [
+        ({}, 1_000_000),
+        ({"ensemble": {"score_rows": 5000}}, 5000),
+        ({"ensemble": {"score_rows": None}}, None),
+        ({"ensemble": {"score_rows": 5000, "rivals": ["distilled"]}}, None),
+        ({"ensemble": {"score_rows": 5000}, "final": "distilled"}, None),
+    ],
+)
+def test_all_rows_are_scored_where_a_student_is_taught_by_them(keys, rows):
+    given = {"dataset": DATASET, "learner": {"start_from": "none"}} | keys
+    assert Settings.build(resolve(given)).score_rows == rows

@@ -244,6 +244,40 @@ def test_merged_rows_come_in_frames_of_one_size(
     assert rows_of(frames)[0].equals(whole(frame, analysed, parts)[0])
 
 
+@pytest.mark.parametrize("chosen", [["g05"], ["g00", "g04", "g11"], NAMES, ["elsewhere"]])
+def test_merged_rows_of_some_groups_are_those_of_all_rows(
+    frame, analysed, parts, tmp_path, monkeypatch, chosen
+):
+    monkeypatch.setattr(row_pass, "BATCH_ROWS", 13)
+    files = write_parts(analysed, parts, tmp_path / "rows")
+    groups = pl.Series(chosen)
+    kept = pl.col("group").is_in(groups.implode())
+    wanted = whole(frame, analysed, parts)[0].filter(kept)
+    parts = list(merged(files, groups=groups))
+    assert len(parts) == bool(wanted.height)  # no frame is empty
+    if parts:
+        identity, features = rows_of(parts)
+        assert identity.equals(wanted)
+        every = [
+            rows.features.filter(rows.identity.select(kept)["group"]) for rows in merged(files)
+        ]
+        assert features.equals(pl.concat(every))
+
+
+def test_record_batches_without_a_row_of_the_groups_are_not_read(files, monkeypatch):
+    """But for the names of their groups."""
+    read, columns = row_file._frame, []
+
+    def counted(reader, number):
+        frame = read(reader, number)
+        columns.append(frame.width)
+        return frame
+
+    monkeypatch.setattr(row_file, "_frame", counted)
+    assert not list(files[0].placed_frames(groups=pl.Series(["elsewhere"])))
+    assert set(columns) == {1}
+
+
 def test_rows_of_one_file_are_merged_as_they_are(files):
     identity, features = rows_of(merged(files[:1]))
     assert identity.drop("batch").equals(files[0].identity)
@@ -362,7 +396,9 @@ def test_only_wanted_features_are_read(files, monkeypatch):
     asked = []
     read = RowFile._read
     monkeypatch.setattr(
-        RowFile, "_read", lambda self, columns: asked.append(columns) or read(self, columns)
+        RowFile,
+        "_read",
+        lambda self, columns, groups=None: asked.append(columns) or read(self, columns, groups),
     )
     for frames in (files[0].frames(wanted), merged(files, wanted)):
         identity, features = rows_of(frames)

@@ -11,6 +11,7 @@ from genebatch.dataset import row_file
 from genebatch.ensemble import cross_scores as module
 from genebatch.ensemble.combining import join_members, learn_combiners
 from genebatch.ensemble.cross_scores import cross_scores
+from genebatch.groups import sampled
 from genebatch.io.files import InputError, read_json
 from genebatch.model.archive import load_model
 from genebatch.model.calibration import CALIBRATORS, Calibrator
@@ -29,7 +30,7 @@ def batch_models(run):
     return {batch: load_model(run.paths(batch)["model"]) for batch in run.batches}
 
 
-def scored(run, models=None, out_of_fold=None, routing=None):
+def scored(run, models=None, out_of_fold=None, routing=None, groups=None):
     """The scores of a run, some of its models or out-of-fold files replaced."""
     paths = {batch: run.paths(batch)["out_of_fold"] for batch in run.batches}
     parts = cross_scores(
@@ -38,6 +39,7 @@ def scored(run, models=None, out_of_fold=None, routing=None):
         run.opened(),
         run.settings.learner.use_weights,
         routing,
+        groups,
     )
     return pl.concat(parts)
 
@@ -304,6 +306,59 @@ def test_out_of_fold_scores_of_other_rows_are_refused(toy, tmp_path, kind):
         scored(toy, out_of_fold={"b000": changed})
 
 
+# A sample of the groups
+
+
+def of_groups(table, groups):
+    return table.filter(pl.col("group").is_in(groups.implode()))
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Record batches of a few rows, of which some have no row of the sample."""
+    monkeypatch.setattr(row_file, "BATCH_ROWS", 7)
+    monkeypatch.setattr(module, "AHEAD_ROWS", 5)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_scores_of_a_sample_are_those_of_all_rows_for_the_same_groups(toy, lent, share):
+    """Calibrators too: they learned from all rows of the batch."""
+    for run in (toy, lent):
+        plan = run.plan_lines
+        total = plan.unique("group")["rows"].sum()
+        groups = sampled(plan, round(share * total))
+        whole = pl.read_parquet(run.ensemble_files["scores"])
+        assert 0 < of_groups(whole, groups).height < whole.height
+        assert scored(run, groups=groups).equals(of_groups(whole, groups))
+
+
+def test_calibrators_of_a_sample_learned_from_all_rows_of_the_batch(toy, table):
+    """One group of each fold would teach others."""
+    model = load_model(toy.paths("b000")["model"])
+    member = model.members[0]
+    member = member._replace(calibrators=(Calibrator("sigmoid", {"slope": 1, "intercept": 0}),) * 3)
+    given = {"models": {"b000": replace(model, members=(member,))}}
+    whole = scored(toy, **given)
+    assert not whole.equals(table)
+    groups = sampled(toy.plan_lines, 1)
+    assert scored(toy, **given, groups=groups).equals(of_groups(whole, groups))
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_sample_of_one_group_is_read_from_small_record_batches(toy, table, small_batches, number):
+    groups = table["group"].unique().sort()[number : number + 1]
+    assert scored(toy, groups=groups).equals(of_groups(table, groups))
+
+
+@pytest.mark.parametrize("kind", ["order within a group", "other position", "other labels"])
+def test_out_of_fold_scores_of_other_rows_of_a_sample_are_refused(toy, tmp_path, kind):
+    rows = pl.read_parquet(toy.paths("b000")["out_of_fold"])
+    changed = tmp_path / "out_of_fold.parquet"
+    CHANGES[kind](rows).write_parquet(changed)
+    with pytest.raises(InputError, match=r"out_of_fold\.parquet does not hold .* in their order"):
+        scored(toy, out_of_fold={"b000": changed}, groups=rows["group"][:1])
+
+
 # Rows that are routed
 
 
@@ -311,7 +366,10 @@ def test_distances_to_each_member_stand_beside_its_scores(toy, toy_rows, table):
     described = {"columns": ["signal_donor"], "mean": [1.0], "scale": [2.0]}
     means = toy_rows.group_by(group="gene_id").agg((pl.col("signal_donor").mean() - 1) / 2)
     plan = toy.plan_lines
-    routed = scored(toy, routing=make_routing(described, means, plan, MEMBERS))
+    routing = make_routing(described, means, plan, MEMBERS)
+    routed = scored(toy, routing=routing)
+    groups = sampled(plan, 300)
+    assert scored(toy, routing=routing, groups=groups).equals(of_groups(routed, groups))
     assert routed.select(table.columns).equals(table)
     assert set(routed.columns) - set(table.columns) == {f"distance_{name}" for name in MEMBERS}
     # By hand: one column, standardised by mean 1 and scale 2; centroids are means over groups.

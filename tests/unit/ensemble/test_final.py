@@ -69,7 +69,7 @@ def stand_in(toy, ensemble, tmp_path):
 def facts(toy):
     """What the final model of the toy run records of the run."""
     batches = read_tsv(toy.paths()["manifest"])
-    return run_facts(read_json(toy.paths()["dataset"]), batches, [], None)
+    return run_facts(read_json(toy.paths()["dataset"]), batches, [], None, None)
 
 
 # Which model it is
@@ -163,7 +163,7 @@ def test_model_says_how_its_features_were_made(toy, facts):
     assert facts["sequence"] is None
     made = {"features": {"window": 60}, "sampling": {"seed": 7}}
     data = read_json(toy.paths()["dataset"]) | {"sequence": made}
-    known = run_facts(data, read_tsv(toy.paths()["manifest"]), ["b007"], ["one", "two"])
+    known = run_facts(data, read_tsv(toy.paths()["manifest"]), ["b007"], ["one", "two"], None)
     assert known["sequence"] == made
     assert known["missing_batches"] == ["b007"]
     assert known["trained_genes"] == ["one", "two"]

@@ -9,6 +9,7 @@ import pytest
 from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
 from genebatch.model.prediction import predict_table
+from genebatch.steps.ensemble import cross_batch_scores
 from tests.builders.finished_run import ABOVE, Data
 
 pytestmark = pytest.mark.slow
@@ -64,6 +65,27 @@ def test_its_rows_are_scored_by_the_finished_models_of_the_others(partial, toy_r
         expected = member.frame_log_odds(rows)[:, 0]
         scores = scored.select(f"{name}:{label}" for label in CLASSES).to_numpy()
         np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_sample_has_groups_of_the_missing_batch_too(partial, plan, its_groups, tmp_path):
+    every = pl.read_parquet(partial.ensemble_files["scores"])
+    cross_batch_scores(
+        rows=partial.row_files(),
+        models=partial.of_batches("model"),
+        out_of_fold=partial.of_batches("out_of_fold"),
+        use_weights=partial.settings.learner.use_weights,
+        missing=[MISSING],
+        score_rows=200,
+        threads=1,
+        scores=tmp_path / "scores.parquet",
+        **partial.chosen("manifest planned"),
+    )
+    some = pl.read_parquet(tmp_path / "scores.parquet")
+    groups = some["group"].unique()
+    assert some.equals(every.filter(pl.col("group").is_in(groups.implode())))
+    assert some.height < every.height
+    assert its_groups <= set(groups)  # two of each of three folds
+    assert set(some["batch"]) == set(plan["batch"])
 
 
 def test_rows_of_the_others_keep_their_held_out_scores(partial, plan):

@@ -4,7 +4,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genebatch.evaluation.group_ranks import ONE_MEMBER, neighbours, rank
+from genebatch.evaluation.group_ranks import (
+    ONE_MEMBER,
+    UNSCORED,
+    neighbours,
+    rank,
+    with_unscored,
+)
 from genebatch.evaluation.group_sums import sum_groups
 from genebatch.io.files import InputError
 from tests.builders.held_out_scores import BASE, MEMBERS, ROWS, WEIGHT, held_out, write
@@ -49,6 +55,32 @@ def test_columns_by_hand(tmp_path):
     assert split["reason"] is None
     assert line(table, "wrong")["reason"] == "a single row has no standard error"
     assert line(table, "wrong")["error_of_ambiguity"] is None
+
+
+PLANNED = [
+    ("split", "b001", 2),
+    ("easy", "b000", 2),
+    ("wrong", "b000", 1),
+    ("new", "b001", 7),
+    ("late", "b001", 5),
+    ("late", "b000", 5),
+    ("test", None, 9),
+]
+
+
+def test_groups_without_scores_are_named_behind_the_others(tmp_path):
+    ranks = ranked(tmp_path, held_out(ROWS, MEMBERS, weight=WEIGHT, base=BASE))
+    planned = pl.DataFrame(PLANNED, schema=["group", "batch", "rows"], orient="row")
+    named = with_unscored(ranks, planned)
+    assert ranks.counted == "3"
+    assert named.counted == "3 of 5"
+    assert named.table[:3].equals(ranks.table)
+    known = named.table[3:].select("rank", "group", "batch", "rows", "reason").rows()
+    assert known == [(None, "late", "b000", 5, UNSCORED), (None, "new", "b001", 7, UNSCORED)]
+    empty = named.table[3:].drop("group", "batch", "rows", "reason")
+    assert empty.null_count().sum_horizontal().item() == 2 * empty.width
+    of_all = planned.filter(pl.col("group").is_in(["split", "easy", "wrong", "test"]))
+    assert with_unscored(ranks, of_all).table.equals(ranks.table)
 
 
 def test_without_weights_the_rows_count(tmp_path):

@@ -36,7 +36,7 @@ SHAPE = Shape(
     explain_rows=2000,
     n_estimators=200,
 )
-WHOLE = Whole(SHAPE, largest=20_000, n_members=5, test_rows=10_000)
+WHOLE = Whole(SHAPE, largest=20_000, n_members=5, test_rows=10_000, scored=100_000)
 DATA = DataSet(
     rows=400_000,
     columns=1_100,
@@ -244,6 +244,16 @@ def test_more_members_and_trees_never_need_less_memory(rule, name):
 )
 def test_rules_of_the_finished_model_need_more_for_what_they_hold(rule, larger):
     assert estimate_mb(rule, WHOLE._replace(**larger)) > estimate_mb(rule, WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("rule", "bytes_of_a_row"),
+    [("combine_batches", 94), ("consolidate", 208), ("estimate", 374), ("neighbours", 30)],
+)
+def test_rows_that_all_members_score_are_held_by_those_who_learn_or_judge(rule, bytes_of_a_row):
+    few, many = (WHOLE._replace(scored=rows) for rows in (20_000_000, 120_000_000))
+    added = estimate_mb(rule, many) - estimate_mb(rule, few)
+    assert added == pytest.approx(1.15 * bytes_of_a_row * 10**8 / MB, abs=10)
 
 
 def test_the_gene_models_add_to_rules_about_the_genome():

@@ -34,6 +34,7 @@ SETTINGS = Combining(
     rivals=(),
     with_single=None,
     distil_mix=(),
+    score_rows=None,
     allow_missing=False,
 )
 LEARNED = ("weighted", "selected", "stacked", "hierarchical")

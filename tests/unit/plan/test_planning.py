@@ -439,7 +439,7 @@ def test_rules_about_all_batches_need_more_for_more_rows_and_batches():
         whole_needs(planned(groups, [], config()), FEATURE_SET, config().planning)
         for groups in (few, many)
     ]
-    others = {"thread", "minutes", "core_hours"}
+    others = {"thread", "minutes", "core_hours", "sampled"}
     assert needs[0].keys() == needs[1].keys() == {*rules_of("whole"), *others}
     hours = [each["core_hours"] for each in needs]
     assert all(hours[1][rule] > hours[0][rule] > 0 for rule in SINGLE_RULES)
@@ -453,6 +453,25 @@ def test_rows_that_batches_share_are_counted_once_where_they_stand_once(groups):
         for given in (apart, shared)
     )
     assert second["train_single"] == first["train_single"]
+
+
+def test_rules_of_a_sample_need_what_its_rows_need():
+    """Of 400 groups of 20,000 rows the sample has 40, one of each ten."""
+    groups = make_groups(400, rows=20_000)
+    every, some = (config(ensemble={"score_rows": rows}) for rows in (None, 800_000))
+    plan = planned(groups, [], every)
+    whole, needs = (whole_needs(plan, FEATURE_SET, given.planning) for given in (every, some))
+    assert whole["sampled"] is None
+    assert needs | {"sampled": None} == whole
+    sampled = needs["sampled"]
+    assert sampled.keys() == {*rules_of("whole"), "minutes"}
+    for rule in ("combine_batches", "consolidate", "estimate", "add_single"):
+        assert sampled[rule] < needs[rule], rule
+    for rule in rules_of("whole"):
+        assert sampled[rule] <= needs[rule], rule
+        assert sampled["minutes"][rule] <= needs["minutes"][rule], rule
+    below = config(ensemble={"score_rows": 8_000_000})
+    assert whole_needs(plan, FEATURE_SET, below.planning) == whole
 
 
 def test_batches_run_side_by_side_while_memory_and_cores_last():

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from genebatch import load_model
+from genebatch.model.held_out import Sample
 from genebatch.report.candidate_tables import COMPARED, SHOWN
 from genebatch.report.numbers import format_value
 from genebatch.report.verdicts import COLUMNS
@@ -268,6 +269,17 @@ def test_too_few_test_groups_are_said_and_nothing_is_called_better(written):
 def test_without_base_scores_too_few_test_groups_are_said_as_well(written):
     _, _, card = written("few_bare", (FEW,) * 4, (), classes=VOWELS, base=False, weight=False)
     assert "(only 1 test group with vowel 0 rows, fewer than 10)" in card
+
+
+def test_sample_that_all_members_scored_is_told(written):
+    _, page, card = written("sample", sample=Sample(30, 1_200, 250, 10_000))
+    counted = "All members scored 30 of 250 training groups (1,200 of 10,000 rows)"
+    assert counted in Page(page).text
+    assert counted in card
+    assert "On training groups" in Page(page).text
+    _, page, card = written("ordinary")
+    assert "On all training groups" in Page(page).text
+    assert "All members scored" not in page + card
 
 
 def test_jobs_above_their_estimate_are_named(written):

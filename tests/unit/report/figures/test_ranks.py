@@ -1,9 +1,10 @@
 """Every group is a point, the first are named, and an empty panel says why."""
 
 import numpy as np
+import polars as pl
 import pytest
 
-from genebatch.evaluation.group_ranks import rank
+from genebatch.evaluation.group_ranks import rank, with_unscored
 from genebatch.evaluation.group_sums import sum_groups
 from genebatch.report.figures.ranks import draw_ranks
 from tests.builders.held_out_scores import BASE, CLASSES, MEMBERS, ROWS, WEIGHT, held_out, write
@@ -14,7 +15,7 @@ def draw(folder, *args, top=2, **kwargs):
     paths = write(folder, held_out(ROWS, *args, **kwargs))
     by = "weighted_ambiguity" if "weight" in kwargs else "ambiguity"
     ranks = rank(sum_groups(paths["cross_batch"], paths["combined"], "log_odds"), by)
-    figure = draw_ranks(ranks.table, CLASSES, ranks.by, top)
+    figure = draw_ranks(ranks, CLASSES, top)
     assert is_drawn(figure)
     return figure
 
@@ -40,11 +41,20 @@ def test_ranks_of_points_in_one_place_are_written_apart(tmp_path):
     members = {"b000": [0.9] * 12, "b001": [0.1] * 12}
     paths = write(tmp_path, held_out(rows, members))
     ranks = rank(sum_groups(paths["cross_batch"], paths["combined"], "log_odds"))
-    texts = draw_ranks(ranks.table, CLASSES, ranks.by, 12).axes[0].texts
+    texts = draw_ranks(ranks, CLASSES, 12).axes[0].texts
     heights = sorted(text.xyann[1] for text in texts)
     assert sorted(int(text.get_text()) for text in texts) == list(range(1, 13))
     assert np.diff(heights) == pytest.approx(0.034)
     assert 0 <= heights[0] < heights[-1] <= 1
+
+
+def test_groups_without_scores_are_counted_in_the_title_and_no_points(tmp_path):
+    paths = write(tmp_path, held_out(ROWS, MEMBERS))
+    ranks = rank(sum_groups(paths["cross_batch"], paths["combined"], "log_odds"))
+    planned = pl.DataFrame({"group": ["new"], "batch": ["b000"], "rows": [4]})
+    figure = draw_ranks(with_unscored(ranks, planned), CLASSES, 15)
+    assert figure.get_suptitle().startswith("3 of 4 groups by log loss")
+    assert len(names(figure.axes[1])) == 3
 
 
 def test_bars_are_the_members_loss_and_the_errors(tmp_path):
