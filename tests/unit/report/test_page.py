@@ -292,7 +292,7 @@ def test_model_card_tells_how_the_model_was_made(written):
     data, _, card = written("ordinary")
     model = load_model(data.model)
     assert f"Batches: {len(model.members)}, dealt by whole groups (balanced)." in card
-    assert "5 folds of whole groups" in card
+    assert "3 folds of whole groups" in card
     assert "6 identity" in card
     assert "| digest | abc |" in card
     assert "2 groups, 300 rows" in card  # 600 of the profile less 300 test rows
