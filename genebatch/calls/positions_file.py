@@ -173,7 +173,8 @@ def _table(positions: Positions, classes: Sequence[str], schema: pa.Schema) -> p
     columns += [np.concatenate(places).astype(np.int32), np.concatenate(genomic)]
     numbers = range(len(classes))
     columns += [values[:, n] for values in (positions.base, positions.probability) for n in numbers]
-    columns += [pa.array(positions.deviation[:, n], mask=~positions.rescored) for n in numbers]
+    known = positions.rescored[:, None] & ~np.isnan(positions.deviation)
+    columns += [pa.array(positions.deviation[:, n], mask=~known[:, n]) for n in numbers]
     columns += [positions.rescored, *(column.to_numpy() for column in positions.carried)]
     return pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema)
 

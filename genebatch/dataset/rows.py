@@ -61,9 +61,9 @@ def base_scores(rows: pl.DataFrame, classes: Sequence[str]) -> dict[str, np.ndar
 def probability_columns(
     classes: Sequence[str], probability: np.ndarray, deviation: np.ndarray
 ) -> list[pl.Series]:
-    """`probability_{class}` and `std_{class}` from two (rows, classes) arrays."""
+    """`probability_{class}` and `std_{class}` from two (rows, classes) arrays; NaN is null."""
     return [
-        pl.Series(f"{prefix}_{name}", values[:, column])
+        pl.Series(f"{prefix}_{name}", values[:, column], nan_to_null=True)
         for prefix, values in (("probability", probability), ("std", deviation))
         for column, name in enumerate(classes)
     ]

@@ -9,7 +9,7 @@ import pyarrow as pa
 from polars import selectors
 
 from genebatch.io.columns import check_needed
-from genebatch.io.files import InputError
+from genebatch.io.files import InputError, first_names
 
 TAKEN = "give a polars, pandas or Arrow table, or a path"
 # What libraries raise for values that do not fit into one column.
@@ -55,6 +55,25 @@ def given_frames(table: Any, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         yield from _batches(reader, reader.schema, columns)
     else:
         yield _polars(_made(table), columns)
+
+
+def named_columns(array: np.ndarray, columns: Sequence[str]) -> pl.DataFrame:
+    """Name the columns of an array that has as many, (rows, columns).
+
+    Raises
+    ------
+    InputError
+        If it has another shape, or holds no numbers.
+    """
+    if array.ndim != 2 or array.shape[1] != len(columns):
+        raise InputError(
+            f"the array has shape {array.shape}; wanted (rows, {len(columns):,}), the columns of "
+            f"model.columns_in_ in their order ({first_names(columns)}). {TAKEN[0].upper()}"
+            f"{TAKEN[1:]} to have columns taken by name"
+        )
+    if array.dtype == object or not np.issubdtype(array.dtype, np.number):
+        raise InputError(f"the array holds {array.dtype}; wanted numbers")
+    return pl.DataFrame({name: array[:, n] for n, name in enumerate(columns)})
 
 
 def _polars(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

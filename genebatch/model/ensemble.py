@@ -1,6 +1,6 @@
 """Holds the batch models of an ensemble, and predicts with them as one classifier does."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +15,19 @@ from scipy.special import logit
 from genebatch import model_from_bytes
 from genebatch.dataset.feature_set import Features
 from genebatch.io.files import InputError
+from genebatch.io.given_tables import named_columns
 from genebatch.io.tables import read_table
 from genebatch.model import boosting, combiners
 from genebatch.model.calibration import Calibrator
+from genebatch.model.classifier import FinishedClassifier
 from genebatch.model.forest import Scorer
 from genebatch.model.routing import distances
 
 # The combiner of a model that was given none: the mean of the members' log-odds.
 EQUAL = {"name": "log_odds", "parameters": {}}
 
-Table = pl.DataFrame | pa.Table | str | Path  # and pandas.DataFrame, which need not be installed
+# And pandas.DataFrame, which need not be installed.
+Table = pl.DataFrame | pl.LazyFrame | pa.Table | np.ndarray | str | Path
 
 
 class Member(NamedTuple):
@@ -75,15 +78,15 @@ class Predicted(NamedTuple):
         (rows, classes) float64; rows sum to 1.
     deviation
         (rows, classes) standard deviation of the members' probabilities, before the change of
-        prevalence. Zero for a model of one member.
+        prevalence. NaN for a model of one member.
     """
 
     probability: np.ndarray
     deviation: np.ndarray
 
 
-@dataclass(frozen=True)
-class EnsembleModel:
+@dataclass(frozen=True, repr=False)
+class EnsembleModel(FinishedClassifier):
     """Batch models behind the interface of a single scikit-learn classifier.
 
     Attributes
@@ -141,7 +144,9 @@ class EnsembleModel:
     @property
     def origin(self) -> dict[str, str]:
         """Metadata that a Parquet file of predictions gets from its model."""
+        alone = {"genebatch.std": "null: the model has one member"}
         return {
+            **(alone if len(self.members) == 1 else {}),
             "genebatch.members": ",".join(member.name for member in self.members),
             "genebatch.missing_batches": ",".join(self.missing_batches),
             "genebatch.data_digest": str(self.facts.get("data_digest", "")),
@@ -198,7 +203,7 @@ class EnsembleModel:
         table
             polars, pandas or Arrow table (see `given_tables.given_frames`); path of a Parquet or
             CSV file; folder or glob of such files. Columns are taken by name, in any order. Other
-            columns are ignored.
+            columns are ignored. Or a NumPy array with the columns of `columns_in_`, in their order.
 
         Returns
         -------
@@ -215,10 +220,6 @@ class EnsembleModel:
             table, lambda frame: self.frame_predictions(frame).probability, (len(self.classes),)
         )
 
-    def predict(self, table: Table) -> np.ndarray:
-        """Predict the most probable label of every row, (rows,)."""
-        return self.classes_[self.predict_proba(table).argmax(axis=1)]
-
     def member_proba(self, table: Table) -> np.ndarray:
         """Predict calibrated probabilities of every member, (rows, members, classes)."""
         shape = (len(self.members), len(self.classes))
@@ -228,8 +229,8 @@ class EnsembleModel:
         """Predict the standard deviation of the members' probabilities.
 
         It is that before the change of prevalence; `predict_proba` gives probabilities after it.
-        Where `prevalence` makes a class rare, the two are not of the same scale. The deviation is
-        zero for a model of one member.
+        Where `prevalence` makes a class rare, the two are not of the same scale. It is NaN for a
+        model of one member, which says nothing of how sure it is.
 
         Returns
         -------
@@ -240,10 +241,58 @@ class EnsembleModel:
             table, lambda frame: self.frame_predictions(frame).deviation, (len(self.classes),)
         )
 
+    def explain(self, table: Table) -> pl.DataFrame:
+        """Give SHAP values of every row and class, in log-odds.
+
+        Parameters
+        ----------
+        table
+            As `predict_proba` takes it.
+
+        Returns
+        -------
+        polars.DataFrame
+            `row` (from 0), `class`, `(start)`, and a column for each of `feature_names_in_`. Class
+            after class in each piece of the table. `(start)` is what is known before any feature:
+            the base score's log-odds where boosters start from them, plus the mean of the trees.
+            It and the features sum to the log-odds of the class before calibration; of several
+            members they are the mean by the combiner's weights.
+        """
+        from genebatch.model.explanation import explained
+
+        parts, first = [], 0
+        for frame in self._frames(table):
+            parts.append(explained(self, frame, first))
+            first += frame.height
+        return pl.concat(parts) if parts else explained(self, self._empty())
+
+    def feature_importance(self, table: Table | None = None) -> pl.DataFrame:
+        """Give the importance of every feature for every class, the largest first.
+
+        Parameters
+        ----------
+        table
+            Rows to explain, as `predict_proba` takes them; rows that the model has not seen say
+            most. All of them are held in memory.
+
+        Returns
+        -------
+        polars.DataFrame
+            `feature`, `class`, `gain` (sum over the splits of the trees; of several members the
+            mean by the combiner's weights) and `mean_abs_shap` (mean absolute SHAP value in
+            log-odds; null without a table). A feature that is no column here has no split.
+        """
+        from genebatch.model.explanation import importances
+
+        frames = None if table is None else list(self._frames(table))
+        return importances(self, pl.concat(frames) if frames else None)
+
     def frame_predictions(self, frame: pl.DataFrame) -> Predicted:
         """Predict probabilities and their deviation for a frame in memory."""
         log_odds = self.frame_log_odds(frame)
         probability = self.combine(log_odds, self.distance(frame))
+        if len(self.members) == 1:
+            return Predicted(probability, np.full_like(probability, np.nan))
         members = combiners.to_probabilities(log_odds, self.rest)
         return Predicted(probability, members.std(axis=1))
 
@@ -332,8 +381,27 @@ class EnsembleModel:
         self, table: Table, predict: Callable[[pl.DataFrame], np.ndarray], shape: tuple[int, ...]
     ) -> np.ndarray:
         """Predict a table in pieces; `shape` is that of one row's prediction."""
-        parts = [predict(frame) for frame in read_table(table, self.columns_in_)]
+        parts = [predict(frame) for frame in self._frames(table)]
         return np.concatenate(parts) if parts else np.empty((0, *shape))
+
+    def _frames(self, table: Table) -> Iterable[pl.DataFrame]:
+        """The needed columns of a table in pieces; those of an array have no names."""
+        if isinstance(table, np.ndarray) and table.dtype.names is None:
+            table = named_columns(table, self.columns_in_)
+        return read_table(table, self.columns_in_)
+
+    def _empty(self) -> pl.DataFrame:
+        return pl.DataFrame(schema=dict.fromkeys(self.columns_in_, pl.Float32))
+
+    def _facts(self) -> dict[str, str]:
+        offered = len(self.features.names)
+        return {
+            "classes": ", ".join(self.classes),
+            "members": f"{len(self.members):,}",
+            "trees": f"{self.n_trees:,}",
+            "features": f"{self.n_features_in_:,} of the {offered:,} offered",
+            "combiner": self.combiner["name"],
+        }
 
     def save(self, path: str | Path) -> None:
         """Write the model file; see `archive.save_model`."""
