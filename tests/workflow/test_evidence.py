@@ -149,6 +149,7 @@ def test_wrong_track_is_named_with_its_key(run, name, text, message):
 
 def test_missing_file_of_a_track_is_named(run):
     (run.folder / "data/SJ.out.tab").unlink()
+    shutil.rmtree(run.folder / "results")
     assert "data/SJ.out.tab" in run.fails()
 
 
