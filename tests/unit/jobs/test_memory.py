@@ -249,6 +249,7 @@ def test_rules_of_the_finished_model_need_more_for_what_they_hold(rule, larger):
 def test_the_gene_models_add_to_rules_about_the_genome():
     for rule in rules_of("genome"):
         assert estimate_mb(rule, GenomeSize(137)) == estimate_mb(rule, GenomeSize(0)) + 137
+        assert estimate_mb(rule, GenomeSize(0, 50)) == estimate_mb(rule, GenomeSize(0)) + 50
     assert estimate_mb("build_dataset", GenomeSize(0)) == 1000
 
 
