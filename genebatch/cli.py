@@ -144,6 +144,8 @@ def simulate(options: argparse.Namespace) -> None:
             f"--{unused} has no meaning here: --share goes with --like, and --genes with "
             "anything else"
         )
+    if options.tracks and (options.like or options.table):
+        raise InputError("--tracks goes with a genome; leave out --table and --like")
     print(f"example data in {_simulated(options)}")
 
 
@@ -163,7 +165,13 @@ def _simulated(options: argparse.Namespace) -> Path:
     from genebatch.simulation.genome import simulate_genome
 
     chromosomes = max(1, min(5, genes // 2))
-    return simulate_genome(options.out, n_genes=genes, n_chromosomes=chromosomes, seed=options.seed)
+    return simulate_genome(
+        options.out,
+        n_genes=genes,
+        n_chromosomes=chromosomes,
+        seed=options.seed,
+        tracks=options.tracks,
+    )
 
 
 def plan(options: argparse.Namespace) -> None:
@@ -412,6 +420,11 @@ def _add_simulate_options(added: argparse.ArgumentParser) -> None:
         "--like",
         choices=("document",),
         help="write shards of 9,280 genes, 3,729,279 rows and 1,167 features into example/ instead",
+    )
+    added.add_argument(
+        "--tracks",
+        action="store_true",
+        help="write conservation.bw, noise.bw and SJ.out.tab beside the genome as well",
     )
     added.add_argument("--genes", type=int, help=f"not with --like; default: {GENES}")
     added.add_argument("--share", type=float, help="of all genes, with --like; default: 1")

@@ -93,6 +93,11 @@ def track_files(section: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [path for name, keys in section.items() for path in _track(name, keys).files.values()]
 
 
+def junction_files(section: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The files of the junctions of a checked section."""
+    return [keys["file"] for keys in section.values() if keys["kind"] == "junctions"]
+
+
 def guessed_kind(path: str | Path) -> str:
     """The kind of a track of which only the file is known."""
     return "number" if str(path).lower().endswith((".bw", ".bigwig")) else "junctions"

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +46,34 @@ class Analysed(NamedTuple):
     roles: Roles
     shards: Sequence[Shard]
     columns: Mapping[str, Any]
+
+
+def say_tracks(
+    table: pl.DataFrame, tracks: Mapping[str, Mapping[str, Any]], classes: Sequence[str]
+) -> Iterator[str]:
+    """Say of each track of evidence how many of its columns are kept, and how well one does alone.
+
+    Parameters
+    ----------
+    table
+        The table of the screen.
+    tracks
+        Track to its kind and columns, as the built table tells.
+    classes
+        Names of the classes.
+    """
+    for name, told in tracks.items():
+        own = table.filter(pl.col("column").is_in(told["columns"]))
+        better = (pl.max_horizontal(pl.col(f"auc_{c}"), 1 - pl.col(f"auc_{c}")) for c in classes)
+        best = own.select(column.max().alias(str(n)) for n, column in enumerate(better)).row(0)
+        shown = ", ".join(
+            f"{label} {'-' if auc is None else f'{auc:.3f}'}"
+            for label, auc in zip(classes, best, strict=True)
+        )
+        yield (
+            f"track {name}: {own['kept'].sum()} of {len(told['columns'])} columns kept; best AUC "
+            f"of one alone: {shown}"
+        )
 
 
 def screen(data: Analysed, training: pl.DataFrame, labels: Labels, settings: Screening) -> Screened:

@@ -1,1 +1,1 @@
-"""Reads sequence, genes and base scores from files."""
+"""Reads sequence, genes, base scores and tracks of evidence from files."""

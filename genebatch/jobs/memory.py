@@ -420,5 +420,5 @@ def plan_batches(data: DataSet) -> float:
 
 
 def beside_annotation(fixed_mb: int) -> Callable[[GenomeSize], float]:
-    """A formula: a measured figure in MB, margin included, and what the gene models take."""
-    return lambda genome: float((fixed_mb + genome.annotation_mb) * MB)
+    """A formula: a measured figure in MB, margin included, and what genes and junctions take."""
+    return lambda genome: float((fixed_mb + genome.annotation_mb + genome.junctions_mb) * MB)

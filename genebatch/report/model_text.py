@@ -23,6 +23,10 @@ def model_lines(model: EnsembleModel) -> Iterator[str]:
         f"features: {model.n_features_in_} of the {offered} offered in training, of which {counts} "
         "are counts (absent means zero)"
     )
+    tracks = (model.facts.get("sequence") or {}).get("tracks", {})
+    if tracks:
+        named = ", ".join(f"{name} ({told['kind']})" for name, told in tracks.items())
+        yield f"tracks of evidence: {named}"
     start = "zero" if model.scores is None else ", ".join(model.scores.values())
     yield f"boosters start from: {start}"
     for number in range(len(model.members)):

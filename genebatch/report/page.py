@@ -14,6 +14,7 @@ from genebatch.report.candidate_tables import ComparedModels, overall_lines
 from genebatch.report.candidate_text import compare_classes, unit_text
 from genebatch.report.choice import choice, delivered_name
 from genebatch.report.estimates import estimates
+from genebatch.report.evidence import EvidenceTables, evidence_facts
 from genebatch.report.neighbours import neighbour_facts
 from genebatch.report.numbers import DASH, cell
 from genebatch.report.settings import PrintedSettings
@@ -88,6 +89,8 @@ class FinishedRun:
     neighbours
         Scores around annotated sites, as `genebatch.metrics.neighbours.summarise` gives them, or
         None where they were not asked for.
+    evidence
+        The tables on tracks of evidence, or None where there are none.
     """
 
     settings: PrintedSettings
@@ -108,6 +111,7 @@ class FinishedRun:
     usage: Sequence[Mapping[str, Any]]
     tracks: TrackTables | None
     neighbours: pl.DataFrame | None
+    evidence: EvidenceTables | None
 
     @property
     def n_batches(self) -> int:
@@ -130,12 +134,18 @@ def page_facts(run: FinishedRun) -> dict[str, Any]:
         "times_held": run.times_held.filter(pl.col("role") == "training").to_dicts(),
         "tracks": None if run.tracks is None else track_facts(run.tracks),
         "neighbours": None if run.neighbours is None else neighbour_facts(run.neighbours),
+        "evidence": None if run.evidence is None else _evidence(run, run.evidence),
         "thresholds": threshold_lines(run.thresholds),
         "usage": usage_by_rule(run.usage),
         "over": [record for record in run.usage if record["peak_mb"] > record["declared_mb"]],
         "jobs": len(run.usage),
         "figure_titles": FIGURES,
     }
+
+
+def _evidence(run: FinishedRun, tables: EvidenceTables) -> dict[str, Any]:
+    tracks = run.dataset["sequence"]["tracks"]
+    return evidence_facts(tracks, tables, run.screen, run.results.classes)
 
 
 def _model_facts(run: FinishedRun) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from genebatch.features.structure.codons import CODON
 from genebatch.genome.genes import Gene, Transcript
 from genebatch.io.files import whole
+from genebatch.simulation.evidence import EvidenceFiles
 from genebatch.simulation.frames import PROTEIN_CODING, Pieces
 from genebatch.simulation.locus import plan_contigs
 from genebatch.simulation.sequence import Painted, paint
@@ -26,19 +27,25 @@ LETTERS = np.frombuffer(b"ACGTNacgtn", dtype=np.uint8)
 
 
 def simulate_genome(
-    out: str | Path, *, n_genes: int = 200, n_chromosomes: int = 5, seed: int = 7
+    out: str | Path,
+    *,
+    n_genes: int = 200,
+    n_chromosomes: int = 5,
+    seed: int = 7,
+    tracks: bool = False,
 ) -> Path:
-    """Write `out/genome.fa` and `out/genes.gtf`.
+    """Write `out/genome.fa` and `out/genes.gtf`, and with `tracks` the files of evidence.
 
     The log says how many protein-coding genes have a reading frame; CDS lines say where it is.
     A gene takes about 9,000 nt, so 200 genes take about 1,900,000 nt. Files of an earlier call are
     replaced once both new ones are complete, and the index of the earlier FASTA file is removed.
-    The same arguments give the same bytes. Holds the plan of all genes and one contig.
+    The same arguments give the same bytes, and genome and genes are the same with tracks. Holds the
+    plan of all genes and one contig.
 
     Raises
     ------
     InputError
-        If the numbers do not fit together.
+        If the numbers do not fit together, or if tracks are wanted without pyBigWig.
     """
     contigs = plan_contigs(n_genes, n_chromosomes, seed)
     fasta, gtf = Path(out) / "genome.fa", Path(out) / "genes.gtf"
@@ -46,10 +53,15 @@ def simulate_genome(
     with ExitStack() as complete:
         sequences = complete.enter_context(complete.enter_context(whole(fasta)).open("wb"))
         models = complete.enter_context(complete.enter_context(whole(gtf)).open("w"))
+        evidence = EvidenceFiles(out, contigs, seed) if tracks else None
+        if evidence is not None:
+            complete.enter_context(evidence)
         for contig in contigs:
             sequences.write(f">{contig.name}\n".encode())
             painted = paint(contig, seed)
             sequences.write(_lines(painted))
+            if evidence is not None:
+                evidence.write(contig, painted.codes)
             n_coding += sum(gene.kind == PROTEIN_CODING for gene in contig.genes)
             n_frames += len(painted.coding)
             for gene in contig.genes:

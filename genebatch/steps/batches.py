@@ -135,14 +135,16 @@ def explain_batch(
     from genebatch.dataset.row_file import RowFile
     from genebatch.model.archive import load_model
     from genebatch.model.origin import origin_of, refuse_mixed
-    from genebatch.training.explain import draw_sample, explain
+    from genebatch.training.explain import draw_sample, explain, track_families
 
     model = load_model(uncalibrated, threads=threads)
     folds = load_model(models, threads=threads)
     origins = (origin_of(each.members[0]) for each in (folds, model))
     refuse_mixed(models, next(origins), uncalibrated, next(origins))
-    drawn = draw_sample(RowFile.open(rows), explaining)
-    result = explain(model, folds, drawn, explaining, use_weights)
+    stored = RowFile.open(rows)
+    drawn = draw_sample(stored, explaining)
+    tracks = track_families(stored.facts)
+    result = explain(model, folds, drawn, explaining, use_weights, tracks)
     write_parquet(shap, result.shap)
     write_parquet(sample, result.sample)
     write_tsv(importance, result.importance)

@@ -70,12 +70,15 @@ def screen_features(
 
     Writes the ordered feature set (JSON) and a line for each column of the data set (TSV).
     """
-    from genebatch.dataset.screen import Analysed, screen
+    from genebatch.dataset.screen import Analysed, say_tracks, screen
     from genebatch.dataset.shards import described
 
     facts = read_json(profile)
     data = Analysed(*described(facts), facts["columns"])
     result = screen(data, _training(groups, test_groups), labels, screening)
+    tracks = (facts.get("sequence") or {}).get("tracks", {})
+    for line in say_tracks(result.table, tracks, labels.classes):
+        log.info("%s", line)
     write_json(features, result.features)
     write_tsv(screened, result.table)
 

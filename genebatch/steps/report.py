@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from genebatch.report.settings import PrintedSettings
 
 if TYPE_CHECKING:
     from genebatch.report.batch import BatchResults
+    from genebatch.report.evidence import EvidenceTables
     from genebatch.report.figures.boosters import Swarm
     from genebatch.report.page import ModelFile
     from genebatch.report.tracks import TrackTables
@@ -131,6 +133,8 @@ def write_report(
     tracks_figure: str | None = None,
     neighbours: str | None = None,
     neighbours_figure: str | None = None,
+    evidence: str | None = None,
+    families: Sequence[str] = (),
 ) -> None:
     """Write the page and the model card of a run.
 
@@ -159,6 +163,8 @@ def write_report(
         The evaluation on complete tracks, where there is one.
     neighbours, neighbours_figure
         Scores around annotated sites, where they were asked for.
+    evidence, families
+        With tracks of evidence: how much of each is used, and importances by family of every batch.
     """
     from genebatch.model.archive import load_model
     from genebatch.report.candidate_tables import ComparedModels
@@ -191,6 +197,7 @@ def write_report(
         usage=read_usage(usage_records),
         tracks=None if tracks_comparison is None else _read_tracks(*tracks),
         neighbours=None if neighbours is None else read_tsv(neighbours),
+        evidence=None if evidence is None else _read_evidence(evidence, families),
     )
     paths = {
         "roc": roc_figure,
@@ -233,6 +240,12 @@ def _read_tracks(comparison: str, corrections: str, hybrid: str, summary: str) -
 
     tables = (read_tsv(path) for path in (comparison, corrections, hybrid))
     return TrackTables(*tables, read_json(summary))
+
+
+def _read_evidence(use: str, families: Sequence[str]) -> "EvidenceTables":
+    from genebatch.report.evidence import EvidenceTables
+
+    return EvidenceTables(read_tsv(use), [read_tsv(path) for path in families])
 
 
 def _model_file(path: str) -> "ModelFile":

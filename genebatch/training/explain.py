@@ -4,7 +4,8 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -59,6 +60,7 @@ def explain(
     sample: Sample,
     settings: Explaining,
     use_weights: bool,
+    tracks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Explanation:
     """Explain a batch's model on a sample of its rows.
 
@@ -77,9 +79,12 @@ def explain(
         The section `explain`.
     use_weights
         `learner.use_weights`.
+    tracks
+        Family to columns of tracks of evidence. Families of the settings come first.
     """
     scores = list((model.scores or {}).values())
-    family_of = families(model.features.names, {**settings.families, "base scores": scores})
+    given = {**settings.families, "base scores": scores, **tracks}
+    family_of = families(model.features.names, given)
     used = np.union1d(model.used, folds.used)
     shown = model.features.some(used)
     tables, importances, by_family = [], [], []
@@ -132,6 +137,17 @@ def families(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[s
             prefix = name.split("_")[0]
             family_of[name] = prefix if prefixes[prefix] > 1 else name
     return {name: family_of[name] for name in names}
+
+
+def track_family(track: str) -> str:
+    """Name of the family of a track of evidence."""
+    return f"track {track}"
+
+
+def track_families(facts: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Family to columns of each track of evidence, by what a row file tells of its table."""
+    tracks = (facts.get("sequence") or {}).get("tracks", {})
+    return {track_family(name): tuple(told["columns"]) for name, told in tracks.items()}
 
 
 Rises = dict[str, tuple[float | None, float | None]]

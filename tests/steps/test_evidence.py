@@ -1,5 +1,7 @@
 """Tests of steps.sequence with tracks of evidence: the built table and what it tells of them."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -71,6 +73,20 @@ def test_tracks_change_no_row_and_no_other_feature(genome, tracks, tmp_path):
     with_tracks, _ = built(genome, tmp_path / "a", tracks)
     without, _ = built(genome, tmp_path / "b", {})
     assert with_tracks.select(without.columns).equals(without)
+
+
+def test_moved_sites_change_no_value_of_a_track(genome, tracks, tmp_path):
+    before, _ = built(genome, tmp_path / "a", tracks)
+    Path(genome["genes"]).write_text(test_sequence.gtf(test_sequence.MOVED))
+    after, _ = built(genome, tmp_path / "b", tracks)
+    columns = ["gene_id", "position", pl.col("^track_.*$")]
+    both = [rows.select(columns).sort("gene_id", "position") for rows in (before, after)]
+    shared = [
+        one.join(other, on=["gene_id", "position"], how="semi", maintain_order="left")
+        for one, other in (both, both[::-1])
+    ]
+    assert shared[0].height > 100
+    assert shared[0].equals(shared[1])
 
 
 def test_use_of_tracks_is_written(genome, tracks, tmp_path):

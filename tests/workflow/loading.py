@@ -16,6 +16,10 @@ from tests.workflow.running import SMALL
 
 GENOME = {"fasta": "genome.fa", "genes": "genes.gtf", "transcripts": "longest"}
 TRACKS = {s: {site: f"{site}.{s}.bw" for site in ("donor", "acceptor")} for s in ("plus", "minus")}
+EVIDENCE = {
+    "level": {"kind": "number", "strands": {"plus": "plus.bw", "minus": "minus.bw"}},
+    "reads": {"kind": "junctions", "file": "SJ.out.tab", "role": "ignore"},
+}
 SIMILAR = SMALL["batching"] | {"strategy": "similarity"}
 CALLED = {"sets": {"all": "all", "some": "some.txt"}}
 # Configurations that together have every rule, and every file that a rule may read or write.
@@ -28,6 +32,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "call": CALLED | {"bigwig": True, "transcripts": True},
     },
     "light": {"sequence": GENOME | {"scorer": "light"}, "call": CALLED},
+    "evidence": {"sequence": GENOME | {"scorer": "light", "tracks": EVIDENCE}, "call": CALLED},
     "spliceai": {"sequence": GENOME | {"scorer": "spliceai"}, "call": CALLED},
     "command": {
         "sequence": GENOME

@@ -392,6 +392,16 @@ def neighbour_results(wildcards):
     return {name: f"results/neighbours/{file}" for name, file in names.items()}
 
 
+def evidence_use(wildcards):
+    """How much of each track of evidence is used, where there are any."""
+    return EVIDENCE
+
+
+def families_of_batches(wildcards):
+    """Importances by family; the report reads them where there are tracks of evidence."""
+    return per_member(f"{BATCH_FILES}/families.tsv")(wildcards) if EVIDENCE else []
+
+
 def neighbours_of_batches(wildcards):
     """Scores around sites of the batches; without a genome no rule of a batch makes them."""
     return per_member(f"{BATCH_FILES}/neighbours.parquet")(wildcards) if BUILT else []

@@ -8,11 +8,21 @@ from functools import lru_cache
 from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
 
+from genebatch.config.tracks import junction_files
 from genebatch.jobs.limits import process_limit_mb
 from genebatch.jobs.memory import SCHEDULER_MB
 from genebatch.jobs.needs import NEEDS, estimate_mb, least_mb, rules_of
 from genebatch.jobs.scratch import remove_unfinished
-from genebatch.jobs.sizes import GenomeSize, annotation_mb, data_size, groups_of
+from genebatch.jobs.sizes import (
+    GenomeSize,
+    annotation_mb,
+    data_size,
+    groups_of,
+    junctions_mb,
+)
+
+# Rules that hold the junctions of all tracks.
+READS_TRACKS = ("build_dataset", "call_genes", "neighbours_batch")
 
 
 def memory_limit_mb():
@@ -158,10 +168,14 @@ def data_of(paths, groups, threads):
 
 
 def genome_memory(rule_name, *annotations):
-    """Resource function: the estimate of a rule about the genome, with the gene models it reads."""
+    """Resource function: the estimate of a rule about the genome, with genes and junctions."""
+    read = junction_files(SEQUENCE["tracks"]) if rule_name in READS_TRACKS else []
 
     def inner(wildcards, attempt):
-        genome = GenomeSize(sum(annotation_mb(path) for path in annotations))
+        genome = GenomeSize(
+            sum(annotation_mb(path) for path in annotations),
+            sum(map(junctions_mb, read)),
+        )
         return scaled(estimate_mb(rule_name, genome), attempt)
 
     return inner

@@ -17,12 +17,15 @@ BLOCK = 65_536  # positions read at a time to count values
 
 
 class _File(NamedTuple):
+    """An open file: its handle of pyBigWig, and the lengths of its chromosomes."""
+
     path: Path
-    open: Any  # a handle of pyBigWig
+    handle: Any
+    lengths: dict[str, int]
 
 
 class NumberTrack:
-    """Values of a track in genomic coordinates; a context manager.
+    """Values of a track in genomic coordinates.
 
     Holds the open files, and the values of one stretch of a gene.
 
@@ -50,7 +53,8 @@ class NumberTrack:
         try:
             for side, path in track.files.items():
                 place = f"{key}.file" if side == "both" else f"{key}.strands.{side}"
-                file = _File(Path(path), open_bigwig(Path(path), place))
+                handle = open_bigwig(Path(path), place)
+                file = _File(Path(path), handle, handle.chroms())
                 signs = STRANDS.values() if side == "both" else [STRANDS[side]]
                 self._files |= dict.fromkeys(signs, file)
                 _check_assembly(file, genes, assembly, place)
@@ -74,14 +78,13 @@ class NumberTrack:
         """
         values = np.full(stop - start, np.nan, np.float32)
         file = self._files[gene.strand]
-        lengths = file.open.chroms()
-        chrom = find_contig(gene.chrom, lengths)
+        chrom = find_contig(gene.chrom, file.lengths)
         if chrom is None:
             return values
         first, end = genomic_span(gene, start, stop)
-        low, high = max(first, 0), min(end, lengths[chrom])
+        low, high = max(first, 0), min(end, file.lengths[chrom])
         if low < high:
-            read = read_values(file.open, file.path, chrom, low, high)
+            read = read_values(file.handle, file.path, chrom, low, high)
             self._refuse_infinite(file.path, chrom, low, read)
             values[low - first : high - first] = read
         return values if gene.strand == "+" else values[::-1]
@@ -100,7 +103,7 @@ class NumberTrack:
     def close(self) -> None:
         """Close the files."""
         for file in {id(file): file for file in self._files.values()}.values():
-            file.open.close()
+            file.handle.close()
 
     def _refuse_infinite(self, path: Path, chrom: str, start: int, values: np.ndarray) -> None:
         wrong = np.flatnonzero(np.isinf(values))
@@ -112,13 +115,13 @@ class NumberTrack:
 
 
 def _check_assembly(file: _File, genes: Sequence[Gene], assembly: Assembly, key: str) -> None:
-    lengths = file.open.chroms()
-    shared = shared_contigs(file.path, lengths, assembly, key)
+    shared = shared_contigs(file.path, file.lengths, assembly, key)
     contigs = dict(assembly.contigs)
     with_genes = {find_contig(chrom, contigs) for chrom in {gene.chrom for gene in genes}}
     for name, contig in shared.items():
-        if contig in with_genes and lengths[name] != contigs[contig]:
+        own, wanted = file.lengths[name], contigs[contig]
+        if contig in with_genes and own != wanted:
             raise InputError(
-                f"{name} of {file.path} has {lengths[name]:,} nt, but {contig} of {assembly.path} "
-                f"has {contigs[contig]:,}; wanted the same assembly; set {key}"
+                f"{name} of {file.path} has {own:,} nt, but {contig} of {assembly.path} has "
+                f"{wanted:,}; wanted the same assembly; set {key}"
             )

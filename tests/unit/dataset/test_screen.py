@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from genebatch.config.settings import Screening
 from genebatch.dataset.feature_set import Features
-from genebatch.dataset.screen import Analysed, aucs_by_value, sample_groups, screen
+from genebatch.dataset.screen import Analysed, aucs_by_value, sample_groups, say_tracks, screen
 from genebatch.io.files import InputError
 
 SCREEN = Screening(max_rows=50_000, max_auc=0.99, max_missing_auc=0.6, keep=(), seed=7)
@@ -374,3 +374,19 @@ def test_auc_without_both_sides_is_not_a_number():
     positives = np.array([[True, False], [True, False]])
     assert np.isnan(aucs_by_value(np.array([0, 1]), positives)).all()
     assert np.isnan(aucs_by_value(np.array([], int), positives[:0])).all()
+
+
+def test_tracks_are_told_with_what_is_kept_and_their_best_column():
+    table = pl.DataFrame(
+        {
+            "column": ["track_a_x", "track_a_y", "other"],
+            "kept": [True, False, True],
+            "auc_donor": [0.2, 0.7, 0.99],
+            "auc_neither": [None, None, 0.6],
+        },
+        schema_overrides={"auc_neither": pl.Float64},
+    )
+    told = {"a": {"kind": "number", "columns": ["track_a_x", "track_a_y"]}}
+    assert list(say_tracks(table, told, ["donor", "neither"])) == [
+        "track a: 1 of 2 columns kept; best AUC of one alone: donor 0.800, neither -"
+    ]

@@ -259,6 +259,7 @@ def test_rows_that_all_members_score_are_held_by_those_who_learn_or_judge(rule, 
 def test_the_gene_models_add_to_rules_about_the_genome():
     for rule in rules_of("genome"):
         assert estimate_mb(rule, GenomeSize(137)) == estimate_mb(rule, GenomeSize(0)) + 137
+        assert estimate_mb(rule, GenomeSize(0, 50)) == estimate_mb(rule, GenomeSize(0)) + 50
     assert estimate_mb("build_dataset", GenomeSize(0)) == 1000
 
 

@@ -5,7 +5,7 @@ import gzip
 import polars as pl
 import pyarrow.parquet as pq
 
-from genebatch.jobs.sizes import annotation_mb, data_size, groups_of
+from genebatch.jobs.sizes import annotation_mb, data_size, groups_of, junctions_mb
 
 
 def test_rows_and_cells_of_all_shards_are_counted(tmp_path):
@@ -49,3 +49,13 @@ def test_annotation_needs_memory_by_the_size_of_its_text(tmp_path):
     packed = (tmp_path / "genes.gtf.gz").stat().st_size / 2**20
     assert annotation_mb(tmp_path / "genes.gtf.gz") >= 25 * packed
     assert annotation_mb(tmp_path / "absent.gtf") == 0
+
+
+def test_junctions_take_twenty_times_their_text(tmp_path):
+    plain, packed = tmp_path / "SJ.out.tab", tmp_path / "SJ.out.tab.gz"
+    text = b"x" * 2**21  # 2 MB
+    plain.write_bytes(text)
+    packed.write_bytes(b"\x1f\x8b" + text)
+    assert junctions_mb(plain) == 40
+    assert junctions_mb(packed) > 6 * 40
+    assert junctions_mb(tmp_path / "absent") == 0

@@ -120,6 +120,14 @@ def test_given_families_come_first_in_their_order():
     }
 
 
+def test_each_track_is_a_family_of_its_own_columns():
+    told = {"a": {"columns": ["track_a_x"]}, "a_b": {"columns": ["track_a_b_x", "track_a_b_y"]}}
+    given = explain.track_families({"sequence": {"tracks": told}})
+    names = ["track_a_x", "track_a_b_x", "track_a_b_y"]
+    assert list(explain.families(names, given).values()) == ["track a", "track a_b", "track a_b"]
+    assert explain.track_families({"sequence": None}) == explain.track_families({}) == {}
+
+
 def test_every_feature_has_a_family_in_the_order_of_the_features():
     names = [f"f{number % 3}_{number}" for number in range(20)]
     assert list(explain.families(names, {"x": ["f1_*"]})) == names
