@@ -50,6 +50,7 @@ PAGES = 4  # in memory at once: one being read, one in use, XGBoost's read-ahead
 # columns, codes, weights, margins, gradients, losses. Of 3.5 million rows 0.8 GB were in use.
 KNOWN_BYTES = 210
 HELD_BYTES = 512 << 20  # training.matrices: largest matrix of all rows that is in memory
+PERMUTED = 40  # families of features, each of which is permuted in the sample of the final model
 # Most candidates for which the evaluation draws intervals: combiners, rivals, the delivered model,
 # the base scores.
 CANDIDATES = 12
@@ -325,6 +326,22 @@ def evaluate(whole: Whole) -> float:
     drawn = whole.test_rows * CANDIDATES * 8 * 8
     boosters = 6 * _boosters(whole) + _flattened(whole, whole.test_rows)
     return (BASE_MB + 50) * MB + candidates + drawn + 2 * _frame(whole.shape) + boosters
+
+
+def explain_final(whole: Whole) -> float:
+    """Features and SHAP values of the sample by all members, and its scores with families permuted.
+
+    A model of all members uses at most as many features as their boosters take.
+    """
+    shape = whole.shape
+    features, boosted = shape.n_dense + shape.n_counts, shape.boosted
+    taken = (boosted.n_dense + boosted.n_counts) * shape.n_classes * max(whole.n_members, 1)
+    used = min(features, taken)
+    cells = 6 * features + 4 * shape.n_classes * used
+    scored = _flattened(whole, shape.explain_rows * PERMUTED)
+    drawn = DRAW_MB + PANEL_MB * shape.n_classes
+    table = shape.explain_rows * 4 * cells
+    return (BASE_MB + drawn) * MB + table + 2 * _frame(shape) + 2 * _boosters(whole) + scored
 
 
 def rank_groups(whole: Whole) -> float:

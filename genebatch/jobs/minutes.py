@@ -5,7 +5,7 @@ Every function that is named as a rule gives CPU seconds; `genebatch.jobs.needs`
 
 import math
 
-from genebatch.jobs.memory import CANDIDATES, MOST_SCORES
+from genebatch.jobs.memory import CANDIDATES, MOST_SCORES, PERMUTED
 from genebatch.jobs.sizes import Shape, Whole
 
 # CPU seconds of a tree of depth 4 for each row and stored cell of it; benchmarks/scale.md and
@@ -144,6 +144,13 @@ def consolidate(whole: Whole) -> float:
 def estimate(whole: Whole) -> float:
     """Intervals over the groups of the held-out scores."""
     return whole.scored * whole.shape.n_classes * DRAW_SECONDS
+
+
+def explain_final(whole: Whole) -> float:
+    """SHAP values of the sample in the trees of all members, and scores with families permuted."""
+    shape = whole.shape
+    trees = whole.n_members * shape.n_classes * shape.n_estimators
+    return shape.explain_rows * trees * SHAP_SECONDS + _scored(whole, shape.explain_rows * PERMUTED)
 
 
 def evaluate(whole: Whole) -> float:

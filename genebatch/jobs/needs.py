@@ -47,6 +47,7 @@ NEEDS: dict[str, Needs] = {
     "consolidate": Needs(memory.consolidate, minutes.consolidate, "whole"),
     "estimate": Needs(memory.estimate, minutes.estimate, "whole"),
     "evaluate": Needs(memory.evaluate, minutes.evaluate, "whole"),
+    "explain_final": Needs(memory.explain_final, minutes.explain_final, "whole"),
     "rank_groups": Needs(memory.rank_groups, minutes.rank_groups, "whole"),
     "predict": Needs(memory.predict, minutes.score_all_rows, "whole"),
     "neighbours": Needs(memory.neighbours, minutes.neighbours, "whole"),

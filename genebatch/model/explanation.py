@@ -42,24 +42,42 @@ def contributions(model: EnsembleModel, frame: pl.DataFrame) -> np.ndarray:
     return total
 
 
+def shap_table(model: EnsembleModel, leading: pl.DataFrame, values: np.ndarray) -> pl.DataFrame:
+    """Put SHAP values into a table, class after class.
+
+    Parameters
+    ----------
+    model
+        The model.
+    leading
+        Columns in front of them, a row for each row explained.
+    values
+        What `contributions` gives.
+
+    Returns
+    -------
+    polars.DataFrame
+        The columns of `leading`, `class`, `(start)` and one column for each used feature. A name of
+        `leading` or `class` that a feature has begins with `row.`.
+    """
+    names = model.feature_names_in_.tolist()
+    taken = set(names)
+    leading = leading.rename({name: own_name(name, taken) for name in leading.columns})
+    label = own_name("class", taken)
+    return pl.concat(
+        leading.with_columns(
+            pl.lit(name).alias(label),
+            pl.Series(START, of_class[:, -1]),
+            *(pl.Series(feature, of_class[:, n]) for n, feature in enumerate(names)),
+        )
+        for name, of_class in zip(model.classes, values, strict=True)
+    )
+
+
 def explained(model: EnsembleModel, frame: pl.DataFrame, first: int = 0) -> pl.DataFrame:
     """`EnsembleModel.explain` of a frame in memory; `first` is the number of its first row."""
-    names = model.feature_names_in_.tolist()
-    values = contributions(model, frame)
-    taken = set(names)
-    rows = pl.Series(own_name("row", taken), np.arange(first, first + frame.height))
-    tables = [
-        pl.DataFrame(
-            [
-                rows,
-                pl.Series(own_name("class", taken), [label] * frame.height, dtype=pl.String),
-                pl.Series(START, values[column, :, -1]),
-                *(pl.Series(name, values[column, :, n]) for n, name in enumerate(names)),
-            ]
-        )
-        for column, label in enumerate(model.classes)
-    ]
-    return pl.concat(tables)
+    rows = pl.DataFrame({"row": np.arange(first, first + frame.height)})
+    return shap_table(model, rows, contributions(model, frame))
 
 
 def importances(model: EnsembleModel, frame: pl.DataFrame | None) -> pl.DataFrame:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from genebatch.dataset.families import track_family
 from genebatch.report.numbers import DASH, Cell, cell
-from genebatch.training.explain import track_family
 
 CLEAR = 2  # standard errors from which a rise of the loss is more than chance
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from genebatch.dataset.columns import START
 from genebatch.metrics.binary import COUNTS_ROWS
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.held_out import recorded_sample
@@ -30,6 +31,7 @@ from genebatch.report.verdicts import (
     verdicts,
 )
 
+TOP_FEATURES = 5  # of each class, named in a sentence
 FIGURES = {
     "pr": "Precision and recall on test groups",
     "roc": "ROC on test groups",
@@ -84,6 +86,8 @@ class FinishedRun:
         Content of each batch's `summary.json`.
     usage
         Memory and time of every job, as `genebatch.jobs.run.read_usage` gives them.
+    importance
+        What the delivered model looks at; see `evaluation.importance`.
     tracks
         The evaluation on complete tracks, or None where there is none.
     neighbours
@@ -109,6 +113,7 @@ class FinishedRun:
     times_held: pl.DataFrame
     summaries: Sequence[Mapping[str, Any]]
     usage: Sequence[Mapping[str, Any]]
+    importance: pl.DataFrame
     tracks: TrackTables | None
     neighbours: pl.DataFrame | None
     evidence: EvidenceTables | None
@@ -136,6 +141,7 @@ def page_facts(run: FinishedRun) -> dict[str, Any]:
         "neighbours": None if run.neighbours is None else neighbour_facts(run.neighbours),
         "evidence": None if run.evidence is None else _evidence(run, run.evidence),
         "thresholds": threshold_lines(run.thresholds),
+        "looks_at": _looks_at(run.importance, run.results.classes),
         "usage": usage_by_rule(run.usage),
         "over": [record for record in run.usage if record["peak_mb"] > record["declared_mb"]],
         "jobs": len(run.usage),
@@ -172,6 +178,15 @@ def _model_facts(run: FinishedRun) -> dict[str, Any]:
         "left_out": left_out,
         "absent": absent,
         "sample": recorded_sample(model),
+    }
+
+
+def _looks_at(importance: pl.DataFrame, classes: Sequence[str]) -> dict[str, list[str]]:
+    """The most important features of every class."""
+    features = importance.filter(pl.col("feature") != START, pl.col("mean_abs_shap") > 0)
+    return {
+        name: features.filter(pl.col("class") == name)["feature"].head(TOP_FEATURES).to_list()
+        for name in classes
     }
 
 

@@ -132,10 +132,11 @@ def explain_batch(
 
     Holds the sample as float32 and the SHAP values of one class at a time.
     """
+    from genebatch.dataset.families import built_families
     from genebatch.dataset.row_file import RowFile
     from genebatch.model.archive import load_model
     from genebatch.model.origin import origin_of, refuse_mixed
-    from genebatch.training.explain import draw_sample, explain, track_families
+    from genebatch.training.explain import draw_sample, explain
 
     model = load_model(uncalibrated, threads=threads)
     folds = load_model(models, threads=threads)
@@ -143,8 +144,8 @@ def explain_batch(
     refuse_mixed(models, next(origins), uncalibrated, next(origins))
     stored = RowFile.open(rows)
     drawn = draw_sample(stored, explaining)
-    tracks = track_families(stored.facts)
-    result = explain(model, folds, drawn, explaining, use_weights, tracks)
+    built = built_families(stored.facts)
+    result = explain(model, folds, drawn, explaining, use_weights, built)
     write_parquet(shap, result.shap)
     write_parquet(sample, result.sample)
     write_tsv(importance, result.importance)

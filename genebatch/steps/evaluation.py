@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from genebatch.config.settings import Evaluation
+from genebatch.config.settings import Evaluation, Explaining
+from genebatch.dataset.columns import START
 from genebatch.io.files import InputError, read_json, write_parquet, write_tsv
 
 if TYPE_CHECKING:
@@ -165,6 +166,60 @@ def rank_groups(
     if figure is not None:
         save_figure(figure, draw_ranks(result, sums.layout.classes, top))
     return result
+
+
+def explain_final(
+    *,
+    rows: str,
+    model: str,
+    explaining: Explaining,
+    threads: int,
+    shap: str,
+    importance: str,
+    families: str,
+    figure: str,
+) -> None:
+    """Explain the delivered model on a sample of the test groups.
+
+    Parameters
+    ----------
+    rows
+        The row file of the test groups.
+    model
+        The model file.
+    explaining, threads
+        Settings.
+    shap, importance, families
+        Parquet, TSV and TSV; see `evaluation.importance.FinalExplanation`.
+    figure
+        PNG: the most important features and families of each class.
+
+    Raises
+    ------
+    InputError
+        If a member of the model was trained on a test group.
+    """
+    from genebatch.dataset.row_file import RowFile
+    from genebatch.evaluation.importance import chosen_rows, drawn_rows
+    from genebatch.evaluation.importance import explain_final as explained
+    from genebatch.model.archive import load_model
+    from genebatch.model.seen_groups import refuse_seen_groups
+    from genebatch.report.figures.boosters import importance as draw_importance
+    from genebatch.report.figures.style import save_figure
+
+    stored, loaded = RowFile.open(rows), load_model(model, threads=threads)
+    refuse_seen_groups({"the model": loaded}, stored.groups["group"].to_list())
+    chosen = chosen_rows(stored.identity, explaining.rows, explaining.seed)
+    sample = drawn_rows(stored.frames(loaded.columns_in_), chosen)
+    result = explained(loaded, sample, explaining)
+    write_parquet(shap, result.shap)
+    write_tsv(importance, result.features)
+    write_tsv(families, result.families)
+    title = f"The delivered model on {len(chosen):,} test rows"
+    features = result.features.filter(pl.col("feature") != START)
+    save_figure(figure, draw_importance(features, result.families, list(loaded.classes), title))
+    n_groups = sample.identity["group"].n_unique()
+    log.info("explained %s rows of %s test groups", f"{len(chosen):,}", f"{n_groups:,}")
 
 
 def _load(

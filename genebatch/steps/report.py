@@ -119,6 +119,8 @@ def write_report(
     estimate: str,
     combiners: str,
     thresholds: str,
+    importance: str,
+    importance_figure: str,
     page: str,
     card: str,
     roc_figure: str,
@@ -155,6 +157,8 @@ def write_report(
         The evaluation on test groups.
     model, candidates, estimate, combiners, thresholds
         The delivered model, and the tables that led to it.
+    importance, importance_figure
+        What the delivered model looks at.
     page, card
         The files to write: HTML that needs no other file, and Markdown.
     roc_figure, pr_figure, calibration_figure, members_figure, weights_figure
@@ -189,6 +193,7 @@ def write_report(
         candidates=read_tsv(candidates),
         estimate=read_tsv(estimate),
         thresholds=read_tsv(thresholds),
+        importance=read_tsv(importance),
         screen=read_tsv(screen),
         manifest=read_tsv(manifest),
         coverage=read_tsv(coverage),
@@ -209,6 +214,7 @@ def write_report(
     for name, figure in evaluation_figures(run.results, run.compared, run.combiners):
         save_figure(paths[name], figure)
     images = {name: Path(path).read_bytes() for name, path in paths.items()}
+    images["importance"] = Path(importance_figure).read_bytes()
     if tracks_figure is not None:
         images["tracks"] = Path(tracks_figure).read_bytes()
     if neighbours_figure is not None:

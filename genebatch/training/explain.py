@@ -2,10 +2,9 @@
 
 import hashlib
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,8 @@ import xgboost as xgb
 from scipy import sparse
 
 from genebatch.config.settings import Explaining
-from genebatch.dataset.columns import START, matching, own_name
+from genebatch.dataset.columns import START, own_name
+from genebatch.dataset.families import families
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.row_file import RowFile
 from genebatch.dataset.rows import label_codes, row_weights, score_columns
@@ -60,7 +60,7 @@ def explain(
     sample: Sample,
     settings: Explaining,
     use_weights: bool,
-    tracks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    built: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Explanation:
     """Explain a batch's model on a sample of its rows.
 
@@ -79,11 +79,11 @@ def explain(
         The section `explain`.
     use_weights
         `learner.use_weights`.
-    tracks
-        Family to columns of tracks of evidence. Families of the settings come first.
+    built
+        What `families.built_families` gives. Families of the settings come first.
     """
     scores = list((model.scores or {}).values())
-    given = {**settings.families, "base scores": scores, **tracks}
+    given = {**settings.families, "base scores": scores, **built}
     family_of = families(model.features.names, given)
     used = np.union1d(model.used, folds.used)
     shown = model.features.some(used)
@@ -118,36 +118,6 @@ def draw_sample(stored: RowFile, settings: Explaining) -> Sample:
     sample = Sample(pl.concat(rows), _dense(stored.features.select(pl.concat(features))))
     log.info("%s: %s rows of %s groups", stored.name, *(f"{n:,}" for n in _size(sample)))
     return sample
-
-
-def families(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Family of every feature.
-
-    A feature belongs to the first of the given families whose patterns match it; the others go by
-    what stands before the first underscore, and alone if nothing else shares that.
-    """
-    family_of = {}
-    for family, patterns in given.items():
-        for pattern in patterns:
-            for name in matching(pattern, names):
-                family_of.setdefault(name, family)
-    prefixes = Counter(name.split("_")[0] for name in names if name not in family_of)
-    for name in names:
-        if name not in family_of:
-            prefix = name.split("_")[0]
-            family_of[name] = prefix if prefixes[prefix] > 1 else name
-    return {name: family_of[name] for name in names}
-
-
-def track_family(track: str) -> str:
-    """Name of the family of a track of evidence."""
-    return f"track {track}"
-
-
-def track_families(facts: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Family to columns of each track of evidence, by what a row file tells of its table."""
-    tracks = (facts.get("sequence") or {}).get("tracks", {})
-    return {track_family(name): tuple(told["columns"]) for name, told in tracks.items()}
 
 
 Rises = dict[str, tuple[float | None, float | None]]

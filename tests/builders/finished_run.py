@@ -389,6 +389,8 @@ class Data:
             "model": self.model,
             "thresholds": self.thresholds(),
             "candidates": self.candidates(),
+            "importance": self.folder / "importance.tsv",
+            "importance_figure": self.folder / "importance.png",
             "combiners": combiners,
             **self.evaluation(intervals),
         }

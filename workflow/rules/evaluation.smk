@@ -69,6 +69,36 @@ rule evaluate:
         "../scripts/evaluate.py"
 
 
+rule explain_final:
+    input:
+        rows=test_rows,
+        model=MODEL,
+    output:
+        shap="results/evaluation/shap.parquet",
+        importance=report(
+            "results/evaluation/importance.tsv",
+            caption="../report/importance.rst",
+            category="Evaluation",
+            labels={"table": "importance of features in the delivered model"},
+        ),
+        families="results/evaluation/families.tsv",
+        figure=evaluation_figure("importance"),
+        usage="results/usage/explain_final/all.json",
+    log:
+        "logs/explain_final.log",
+    conda:
+        "../../envs/genebatch.yaml"
+    threads: config["learner"]["threads"]
+    resources:
+        **needs("explain_final"),
+    params:
+        key=test_key,
+        algorithm=ALGORITHM,
+        explaining=settings.explain.plain(),
+    script:
+        "../scripts/explain_final.py"
+
+
 rule rank_groups:
     input:
         unpack(group_features),

@@ -57,6 +57,8 @@ rule write_report:
         estimate="results/ensemble/estimate.tsv",
         combiners="results/ensemble/combiners.json",
         thresholds="results/model/thresholds.tsv",
+        importance="results/evaluation/importance.tsv",
+        importance_figure="results/evaluation/figures/importance.png",
     output:
         page=report(
             "results/report/index.html",

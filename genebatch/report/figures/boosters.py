@@ -189,7 +189,7 @@ def _family_bars(axes: Axes, table: pl.DataFrame, colour: str) -> None:
         place = axes.get_yaxis_transform()
         axes.text(1.02, height, text, transform=place, verticalalignment="center", fontsize=7.5)
     _symmetric_log(axes, rises, np.nanmin(rises - np.nan_to_num(errors)))
-    axes.set_xlabel("rise of the log loss ± standard error over folds")
+    axes.set_xlabel("rise of the log loss ± standard error")
 
 
 def _symmetric_log(axes: Axes, values: np.ndarray, least: float) -> None:

@@ -94,45 +94,6 @@ def test_batch_with_other_rows_than_planned_is_refused(toy, stored):
         explain.draw_sample(replace(stored, n_rows=stored.n_rows + 1), toy.settings.explain)
 
 
-# Families
-
-
-def test_families_go_by_prefix_and_single_names_stay_alone():
-    found = explain.families(["3mer_A", "5mer_A", "3mer_C", "entropy", "gc_share"], {})
-    assert found == {
-        "3mer_A": "3mer",
-        "5mer_A": "5mer_A",
-        "3mer_C": "3mer",
-        "entropy": "entropy",
-        "gc_share": "gc_share",
-    }
-
-
-def test_given_families_come_first_in_their_order():
-    given = {"context": ["ctx_*", "score_c"], "scores": ["score_*"], "none": ["absent_*"]}
-    names = ["score_a", "ctx_a", "score_c", "3mer_A", "score_b"]
-    assert explain.families(names, given) == {
-        "score_a": "scores",
-        "ctx_a": "context",
-        "score_c": "context",
-        "3mer_A": "3mer_A",
-        "score_b": "scores",
-    }
-
-
-def test_each_track_is_a_family_of_its_own_columns():
-    told = {"a": {"columns": ["track_a_x"]}, "a_b": {"columns": ["track_a_b_x", "track_a_b_y"]}}
-    given = explain.track_families({"sequence": {"tracks": told}})
-    names = ["track_a_x", "track_a_b_x", "track_a_b_y"]
-    assert list(explain.families(names, given).values()) == ["track a", "track a_b", "track a_b"]
-    assert explain.track_families({"sequence": None}) == explain.track_families({}) == {}
-
-
-def test_every_feature_has_a_family_in_the_order_of_the_features():
-    names = [f"f{number % 3}_{number}" for number in range(20)]
-    assert list(explain.families(names, {"x": ["f1_*"]})) == names
-
-
 # Permutation
 
 
@@ -222,12 +183,6 @@ def test_families_of_a_class_without_trees_stand_beside_those_of_others():
     ]
     table = pl.concat(tables).sort("class", "family")
     assert table["gain_share"].to_list() == [None, None, 0.25, 0.75]
-
-
-def test_a_name_with_marks_of_patterns_is_a_name_in_a_family():
-    given = {"far": ["dist to TSS [bp]"], "near": ["dist*"]}
-    families = explain.families(["dist to TSS [bp]", "dist to TSS b"], given)
-    assert families == {"dist to TSS [bp]": "far", "dist to TSS b": "near"}
 
 
 def test_columns_of_our_own_give_way_to_features():
