@@ -24,7 +24,9 @@ BATCH_RULES = (
     "cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch", "diagnose_batch",
 )  # fmt: skip
 SMALL_SPLITS = SMALL["cv"]["n_splits"]
-AFTER_COMBINING = ("consolidate", "estimate", "evaluate", "predict", "write_report")
+AFTER_COMBINING = (
+    *("consolidate", "estimate", "evaluate", "explain_final", "predict", "write_report"),
+)
 MANIFEST = "results/batches/manifest.tsv"
 PREDICTIONS = "results/predictions/new.parquet"
 DOWNSTREAM = ("cross_batch_scores", "combine_batches", "rank_groups", *AFTER_COMBINING)
@@ -161,7 +163,7 @@ RERUNS = {
     "calibration.method": ("sigmoid", {"calibrate_batch", "diagnose_batch", *DOWNSTREAM}),
     "calibration.prevalence": (
         {"neither": 0.98, "donor": 0.01, "acceptor": 0.01},
-        {"consolidate", "predict", "evaluate", "write_report"},
+        {"consolidate", "predict", "evaluate", "explain_final", "write_report"},
     ),
     "explain.neighbour_sites": (50, {"neighbours", "write_report"}),
     "evaluation.n_replicates": (25, {"estimate", "evaluate", "write_report"}),
@@ -228,6 +230,23 @@ def test_another_final_model_trains_that_and_joins_it_to_the_ensemble(run):
     alone = SMALL["ensemble"] | {"with_single": False}
     run.configure({**SMALL, "ensemble": alone, "final": "single"})
     assert run.planned() == Counter([(rule, None) for rule in made if rule != "add_single"])
+
+
+def test_with_one_batch_nothing_is_trained_twice(empty_run):
+    """Its model is the single model, also where that is asked for by name."""
+    whole = SMALL["batching"] | {"max_genes": 1000}
+    rivals = SMALL["ensemble"] | {"rivals": ["single"]}
+    empty_run.configure({**SMALL, "batching": whole, "ensemble": rivals, "final": "single"})
+    output = empty_run.ok()
+    made = {rule for rule, _ in jobs(output)}
+    assert "train_batch" in made
+    assert not made & {"cross_validate_single", "train_single", "add_single"}
+    reason = "there is one batch, and its model is the model of all rows"
+    assert f"Not trained: {reason}" in output
+    table = pl.read_csv(empty_run.folder / "results/model/candidates.tsv", separator="\t")
+    assert table.filter("chosen")["candidate"].to_list() == ["ensemble"]
+    assert reason in (empty_run.folder / "results/report/index.html").read_text()
+    assert empty_run.planned() == Counter()
 
 
 def test_a_single_model_that_would_take_too_long_is_left_out_and_named(run):

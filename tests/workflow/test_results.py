@@ -95,7 +95,8 @@ def test_the_report_reads_the_usage_of_every_job_before_it(tmp_path, name, furth
     along_genes = [batch for rule, batch in records if rule == "neighbours_batch"]
     assert along_genes == (["b000.json", "b001.json"] if "call_genes" in further else [])
     always = {"analyze_dataset", "screen_features", "plan_batches", "cross_batch_scores"}
-    always |= {"combine_batches", "consolidate", "estimate", "evaluate", "rank_groups"}
+    always |= {"combine_batches", "consolidate", "estimate", "evaluate", "explain_final"}
+    always |= {"rank_groups"}
     others = {tuple(record) for record in records if not record[0].endswith("_batch")}
     assert {rule for rule, _ in others} == always | further
     folds = {f"{number}.json" for number in range(2)}

@@ -215,7 +215,7 @@ rule consolidate:
         algorithm=ALGORITHM,
         batch_keys=plan_keys,
         key=data_key,
-        final=settings.final,
+        final=final_candidate,
         prevalence=settings.calibration.prevalence,
         left_out=candidates_left_out,
     script:

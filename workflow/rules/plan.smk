@@ -162,8 +162,10 @@ def per_single_fold(pattern):
     return inner
 
 
-def too_long(wildcards):
+def single_left_out(wildcards):
     """Why the single model is left out, or None where it is trained."""
+    if len(manifest()) == 1:
+        return "there is one batch, and its model is the model of all rows"
     limit = settings.single.max_hours
     if limit is None or "single" not in settings.beside:
         return None
@@ -171,6 +173,12 @@ def too_long(wildcards):
     hours = planned_needs()["core_hours"]
     needed = n_folds * hours["cross_validate_single"] + hours["train_single"]
     return say_too_long(needed, limit) if needed > limit else None
+
+
+def final_candidate(wildcards):
+    """The candidate that `final` asks for; with one batch its model is the single model."""
+    alone = settings.final in ("single", "both") and len(manifest()) == 1
+    return "ensemble" if alone else settings.final
 
 
 @lru_cache(maxsize=1)
