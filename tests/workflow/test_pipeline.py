@@ -84,7 +84,7 @@ def test_predict_rule_equals_prediction_in_memory(finished):
 
 def test_every_job_kept_to_its_declared_memory(finished):
     records = list((finished[0] / "results/usage").rglob("*.json"))
-    assert len(records) == 3 * len(BATCH_RULES) + 10
+    assert len(records) == 3 * len(BATCH_RULES) + 11
     for path in records:
         usage = pl.read_json(path)
         assert usage["peak_mb"].item() <= usage["declared_mb"].item(), path
