@@ -77,6 +77,7 @@ def call(options: argparse.Namespace) -> None:
         target_share=options.target_share,
         thresholds=thresholds,
         unscored=options.unscored,
+        biotypes=options.biotypes,
         max_refused=options.max_refused,
         misaligned=options.misaligned,
         bigwig=options.bigwig,
@@ -231,7 +232,12 @@ def structure_lengths(options: argparse.Namespace) -> None:
     """Fit lengths of exons and introns to gene models, for features.structure.lengths."""
     from genebatch.steps.structure import structure_lengths as fit
 
-    lengths = fit(genes=options.genes, transcripts=options.transcripts, output=options.output)
+    lengths = fit(
+        genes=options.genes,
+        transcripts=options.transcripts,
+        biotypes=options.biotypes,
+        output=options.output,
+    )
     print(
         f"introns of {lengths.shortest_intron:,} to {lengths.longest_intron:,} nt, exons of up to "
         f"{lengths.longest_exon:,} nt: {options.output}"
@@ -395,9 +401,19 @@ def _add_lengths_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("-o", "--output", required=True, help="YAML file to write")
     added.add_argument(
         "--transcripts",
-        choices=("all", "longest"),
+        choices=("all", "longest", "canonical"),
         default="all",
         help="which transcripts of a gene count; default: all",
+    )
+    _add_biotypes(added)
+
+
+def _add_biotypes(added: argparse.ArgumentParser) -> None:
+    added.add_argument(
+        "--biotypes",
+        nargs="+",
+        metavar="BIOTYPE",
+        help="only genes of these biotypes, such as protein_coding; default: all",
     )
 
 
@@ -499,6 +515,7 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         "--target-share", type=float, help="re-score at most this share; sets LOW of the band"
     )
     added.add_argument("--only", nargs="+", help="gene ids, or files with one a line; default: all")
+    _add_biotypes(added)
     added.add_argument(
         "--threshold",
         nargs=2,

@@ -46,7 +46,6 @@ from genebatch.genome.genes import (
     SITES,
     STRANDS,
     Gene,
-    Transcript,
     read_gene_models,
     select_genes,
 )
@@ -158,6 +157,7 @@ def call(
     target_share: float | None = None,
     thresholds: Mapping[str, float] | None = None,
     unscored: str = "error",
+    biotypes: Collection[str] | None = None,
     max_refused: float = MAX_REFUSED,
     misaligned: str = "error",
     bigwig: bool = False,
@@ -204,6 +204,8 @@ def call(
         "base" uses these thresholds too.
     unscored
         What a gene without any score is, "error" or "zero".
+    biotypes
+        Biotypes of the genes to call; all genes by default.
     max_refused
         Largest share of the genes that may be left out because they cannot be read, or do not lie
         on the genome.
@@ -248,7 +250,7 @@ def call(
     )
     models = scores_for(model.facts["sequence"], model.columns_in_, models, model_file)
     limits = call_thresholds(model, thresholds)
-    selected = _selected(_annotated(model, genes, max_refused), genes, wanted)
+    selected = _selected(_annotated(model, genes, biotypes, max_refused), genes, wanted)
     with ExitStack() as inputs:
         reader = inputs.enter_context(Fasta(fasta, FASTA_KEY))
         selected = genes_on_genome(
@@ -291,7 +293,8 @@ def call(
             )
         if transcripts is not None:
             drawing = Drawing(transcripts, least_posterior)
-            known = _all_transcripts(model, selected, genes, max_refused)
+            # Also those that are no labels, where the model was trained on one transcript.
+            known = {gene.id: gene.transcripts + gene.others for gene in selected}
             head = header.lines + _warn_of_lengths(model, model_file)
             further[1] = further[1]._replace(
                 write=lambda paths, positions: write_transcripts(
@@ -368,30 +371,23 @@ def read_ids(path: str | Path) -> list[str]:
 
 
 def _annotated(
-    model: EnsembleModel, genes: str | Path, max_refused: float, transcripts: str | None = None
+    model: EnsembleModel, genes: str | Path, biotypes: Collection[str] | None, max_refused: float
 ) -> list[Gene]:
     """The genes of a file, read in the same way as for the training table.
 
-    `transcripts` may ask for other transcripts than the table had.
+    In a file without tags the longest transcripts stand for the canonical ones, with a warning.
     """
     facts = model.facts["sequence"]
     return read_gene_models(
         genes,
-        transcripts or facts.get("transcripts", "all"),
+        facts.get("transcripts", "all"),
         GENES_KEY,
+        biotypes=biotypes,
+        untagged="longest",
         min_intron=facts.get("min_intron", MIN_INTRON),
         max_refused=max_refused,
         limit_key=LIMIT_KEY,
     )
-
-
-def _all_transcripts(
-    model: EnsembleModel, selected: Sequence[Gene], genes: str | Path, max_refused: float
-) -> dict[str, tuple[Transcript, ...]]:
-    """All annotated transcripts of the genes, also where the model was trained on the longest."""
-    if model.facts["sequence"].get("transcripts", "all") != "all":
-        selected = _annotated(model, genes, max_refused, "all")
-    return {gene.id: gene.transcripts for gene in selected}
 
 
 def _warn_of_lengths(model: EnsembleModel, model_file: str | Path) -> list[str]:

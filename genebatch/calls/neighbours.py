@@ -133,8 +133,7 @@ def _left_out(windows: pl.DataFrame, sites: Sites, length: int) -> pl.DataFrame:
     """Mark the positions of one gene's windows that are left out."""
     at, kind = windows["at"].to_numpy(), windows["class"].to_numpy()
     own = windows["offset"].to_numpy() == 0
-    unknown = np.concatenate([sites.ambiguous, sites.foreign])
-    other = np.isin(at, unknown)
+    other = np.isin(at, sites.left_out)
     for name, positions in zip(SITES, (sites.donors, sites.acceptors), strict=True):
         other |= (kind == name) & np.isin(at, positions)
     absent = (at < 0) | (at >= length)

@@ -324,6 +324,7 @@ class Sequence(Section):
     fasta: str | None
     genes: str | None
     transcripts: str
+    biotypes: tuple[str, ...] | None
     min_intron: int
     max_refused: float
     groups: str | None

@@ -30,18 +30,28 @@ class Sites(NamedTuple):
     Attributes
     ----------
     donors, acceptors
-        The gene's own sites, without positions that are both kinds in different transcripts.
+        The sites of the gene's labels, without positions that are both kinds in different
+        transcripts.
     ambiguous
-        The positions that are both kinds: no label would be right.
+        Those of the sites that are both kinds: no label would be right.
     foreign
         Positions that are no site of this gene, but one of another gene on this strand, or of
         which the gene models do not tell the label.
+    other
+        Positions that are no site of the labels, but one of another annotated transcript of the
+        gene.
     """
 
     donors: np.ndarray
     acceptors: np.ndarray
     ambiguous: np.ndarray
     foreign: np.ndarray
+    other: np.ndarray = np.empty(0, np.int64)
+
+    @property
+    def left_out(self) -> np.ndarray:
+        """Positions without a label, each once, in no order."""
+        return np.concatenate([self.ambiguous, self.foreign, self.other])
 
 
 class PlannedGene(NamedTuple):
@@ -73,11 +83,20 @@ def long_enough(genes: Sequence[Gene], source: str) -> list[Gene]:
 def label_sites(gene: Gene, foreign: np.ndarray) -> Sites:
     """Sort the annotated sites of a gene by the label of their rows.
 
-    `foreign` are positions without a known label, see `genes.foreign_sites`.
+    `foreign` are positions without a known label, see `genes.unlabelled`.
     """
     donors, acceptors = splice_sites(gene)
-    both = np.intersect1d(donors, acceptors)
-    return Sites(np.setdiff1d(donors, both), np.setdiff1d(acceptors, both), both, foreign)
+    own = np.union1d(donors, acceptors)
+    every = splice_sites(gene, gene.transcripts + gene.others)
+    both = np.intersect1d(np.intersect1d(*every), own)
+    other = np.setdiff1d(np.concatenate(every), own)
+    return Sites(
+        np.setdiff1d(donors, both),
+        np.setdiff1d(acceptors, both),
+        both,
+        np.setdiff1d(foreign, other),
+        other,
+    )
 
 
 def plan_genes(
@@ -117,7 +136,7 @@ def plan_genes(
                 site_scores.watch(gene, score_blocks(genome.scores, gene)),
                 gene.length,
                 np.concatenate([sites.donors, sites.acceptors]),
-                np.concatenate([sites.ambiguous, sites.foreign]),
+                sites.left_out,
                 strata,
                 gene.id,
             )

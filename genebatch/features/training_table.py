@@ -73,7 +73,7 @@ def table_facts(
     strata
         How many rows were drawn.
     reading
-        How the gene models were read, `transcripts` and `min_intron`.
+        How the gene models were read: `transcripts`, `biotypes` and `min_intron`.
     alignment
         `alignment_facts` of the genes.
     planned

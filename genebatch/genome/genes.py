@@ -2,7 +2,7 @@
 
 import difflib
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +12,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from genebatch.genome.annotation import WANTED, read_annotation
+from genebatch.genome.choice import TRANSCRIPTS, choose_biotypes, choose_transcripts
 from genebatch.genome.copies import copy_labels
 from genebatch.genome.exons import build_exons
 from genebatch.genome.gene_loci import find_loci
 from genebatch.genome.left_out import MAX_REFUSED, LeftOut
+from genebatch.genome.structure import Structure
+from genebatch.genome.tags import TAGS
 from genebatch.genome.unsure import hollow_stretches, unsure_of_genes
 from genebatch.io.files import InputError, first_names
 from genebatch.io.text import read_columns
@@ -28,10 +31,14 @@ MIN_INTRON = 10  # nt; the shortest introns known have about 15
 
 
 class Transcript(NamedTuple):
-    """A transcript: its exons as (start, end), genomic, 0-based half-open, ascending."""
+    """A transcript: its exons as (start, end), genomic, 0-based half-open, ascending.
+
+    `tag` is the best of `tags.TAGS` that marks it, "" where none does.
+    """
 
     id: str
     exons: tuple[tuple[int, int], ...]
+    tag: str = ""
 
 
 class Gene(NamedTuple):
@@ -41,6 +48,8 @@ class Gene(NamedTuple):
     ----------
     kind
         Its biotype, "" where none is given.
+    transcripts
+        The transcripts whose sites are the labels, sorted by id.
     copy_of
         The id in the file, if the gene is a further copy of it; else "".
     link
@@ -48,6 +57,11 @@ class Gene(NamedTuple):
     unsure
         Genomic stretches, sorted and apart, in which the file does not tell whether there are
         splice sites. The gene's own sites are known there too.
+    others
+        Its further annotated transcripts, sorted by id. They may reach beyond the gene.
+    beside
+        Genomic places of donors and of acceptors of genes on its strand that are left out by
+        their biotype, each sorted.
     """
 
     id: str
@@ -61,6 +75,8 @@ class Gene(NamedTuple):
     copy_of: str = ""
     link: str = ""
     unsure: tuple[tuple[int, int], ...] = ()
+    others: tuple[Transcript, ...] = ()
+    beside: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
 
     @property
     def length(self) -> int:
@@ -73,6 +89,8 @@ def read_gene_models(
     transcripts: str = "all",
     key: str = "sequence.genes",
     *,
+    biotypes: Collection[str] | None = None,
+    untagged: str = "error",
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
     limit_key: str = "sequence.max_refused",
@@ -85,6 +103,8 @@ def read_gene_models(
     - A gene id at several loci is several genes (other chromosomes or strands, or transcripts that
       lie apart). The first in the file keeps the id, the others are called `ID@chromosome` or
       `ID@chromosome:start-end`.
+    - Sites of transcripts that are not taken, and of genes that are left out by their biotype, stay
+      known: `Gene.others`, `Gene.beside`. They are no labels, but not known to be nothing either.
     - What cannot be read is left out and named in the log, with the lines. Where it may have
       splice sites, other genes are unsure.
 
@@ -96,10 +116,16 @@ def read_gene_models(
     path
         The file; GTF needs only exon lines, with gene_id and transcript_id.
     transcripts
-        "all", or "longest": per gene the transcript with most exonic nt, and the first by id among
-        equals.
+        "all"; "longest": per gene the transcript with most exonic nt, and the first by id among
+        equals; or "canonical": per gene the transcript of the best tag, see
+        `choice.canonical_transcript`.
     key
         The config key or flag that names the file.
+    biotypes
+        Biotypes of the genes to keep; all genes by default.
+    untagged
+        What a file without any of the tags is where "canonical" is wanted: "error", or "longest"
+        for a warning and the longest transcripts.
     min_intron
         Exons of a transcript that are nearer than this, in nt, are one exon; at least 1.
     max_refused
@@ -111,10 +137,11 @@ def read_gene_models(
     ------
     InputError
         If the file is no annotation, names chromosomes with blanks, or too many of its genes
-        cannot be used. The message names the reasons with their lines.
+        cannot be used. The message names the reasons with their lines. Also if no gene has a wanted
+        biotype, or no transcript a tag.
     """
-    if transcripts not in ("all", "longest"):
-        raise InputError(f"transcripts is {transcripts!r}; known: all, longest")
+    if transcripts not in TRANSCRIPTS:
+        raise InputError(f"transcripts is {transcripts!r}; known: {', '.join(TRANSCRIPTS)}")
     left_out = LeftOut(path)
     structure = read_annotation(path, key, left_out)
     built = build_exons(path, structure, min_intron, left_out)
@@ -124,10 +151,11 @@ def read_gene_models(
         left_out.refuse("has no gene that can be used", f"wanted {WANTED} with exons; set {key}")
     hollow = hollow_stretches(path, structure, exons)
     left_out.check(loci.height, max_refused, limit_key)
-    if transcripts == "longest":
-        exons = _longest(exons)
-    genes = sorted(_genes(exons, structure.facts, loci), key=_place)
+    every = list(_genes(exons, structure, loci))
+    genes = choose_biotypes(path, every, biotypes)
+    genes = sorted(choose_transcripts(path, genes, transcripts, untagged, every), key=_place)
     genes = unsure_of_genes(genes, built.unsure, lost, hollow)
+    genes = _with_sites_beside(genes, every)
     longest = max(genes, key=lambda gene: gene.length)
     log.info(
         "%s: %s genes and %s transcripts on %s chromosomes, the longest gene is %s with %s nt",
@@ -141,16 +169,21 @@ def read_gene_models(
     return genes
 
 
-def splice_sites(gene: Gene) -> tuple[np.ndarray, np.ndarray]:
+def splice_sites(
+    gene: Gene, transcripts: Sequence[Transcript] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Gene positions of donors and of acceptors: two sorted int64 arrays without repeats.
 
     A donor is the last nt of an exon before an intron, an acceptor the first nt of an exon after
     an intron, in transcript orientation, of any transcript. A transcript of one exon has neither.
     A position can be both: in different transcripts, or as an exon of one nt.
+
+    `transcripts` may be others than those of the labels; their sites outside of the gene are left
+    out.
     """
-    lasts, firsts = _exon_ends(gene)
-    donors, acceptors = (lasts, firsts) if gene.strand == "+" else (firsts, lasts)
-    return _gene_positions(gene, np.unique(donors)), _gene_positions(gene, np.unique(acceptors))
+    chosen = gene.transcripts if transcripts is None else transcripts
+    donors, acceptors = (_inside(gene, sites) for sites in _genomic_sites(gene.strand, chosen))
+    return _gene_positions(gene, donors), _gene_positions(gene, acceptors)
 
 
 def stretches(gene: Gene, size: int) -> Iterator[tuple[int, int]]:
@@ -172,30 +205,43 @@ def genomic_span(gene: Gene, start: int, stop: int) -> tuple[int, int]:
     return gene.end - stop, gene.end - start
 
 
-def foreign_sites(genes: Sequence[Gene]) -> dict[str, np.ndarray]:
-    """Gene positions whose label is not known, as far as they are no site of the gene.
+def sites_on_strand(genes: Sequence[Gene]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Gene positions of all annotated donors and acceptors on the strand of each gene, by its id.
 
-    They are splice sites of other genes on the same strand, and the unsure stretches of the gene.
-
-    Returns
-    -------
-    dict
-        Gene id to sorted int64 positions inside the gene, empty where there are none.
+    They are the sites of every transcript of every gene, taken or not, and those of genes that are
+    left out by their biotype. Two sorted int64 arrays a gene, inside the gene.
     """
-    own = [np.unique(np.concatenate(_exon_ends(gene))) for gene in genes]
-    places: dict[tuple[str, str], list[int]] = {}
-    for number, gene in enumerate(genes):
-        places.setdefault((gene.chrom, gene.strand), []).append(number)
-    foreign = {}
-    for numbers in places.values():
-        sites = np.unique(np.concatenate([own[number] for number in numbers]))
-        for number in numbers:
-            gene = genes[number]
-            inside = sites[slice(*np.searchsorted(sites, (gene.start, gene.end)))]
-            stretches = [np.arange(start, end) for start, end in gene.unsure]
-            left_out = np.unique(np.concatenate([inside, *stretches]))
-            foreign[gene.id] = _gene_positions(gene, np.setdiff1d(left_out, own[number]))
-    return foreign
+    by_strand: dict[tuple[str, str], list[Gene]] = {}
+    for gene in genes:
+        by_strand.setdefault((gene.chrom, gene.strand), []).append(gene)
+    found = {}
+    for (_, strand), members in by_strand.items():
+        every = (transcript for gene in members for transcript in gene.transcripts + gene.others)
+        sites = _genomic_sites(strand, every)
+        for gene in members:
+            here = (
+                _gene_positions(gene, np.union1d(_inside(gene, known), np.array(more, np.int64)))
+                for known, more in zip(sites, gene.beside, strict=True)
+            )
+            found[gene.id] = tuple(here)
+    return found
+
+
+def unlabelled(gene: Gene, on_strand: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Gene positions whose label is not known, as far as they are no site of the gene's labels.
+
+    They are all other annotated sites on the strand, which `sites_on_strand` gives, and the unsure
+    stretches of the gene: sorted int64 positions.
+    """
+    stretches = [np.arange(start, end) for start, end in gene.unsure]
+    unsure = _gene_positions(gene, np.concatenate([np.empty(0, np.int64), *stretches]))
+    return np.setdiff1d(np.concatenate([*on_strand, unsure]), np.concatenate(splice_sites(gene)))
+
+
+def foreign_sites(genes: Sequence[Gene]) -> dict[str, np.ndarray]:
+    """Gene id to its `unlabelled` positions, for all genes of the gene models."""
+    on_strand = sites_on_strand(genes)
+    return {gene.id: unlabelled(gene, on_strand[gene.id]) for gene in genes}
 
 
 def overlap_groups(
@@ -312,12 +358,17 @@ def _place(gene: Gene) -> tuple[str, int, int, str]:
     return gene.chrom, gene.start, gene.end, gene.id
 
 
-def _exon_ends(gene: Gene) -> tuple[np.ndarray, np.ndarray]:
-    """Genomic positions of the last and first nt of exons beside an intron."""
-    exons = [transcript.exons for transcript in gene.transcripts]
-    lasts = [end - 1 for spans in exons for _, end in spans[:-1]]
-    firsts = [start for spans in exons for start, _ in spans[1:]]
-    return np.array(lasts, dtype=np.int64), np.array(firsts, dtype=np.int64)
+def _genomic_sites(strand: str, transcripts: Iterable[Transcript]) -> tuple[np.ndarray, np.ndarray]:
+    """Genomic places of the donors and acceptors of transcripts, each sorted and once."""
+    exons = [transcript.exons for transcript in transcripts]
+    lasts = np.unique(np.array([end - 1 for spans in exons for _, end in spans[:-1]], np.int64))
+    firsts = np.unique(np.array([start for spans in exons for start, _ in spans[1:]], np.int64))
+    return (lasts, firsts) if strand == "+" else (firsts, lasts)
+
+
+def _inside(gene: Gene, places: np.ndarray) -> np.ndarray:
+    """Those of ascending genomic places that lie in the gene."""
+    return places[slice(*np.searchsorted(places, (gene.start, gene.end)))]
 
 
 def _gene_positions(gene: Gene, genomic: np.ndarray) -> np.ndarray:
@@ -325,35 +376,49 @@ def _gene_positions(gene: Gene, genomic: np.ndarray) -> np.ndarray:
     return genomic - gene.start if gene.strand == "+" else (gene.end - 1 - genomic)[::-1]
 
 
-def _longest(exons: pl.DataFrame) -> pl.DataFrame:
-    """Exons of each gene's transcript with most exonic nt."""
-    lengths = exons.group_by("gene", "key").agg(
-        (pl.col("end") - pl.col("start")).sum().alias("length"), pl.col("transcript").first()
-    )
-    order = ["gene", "length", "transcript", "key"]
-    chosen = lengths.sort(order, descending=[False, True, False, False])
-    chosen = chosen.unique("gene", keep="first")
-    return exons.join(chosen, on=["gene", "key"], how="semi", maintain_order="left")
+def _with_sites_beside(genes: Sequence[Gene], every: Sequence[Gene]) -> list[Gene]:
+    """Add the sites of genes that are left out to the genes that they lie in."""
+    kept = {gene.id for gene in genes}
+    if len(kept) == len(every):
+        return list(genes)
+    passed: dict[tuple[str, str], list[Transcript]] = {}
+    for gene in every:
+        if gene.id not in kept:
+            passed.setdefault((gene.chrom, gene.strand), []).extend(gene.transcripts)
+    sites = {place: _genomic_sites(place[1], found) for place, found in passed.items()}
+    nothing = np.empty(0, np.int64), np.empty(0, np.int64)
+    return [
+        gene._replace(
+            beside=tuple(
+                tuple(_inside(gene, places).tolist())
+                for places in sites.get((gene.chrom, gene.strand), nothing)
+            )
+        )
+        for gene in genes
+    ]
 
 
-def _genes(exons: pl.DataFrame, facts: pl.DataFrame, loci: pl.DataFrame) -> Iterator[Gene]:
-    """Make genes from exons that are sorted by gene, transcript and start."""
+def _genes(exons: pl.DataFrame, structure: Structure, loci: pl.DataFrame) -> Iterator[Gene]:
+    """Make genes of all transcripts, from exons that are sorted by gene, transcript and start."""
     transcripts = exons.group_by("gene", "key", maintain_order=True).agg(
-        *(pl.col(name).first() for name in ("transcript", "chrom", "strand")),
+        *(pl.col(name).first() for name in ("id", "transcript", "chrom", "strand")),
         pl.len().alias("exons"),
     )
+    tags = structure.tags.rename({"gene": "id"})
+    transcripts = transcripts.join(tags, on=["id", "transcript"], how="left", maintain_order="left")
     spans = list(zip(exons["start"].to_list(), exons["end"].to_list(), strict=True))
     stops = transcripts["exons"].cum_sum().to_list()
     made: dict[tuple[str, str, str], list[Transcript]] = {}
     first = 0
-    for (gene, _, name, chrom, strand, _), stop in zip(transcripts.iter_rows(), stops, strict=True):
+    columns = transcripts.select("gene", "transcript", "chrom", "strand", "tag").iter_rows()
+    for (gene, name, chrom, strand, tag), stop in zip(columns, stops, strict=True):
         made.setdefault((gene, chrom, strand), []).append(
-            Transcript(name, tuple(spans[first:stop]))
+            Transcript(name, tuple(spans[first:stop]), "" if tag is None else TAGS[tag])
         )
         first = stop
     id_of = dict(loci.select("gene", "id").iter_rows())
     here, anywhere = {}, {}
-    for name, chrom, *values in facts.iter_rows():
+    for name, chrom, *values in structure.facts.iter_rows():
         here[name, chrom] = values
         anywhere.setdefault(name, values)
     for (gene, chrom, strand), group in made.items():

@@ -7,7 +7,15 @@ import polars as pl
 from genebatch.genome.left_out import LeftOut
 from genebatch.genome.line_types import LAST_PIECE, Kind
 from genebatch.genome.repeated_ids import resolve_repeated
-from genebatch.genome.structure import PLACE, TRANS_SPLICED, Structure, outside_exons, with_flaw
+from genebatch.genome.structure import (
+    PLACE,
+    TRANS_SPLICED,
+    Structure,
+    best_tags,
+    outside_exons,
+    with_flaw,
+)
+from genebatch.genome.tags import list_ranks
 
 PREFIX = "^(gene|transcript|rna|id)[:-]"  # of Ensembl (colon) and of NCBI (hyphen)
 DEEPEST = 10  # levels; NCBI has four: gene, primary_transcript, miRNA, exon
@@ -43,7 +51,8 @@ def read_block(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pieces = pieces.with_columns(pl.coalesce("key", "piece_id").alias("key"))
     pieces = pieces.select(*PLACE, "kind", "flaw", "key", "piece_id").sort("line")
     nodes = _plain(_nodes(nodes), "chrom", "ID", "gene_id", "transcript_id", "name", "biotype")
-    return pieces, nodes
+    nodes = _plain(nodes, "tag")
+    return pieces, nodes.with_columns(list_ranks(nodes["tag"]))
 
 
 def _nodes(frame: pl.DataFrame) -> pl.DataFrame:
@@ -53,7 +62,7 @@ def _nodes(frame: pl.DataFrame) -> pl.DataFrame:
     holder = pl.col("kind") == Kind.CONTAINER
     nodes = frame.select(
         *("kind", *PLACE, "flaw"),
-        *map(_value, ("ID", "Parent", "gene_id", "transcript_id")),
+        *map(_value, ("ID", "Parent", "gene_id", "transcript_id", "tag")),
         pl.coalesce(names).alias("name"),
         pl.coalesce(kinds).alias("biotype"),
         pl.coalesce(links).alias("link"),
@@ -75,7 +84,8 @@ def join_blocks(pieces: pl.DataFrame, nodes: pl.DataFrame, left_out: LeftOut) ->
     genes = nodes.join(owners.select(ID="owner").unique(), on="ID", how="semi").with_columns(
         pl.coalesce("gene_id", _bare("ID")).alias("gene")
     )
-    pieces = pieces.join(_transcripts(owners, nodes, genes), on="key", maintain_order="left")
+    transcripts = _transcripts(owners, nodes, genes)
+    pieces = pieces.join(transcripts, on="key", maintain_order="left")
     pieces = pieces.with_columns(pl.lit(None, pl.Int32).alias("number"))
     flagged = pl.when("flagged").then(TRANS_SPLICED).otherwise(0).cast(pl.UInt8)
     pieces = pieces.with_columns(pl.max_horizontal("flaw", flagged).alias("flaw"))
@@ -88,6 +98,7 @@ def join_blocks(pieces: pl.DataFrame, nodes: pl.DataFrame, left_out: LeftOut) ->
         facts.select("gene", "chrom", "name", "biotype", "link"),
         _hollow(nodes, owners),
         pl.concat(part.select(PLACE) for part in (lost, circling, over)),
+        best_tags(_tags(transcripts, nodes)),
     )
 
 
@@ -215,6 +226,12 @@ def _transcripts(owners: pl.DataFrame, nodes: pl.DataFrame, genes: pl.DataFrame)
     flagged = pl.col("of_line") | pl.col("gene").is_in(spliced.implode()).fill_null(False)
     keys = keys.select("key", gene.alias("gene"), "transcript", flagged.alias("flagged"))
     return keys.unique(maintain_order=True)
+
+
+def _tags(transcripts: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
+    """Tags of the lines of transcripts; their exons in GFF3 tell no others."""
+    tags = nodes.select("tag", key="instance").drop_nulls()
+    return transcripts.join(tags, on="key").select("gene", "transcript", "tag")
 
 
 def _by_coding_sequence(pieces: pl.DataFrame) -> pl.DataFrame:

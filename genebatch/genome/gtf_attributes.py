@@ -16,18 +16,24 @@ BARE = re.compile(r"([^;]*)(?:;|$)")
 
 
 def parse_attributes(text: str) -> dict[str, str]:
-    """Values by key; of a repeated key the first.
+    """Values by key; of a repeated key the first. See `parse_values`."""
+    return {key: values[0] for key, values in parse_values(text).items()}
+
+
+def parse_values(text: str) -> dict[str, list[str]]:
+    """All values of each key, in their order.
 
     Semicolons and escaped quotes inside of a quoted value belong to it. A field that begins with
     # and all after it are a comment.
     """
-    values: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     place = 0
     while key := KEY.match(text, place):
         if key[1].startswith("#"):
             break
         value = QUOTED.match(text, key.end()) or BARE.match(text, key.end())
-        values.setdefault(key[1], re.sub(r"\\(.)", r"\1", value[1]).strip())
+        plain = re.sub(r"\\(.)", r"\1", value[1]).strip()
+        values.setdefault(key[1], []).append(plain)
         place = value.end()
     return values
 

@@ -5,7 +5,15 @@ import polars as pl
 from genebatch.genome.gtf_attributes import with_values
 from genebatch.genome.left_out import LeftOut
 from genebatch.genome.line_types import LAST_PIECE, Kind
-from genebatch.genome.structure import PLACE, TRANS_SPLICED, Structure, outside_exons, with_flaw
+from genebatch.genome.structure import (
+    PLACE,
+    TRANS_SPLICED,
+    Structure,
+    best_tags,
+    outside_exons,
+    with_flaw,
+)
+from genebatch.genome.tags import gtf_ranks
 
 NAMES = ("gene_name", "gene")
 KINDS = ("gene_biotype", "gene_type", "biotype")
@@ -13,7 +21,7 @@ LINKS = ("db_xref", "hgnc_id")
 
 
 def read_block(frame: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
-    """Cut a block of lines into pieces, transcript lines, gene lines and facts of genes."""
+    """Cut a block into pieces, transcript lines, gene lines, facts of genes and tags."""
     frame = with_flaw(frame.filter(pl.col("kind") <= Kind.TRANSCRIPT))
     is_coding = pl.col("kind") == Kind.CODING
     coding, frame = frame.filter(is_coding), _with_ids(frame.filter(~is_coding))
@@ -32,6 +40,7 @@ def read_block(frame: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
         transcripts.select("gene", "key", *PLACE, "flaw"),
         genes.select("gene", *PLACE, "flaw"),
         _first_facts(facts, "of_exon"),
+        _tags(frame),
     )
 
 
@@ -60,6 +69,7 @@ def join_blocks(
     transcripts: pl.DataFrame,
     genes: pl.DataFrame,
     facts: pl.DataFrame,
+    tags: pl.DataFrame,
     left_out: LeftOut,
 ) -> Structure:
     """Join the tables of all blocks; leave out lines that name no gene or no transcript."""
@@ -98,8 +108,21 @@ def join_blocks(
         facts,
         hollow,
         lacking.select(*PLACE),
+        best_tags(tags.select("gene", "tag", transcript="key")),
         not transcripts.height and pieces["number"].null_count() == pieces.height,
     )
+
+
+def _tags(lines: pl.DataFrame) -> pl.DataFrame:
+    """Best tag of each transcript: of its own line, or of its pieces where that has none."""
+    own = _tagged(lines.filter(pl.col("kind") == Kind.TRANSCRIPT))
+    pieces = lines.filter(pl.col("kind") <= LAST_PIECE)
+    return pl.concat([own, _tagged(pieces.join(own, on=["gene", "key"], how="anti"))])
+
+
+def _tagged(lines: pl.DataFrame) -> pl.DataFrame:
+    tagged = lines.select("gene", "key", gtf_ranks(lines["attributes"]).alias("tag"))
+    return tagged.drop_nulls().group_by("gene", "key", maintain_order=True).min()
 
 
 def _facts(lines: pl.DataFrame) -> pl.DataFrame:

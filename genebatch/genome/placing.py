@@ -104,7 +104,7 @@ def _exon_ends(genes: Sequence[Gene]) -> pl.DataFrame:
     rows = [
         (gene.chrom, gene.strand, base, base + 1)
         for gene in genes
-        for transcript in gene.transcripts
+        for transcript in gene.transcripts + gene.others
         for start, end in transcript.exons
         for base in (start, end - 1)
     ]

@@ -35,6 +35,8 @@ class Structure(NamedTuple):
         what, name, chrom, strand, start, end, line: genes and transcripts without any piece.
     loose : pl.DataFrame
         chrom, strand, start, end, line: pieces that belong to no known transcript.
+    tags : pl.DataFrame
+        gene, transcript, tag: place of a transcript's best tag among `tags.TAGS`, where it has one.
     bare : bool
         Whether the file has neither lines of transcripts nor numbers of exons.
     """
@@ -45,6 +47,7 @@ class Structure(NamedTuple):
     facts: pl.DataFrame
     hollow: pl.DataFrame
     loose: pl.DataFrame
+    tags: pl.DataFrame
     bare: bool = False
 
 
@@ -55,6 +58,11 @@ def with_flaw(frame: pl.DataFrame) -> pl.DataFrame:
         spliced = pl.col("attributes").str.contains(EXCEPTION)
     flaw = pl.when(pl.col("start") == pl.col("end")).then(MISPLACED).when(spliced)
     return frame.with_columns(flaw.then(TRANS_SPLICED).otherwise(0).cast(pl.UInt8).alias("flaw"))
+
+
+def best_tags(tags: pl.DataFrame) -> pl.DataFrame:
+    """The best tag of each transcript, of a table of gene, transcript and tag."""
+    return tags.drop_nulls().group_by("gene", "transcript", maintain_order=True).min()
 
 
 def outside_exons(pieces: pl.DataFrame) -> pl.DataFrame:

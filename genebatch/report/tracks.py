@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from genebatch.calls.evaluation.counts import NEAR_END
+from genebatch.calls.evaluation.counts import BASE_AT, NEAR_END, SITES_OF_GENE, TIERS
 from genebatch.report.numbers import Cell, cell
 from genebatch.report.verdicts import verdict_word
 
@@ -18,6 +18,7 @@ METRICS = {
     "log_loss": "log loss",
     "brier": "Brier",
 }
+NO_SITES = "no such sites in the test genes"
 LOSSES = frozenset({"log_loss", "brier"})  # a fall is a gain
 
 
@@ -27,6 +28,7 @@ class TrackTables(NamedTuple):
     comparison: pl.DataFrame
     corrections: pl.DataFrame
     hybrid: pl.DataFrame
+    tiers: pl.DataFrame
     summary: Mapping[str, Any]
 
 
@@ -43,6 +45,17 @@ class TrackLine(NamedTuple):
     word: str
 
 
+class TierLine(NamedTuple):
+    """The recall of one tier of one class: of the base scores at each threshold, of the model."""
+
+    name: str
+    tier: str
+    positions: int
+    left_out: int
+    base: list[Cell]
+    model: Cell
+
+
 def track_facts(tables: TrackTables) -> dict[str, Any]:
     """Give the facts of the section on complete tracks."""
     return {
@@ -50,6 +63,9 @@ def track_facts(tables: TrackTables) -> dict[str, Any]:
         "lines": [_line(row) for row in tables.comparison.iter_rows(named=True)],
         "corrections": tables.corrections.to_dicts(),
         "hybrid": tables.hybrid.to_dicts(),
+        "base_at": tables.tiers["base_at"].unique(maintain_order=True).to_list(),
+        "tiers": _tier_lines(tables.tiers),
+        "elsewhere": _calls_by_tier(tables.tiers),
     }
 
 
@@ -65,6 +81,24 @@ def threshold_lines(table: pl.DataFrame) -> list[dict[str, Any]]:
         for row in table.iter_rows(named=True)
     ]
     return sorted(lines, key=lambda row: (not row["weighted"], place[row["class"]], row["system"]))
+
+
+def _tier_lines(table: pl.DataFrame) -> list[TierLine]:
+    lines = []
+    own = table.filter(pl.col("tier").is_in(TIERS[:SITES_OF_GENE]))
+    for (name, tier), part in own.group_by("class", "tier", maintain_order=True):
+        base = [cell(value, NO_SITES) for value in part["base_recall"]]
+        row = part.row(0, named=True)  # the model has one threshold, which every line repeats
+        model = cell(row["model_recall"], NO_SITES)
+        lines.append(TierLine(name, tier, row["positions"], row["left_out"], base, model))
+    return lines
+
+
+def _calls_by_tier(table: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Calls of the model by tier, of both classes: all (`called`), and those without a label."""
+    both = table.filter((pl.col("class") == "all") & (pl.col("base_at") == BASE_AT[0]))
+    rows = both.select("tier", "model_called", "model_left_out").iter_rows()
+    return {tier: {"called": called, "left_out": left_out} for tier, called, left_out in rows}
 
 
 def _line(row: Mapping[str, Any]) -> TrackLine:

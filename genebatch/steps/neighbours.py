@@ -4,6 +4,7 @@ Functions import the libraries of their own rule: no job pays for those of anoth
 """
 
 import logging
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ def neighbours_batch(
     scores: ScoreSource,
     unscored: str,
     transcripts: str,
+    biotypes: Collection[str] | None = None,
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
     use_weights: bool,
@@ -61,7 +63,7 @@ def neighbours_batch(
         Genome, gene models, evidence and base scores, as `sequence.build_dataset` takes them.
     table
         Genes of the training table, with the group of each.
-    transcripts, min_intron, max_refused
+    transcripts, biotypes, min_intron, max_refused
         How the gene models are read, see `genes.read_gene_models`.
     use_weights
         `learner.use_weights`: calibrators are fitted with weights.
@@ -97,7 +99,9 @@ def neighbours_batch(
     features = Spec.build(sequence["features"]), structure_model(sequence)
     by_group = _unseen_models(out_of_fold, models, model, use_weights, threads)
     group_of = read_gene_groups(table)
-    annotated = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
+    annotated = read_gene_models(
+        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
+    )
     with ExitStack() as files:
         reader = files.enter_context(Fasta(fasta))
         annotated = genes_on_genome(
@@ -141,6 +145,7 @@ def neighbours(
     gene_table: str | None = None,
     test_groups: str | None = None,
     transcripts: str = "all",
+    biotypes: Collection[str] | None = None,
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
     scores: str | None = None,
@@ -166,7 +171,7 @@ def neighbours(
     positions, genes, gene_table, test_groups
         With a genome: the positions file of the test genes in mode "meta", the gene models, the
         genes of the training table, and the test groups.
-    transcripts, min_intron, max_refused
+    transcripts, biotypes, min_intron, max_refused
         How the gene models are read, see `genes.read_gene_models`.
     scores, predictions
         Of a finished table: held-out scores of all members, and the predictions on test rows.
@@ -178,7 +183,8 @@ def neighbours(
 
     reasons: dict[str, str | None] = {TEST: None, TRAINING: None}
     if positions is not None:
-        reading = {"transcripts": transcripts, "min_intron": min_intron, "max_refused": max_refused}
+        reading = {"transcripts": transcripts, "biotypes": biotypes}
+        reading |= {"min_intron": min_intron, "max_refused": max_refused}
         tested = _track_windows(positions, genes, gene_table, test_groups, reading, neighbours)
         found = pl.concat([tested, *map(pl.read_parquet, batches)])
     else:

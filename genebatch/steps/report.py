@@ -131,6 +131,7 @@ def write_report(
     tracks_comparison: str | None = None,
     tracks_corrections: str | None = None,
     tracks_hybrid: str | None = None,
+    tracks_tiers: str | None = None,
     tracks_summary: str | None = None,
     tracks_figure: str | None = None,
     neighbours: str | None = None,
@@ -163,7 +164,8 @@ def write_report(
         The files to write: HTML that needs no other file, and Markdown.
     roc_figure, pr_figure, calibration_figure, members_figure, weights_figure
         PNG files to write.
-    tracks_comparison, tracks_corrections, tracks_hybrid, tracks_summary, tracks_figure
+    tracks_comparison, tracks_corrections, tracks_hybrid, tracks_tiers, tracks_summary, \
+    tracks_figure
         The evaluation on complete tracks, where there is one.
     neighbours, neighbours_figure
         Scores around annotated sites, where they were asked for.
@@ -181,7 +183,7 @@ def write_report(
 
     loaded = load_model(model)
     tables = (read_tsv(path) for path in (metrics, comparison, corrections))
-    tracks = (tracks_comparison, tracks_corrections, tracks_hybrid, tracks_summary)
+    tracks = (tracks_comparison, tracks_corrections, tracks_hybrid, tracks_tiers, tracks_summary)
     run = FinishedRun(
         settings=settings,
         dataset=read_json(dataset),
@@ -241,11 +243,11 @@ def _read_swarms(shap: str, sample: str, results: "BatchResults") -> dict[str, "
     return swarms
 
 
-def _read_tracks(comparison: str, corrections: str, hybrid: str, summary: str) -> "TrackTables":
+def _read_tracks(*paths: str) -> "TrackTables":
     from genebatch.report.tracks import TrackTables
 
-    tables = (read_tsv(path) for path in (comparison, corrections, hybrid))
-    return TrackTables(*tables, read_json(summary))
+    *tables, summary = paths
+    return TrackTables(*map(read_tsv, tables), read_json(summary))
 
 
 def _read_evidence(use: str, families: Sequence[str]) -> "EvidenceTables":

@@ -6,7 +6,7 @@ without XGBoost and matplotlib, which would take 100 MB.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -62,6 +62,7 @@ def score_genes_light(
     fasta: str,
     genes: str,
     transcripts: str,
+    biotypes: Collection[str] | None = None,
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
     scores: str,
@@ -74,7 +75,7 @@ def score_genes_light(
     ----------
     fasta, genes
         The genome and the gene models.
-    transcripts, min_intron, max_refused
+    transcripts, biotypes, min_intron, max_refused
         How the gene models are read, see `genes.read_gene_models`.
     scores
         Parquet file to write, sorted by gene id and position.
@@ -84,7 +85,9 @@ def score_genes_light(
     InputError
         If an input is broken, or a gene is not on the genome.
     """
-    models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
+    models = read_gene_models(
+        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
+    )
 
     def write(genome: Fasta, placed: list[Gene]) -> int:
         return write_scores(scores, light.score_genes(genome, placed))
@@ -97,6 +100,7 @@ def score_genes_spliceai(
     fasta: str,
     genes: str,
     transcripts: str,
+    biotypes: Collection[str] | None = None,
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
     scores: str,
@@ -115,7 +119,9 @@ def score_genes_spliceai(
     from genebatch.genome.scores import spliceai
 
     model = spliceai.published_model(threads)
-    models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
+    models = read_gene_models(
+        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
+    )
 
     def write(genome: Fasta, placed: list[Gene]) -> int:
         return spliceai.score_genes(genome, placed, model, scores)
@@ -128,6 +134,7 @@ def gene_sequences(
     fasta: str,
     genes: str,
     transcripts: str,
+    biotypes: Collection[str] | None = None,
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
     flank: int,
@@ -146,7 +153,9 @@ def gene_sequences(
     """
     from genebatch.genome.scores.command import write_gene_sequences
 
-    models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
+    models = read_gene_models(
+        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
+    )
     with Fasta(fasta) as genome:
         placed = genes_on_genome(
             models, genome.contigs, genes, genome.path, max_refused=max_refused
@@ -161,6 +170,7 @@ def score_genes_command(
     genes: str,
     given: str,
     transcripts: str,
+    biotypes: Collection[str] | None = None,
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
     unscored: str,
@@ -179,7 +189,9 @@ def score_genes_command(
     """
     from genebatch.genome.scores.command import given_stretches
 
-    models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
+    models = read_gene_models(
+        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
+    )
 
     def write(genome: Fasta, placed: list[Gene]) -> int:
         with open_scores(given, placed, unscored, "sequence.scorer.command") as tracks:
@@ -198,6 +210,7 @@ def build_dataset(
     tracks: Tracks = NO_TRACKS,
     scores: ScoreSource,
     transcripts: str,
+    biotypes: Collection[str] | None = None,
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
     unscored: str,
@@ -239,7 +252,7 @@ def build_dataset(
         Evidence along the genome, the key `sequence.tracks`.
     scores
         Base scores, see `tracks.open_scores`, or name to base scores, see `BaseModels`.
-    transcripts, min_intron, max_refused
+    transcripts, biotypes, min_intron, max_refused
         How the gene models are read, see `genes.read_gene_models`.
     unscored
         What a gene without any score is, "error" or "zero".
@@ -261,7 +274,9 @@ def build_dataset(
         If an input is broken, genes do not lie on the sequence, sequence, genes and scores do not
         fit together, or there are more shards than groups.
     """
-    models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
+    models = read_gene_models(
+        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
+    )
     given = read_groups(groups) if groups else None
     structure = read_structure(features.structure.ends, lengths, coding)
     with ExitStack() as complete:
@@ -289,7 +304,8 @@ def build_dataset(
         alignment = alignment_facts(motifs, site_scores.check())
         dealt = deal_genes(planned, n_shards, sampling.seed)
         counted = gene_table(planned, dealt, sampling)
-        reading = {"transcripts": transcripts, "min_intron": min_intron}
+        kept = None if biotypes is None else list(biotypes)
+        reading = {"transcripts": transcripts, "biotypes": kept, "min_intron": min_intron}
         fitted = CrossFitted(genome)
         if features.learns_codons:
             fitted = CrossFitted.learn(genome, planned)
@@ -315,6 +331,7 @@ def call_genes(
     tracks: Tracks = NO_TRACKS,
     scores: ScoreSource,
     unscored: str,
+    biotypes: Collection[str] | None = None,
     max_refused: float = MAX_REFUSED,
     call: Calls,
     files: Sequence[str],
@@ -324,7 +341,7 @@ def call_genes(
 
     Parameters
     ----------
-    model, fasta, genes, tracks, scores, unscored, max_refused, threads
+    model, fasta, genes, tracks, scores, unscored, biotypes, max_refused, threads
         As `genebatch.calls.calling.call` takes them.
     wanted
         Text file with a gene id a line.
@@ -360,6 +377,7 @@ def call_genes(
         band=call.band,
         target_share=call.target_share,
         unscored=unscored,
+        biotypes=biotypes,
         max_refused=max_refused,
         misaligned=call.misaligned,
         bigwig=call.bigwig,
@@ -376,12 +394,14 @@ def evaluate_tracks(
     model: str,
     test_groups: str,
     transcripts: str,
+    biotypes: Collection[str] | None = None,
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
     evaluation: Evaluation,
     comparison: str,
     corrections: str,
     hybrid: str,
+    tiers: str,
     summary: str,
     figure: str,
 ) -> None:
@@ -389,8 +409,10 @@ def evaluate_tracks(
 
     - The truth are the splice sites of the gene models.
     - Left out, and counted, are positions that are a site of another gene on the same strand but
-      not of this one, because their label depends on the gene. So are positions of which the
-      gene models do not tell the label, and those that are donor and acceptor at once.
+      not of this one, because their label depends on the gene. So are sites of transcripts that are
+      no labels, positions of which the gene models do not tell the label, and those that are donor
+      and acceptor at once.
+    - Calls at all positions, also at those, are counted by what the annotation says of them.
     - Losses are sums over all positions.
     - Positions that no candidate scores above `counts.FLOOR` are only counted. Sites below it rank
       last, so no metric is flattered.
@@ -409,7 +431,7 @@ def evaluate_tracks(
         The model.
     test_groups
         TSV with the column `group`.
-    transcripts, min_intron, max_refused
+    transcripts, biotypes, min_intron, max_refused
         How the gene models are read, see `genes.read_gene_models`.
     evaluation
         The bootstrap.
@@ -419,6 +441,8 @@ def evaluate_tracks(
         TSV to write: errors corrected and made.
     hybrid
         TSV to write: the cost of re-scoring only some positions.
+    tiers
+        TSV to write: calls and recall by tier of the sites, see `tiers.tier_table`.
     summary
         JSON to write: what was counted.
     figure
@@ -434,6 +458,7 @@ def evaluate_tracks(
     from genebatch.calls.evaluation import tables
     from genebatch.calls.evaluation.compare import compare, count_tracks, group_places
     from genebatch.calls.evaluation.ranking import rank
+    from genebatch.calls.evaluation.tiers import canonical_by, tier_table
     from genebatch.calls.thresholds import base_call_thresholds, call_thresholds
     from genebatch.model.archive import load_model
     from genebatch.model.seen_groups import refuse_seen_groups
@@ -445,7 +470,9 @@ def evaluate_tracks(
     refuse_seen_groups({"the model": finished}, held_out)
     score_floor = feature_spec(finished, model).floor
     limits = call_thresholds(finished), score_floor, base_call_thresholds(finished)
-    annotated = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
+    annotated = read_gene_models(
+        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
+    )
     wanted = genes_of_groups(group_of, held_out, table, test_groups)
     tested = select_genes(annotated, wanted, table)
     places = group_places(group_of, tested)
@@ -456,7 +483,8 @@ def evaluate_tracks(
     write_tsv(comparison, compare(tracks, rankings, places, evaluation))
     write_tsv(corrections, errors)
     write_tsv(hybrid, tables.hybrid_costs(tracks, places, score_floor))
-    write_json(summary, counts)
+    write_tsv(tiers, tier_table(tracks))
+    write_json(summary, counts | {"canonical_by": canonical_by(tested)})
     save_figure(figure, precision_recall(rankings, errors, title))
     log.info("%s; %s of them kept for ranking", title, f"{len(tracks.code):,}")
 

@@ -1,5 +1,7 @@
 """Writes what is known of gene structure: length distributions, scores of codon pairs."""
 
+from collections.abc import Collection
+
 from genebatch.calls.calling import structure_model
 from genebatch.features.structure.files import write_lengths, write_pairs
 from genebatch.features.structure.fitting import fit_lengths
@@ -14,6 +16,7 @@ def structure_lengths(
     *,
     genes: str,
     transcripts: str = "all",
+    biotypes: Collection[str] | None = None,
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
     output: str,
@@ -22,7 +25,7 @@ def structure_lengths(
 
     Parameters
     ----------
-    genes, transcripts, min_intron, max_refused
+    genes, transcripts, biotypes, min_intron, max_refused
         How the gene models are read, see `genes.read_gene_models`.
     output
         File to write, for `features.structure.lengths`.
@@ -32,7 +35,9 @@ def structure_lengths(
     InputError
         If the gene models cannot be read, or have too few spliced transcripts.
     """
-    models = read_gene_models(genes, transcripts, min_intron=min_intron, max_refused=max_refused)
+    models = read_gene_models(
+        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
+    )
     lengths = fit_lengths(models)
     write_lengths(output, lengths)
     return lengths

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from genebatch.calls.evaluation.counts import TIERS
+from genebatch.features.gene_rows import Sites
 from genebatch.genome.genes import Gene, genomic_positions, overlap_groups, splice_sites
 from tests.builders.held_genome import made_gene
 
@@ -56,6 +58,15 @@ def made_scores(gene: Gene, rng: np.random.Generator) -> np.ndarray:
     log_odds += signal * rng.normal([[[10]], [[13]]], [[[4]], [[2]]], (2, 2, gene.length))
     scores = 1 / (1 + np.exp(-log_odds))
     return np.where(scores > 0.01, np.round(scores, 2), scores).astype(np.float32)
+
+
+def canonical_tiers(sites: Sites, length: int) -> np.ndarray:
+    """Tiers of a gene whose sites are all those of its canonical transcript."""
+    codes = np.full((2, length), TIERS.index("none"), np.int8)
+    codes[:, sites.left_out] = TIERS.index("unknown")
+    for row, own in zip(codes, (sites.donors, sites.acceptors), strict=True):
+        row[own] = TIERS.index("canonical")
+    return codes
 
 
 def positions(tested: list[Gene], scores: dict[str, np.ndarray]) -> pl.DataFrame:

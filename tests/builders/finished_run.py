@@ -47,6 +47,27 @@ def track_comparison():
     return pl.DataFrame(lines, schema=names, orient="row")
 
 
+def track_tiers(base_at=("default",)):
+    """Calls by tier: of 10 canonical and 4 other sites of each class the model finds 9 and 1."""
+    lines = []
+    for at in base_at:
+        for name, times in {"donor": 1, "acceptor": 1, "all": 2}.items():
+            counts = {
+                "canonical": (10, 0, 9, 0, 0.8, 0.9),
+                "other": (4, 2, 1, 1, 0.5, 0.25),
+                "other_gene": (6, 6, 2, 2, None, None),
+                "unknown": (5, 5, 1, 1, None, None),
+                "none": (900, 0, 3, 0, None, None),
+            }
+            for tier, (*numbers, base, model) in counts.items():
+                positions, left_out, called, unlabelled = (times * n for n in numbers)
+                line = {"class": name, "tier": tier, "base_at": at, "positions": positions}
+                line |= {"left_out": left_out, "model_called": called}
+                line |= {"model_left_out": unlabelled, "base_recall": base, "model_recall": model}
+                lines.append(line)
+    return pl.DataFrame(lines, infer_schema_length=None)
+
+
 class Data:
     """Rows of a small data set, and everything a batch and an evaluation write about it."""
 

@@ -16,6 +16,7 @@ from tests.builders.finished_run import (
     VOWELS,
     Data,
     track_comparison,
+    track_tiers,
 )
 from tests.builders.windows import MEASURED, made_windows
 
@@ -85,13 +86,19 @@ def page(run_of_sites, tmp_path):
 
     def write(*lines):
         tracks = {f"tracks_{name}": tmp_path / name for name in ("comparison", "corrections")}
-        tracks |= {f"tracks_{name}": tmp_path / name for name in ("hybrid", "summary", "figure")}
+        tracks |= {
+            f"tracks_{name}": tmp_path / name for name in ("hybrid", "tiers", "summary", "figure")
+        }
         write_tsv(tracks["tracks_comparison"], track_comparison())
         table = pl.DataFrame(lines, infer_schema_length=None)
         write_tsv(tracks["tracks_corrections"], table)
         cost = {"low": [0.1], "share": [0.01], "change_donor": [-0.01], "change_acceptor": [None]}
         write_tsv(tracks["tracks_hybrid"], pl.DataFrame(cost))
-        counts = {"positions": 7, "genes": 2, "left_out": {"foreign": 0, "ambiguous": 0}}
+        thresholds = tuple({line["base_at"]: 0 for line in lines})
+        write_tsv(tracks["tracks_tiers"], track_tiers(thresholds))
+        left_out = {"foreign": 5, "ambiguous": 0, "other": 4}
+        counts = {"positions": 7, "genes": 2, "left_out": left_out}
+        counts["canonical_by"] = {"MANE_Select": 1, "longest": 2}
         write_json(tracks["tracks_summary"], counts | {"classes": {name: {} for name in SITES}})
         tracks["tracks_figure"].write_bytes(PNG)
         text, _ = data.report(run | tracks)
@@ -115,6 +122,23 @@ def test_page_compares_with_the_base_scores_at_both_of_their_thresholds(page):
     assert (
         "Compared with the base scores at their own best thresholds (donor 0.32, acceptor 0.425; "
         "chosen like those of the model), it corrects 126 errors and makes 30 new ones: it finds 97"
+    ) in text
+
+
+def test_page_tells_sites_of_the_canonical_transcript_from_others(page):
+    counts = (1300, 26, 1127, 2, 173, 24)
+    text = page(*errors("default", (0.5, 0.5), counts), *errors("best_f1", (0.3, 0.4), counts))
+    assert (
+        "Not judged are 5 sites of other genes and positions without a known label, 4 sites of "
+        "transcripts that are no labels, and 0 positions that are donor and acceptor at once."
+    ) in text
+    assert "(known by MANE_Select in 1 gene, longest in 2 genes)" in text
+    row = text[text.index('<td class="text">other</td>') :]
+    cells = row[: row.index("</tr>")]
+    assert [part in cells for part in ("<td>4</td><td>2</td>", "0.5000", "0.2500")] == [True] * 3
+    assert (
+        "6 calls of the model are annotated nowhere as such. 2 calls that would be false by the "
+        "labels are sites of the gene's other transcripts, and 4 are sites of other genes"
     ) in text
 
 

@@ -299,9 +299,33 @@ def test_further_genes_change_no_row_of_a_gene(built, genome, tmp_path):
 
 def test_longest_transcript_alone_gives_the_labels(genome, tmp_path):
     rows, genes = build(genome | {"transcripts": "longest"}, tmp_path / "longest")
-    assert labelled(rows, "alpha") == {199: "donor", 300: "acceptor", 400: "donor", 900: "acceptor"}
+    # 400 is a donor here, but an acceptor of the other transcript.
+    assert labelled(rows, "alpha") == {199: "donor", 300: "acceptor", 900: "acceptor"}
     assert rows.filter(gene_id="alpha")["transcript_id"].unique().to_list() == ["alpha.0"]
     assert genes["transcripts"].to_list() == [1] * 4
+    counts = genes.row(by_predicate=pl.col("gene_id") == "alpha", named=True)
+    assert (counts["ambiguous"], counts["other"]) == (1, 1)  # 400; 499 of the other transcript
+    assert rows.filter(gene_id="alpha", genomic_position=499).is_empty()
+    kept = counts["length"] - counts["foreign"] - counts["ambiguous"] - counts["other"]
+    assert rows.filter(gene_id="alpha")["sample_weight"].sum() == pytest.approx(kept, rel=1e-12)
+
+
+def test_genes_of_other_biotypes_are_no_rows_and_their_sites_none_of_other_genes(genome, tmp_path):
+    path = tmp_path / "genes.gtf"
+    lines = [
+        f'{line} gene_biotype "{"lncRNA" if "omega" in line else "protein_coding"}";'
+        for line in gtf(MODELS).splitlines()
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    given = genome | {"genes": str(path), "biotypes": ["protein_coding"]}
+    rows, genes = build(given, tmp_path / "coding")
+    assert set(genes["gene_id"]) == {"alpha", "gamma", "delta"}
+    # A site of omega, which lies in alpha too.
+    assert rows.filter(gene_id="alpha", genomic_position=949).is_empty()
+    assert dict(genes.select("gene_id", "foreign").iter_rows())["alpha"] == 1
+    schema = pq.read_schema(tmp_path / "coding/part-000.parquet")
+    facts = json.loads(schema.metadata[b"genebatch.sequence"])
+    assert facts["biotypes"] == ["protein_coding"]
 
 
 def test_moved_sites_change_no_structure_of_a_gene(genome, tmp_path, monkeypatch):

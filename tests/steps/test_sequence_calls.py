@@ -21,7 +21,14 @@ from tests.builders.held_genome import write_gtf
 from tests.builders.tables_and_figures import is_picture
 
 SITES = made_tracks.SITES
-FILES = {"comparison.tsv", "corrections.tsv", "hybrid.tsv", "summary.json", "figure.png"}
+FILES = {
+    "comparison.tsv",
+    "corrections.tsv",
+    "hybrid.tsv",
+    "tiers.tsv",
+    "summary.json",
+    "figure.png",
+}
 BASE = {"donor": {"rows": 0.8, "weighted": 0.35}, "acceptor": {"rows": 0.6, "weighted": None}}
 SETTINGS = {
     "transcripts": "all",
@@ -309,6 +316,6 @@ def test_calls_of_a_genome_are_judged_as_they_were_made(trained, tmp_path):
     summary = json.loads(outputs["summary"].read_text())
     assert summary["genes"] == 5
     # Both sites of `inner` lie inside `long`, and one of `long`, at 420, inside `inner`.
-    assert summary["left_out"] == {"foreign": 3, "ambiguous": 0}
+    assert summary["left_out"] == {"foreign": 3, "ambiguous": 0, "other": 0}
     assert summary["positions"] == sum(gene.length for gene in trained.genes) - 3
     assert summary["classes"]["donor"]["sites"] == 6

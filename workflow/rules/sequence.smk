@@ -3,7 +3,7 @@
 
 # How rules read the gene models.
 READING = {
-    name: SEQUENCE[name] for name in ("transcripts", "min_intron", "max_refused")
+    name: SEQUENCE[name] for name in ("transcripts", "biotypes", "min_intron", "max_refused")
 }
 
 if SCORER_KIND == "command":
@@ -168,6 +168,7 @@ rule call_genes:
         algorithm=ALGORITHM,
         scores=SCORES,
         unscored=UNSCORED,
+        biotypes=SEQUENCE["biotypes"],
         max_refused=SEQUENCE["max_refused"],
         call=call_config,
     script:
@@ -191,6 +192,7 @@ rule evaluate_tracks:
         ),
         corrections="results/tracks/corrections.tsv",
         hybrid="results/tracks/hybrid.tsv",
+        tiers="results/tracks/tiers.tsv",
         summary="results/tracks/summary.json",
         figure=report(
             "results/tracks/pr.png",

@@ -10,9 +10,10 @@ import polars as pl
 from genebatch.calls.evaluation.counts import LOSSES, TrackCounter, Tracks
 from genebatch.calls.evaluation.ranking import PrecisionAtRecall, Ranking, rank, top_k_by_gene
 from genebatch.calls.evaluation.reading import CANDIDATES, read_tracks
+from genebatch.calls.evaluation.tiers import tier_codes
 from genebatch.config.settings import Evaluation
 from genebatch.features.gene_rows import label_sites
-from genebatch.genome.genes import SITES, Gene, foreign_sites
+from genebatch.genome.genes import SITES, Gene, sites_on_strand, unlabelled
 from genebatch.metrics.binary import METRICS, THRESHOLD
 from genebatch.metrics.bootstrap import (
     bootstrap_average_precision,
@@ -53,7 +54,7 @@ def count_tracks(
 ) -> Tracks:
     """Count the complete tracks of some genes beside their annotated splice sites.
 
-    Streams over the genes. Holds the longest gene (20 bytes per position), the sites, and the
+    Streams over the genes. Holds the longest gene (22 bytes per position), the sites, and the
     positions above the floor, at most `counts.MOST_KEPT`.
 
     Parameters
@@ -67,11 +68,12 @@ def count_tracks(
     thresholds, score_floor, base_thresholds
         See `counts.TrackCounter`.
     """
-    foreign = foreign_sites(annotated)
+    on_strand = sites_on_strand(annotated)
     counter = TrackCounter(len(genes), thresholds, score_floor, base_thresholds)
     for place, scores in read_tracks(path, genes):
         gene = genes[place]
-        counter.add(place, label_sites(gene, foreign[gene.id]), scores)
+        labels = label_sites(gene, unlabelled(gene, on_strand[gene.id]))
+        counter.add(place, labels, tier_codes(gene, labels, on_strand[gene.id]), scores)
     return counter.finish()
 
 

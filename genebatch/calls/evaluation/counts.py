@@ -29,6 +29,14 @@ STRETCH = 262_144
 # nt from an end of the gene model within which a position is near the end. A model that knows where
 # the gene ends can correct base scores there, so these positions are compared apart.
 NEAR_END = 1_000
+# What the annotation says of a position as a donor, or as an acceptor; each has one of these:
+# - canonical: a site of the gene's canonical transcript;
+# - other: a site of another annotated transcript of the gene;
+# - other_gene: a site of another gene on the strand;
+# - unknown: none of these, but without a label;
+# - none: none of these.
+TIERS = ("canonical", "other", "other_gene", "unknown", "none")
+SITES_OF_GENE = 2  # the first tiers
 # Lower ends of the hybrid band whose costs are computed: half decades.
 LOWS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)
 
@@ -58,9 +66,10 @@ class Tracks:
         (genes,) number of these within `NEAR_END` nt of an end of the gene.
     losses
         (genes, `LOSSES`, candidates, sites) sums over all positions counted.
-    calls
-        (base_thresholds, sites, 2, 2, 2) number of positions by three yes-no questions: is a site,
-        called by the base scores, called by the model.
+    tiers
+        (base_thresholds, sites, `TIERS`, 2, 2, 2) number of positions by what the annotation says
+        of them, and by three yes-no questions: has a label, called by the base scores, called by
+        the model. Only here those that were not counted have a part.
     rescored
         (`LOWS`,) number of positions in a hybrid band with this lower end.
     left_out
@@ -79,11 +88,22 @@ class Tracks:
     positions: np.ndarray
     positions_near_end: np.ndarray
     losses: np.ndarray
-    calls: np.ndarray
+    tiers: np.ndarray
     rescored: np.ndarray
     left_out: dict[str, int]
     thresholds: dict[str, float]
     base_thresholds: dict[str, dict[str, float]]
+
+    @property
+    def calls(self) -> np.ndarray:
+        """Number of positions that were counted by three yes-no questions.
+
+        (base_thresholds, sites, 2, 2, 2): is a site, called by the base scores, called by the
+        model.
+        """
+        labelled = self.tiers[:, :, :, 1]
+        own, rest = labelled[:, :, :SITES_OF_GENE], labelled[:, :, SITES_OF_GENE:]
+        return np.stack([rest.sum(axis=2), own.sum(axis=2)], axis=2)
 
     @property
     def folded(self) -> np.ndarray:
@@ -127,12 +147,15 @@ class TrackCounter:
         self._positions = np.zeros(n_genes, np.int64)
         self._positions_near_end = np.zeros(n_genes, np.int64)
         self._losses = np.zeros((n_genes, len(LOSSES), len(CANDIDATES), len(SITES)))
-        self._calls = np.zeros((len(self._base_limits), len(SITES), 2, 2, 2), np.int64)
+        self._tiers = np.zeros((len(self._base_limits), len(SITES), len(TIERS), 2, 2, 2), np.int64)
         self._rescored = np.zeros(len(LOWS), np.int64)
-        self._left_out = {"foreign": 0, "ambiguous": 0}
+        self._left_out = {"foreign": 0, "ambiguous": 0, "other": 0}
 
-    def add(self, place: int, sites: Sites, scores: np.ndarray) -> None:
-        """Take in the gene at `place`; scores are (candidates, sites, length)."""
+    def add(self, place: int, sites: Sites, tiers: np.ndarray, scores: np.ndarray) -> None:
+        """Take in the gene at `place`.
+
+        `tiers` are places among `TIERS`, (sites, length); scores are (candidates, sites, length).
+        """
         code = np.zeros(scores.shape[2], np.int8)
         for number, positions in enumerate((sites.donors, sites.acceptors), start=1):
             code[positions] = number
@@ -143,7 +166,9 @@ class TrackCounter:
             counted[positions] = False
             self._left_out[reason] += len(positions)
         for start in range(0, len(code), STRETCH):
-            part = start + np.flatnonzero(counted[start : start + STRETCH])
+            whole = slice(start, start + STRETCH)
+            self._count_calls(tiers[:, whole], counted[whole], scores[:, :, whole])
+            part = start + np.flatnonzero(counted[whole])
             self._add(place, code[part], near_end[part], scores[:, :, part])
 
     def finish(self) -> Tracks:
@@ -153,29 +178,34 @@ class TrackCounter:
             order = np.argsort(kept[0], kind="stable")
             kept = tuple(values[..., order] for values in kept)
         counts = (self._positions, self._positions_near_end)
-        sums = (self._losses, self._calls, self._rescored, self._left_out)
+        sums = (self._losses, self._tiers, self._rescored, self._left_out)
         return Tracks(self._floor, *kept, *counts, *sums, self._limits, self._base_limits)
 
     def _add(self, place: int, code: np.ndarray, near_end: np.ndarray, scores: np.ndarray) -> None:
         self._positions[place] += len(code)
         self._positions_near_end[place] += near_end.sum()
-        for column, name in enumerate(SITES):
-            self._count(place, column, name, code == column + 1, scores[:, column])
+        for column in range(len(SITES)):
+            self._add_losses(place, column, code == column + 1, scores[:, column])
         for number, low in enumerate(LOWS):
             self._rescored[number] += Band(low, np.inf).holds(scores[0], self._score_floor).sum()
         kept = _worth_keeping(code, scores, self._floor)
         gene = np.full(kept.sum(), place, np.int32)
         self._keep(gene, code[kept], near_end[kept], scores[:, :, kept])
 
-    def _count(self, place: int, column: int, name: str, y: np.ndarray, scores: np.ndarray) -> None:
+    def _add_losses(self, place: int, column: int, y: np.ndarray, scores: np.ndarray) -> None:
         for number, score in enumerate(scores):
             losses = _loss_sums(y, score, max(self._score_floor, CLIP))
             self._losses[place, :, number, column] += losses
-        base, model = scores
-        own = 4 * y.astype(np.int8) + called(model, self._limits[name])
-        for number, limits in enumerate(self._base_limits.values()):
-            cell = own + 2 * called(base, limits[name])
-            self._calls[number, column] += np.bincount(cell, minlength=8).reshape(2, 2, 2)
+
+    def _count_calls(self, tiers: np.ndarray, counted: np.ndarray, scores: np.ndarray) -> None:
+        cells = self._tiers.shape[2:]
+        for column, name in enumerate(SITES):
+            base, model = scores[:, column]
+            own = 8 * tiers[column] + 4 * counted + called(model, self._limits[name])
+            for number, limits in enumerate(self._base_limits.values()):
+                cell = own + 2 * called(base, limits[name])
+                found = np.bincount(cell, minlength=int(np.prod(cells)))
+                self._tiers[number, column] += found.reshape(cells)
 
     def _keep(self, *columns: np.ndarray) -> None:
         """Keep positions: gene, class, nearness to an end, scores.

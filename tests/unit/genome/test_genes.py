@@ -207,6 +207,7 @@ def test_longest_is_the_transcript_with_most_exonic_bases_and_sets_the_span(file
     # a1 has 50 exonic nt though it spans 330; a2 and a3 have 90, and a2 is the first of these.
     assert [transcript.id for transcript in first.transcripts] == ["a2"]
     assert (first.start, first.end) == (200, 290)
+    assert [transcript.id for transcript in first.others] == ["a1", "a3"]
 
 
 def test_the_order_of_lines_does_not_matter(file):
@@ -215,8 +216,8 @@ def test_the_order_of_lines_does_not_matter(file):
 
 
 def test_other_words_for_transcripts_are_refused(file):
-    with pytest.raises(InputError, match="transcripts is 'canonical'; known: all, longest"):
-        read_gene_models(file(GTF), "canonical")
+    with pytest.raises(InputError, match="is 'shortest'; known: all, longest, canonical"):
+        read_gene_models(file(GTF), "shortest")
 
 
 def test_selected_genes_keep_their_order():

@@ -40,7 +40,8 @@ def count(*genes, limits=LIMITS, floor=FLOOR, base=None):
     """Tracks of genes given as (sites, scores)."""
     counter = TrackCounter(len(genes), limits, floor, base)
     for place, (sites, scores) in enumerate(genes):
-        counter.add(place, sites, np.asarray(scores, np.float32))
+        tiers = made_tracks.canonical_tiers(sites, np.shape(scores)[2])
+        counter.add(place, sites, tiers, np.asarray(scores, np.float32))
     return counter.finish()
 
 
@@ -114,7 +115,7 @@ def test_positions_of_other_genes_sites_and_of_both_kinds_are_left_out():
     assert sites.foreign.tolist() == [14, 30]
     assert sites.ambiguous.tolist() == [40]
     tracks = count((sites, np.full((2, 2, 100), 0.2)))
-    assert tracks.left_out == {"foreign": 2, "ambiguous": 1}
+    assert tracks.left_out == {"foreign": 2, "ambiguous": 1, "other": 0}
     assert tracks.positions.tolist() == [97]
     assert tracks.calls[0, :, 1].sum(axis=(1, 2)).tolist() == [2, 2]  # 20 and 59; 60 and 80
 
@@ -205,7 +206,9 @@ def test_floor_rises_until_what_is_kept_fits_and_depends_on_no_order(made, monke
     counter = TrackCounter(len(made.tested), LIMITS, FLOOR)
     for place in reversed(range(len(made.tested))):
         gene = made.tested[place]
-        counter.add(place, label_sites(gene, foreign[gene.id]), made.scores[gene.id])
+        sites = label_sites(gene, foreign[gene.id])
+        tiers = made_tracks.canonical_tiers(sites, gene.length)
+        counter.add(place, sites, tiers, made.scores[gene.id])
     for name, values in vars(counter.finish()).items():
         np.testing.assert_array_equal(values, getattr(cut, name))
 

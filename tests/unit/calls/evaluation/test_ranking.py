@@ -19,7 +19,8 @@ NONE = np.empty(0, np.int64)
 def count(*genes):
     counter = TrackCounter(len(genes), made_tracks.THRESHOLDS, 1e-5)
     for place, (sites, scores) in enumerate(genes):
-        counter.add(place, sites, np.asarray(scores, np.float32))
+        tiers = made_tracks.canonical_tiers(sites, np.shape(scores)[2])
+        counter.add(place, sites, tiers, np.asarray(scores, np.float32))
     return counter.finish()
 
 

@@ -22,7 +22,8 @@ KEYS = {"class", "base_at", "base_threshold", "model_threshold"}
 
 def count(sites, scores, limits=LIMITS, base=None):
     counter = TrackCounter(1, limits, FLOOR, base)
-    counter.add(0, sites, np.asarray(scores, np.float32))
+    tiers = made_tracks.canonical_tiers(sites, np.shape(scores)[2])
+    counter.add(0, sites, tiers, np.asarray(scores, np.float32))
     return counter.finish()
 
 
