@@ -1,4 +1,4 @@
-"""Runs the command line: `genebatch call | predict | rank-genes | inspect | verify | ...`.
+"""Runs the command line: `genebatch run | call | predict | rank-genes | inspect | verify | ...`.
 
 A command imports what it needs when it runs, so that the others start fast.
 """
@@ -49,6 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"genebatch {options.command}: {printable(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def run_workflow(options: argparse.Namespace) -> None:
+    """Run the workflow by Snakemake: analyse, plan, train every batch, consolidate, evaluate."""
+    from genebatch.launch import command_line, start
+
+    start(command_line(options))
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -379,6 +386,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
+    _add_run_options(command("run", run_workflow))
     _add_call_options(command("call", call))
     _add_predict_options(command("predict", predict))
     _add_rank_options(command("rank-genes", rank_genes))
@@ -394,6 +402,34 @@ def _parser() -> argparse.ArgumentParser:
         "--example", action="store_true", help="the built-in example's values, not the defaults"
     )
     return parser
+
+
+def _add_run_options(added: argparse.ArgumentParser) -> None:
+    from genebatch.launch import usable_cores
+
+    added.add_argument(
+        "--configfile",
+        nargs="+",
+        metavar="FILE",
+        help="configuration, later files over earlier ones; default: config/config.yaml",
+    )
+    added.add_argument(
+        "--cores",
+        type=int,
+        default=usable_cores(),
+        help="cores that jobs share; default: all that may be used (%(default)s)",
+    )
+    added.add_argument(
+        "--memory",
+        help="memory that jobs share, such as 32G; default: 90 %% of what may be used",
+    )
+    added.add_argument("--directory", help="folder of the run, with results/; default: this one")
+    added.add_argument("--dry-run", action="store_true", help="say what would run, and run nothing")
+    added.add_argument(
+        "snakemake",
+        nargs=argparse.REMAINDER,
+        help="further arguments for Snakemake, after --",
+    )
 
 
 def _add_lengths_options(added: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from genebatch.config import base_models
+from genebatch.config import base_models, places
 from genebatch.config.settings import FEW_FOLDS
 from genebatch.config.tracks import faults, track_files
 from genebatch.config.yaml_values import merged, read_values, text_of_files
@@ -62,16 +62,9 @@ BUILT_TABLE = {
 }
 
 
-def schema_path() -> Path:
-    """The schema in the source tree, else the copy inside an installed package."""
-    package = Path(__file__).parent
-    in_tree = package.parents[1] / "workflow" / "schemas" / "config.schema.yaml"
-    return in_tree if in_tree.exists() else package / "config.schema.yaml"
-
-
 def load_schema() -> dict[str, Any]:
     """Read the JSON Schema of the configuration."""
-    return copy.deepcopy(_read_schema(schema_path()))
+    return copy.deepcopy(_read_schema(places.schema()))
 
 
 @cache

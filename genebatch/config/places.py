@@ -1,0 +1,26 @@
+"""Finds the files of the workflow: beside the package in a checkout, else inside of it."""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def home() -> Path:
+    """The folder that holds `workflow`, `envs` and `profiles`."""
+    checkout = PACKAGE.parent
+    return checkout if (checkout / "workflow" / "Snakefile").is_file() else PACKAGE
+
+
+def snakefile() -> Path:
+    """The workflow."""
+    return home() / "workflow" / "Snakefile"
+
+
+def schema() -> Path:
+    """The JSON schema of the configuration."""
+    return home() / "workflow" / "schemas" / "config.schema.yaml"
+
+
+def profile() -> Path:
+    """The flags with which Snakemake runs the workflow on one machine."""
+    return home() / "profiles" / "default"

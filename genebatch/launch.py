@@ -1,0 +1,82 @@
+"""Starts Snakemake on the workflow, with the flags that a run needs."""
+
+import argparse
+import importlib.util
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from genebatch.config.places import profile, snakefile
+from genebatch.io.files import InputError
+
+UNITS = {"": 1.0, "m": 1.0, "g": 1000.0, "t": 1e6}  # MB, as Snakemake and SLURM count them
+SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([mgt]?)i?b?\s*", re.IGNORECASE)
+
+
+def memory_mb(text: str) -> int:
+    """Megabytes of a size such as `32G`, `8GB`, `500M` or `16000`.
+
+    Raises
+    ------
+    InputError
+        If it is no size.
+    """
+    found = SIZE.fullmatch(text)
+    size = float(found[1]) * UNITS[found[2].lower()] if found else 0.0
+    if size < 1:
+        raise InputError(f"--memory {text}: wanted a size such as 32G, 500M, or 16000 (in MB)")
+    return int(size)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def command_line(options: argparse.Namespace) -> list[str]:
+    """Give the command that starts Snakemake; see `genebatch run --help`.
+
+    Raises
+    ------
+    InputError
+        If a configuration file is missing, or the memory is no size.
+    """
+    files = [Path(file) for file in options.configfile or ()]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"--configfile {file}: there is no such file")
+    default = Path(options.directory or ".") / "config" / "config.yaml"
+    if not files and not default.is_file():
+        raise InputError(
+            f"name a configuration (--configfile), or write one as {default}: "
+            "`genebatch config > my.yaml` has every key with its meaning"
+        )
+    command = ["snakemake", "--snakefile", str(snakefile()), "--cores", str(options.cores)]
+    command += ["--workflow-profile", str(profile())]
+    if options.memory is not None:
+        command += ["--resources", f"mem_mb={memory_mb(options.memory)}"]
+    if files:
+        command += ["--configfile", *(str(file.resolve()) for file in files)]
+    if options.directory is not None:
+        command += ["--directory", options.directory]
+    if options.dry_run:
+        command.append("--dry-run")
+    further = options.snakemake
+    return [*command, *(further[1:] if further[:1] == ["--"] else further)]
+
+
+def start(command: Sequence[str]) -> None:
+    """Print a Snakemake command as it can be pasted, and become it.
+
+    Raises
+    ------
+    InputError
+        If Snakemake is not installed.
+    """
+    if importlib.util.find_spec("snakemake") is None:
+        raise InputError("snakemake is not installed in this environment: pip install genebatch")
+    print(shlex.join(command), flush=True)
+    os.execv(sys.executable, [sys.executable, "-m", *command])
