@@ -147,7 +147,7 @@ def members(
         stop = own & np.isin(rows.clusters, chosen)
         scores = []
         for name in CLASSES:
-            start = base_log_odds(rows)[name] if learner["start_from"] == "scores" else None
+            start = base_log_odds(rows)[name] if learner["start_from"] != "none" else None
             known = OneClass(block, rows.labels == name, weights(rows, learner), start)
             scores.append(predict(fit(known, own & ~stop, stop, given), known, test, given))
         found.append(np.column_stack(scores))

@@ -58,6 +58,22 @@ def run_workflow(options: argparse.Namespace) -> None:
     start(command_line(options))
 
 
+def init(options: argparse.Namespace) -> None:
+    """Propose a configuration for a table of your own, and say why."""
+    from genebatch.dataset.proposal import propose
+    from genebatch.io.files import write_text
+
+    output = Path(options.output)
+    if output.exists():
+        raise InputError(f"{output} is there already; remove it, or name another (--output)")
+    proposal = propose(options.table, options.label, options.group)
+    write_text(output, proposal.text())
+    for note in proposal.notes:
+        print(f"- {printable(note)}")
+    print(f"{output}: read it, then")
+    print(f"genebatch run --configfile {output} --directory {output.stem}")
+
+
 def predict(options: argparse.Namespace) -> None:
     """Predict a table of any size."""
     from genebatch.model.prediction import predict_file
@@ -386,6 +402,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
+    _add_init_options(command("init", init))
     _add_run_options(command("run", run_workflow))
     _add_call_options(command("call", call))
     _add_predict_options(command("predict", predict))
@@ -402,6 +419,13 @@ def _parser() -> argparse.ArgumentParser:
         "--example", action="store_true", help="the built-in example's values, not the defaults"
     )
     return parser
+
+
+def _add_init_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("table", help="Parquet (file, folder, glob) or text (.csv, .tsv, also .gz)")
+    added.add_argument("--label", required=True, help="column of the class")
+    added.add_argument("--group", required=True, help="column of what must stay together")
+    added.add_argument("-o", "--output", required=True, help="configuration to write, YAML")
 
 
 def _add_run_options(added: argparse.ArgumentParser) -> None:

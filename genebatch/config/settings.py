@@ -233,6 +233,12 @@ class Learner(Section):
             renamed["select"] = Selection.build(renamed["select"])
         return super().build(renamed)
 
+    def from_scores(self, labels: Labels) -> bool:
+        """Tell whether boosters start from the base scores of such a table."""
+        return self.start_from == "scores" or (
+            self.start_from == "auto" and labels.scores is not None
+        )
+
     def for_rows(self, n_rows: int) -> Self:
         """The learner of a model of so many rows: `auto` gives way to numbers.
 

@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import polars as pl
 import pyarrow as pa
@@ -26,6 +27,13 @@ DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 # A whole number that no other text stands for: not 001, 1e5 or more digits than 64 bits hold.
 WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
 NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
+# Types of whole numbers with their least and largest value, the smallest first.
+WHOLE_KINDS = (
+    (pl.UInt8(), 0, 2**8 - 1),
+    (pl.UInt16(), 0, 2**16 - 1),
+    (pl.Int32(), -(2**31), 2**31 - 1),
+    (pl.Int64(), -(2**53), 2**53),  # what a float64 holds exactly
+)
 
 
 def is_text(path: str | Path) -> bool:
@@ -121,6 +129,77 @@ def text_kinds(path: str | Path, identity: Mapping[str, str]) -> dict[str, pl.Da
         elif number[name] and identity[name] == "number":
             kinds[name] = pl.Float64()
     return kinds
+
+
+def table_kinds(path: str | Path, identity: Mapping[str, str]) -> dict[str, pl.DataType]:
+    """Find the type of every column of a table of text, from all of its values.
+
+    Reads the file once, twice with identity columns. Holds `BLOCK_BYTES` of text.
+
+    Parameters
+    ----------
+    path
+        The file.
+    identity
+        Columns that name or describe rows; see `text_kinds`.
+
+    Returns
+    -------
+    dict
+        The smallest type of whole numbers that has no missing values, float64 for other numbers,
+        and text for columns that hold anything else.
+
+    Raises
+    ------
+    InputError
+        If the file is broken or a name is repeated.
+    """
+    separator, names = _head(path)
+    check_needed(names, names, str(path))
+    kinds = text_kinds(path, identity)
+    columns = [name for name in names if name not in kinds]
+    seen = {name: _Seen() for name in columns}
+    for frame in _texts(path, separator, names, columns):
+        for name in columns:
+            seen[name] = seen[name].with_values(frame[name])
+    return {name: kinds[name] if name in kinds else seen[name].kind for name in names}
+
+
+class _Seen(NamedTuple):
+    """What was seen of the values of a column."""
+
+    number: bool = True
+    whole: bool = True
+    low: float = 0.0
+    high: float = 0.0
+
+    def with_values(self, values: pl.Series) -> Self:
+        if not self.number:
+            return self
+        numbers = values.cast(pl.Float64, strict=False)
+        others = values.filter(numbers.is_null()).unique().to_list()
+        words = [text.strip().lower() for text in others]
+        given = [_number(word) for word in words if word not in MISSING]
+        if None in given:
+            return self._replace(number=False)
+        whole = self.whole and not words and bool((numbers == numbers.floor()).all())
+        low, high = numbers.min(), numbers.max()
+        return type(self)(
+            True,
+            whole and numbers.is_finite().all(),
+            min(self.low, self.low if low is None else low),
+            max(self.high, self.high if high is None else high),
+        )
+
+    @property
+    def kind(self) -> pl.DataType:
+        """The smallest type that holds the values."""
+        if not self.number:
+            return pl.String()
+        for kind, low, high in WHOLE_KINDS:
+            if self.whole and low <= self.low and self.high <= high:
+                return kind
+        return pl.Float64()
 
 
 def _texts(

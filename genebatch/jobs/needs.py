@@ -61,6 +61,7 @@ NEEDS: dict[str, Needs] = {
     "score_genes_light": Needs(memory.beside_annotation(600), None, "genome"),
     "score_genes_spliceai": Needs(memory.beside_annotation(2000), None, "genome"),
     "score_genes_command": Needs(memory.beside_annotation(1000), None, "genome"),
+    "table_of_text": Needs(memory.beside_annotation(900), None, "genome"),
     "gene_sequences": Needs(memory.beside_annotation(600), None, "genome"),
     "build_dataset": Needs(memory.beside_annotation(1000), None, "genome"),
     "call_genes": Needs(memory.beside_annotation(1500), None, "genome"),

@@ -15,6 +15,14 @@ from genebatch.io.files import read_json, write_json, write_parquet, write_tsv
 log = logging.getLogger(__name__)
 
 
+def table_of_text(*, text: str, table: Table, shard: list[str]) -> None:
+    """Write a table of text as a Parquet shard; see `dataset.from_text.shard_of_text`."""
+    from genebatch.dataset.from_text import shard_of_text
+
+    (path,) = shard
+    shard_of_text(text, table, path)
+
+
 def analyze_dataset(
     *,
     table: Table,

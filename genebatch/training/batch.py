@@ -133,7 +133,7 @@ def _loaded(
     rows, places, first = known_rows(files)
     features, labels = files[0].features, files[0].labels
     starts: dict[str, np.ndarray | None] = dict.fromkeys(labels.classes)
-    if learner.start_from == "scores":
+    if learner.from_scores(labels):
         starts |= boosting.base_margins(rows, score_columns(labels.classes))
     codes = label_codes(rows["label"], labels.classes, None)
     weight = row_weights(rows, learner.use_weights)

@@ -192,7 +192,7 @@ def as_model(data: Batch, learner: Learner, members: list[Member]) -> EnsembleMo
         members=tuple(members),
         features=data.features,
         classes=labels.classes,
-        scores=dict(labels.scores) if learner.start_from == "scores" else None,
+        scores=dict(labels.scores) if learner.from_scores(labels) else None,
         combiner=EQUAL,
         prevalence=None,
         columns={key: getattr(labels, key) for key in ("group", "label", "weight", "position")},

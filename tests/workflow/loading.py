@@ -25,6 +25,7 @@ CALLED = {"sets": {"all": "all", "some": "some.txt"}}
 # Configurations that together have every rule, and every file that a rule may read or write.
 CONFIGS: dict[str, dict[str, Any]] = {
     "table": SMALL | {"explain": {"neighbour_sites": 50}},
+    "text": SMALL | {"dataset": SMALL["dataset"] | {"path": "table.csv"}},
     "similar": SMALL
     | {"batching": SIMILAR, "ensemble": {"rivals": ["single", "distilled"]}, "final": "best"},
     "genome": {

@@ -16,6 +16,7 @@ try:
     from genebatch.io.digests import KeptDigests
     from genebatch.io.files import InputError
     from genebatch.io.data_files import find_shards
+    from genebatch.io.text_tables import is_text
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: install genebatch into the environment that runs Snakemake "
@@ -48,6 +49,11 @@ except InputError as error:
     raise WorkflowError(str(error))
 config.clear()
 config.update(resolved)
+# A table of text becomes a Parquet shard first.
+TEXT = None
+if resolved["sequence"]["fasta"] is None and is_text(resolved["dataset"]["path"]):
+    TEXT = resolved["dataset"]["path"]
+    config["dataset"] = resolved["dataset"] | {"path": "results/table/part-000.parquet"}
 settings = Settings.build(config)
 
 
@@ -107,8 +113,9 @@ BUILT = SEQUENCE["fasta"] is not None
 NEIGHBOURS = settings.neighbours.sites > 0
 BUILT_SHARDS = [
     f"results/table/part-{number:03d}.parquet"
-    for number in range(SEQUENCE["n_shards"] if BUILT else 0)
+    for number in range(SEQUENCE["n_shards"] if BUILT else 1 if TEXT else 0)
 ]
+MADE = BUILT or TEXT is not None  # the table is made by a rule
 BIGWIG_NAMES = [
     f"{site}.{strand}.bw"
     for site in ("donor", "acceptor")
@@ -183,12 +190,22 @@ def data_fingerprint(wildcards):
 
     None for a built table, whose content is not known before it is built; see `watched`.
     """
-    return None if BUILT else fingerprint(shards(wildcards))
+    return None if MADE else fingerprint(shards(wildcards))
+
+
+def text_table(wildcards):
+    """The table of text; an input function, so that linting needs no data."""
+    return ancient(files_of(TEXT, "dataset.path"))
+
+
+def text_fingerprint(wildcards):
+    """Content of the table of text."""
+    return fingerprint([TEXT])
 
 
 def watched(file):
     """A file of the whole data set: its time counts where no fingerprint tells of its content."""
-    return file if BUILT else ancient(file)
+    return file if MADE else ancient(file)
 
 
 def score_files(wildcards):
@@ -379,7 +396,13 @@ def built_genes(wildcards):
 
 def track_results(wildcards):
     """What the report says about complete tracks, where there are any."""
-    names = ("comparison.tsv", "corrections.tsv", "hybrid.tsv", "tiers.tsv", "summary.json")
+    names = (
+        "comparison.tsv",
+        "corrections.tsv",
+        "hybrid.tsv",
+        "tiers.tsv",
+        "summary.json",
+    )
     files = {f"tracks_{name.split('.')[0]}": f"results/tracks/{name}" for name in names}
     return files | {"tracks_figure": "results/tracks/pr.png"} if BUILT else {}
 

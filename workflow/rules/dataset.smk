@@ -1,6 +1,29 @@
 # From the input table to the plan and the row files of its batches.
 
 
+if TEXT:
+
+    rule table_of_text:
+        input:
+            text=text_table,
+        output:
+            shard=BUILT_SHARDS,
+            usage="results/usage/table_of_text/all.json",
+        log:
+            "logs/table_of_text.log",
+        conda:
+            "../../envs/genebatch.yaml"
+        threads: 1
+        resources:
+            **needs("table_of_text"),
+        params:
+            fingerprint=text_fingerprint,
+            algorithm=ALGORITHM,
+            table=settings.table.plain(),
+        script:
+            "../scripts/table_of_text.py"
+
+
 rule analyze_dataset:
     input:
         shards=watched(shards),

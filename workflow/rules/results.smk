@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 from genebatch.jobs.needs import NEEDS, rules_of
 
 # Results of these rules are made when another rule or `predict.tables` asks for them.
-SCORING = ("gene_sequences", "score_genes")
+SCORING = ("gene_sequences", "score_genes", "table_of_text")
 ON_REQUEST = (
     *SCORING,
     "predict",
@@ -91,7 +91,7 @@ def input_files():
     files = (
         given_files(("fasta", "genes", "groups", "scores", "structure", "tracks"))
         if BUILT
-        else shards(None)
+        else [TEXT] if TEXT else shards(None)
     )
     if SCORER_KIND == "command":
         files += SEQUENCE["scorer"]["files"]

@@ -1,0 +1,219 @@
+"""Proposes a configuration for a table of one's own: the role of each column, with the reason."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from genebatch.config.settings import Labels, Table
+from genebatch.dataset.from_text import shard_of_text
+from genebatch.io.columns import check_needed
+from genebatch.io.data_files import find_shards
+from genebatch.io.files import InputError, first_names
+from genebatch.io.text_tables import is_text
+
+MOST_CLASSES = 50
+WEIGHTS = ("sample_weight", "row_weight", "weight", "weights")
+POSITIONS = ("position", "pos", "row")
+SCORES = ("{}_score", "score_{}", "{}_prob", "prob_{}", "{}_probability", "probability_{}")
+# Defaults of the configuration, as far as a small table needs lower ones.
+TEST_SHARE, MIN_GROUPS, MIN_POSITIVES, N_SPLITS = 0.2, 20, 10, 5
+
+
+@dataclass
+class Proposal:
+    """A configuration, and why it is so.
+
+    Attributes
+    ----------
+    config
+        The keys that differ from the defaults.
+    notes
+        A sentence for each choice.
+    """
+
+    config: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """The configuration as YAML, with the notes in front."""
+        head = "".join(f"# - {note}\n" for note in self.notes)
+        head = f"# Proposed by `genebatch init`. `genebatch config` has every key.\n{head}"
+        return head + yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+
+
+def propose(path: str | Path, label: str, group: str) -> Proposal:
+    """Propose a configuration for a table.
+
+    Streams the table. Holds the distinct values of whole numbers and of groups.
+
+    Parameters
+    ----------
+    path
+        Parquet (file, folder or glob), or a table of text.
+    label, group
+        The columns of the class and of the group.
+
+    Raises
+    ------
+    InputError
+        If the table lacks a column, has missing labels or groups, or a label of one class or of
+        more than `MOST_CLASSES`.
+    """
+    with _scanned(path, label, group) as rows:
+        schema = rows.collect_schema()
+        check_needed([label, group], schema.names(), str(path))
+        classes, counts, n_groups = _classes(rows, path, label, group)
+        proposal = Proposal({"dataset": {"path": str(_absolute(path)), "group": group}})
+        dataset = proposal.config["dataset"]
+        dataset |= {"label": label, "classes": classes}
+        shown = ", ".join(f"{name} {counts[name]:,}" for name in classes)
+        proposal.notes.append(f"{sum(counts.values()):,} rows of {n_groups:,} groups: {shown}")
+        others = [name for name in schema.names() if name not in (label, group)]
+        _add_scores(proposal, others, schema, classes)
+        _add_weight(proposal, others, schema)
+        _add_position(proposal, rows, others, schema)
+        _add_metadata(proposal, rows, others, schema, sum(counts.values()))
+        _add_limits(proposal, counts, n_groups)
+    return proposal
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(path).absolute()
+
+
+@contextmanager
+def _scanned(path: str | Path, label: str, group: str) -> Iterator[pl.LazyFrame]:
+    """The table as a plan; a table of text is written as Parquet for a time."""
+    if not is_text(path):
+        yield pl.scan_parquet(find_shards(path))
+        return
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist")
+    labels = Labels(group, label, (), None, None, None, None, None)
+    with tempfile.TemporaryDirectory() as folder:
+        shard = Path(folder) / "table.parquet"
+        shard_of_text(path, Table(str(path), labels, (), (), "error"), shard)
+        yield pl.scan_parquet(shard)
+
+
+def _classes(
+    rows: pl.LazyFrame, path: str | Path, label: str, group: str
+) -> tuple[list[str], dict[str, int], int]:
+    """Labels, the most frequent first, their numbers of rows, and the number of groups."""
+    missing = rows.select(pl.col(label, group).null_count()).collect().row(0, named=True)
+    for name, count in missing.items():
+        if count:
+            raise InputError(
+                f"{path}: {count:,} rows have no value in column '{name}'; every row needs a "
+                "label and a group (dataset.null_label can stand for empty labels)"
+            )
+    found = rows.group_by(pl.col(label).cast(pl.String)).len().sort("len", label, descending=True)
+    table = found.collect(engine="streaming")
+    if not 2 <= table.height <= MOST_CLASSES:
+        raise InputError(
+            f"{path}: column '{label}' has {table.height:,} different values "
+            f"({first_names(table[label])}); wanted 2 to {MOST_CLASSES} classes"
+        )
+    counts = dict(table.iter_rows())
+    n_groups = rows.select(pl.col(group).n_unique()).collect(engine="streaming").item()
+    return list(counts), counts, n_groups
+
+
+def _add_scores(
+    proposal: Proposal, others: list[str], schema: pl.Schema, classes: Sequence[str]
+) -> None:
+    for pattern in SCORES:
+        columns = {name: pattern.format(name) for name in classes}
+        if all(column in others and schema[column].is_float() for column in columns.values()):
+            proposal.config["dataset"]["scores"] = columns
+            proposal.notes.append(
+                f"base scores: {first_names(columns.values())}; boosters start from them"
+            )
+            return
+    proposal.notes.append("no base scores: boosters start from nothing (dataset.scores)")
+
+
+def _add_weight(proposal: Proposal, others: list[str], schema: pl.Schema) -> None:
+    for name in WEIGHTS:
+        if name in others and schema[name].is_numeric():
+            proposal.config["dataset"]["weight"] = name
+            others.remove(name)
+            proposal.notes.append(f"'{name}' is taken for the weight of a row, by its name")
+            return
+
+
+def _add_position(
+    proposal: Proposal, rows: pl.LazyFrame, others: list[str], schema: pl.Schema
+) -> None:
+    group = proposal.config["dataset"]["group"]
+    for name in POSITIONS:
+        if name in others and schema[name].is_integer():
+            pairs = pl.struct(group, name)
+            repeated = rows.select(pairs.n_unique() < pl.len()).collect(engine="streaming").item()
+            if not repeated:
+                proposal.config["dataset"]["position"] = name
+                others.remove(name)
+                proposal.notes.append(f"'{name}' tells the rows of a group apart")
+                return
+
+
+def _add_metadata(
+    proposal: Proposal,
+    rows: pl.LazyFrame,
+    others: Sequence[str],
+    schema: pl.Schema,
+    n_rows: int,
+) -> None:
+    """Columns that are no features: what is no number, and ids."""
+    reasons: dict[str, list[str]] = {}
+    whole = [name for name in others if schema[name].is_integer() and schema[name] not in SMALL]
+    distinct: Mapping[str, int] = {}
+    if whole:
+        distinct = rows.select(pl.col(whole).n_unique()).collect(engine="streaming").to_dicts()[0]
+    for name in others:
+        kind = schema[name]
+        if not (kind.is_numeric() or kind == pl.Boolean):
+            what = "text" if kind == pl.String else str(kind)
+            reasons.setdefault(f"{what} is no number", []).append(name)
+        elif distinct.get(name, 0) == n_rows > 1:
+            reasons.setdefault("another whole number in every row, so an id", []).append(name)
+    if not reasons:
+        return
+    proposal.config["dataset"]["metadata"] = [n for names in reasons.values() for n in names]
+    proposal.notes += [
+        f"no features: {first_names(map(repr, names))} ({reason})"
+        for reason, names in reasons.items()
+    ]
+
+
+SMALL = (pl.UInt8, pl.Int8, pl.UInt16, pl.Int16)  # counts
+
+
+def _add_limits(proposal: Proposal, counts: Mapping[str, int], n_groups: int) -> None:
+    """Lower limits for a table that is too small for the defaults."""
+    training = int(n_groups * (1 - TEST_SHARE))
+    batching: dict[str, int] = {}
+    if training < 4:
+        raise InputError(
+            f"the table has {n_groups:,} groups; wanted at least 5: one to test, and four to train "
+            "and stop on in two folds"
+        )
+    if training < MIN_GROUPS:
+        batching["min_groups"] = training
+        proposal.notes.append(f"batching.min_groups is lower, as {training} groups are to train on")
+    least = int(min(counts.values()) * (1 - TEST_SHARE) / 2)
+    if least < MIN_POSITIVES:
+        batching["min_positives"] = max(least, 1)
+        rare = min(counts, key=lambda name: counts[name])
+        proposal.notes.append(f"batching.min_positives is lower, as class '{rare}' is rare")
+    if batching:
+        proposal.config["batching"] = batching
+    if training < 2 * N_SPLITS:
+        proposal.config["cv"] = {"n_splits": max(training // 2, 2)}
+        proposal.notes.append("cv.n_splits is lower, as the groups are few")

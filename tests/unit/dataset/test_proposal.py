@@ -1,0 +1,116 @@
+"""`genebatch init`: what is proposed for a table, and why."""
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from genebatch.cli import main
+from genebatch.config.schema import resolve
+from genebatch.dataset.proposal import propose
+from genebatch.io.files import InputError
+
+N = 400
+
+
+def table(**columns):
+    rng = np.random.default_rng(1)
+    made = {
+        "sample": [f"s{n % 40:02d}" for n in range(N)],
+        "kind": ["yes" if n % 4 == 0 else "no" for n in range(N)],
+        "a": rng.normal(size=N),
+        "count": rng.integers(0, 5, N).astype(np.uint8),
+    }
+    return pl.DataFrame(made | columns)
+
+
+def proposed(tmp_path, frame, name="t.parquet"):
+    path = tmp_path / name
+    if name.endswith("csv"):
+        frame.write_csv(path)
+    else:
+        frame.write_parquet(path)
+    return propose(path, "kind", "sample")
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv"])
+def test_a_plain_table_needs_its_four_keys(tmp_path, name):
+    found = proposed(tmp_path, table(), name)
+    assert found.config == {
+        "dataset": {
+            "path": str(tmp_path / name),
+            "group": "sample",
+            "label": "kind",
+            "classes": ["no", "yes"],  # the most frequent first
+        }
+    }
+    assert found.notes[0] == "400 rows of 40 groups: no 300, yes 100"
+    resolve(yaml.safe_load(found.text()))
+
+
+def test_text_and_ids_are_no_features(tmp_path):
+    extra = {
+        "name": [f"n{n}" for n in range(N)],
+        "barcode": np.arange(N) * 7 + 10_000,
+        "year": np.full(N, 2020),
+    }
+    found = proposed(tmp_path, table(**extra))
+    assert found.config["dataset"]["metadata"] == ["name", "barcode"]
+    told = " ".join(found.notes)
+    assert "'name' (text is no number)" in told
+    assert "'barcode' (another whole number in every row, so an id)" in told
+
+
+def test_scores_weights_and_positions_are_known_by_their_names(tmp_path):
+    share = np.linspace(0.1, 0.9, N)
+    extra = {"yes_score": share, "no_score": 1 - share, "weight": np.ones(N)}
+    extra |= {"position": np.arange(N) // 40}
+    dataset = proposed(tmp_path, table(**extra)).config["dataset"]
+    assert dataset["scores"] == {"no": "no_score", "yes": "yes_score"}
+    assert dataset["weight"] == "weight"
+    assert dataset["position"] == "position"
+    assert "metadata" not in dataset
+
+
+def test_a_position_that_repeats_in_a_group_is_none(tmp_path):
+    dataset = proposed(tmp_path, table(position=np.zeros(N, np.int64))).config["dataset"]
+    assert "position" not in dataset
+
+
+def test_a_small_table_gets_lower_limits(tmp_path):
+    few = table().with_columns(sample=pl.Series([f"s{n % 10}" for n in range(N)]))
+    few = few.with_columns(kind=pl.Series(["yes" if n % 40 == 0 else "no" for n in range(N)]))
+    config = proposed(tmp_path, few).config
+    assert config["batching"] == {"min_groups": 8, "min_positives": 4}
+    assert config["cv"] == {"n_splits": 4}
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"kind": ["no"] * N}, "column 'kind' has 1 different values"),
+        ({"kind": [f"k{n}" for n in range(N)]}, "column 'kind' has 400 different values"),
+        ({"sample": [None] * 3 + ["s"] * (N - 3)}, "3 rows have no value in column 'sample'"),
+        ({"sample": ["s1", "s2"] * (N // 2)}, "the table has 2 groups; wanted at least 5"),
+    ],
+)
+def test_a_table_that_cannot_be_trained_on_is_refused(tmp_path, columns, message):
+    with pytest.raises(InputError, match=message):
+        proposed(tmp_path, table(**columns))
+
+
+def test_a_missing_column_is_named(tmp_path, capsys):
+    table().write_parquet(tmp_path / "t.parquet")
+    arguments = ["init", str(tmp_path / "t.parquet"), "--label", "kinds", "--group", "sample"]
+    assert main([*arguments, "-o", str(tmp_path / "my.yaml")]) == 1
+    assert "kinds" in capsys.readouterr().err
+    assert not (tmp_path / "my.yaml").exists()
+
+
+def test_an_existing_file_is_not_replaced(tmp_path, capsys):
+    table().write_parquet(tmp_path / "t.parquet")
+    (tmp_path / "my.yaml").write_text("kept")
+    arguments = ["init", str(tmp_path / "t.parquet"), "--label", "kind", "--group", "sample"]
+    assert main([*arguments, "-o", str(tmp_path / "my.yaml")]) == 1
+    assert "is there already" in capsys.readouterr().err
+    assert (tmp_path / "my.yaml").read_text() == "kept"

@@ -1,0 +1,88 @@
+"""`genebatch run`: the command that it starts, and what it refuses."""
+
+import argparse
+import shlex
+import sys
+
+import pytest
+
+from genebatch import launch
+from genebatch.cli import _parser, main
+from genebatch.config.places import home, profile, snakefile
+from genebatch.io.files import InputError
+from tests.builders import REPOSITORY
+
+
+@pytest.mark.parametrize(
+    ("text", "mb"),
+    [
+        ("32G", 32_000),
+        ("32g", 32_000),
+        ("1.5 GB", 1_500),
+        ("8GiB", 8_000),
+        ("500M", 500),
+        ("16000", 16_000),
+        ("0.25T", 250_000),
+    ],
+)
+def test_sizes_are_megabytes(text, mb):
+    assert launch.memory_mb(text) == mb
+
+
+@pytest.mark.parametrize("text", ["lots", "", "G", "-3G", "0", "0.0001M", "3 K", "1e3"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(InputError, match=r"--memory .*: wanted a size such as 32G"):
+        launch.memory_mb(text)
+
+
+def options(tmp_path, *arguments) -> argparse.Namespace:
+    (tmp_path / "my.yaml").write_text("dataset: {}\n")
+    return _parser().parse_args(["run", "--configfile", str(tmp_path / "my.yaml"), *arguments])
+
+
+def test_the_command_has_the_workflow_and_its_limits(tmp_path):
+    given = options(tmp_path, "--cores", "3", "--memory", "8G", "--directory", "my run")
+    assert launch.command_line(given) == [
+        *("snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile"), "--cores", "3"),
+        *("--workflow-profile", str(REPOSITORY / "profiles/default")),
+        *("--resources", "mem_mb=8000", "--configfile", str(tmp_path / "my.yaml")),
+        *("--directory", "my run"),
+    ]
+
+
+def test_further_arguments_go_to_snakemake(tmp_path):
+    given = options(tmp_path, "--dry-run", "--", "results/model/model.gbm", "--forcerun", "predict")
+    assert launch.command_line(given)[-4:] == [
+        *("--dry-run", "results/model/model.gbm", "--forcerun", "predict")
+    ]
+
+
+def test_a_missing_configuration_is_named(tmp_path, monkeypatch):
+    given = options(tmp_path)
+    given.configfile = ["nothere.yaml"]
+    with pytest.raises(InputError, match=r"--configfile nothere\.yaml: there is no such file"):
+        launch.command_line(given)
+    given.configfile = None
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"name a configuration .* config/config\.yaml"):
+        launch.command_line(given)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text("{}")
+    assert "--configfile" not in launch.command_line(given)
+
+
+def test_the_command_is_printed_as_it_can_be_pasted(tmp_path, monkeypatch, capfd):
+    started = []
+    monkeypatch.setattr(launch.os, "execv", lambda *command: started.append(command))
+    (tmp_path / "my.yaml").write_text("{}")
+    assert main(["run", "--configfile", str(tmp_path / "my.yaml"), "--directory", "a b"]) == 0
+    ((program, command),) = started
+    assert program == sys.executable
+    assert command[:3] == [sys.executable, "-m", "snakemake"]
+    assert shlex.split(capfd.readouterr().out) == command[2:]
+
+
+def test_a_checkout_has_the_workflow_beside_the_package():
+    assert home() == REPOSITORY
+    assert snakefile().is_file()
+    assert (profile() / "config.yaml").is_file()

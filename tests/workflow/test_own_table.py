@@ -1,0 +1,60 @@
+"""From a table of text to the answer, by the commands that a new user pastes."""
+
+import os
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+from genebatch import load_model
+from tests.workflow.running import ENVIRONMENT
+
+pytestmark = pytest.mark.workflow
+
+
+def genebatch(folder, *arguments) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "genebatch", *arguments],
+        cwd=folder,
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_csv_becomes_a_model_by_the_commands_that_are_printed(tmp_path):
+    rng = np.random.default_rng(1)
+    group, yes = rng.integers(0, 60, 900), rng.random(900) < 0.3
+    pl.DataFrame(
+        {
+            "sample": [f"{n:03d}" for n in group],
+            "kind": ["yes" if value else "no" for value in yes],
+            "a": rng.normal(size=900) + 1.5 * yes,
+            "noise": rng.normal(size=900),
+            "remark": ["none of it"] * 900,
+        }
+    ).write_csv(tmp_path / "table.csv")
+    said = genebatch(
+        tmp_path, "init", "table.csv", "--label", "kind", "--group", "sample", "-o", "my.yaml"
+    )
+    command = shlex.split(said.splitlines()[-1])
+    assert command[:2] == ["genebatch", "run"]
+    output = genebatch(tmp_path, *command[1:], "--cores", "2", "--memory", "4G")
+    assert "my/results/report/index.html" in output or "results/report/index.html" in output
+    results = tmp_path / "my/results"
+    table = pl.read_csv(results / "evaluation/metrics.tsv", separator="\t")
+    auc = (
+        table.filter(metric="roc_auc", **{"class": "yes"}) if "roc_auc" in table["metric"] else None
+    )
+    assert auc is None or auc["value"].max() > 0.75
+    model = load_model(results)
+    assert "remark" not in model.columns_in_
+    assert "a" in model.columns_in_
+    predicted = genebatch(tmp_path, "predict", "my/results", "table.csv", "-o", "out.parquet")
+    assert predicted is not None
+    assert pl.read_parquet(tmp_path / "out.parquet").height == 900
