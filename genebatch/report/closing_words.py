@@ -15,6 +15,10 @@ NAMES = {
     "distilled": "the distilled model",
 }
 METRICS = ("average_precision", "log_loss", "ece", "top_k")
+MEANINGS = {
+    "ece": "expected calibration error: how far probabilities lie from the shares that come true",
+    "top_k": "share of true rows among as many highest rows as there are true ones",
+}
 
 
 def closing_words(
@@ -59,7 +63,15 @@ def closing_words(
         '    table = pl.read_parquet("table.parquet")  # has model.columns_in_, in any order',
         "    probabilities = model.predict_proba(table)  # (rows, classes), rows sum to 1",
         "",
+        "On the command line, a table of any size:",
+        f"    genebatch predict {model} table.parquet -o predictions.parquet",
     ]
+    if tracks is not None:
+        lines += [
+            "and the genes of another genome:",
+            f"    genebatch call {model} --fasta FASTA --genes GTF --scores SCORES -o calls",
+        ]
+    lines.append("")
     return "\n".join(lines)
 
 
@@ -92,6 +104,8 @@ def _table(table: pl.DataFrame) -> list[str]:
             part.filter(pl.col("weighted") == kind)[side].item() for kind in kinds for side in sides
         ]
         lines.append(f"{label:<{wide}}{metric:<19}" + "".join(f"{_number(v):>20}" for v in values))
+    metrics = set(shown["metric"])
+    lines += [f"{name}: {text}" for name, text in MEANINGS.items() if name in metrics]
     lines.append("")
     lines += list(_differences(table))
     return lines
