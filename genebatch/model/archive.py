@@ -173,8 +173,16 @@ def _load(source: Path | BinaryIO, size: int, name: str) -> EnsembleModel:
             return _read(archive, max(UNPACKED_BYTES, UNPACKED_TIMES * size))
     except InputError as error:
         raise InputError(f"{name} is damaged or no model file: {error}") from error
+    except zipfile.BadZipFile as error:
+        fact = "it is not packed as a model file (.gbm) is"
+        raise InputError(f"{name} is damaged or no model file: {fact}") from error
     except DAMAGED as error:
         raise InputError(f"{name} is damaged or no model file: {error!r}") from error
+
+
+def is_model_file(path: str | Path) -> bool:
+    """Whether a file is packed as a model file is."""
+    return Path(path).is_file() and zipfile.is_zipfile(path)
 
 
 def _read(archive: zipfile.ZipFile, most: int) -> EnsembleModel:

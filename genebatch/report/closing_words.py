@@ -17,7 +17,7 @@ NAMES = {
 METRICS = ("average_precision", "log_loss", "ece", "top_k")
 MEANINGS = {
     "ece": "expected calibration error: how far probabilities lie from the shares that come true",
-    "top_k": "share of true rows among as many highest rows as there are true ones",
+    "top_k": "share of true rows among as many highest rows of a group as it has true ones",
 }
 
 

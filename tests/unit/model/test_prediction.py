@@ -7,6 +7,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from genebatch.cli import main
 from genebatch.dataset.feature_set import Features
 from genebatch.io import tables
 from genebatch.io.files import InputError
@@ -277,3 +278,12 @@ def test_output_is_parquet(model, table, tmp_path, name):
     with pytest.raises(InputError, match=r"should end in \.parquet"):
         predict_table(model, table, tmp_path / name)
     assert no_file(tmp_path)
+
+
+def test_swapped_arguments_are_told(toy, tmp_path, capsys):
+    table, model = tmp_path / "table.parquet", toy.folder / "model.gbm"
+    pl.DataFrame({"a": [1.0]}).write_parquet(table)
+    assert main(["predict", str(table), str(model), "-o", str(tmp_path / "out.parquet")]) == 1
+    said = capsys.readouterr().err
+    assert "the model comes first" in said
+    assert f"genebatch predict {model} {table} -o {tmp_path / 'out.parquet'}" in said
