@@ -131,6 +131,7 @@ KEYS = {
     "learner.use_weights": False,
     "calibration.method": "isotonic",
     "ensemble.combiner": "weighted",
+    "ensemble.score_rows": 1_000,
 }
 
 
