@@ -337,7 +337,13 @@ def built_genes(wildcards):
 
 def track_results(wildcards):
     """What the report says about complete tracks, where there are any."""
-    names = ("comparison.tsv", "corrections.tsv", "hybrid.tsv", "tiers.tsv", "summary.json")
+    names = (
+        "comparison.tsv",
+        "corrections.tsv",
+        "hybrid.tsv",
+        "tiers.tsv",
+        "summary.json",
+    )
     files = {f"tracks_{name.split('.')[0]}": f"results/tracks/{name}" for name in names}
     return files | {"tracks_figure": "results/tracks/pr.png"} if BUILT else {}
 

@@ -147,7 +147,9 @@ def single_folds(wildcards):
     """
     planned = manifest().values()
     n_groups = sum(int(row["groups"]) for row in planned)
-    return range(settings.single.folds(n_groups, max(int(row["folds"]) for row in planned)))
+    return range(
+        settings.single.folds(n_groups, max(int(row["folds"]) for row in planned))
+    )
 
 
 def per_single_fold(pattern):

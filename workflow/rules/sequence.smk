@@ -3,7 +3,8 @@
 
 # How rules read the gene models.
 READING = {
-    name: SEQUENCE[name] for name in ("transcripts", "biotypes", "min_intron", "max_refused")
+    name: SEQUENCE[name]
+    for name in ("transcripts", "biotypes", "min_intron", "max_refused")
 }
 
 if SEQUENCE["scorer"] is not None:
