@@ -274,6 +274,25 @@ def structure_lengths(options: argparse.Namespace) -> None:
     )
 
 
+def group_genes(options: argparse.Namespace) -> None:
+    """Group genes with similar spliced sequences, for sequence.groups."""
+    from genebatch.steps.families import group_genes as write
+
+    found = write(
+        fasta=options.fasta,
+        genes=options.genes,
+        biotypes=options.biotypes,
+        cover=options.cover,
+        identity=options.identity,
+        max_refused=options.max_refused,
+        output=options.output,
+    )
+    print(
+        f"{found.genes:,} genes in {found.families:,} families, the largest has {found.largest:,}: "
+        f"{options.output}"
+    )
+
+
 def codon_pairs(options: argparse.Namespace) -> None:
     """Write the codon pairs that a model was trained with, for features.structure.coding."""
     from genebatch.steps.structure import codon_pairs as write
@@ -419,6 +438,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_simulate_options(command("simulate", simulate))
     _add_plan_options(command("plan", plan))
     _add_lengths_options(command("structure-lengths", structure_lengths))
+    _add_group_options(command("group-genes", group_genes))
     pairs = command("codon-pairs", codon_pairs)
     pairs.add_argument("model", help="model file or results folder")
     pairs.add_argument("-o", "--output", required=True, help="TSV to write")
@@ -473,6 +493,40 @@ def _add_lengths_options(added: argparse.ArgumentParser) -> None:
         help="which transcripts of a gene count; default: all",
     )
     _add_biotypes(added)
+
+
+def _add_group_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--fasta", required=True, help="genome, FASTA, plain or bgzip")
+    added.add_argument("--genes", required=True, help="gene models, GTF or GFF3, plain or gzip")
+    added.add_argument("-o", "--output", required=True, help="TSV to write: gene_id, group")
+    added.add_argument(
+        "--cover",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="two genes are joined if at least this share of the shorter transcript is similar to "
+        "the other; default: 0.5",
+    )
+    added.add_argument(
+        "--identity",
+        type=float,
+        default=0.8,
+        metavar="SHARE",
+        help="least share of identical nucleotides there, from 0.7 on; default: 0.8",
+    )
+    _add_biotypes(added)
+    _add_max_refused(added)
+
+
+def _add_max_refused(added: argparse.ArgumentParser) -> None:
+    added.add_argument(
+        "--max-refused",
+        type=_share,
+        default=0.1,
+        metavar="SHARE",
+        help="most of the genes that may be left out because they cannot be read or are not on "
+        "the genome; up to ten always may, unless it is 0; default: 0.1",
+    )
 
 
 def _add_biotypes(added: argparse.ArgumentParser) -> None:
@@ -596,14 +650,7 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         default="error",
         help="treat a gene without any score as an error, or its scores as zero; default: error",
     )
-    added.add_argument(
-        "--max-refused",
-        type=_share,
-        default=0.1,
-        metavar="SHARE",
-        help="most of the genes that may be left out because they cannot be read or are not on "
-        "the genome; up to ten always may, unless it is 0; default: 0.1",
-    )
+    _add_max_refused(added)
     added.add_argument(
         "--misaligned",
         choices=("error", "warning"),

@@ -34,6 +34,19 @@ def test_lengths_of_gene_models_are_those_that_a_build_reads(tmp_path, capsys):
     assert read_structure("free", lengths=path).lengths == read_lengths(path) != Lengths()
 
 
+def test_lengths_of_canonical_transcripts_need_tags(tmp_path, capsys):
+    gtf = write_gtf(tmp_path / "genes.gtf", drawn_genes(60, "+"))
+    command = ["structure-lengths", str(gtf), "-o", str(tmp_path / "lengths.yaml")]
+    assert main([*command, "--transcripts", "canonical"]) == 1
+    assert "set sequence.transcripts or --transcripts to longest" in capsys.readouterr().err
+    assert main([*command, "--biotypes", "protein_coding"]) == 1
+    assert "no gene has a biotype" in capsys.readouterr().err
+    tagged = [f'{line} gene_type "protein_coding"; tag "basic";' for line in gtf.open()]
+    gtf.write_text("\n".join(line.replace("\n", "") for line in tagged) + "\n")
+    options = ["--transcripts", "canonical", "--biotypes", "protein_coding"]
+    assert main([*command, *options]) == 0
+
+
 def test_gene_models_without_introns_are_refused(tmp_path, capsys):
     (tmp_path / "genes.gtf").write_text(
         'c\tm\texon\t1\t90\t.\t+\t.\tgene_id "g"; transcript_id "t";\n'

@@ -543,6 +543,31 @@ def test_other_transcripts_than_the_longest_are_annotated_too(made, tmp_path):
     assert "annotated=yes" in introns[0]
 
 
+def test_files_without_tags_are_called_by_the_longest_transcripts(made, tmp_path, caplog):
+    sequence = made.model.facts["sequence"] | {"transcripts": "canonical"}
+    facts = made.model.facts | {"sequence": sequence}
+    files = other_model(made, tmp_path / "m.gbm", facts=facts)
+    coverage = call(*files, tmp_path / "out", mode="base")
+    assert coverage.table.height == 5
+    assert "no transcript has a tag of canonical ones" in caplog.text
+    assert "the longest transcript of each gene is taken" in caplog.text
+
+
+def test_genes_of_wanted_biotypes_are_called(made, tmp_path, capsys):
+    annotation = tmp_path / "genes.gtf"
+    kinds = {True: "protein_coding", False: "lncRNA"}
+    lines = made.files[2].read_text().splitlines()
+    kept = [f'{line} gene_biotype "{kinds[chr(34) + "long" in line]}";' for line in lines]
+    annotation.write_text("\n".join(kept) + "\n")
+    files = (made.files[0], made.files[1], annotation, made.files[3])
+    coverage = call(*files, tmp_path / "out", mode="base", biotypes=["protein_coding"])
+    assert coverage.table["gene_id"].to_list() == ["long"]
+    named = [part for pair in zip(FLAGS, map(str, files[1:]), strict=True) for part in pair]
+    options = ["-o", str(tmp_path / "again"), "--mode", "base", "--biotypes", "lncRNA"]
+    assert main(["call", str(files[0]), *named, *options]) == 0
+    assert " of 4 genes" in capsys.readouterr().out
+
+
 def test_ids_are_a_line_each(tmp_path):
     (tmp_path / "ids.txt").write_text("# two genes\nlong\n\n other \n")
     assert read_ids(tmp_path / "ids.txt") == ["long", "other"]
