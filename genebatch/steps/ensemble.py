@@ -229,6 +229,7 @@ def train_single(
     )
     from genebatch.training.batch import load_all
     from genebatch.training.cross_validation import fold_metrics
+    from genebatch.training.recipe import calibrate
     from genebatch.training.single import NAME as SINGLE
     from genebatch.training.single import held_out_table, scored_rows, train_alone
 
@@ -239,9 +240,12 @@ def train_single(
         refuse_mixed(path, read_origin(path), manifest, trained)
     trees = [read_tsv(path) for path in fold_trees]
     lines, numbers = pl.concat(trees), [table["fold"][0] for table in trees]
+    boosted = train_alone(data, lines, learner)
+    # The held-out rows are read last: boosting takes most memory, and needs none of them.
     parts = dict(zip(numbers, map(pl.read_parquet, fold_scores), strict=True))
     scored = scored_rows(data, parts, cv)
-    done = train_alone(data, scored, lines, cv, learner, method)
+    settings = training_settings(learner, cv)
+    done = calibrate(boosted, scored, method, learner.use_weights, settings)
     origin = origin_of(done.model.members[0])
     write_parquet(out_of_fold, scored, trained.metadata())
     write_tsv(folds, lines)

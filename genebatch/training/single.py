@@ -9,47 +9,32 @@ from genebatch.config.settings import Folds, Learner
 from genebatch.dataset.rows import ROW_KEYS
 from genebatch.groups import deal
 from genebatch.io.files import InputError
+from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.held_out import score_series
-from genebatch.model.origin import training_settings
 from genebatch.training.batch import Batch, group_sizes
 from genebatch.training.cross_validation import final_trees
-from genebatch.training.recipe import Calibrated, as_model, calibrate, train_member
+from genebatch.training.recipe import Calibrated, as_model, train_member
 
 NAME = "single"
 
 
-def train_alone(
-    data: Batch,
-    scored: pl.DataFrame,
-    folds: pl.DataFrame,
-    cv: Folds,
-    learner: Learner,
-    method: str,
-) -> Calibrated:
-    """Train one model on the rows of every batch, as a batch's model is trained on its own.
+def train_alone(data: Batch, folds: pl.DataFrame, learner: Learner) -> EnsembleModel:
+    """Boost one model on the rows of every batch, as a batch's model is boosted on its own.
 
-    Boosters are trained on all rows, with the median of the folds' numbers of trees. Calibrators
-    are fitted on rows by boosters that never saw their group, and the model is compared with the
-    ensemble by them.
+    It is not calibrated yet. Its calibrators are fitted on rows by boosters that never saw their
+    group, and it is compared with the ensemble by them.
 
     Parameters
     ----------
     data
         What `batch.load_all` gives.
-    scored
-        What `scored_rows` gives.
     folds
-        Trees of every booster of the cross-validation.
-    cv, learner
+        Trees of every booster of the cross-validation; see `cross_validation.final_trees`.
+    learner
         Settings.
-    method
-        `calibration.method`.
     """
     trees = final_trees(folds, data.rows.height, learner.n_estimators)
-    member = train_member(data, NAME, trees, learner)
-    settings = training_settings(learner, cv)
-    model = as_model(data, learner, [member])
-    return calibrate(model, scored, method, learner.use_weights, settings)
+    return as_model(data, learner, [train_member(data, NAME, trees, learner)])
 
 
 def scored_rows(data: Batch, parts: Mapping[int, pl.DataFrame], cv: Folds) -> pl.DataFrame:

@@ -8,9 +8,10 @@ import pytest
 
 from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
+from genebatch.model.origin import training_settings
 from genebatch.training.batch import load_all
 from genebatch.training.cross_validation import CrossValidation, cross_validate
-from genebatch.training.recipe import Calibrated
+from genebatch.training.recipe import Calibrated, calibrate
 from genebatch.training.single import held_out_table, scored_rows, train_alone
 from tests.builders.toy_run import shuffled_labels
 
@@ -32,7 +33,9 @@ def trained(run):
     folds = cross_validate(data, cv, learner)
     parts = {number: folds.out_of_fold.filter(fold=number) for number in range(cv.n_splits)}
     scored = scored_rows(data, parts, cv)
-    done = train_alone(data, scored, folds.folds, cv, learner, "identity")
+    boosted = train_alone(data, folds.folds, learner)
+    settings = training_settings(learner, cv)
+    done = calibrate(boosted, scored, "identity", learner.use_weights, settings)
     return Single(folds, scored, done)
 
 
