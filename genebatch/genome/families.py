@@ -100,7 +100,7 @@ def similarity(shorter: Words, other: Words, identity: float) -> tuple[float, fl
 def similar_pairs(sequences: Sequence[Words], cover: float, identity: float) -> np.ndarray:
     """Pairs of sequences of which the shorter is similar to the other, (pairs, 2), sorted.
 
-    Holds about 25 bytes per nt.
+    Holds about 45 bytes per nt.
 
     Parameters
     ----------

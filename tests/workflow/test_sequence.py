@@ -162,6 +162,10 @@ def test_judgement_of_tracks_agrees_with_that_of_weighted_rows(called):
             ]
             assert found[0] == pytest.approx(found[1], abs=tolerance)
     assert json.loads((called / "results/tracks/summary.json").read_text())["positions"] > 10_000
+    tiers = read(called, "results/tracks/tiers.tsv")
+    own = tiers.filter(pl.col("tier") == "canonical", pl.col("class") == "all")
+    assert own["model_recall"].min() > 0.5
+    assert "Sites of the canonical transcript" in (called / "results/report/index.html").read_text()
 
 
 def test_scores_around_the_sites_are_highest_on_them(called):
