@@ -443,6 +443,7 @@ class _Logistic:
                 break
             for _ in range(MOST_HALVINGS):
                 values = self.values + step
+                values[1:] = np.maximum(values[1:], 0)  # a step to 0 may round to -1e-18
                 slope = self._slope(values)
                 there = self._penalised(values, slope, strength)
                 if there.loss <= here.loss:

@@ -32,7 +32,7 @@ GENOME = {
 }
 GENOME["sequence"]["n_shards"] = 2
 GENOME["ensemble"] = SMALL["ensemble"] | {"rivals": ["single"]}
-GENOME["batching"] = SMALL["batching"] | {"max_genes": 36}
+GENOME["batching"] = SMALL["batching"] | {"max_genes": 18}
 FEW = ("SIMG00003", "SIMG00020")
 MANIFEST = "results/batches/manifest.tsv"
 BATCH_RULES = {"cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch"}

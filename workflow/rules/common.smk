@@ -163,8 +163,8 @@ def scorer_command(command):
     """The command of a scorer as Snakemake's shell takes it: braces but the three are its own."""
     text = command.replace("{", "{{").replace("}", "}}")
     for name, value in SCORER_FIELDS.items():
-        text = text.replace("{{" + name + "}}", value)
-    return "( " + text + " ) > {log} 2>&1"
+        text = text.replace(f"{{{{{name}}}}}", value)
+    return f"( {text} ) > {{log}} 2>&1"
 
 
 def files_of(path, key):
@@ -195,7 +195,8 @@ def data_fingerprint(wildcards):
 
 def text_table(wildcards):
     """The table of text; an input function, so that linting needs no data."""
-    return ancient(files_of(TEXT, "dataset.path"))
+    (file,) = files_of(TEXT, "dataset.path")
+    return ancient(file)
 
 
 def text_fingerprint(wildcards):

@@ -152,7 +152,7 @@ def test_table_without_rows_gives_no_predictions(model, toy_rows):
 
 
 def test_no_table_at_all_is_refused(model):
-    with pytest.raises(InputError, match=r"shape \(3, 4\); wanted \(rows, \d+\), .* columns_in_"):
+    with pytest.raises(InputError, match=r"shape \(3, 4\); wanted \(rows, \d+\), .*columns_in_"):
         model.predict_proba(np.zeros((3, 4)))
     with pytest.raises(InputError, match="list has no column names"):
         model.predict_proba([[1.0, 2.0]])

@@ -194,7 +194,7 @@ def test_classes_features_and_columns_are_escaped(written):
 def test_the_page_needs_no_other_file(written):
     data, page, _ = written("ordinary")
     read = Page(page)
-    assert len(read.loaded) == len(TEST_FIGURES) + 1
+    assert len(read.loaded) == len(TEST_FIGURES) + 2
     assert all(address.startswith("data:image/png;base64,") for address in read.loaded)
     assert not {"script", "link", "iframe"} & read.tags
     assert "http" not in page
