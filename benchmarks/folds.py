@@ -51,9 +51,9 @@ batch, which it has never seen.
 TREES = """
 ## Trees of the final boosters
 
-Models of 200,000 rows or more get more trees than their folds (`cross_validation.final_trees`). With
-the median of the folds' trees as it is, the batch above had these log losses x 10^6 (seeds 1 and 2,
-measured before the rule was there):
+Models of 200,000 rows or more get more trees than their folds (`cross_validation.final_trees`).
+With the median of the folds' trees as it is, the batch above had these log losses x 10^6 (seeds 1
+and 2, measured before the rule was there):
 
 | folds | as the folds | grown as the rows |
 |---|---|---|
