@@ -53,6 +53,7 @@ def record_batches(
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
             columns = list(columns)
+        _check_metadata(file.schema_arrow, path)
         try:
             for batch in file.iter_batches(
                 batch_rows or BATCH_ROWS,
@@ -64,6 +65,18 @@ def record_batches(
                 yield batch if columns is None else _exactly(batch, columns)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path} cannot be read (truncated?): {error}") from error
+
+
+def _check_metadata(schema: pa.Schema, path: str | Path) -> None:
+    """Refuse a file whose metadata are no text: polars would crash on them."""
+    for part in (schema.metadata, *(field.metadata for field in schema)):
+        for key, value in (part or {}).items():
+            try:
+                key.decode(), value.decode()
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"{path} cannot be read (damaged?): its metadata are no UTF-8 text ({error})"
+                ) from error
 
 
 @contextmanager

@@ -171,7 +171,7 @@ def test_judgement_of_tracks_agrees_with_that_of_weighted_rows(called):
 def test_scores_around_the_sites_are_highest_on_them(called):
     table = read(called, "results/neighbours/neighbours.tsv")
     shares = table.filter(pl.col("offset") == 0)
-    assert shares["part"].unique().sort().to_list() == ["b000", "test", "training"]
+    assert shares["part"].unique().sort().to_list() == ["b000", "b001", "test", "training"]
     assert shares["peak_share"].min() > 0.8
     assert "Calls sit on the sites" in (called / "results/report/index.html").read_text()
     windows = pl.read_parquet(called / "results/batches/b000/neighbours.parquet")
@@ -199,7 +199,7 @@ def test_every_model_file_calls_predicts_and_tells_of_itself(called, tmp_path, c
     inputs = [part if part.startswith("--") else str(called / part) for part in inputs]
     files = sorted((called / "results").rglob("*.gbm"))
     places = {str(path.parent.relative_to(called / "results")) for path in files}
-    assert places == {"batches/b000", "ensemble", "single", "both", "model"}
+    assert places == {"batches/b000", "batches/b001", "ensemble", "single", "both", "model"}
     test = read(called, "results/dataset/test_groups.tsv")["group"].to_list()
     genes = read(called, "results/table/genes.tsv")
     (trained,) = genes.filter(~pl.col("group").is_in(test))["gene_id"][:1]

@@ -206,3 +206,16 @@ def test_a_column_named_like_a_path_is_read_alone(tmp_path):
     for names in (["a"], ["a.b"], ["a.b.c", "a"]):
         (batch,) = record_batches(tmp_path / "t.parquet", names)
         assert sorted(batch.schema.names) == sorted(names)
+
+
+def test_metadata_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "t.parquet"
+    whole = pa.table({"a": [1.0]})
+    for metadata in ({b"key": b"\xff\xfe"}, {b"\xff": b"value"}):
+        pq.write_table(whole.replace_schema_metadata(metadata), path)
+        with pytest.raises(InputError, match=r"its metadata are no UTF-8 text"):
+            list(record_batches(path))
+    field = pa.field("a", pa.float64(), metadata={b"key": b"\xff"})
+    pq.write_table(pa.table([whole["a"]], schema=pa.schema([field])), path)
+    with pytest.raises(InputError, match=r"its metadata are no UTF-8 text"):
+        list(record_batches(path))
