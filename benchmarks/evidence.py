@@ -75,18 +75,9 @@ def run(folder: Path, tracks: tuple[str, ...], seed: int) -> Path:
     chosen = {"sequence": {"tracks": {name: FILES[name] for name in tracks}}}
     config = folder / "tracks.yaml"
     config.write_text(yaml.safe_dump(CHANGES | chosen))
-    files = [str(REPOSITORY / "config/config.yaml"), str(config)]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-    command += [
-        "--directory",
-        str(folder),
-        "--configfile",
-        *files,
-        "--cores",
-        "2",
-        "--quiet",
-        "all",
-    ]
+    command += ["--directory", str(folder), "--cores", "2", "--quiet", "all"]
+    command += ["--configfile", str(REPOSITORY / "config/config.yaml"), str(config)]
     print(seed, *(tracks or [PLAIN]), flush=True)
     subprocess.run(command, check=True)
     (folder / "finished").touch()
@@ -144,10 +135,11 @@ def seconds(made: dict[str, Path]) -> list[str]:
     lines = ["", "CPU seconds of the jobs:", "", "| tracks | all | build_dataset | call_genes |"]
     lines.append("|---|---|---|---|")
     for name, path in made.items():
-        used = {file.parent.name: file for file in (path / "results/usage").glob("*/*.json")}
-        every = [read_json(f)["cpu_seconds"] for f in (path / "results/usage").glob("*/*.json")]
-        own = (read_json(used[rule])["cpu_seconds"] for rule in ("build_dataset", "call_genes"))
-        lines.append(f"| {name} | {sum(every):.0f} | {' | '.join(f'{s:.1f}' for s in own)} |")
+        records = sorted((path / "results/usage").glob("*/*.json"))
+        used = [(file.parent.name, read_json(file)["cpu_seconds"]) for file in records]
+        every = sum(s for _, s in used)
+        own = (sum(s for r, s in used if r == rule) for rule in ("build_dataset", "call_genes"))
+        lines.append(f"| {name} | {every:.0f} | {' | '.join(f'{s:.1f}' for s in own)} |")
     return [*lines, ""]
 
 
