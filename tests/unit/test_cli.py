@@ -113,3 +113,12 @@ def test_plan_prints_the_batches_and_writes_nothing(tmp_path, capsys, monkeypatc
     assert "4,000 MB (--memory), 4 cores: " in printed
     assert "batches run side by side, expected peak" in printed
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_simulated_tracks_go_with_a_genome_alone(tmp_path, capsys):
+    for flags in (["--table"], ["--like", "document"]):
+        assert main(["simulate", str(tmp_path), "--tracks", *flags]) == 1
+        assert "--tracks goes with a genome" in capsys.readouterr().err
+    assert main(["simulate", str(tmp_path), "--tracks", "--genes", "8"]) == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"genome.fa", "genes.gtf", "conservation.bw", "noise.bw", "SJ.out.tab"}
