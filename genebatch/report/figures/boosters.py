@@ -201,10 +201,12 @@ def _symmetric_log(axes: Axes, values: np.ndarray, least: float) -> None:
     top = math.ceil(math.log10(size.max()))
     lowest = max(math.floor(math.log10(size.min())), top - 6)
     axes.set_xscale("symlog", linthresh=10.0**lowest, linscale=0.5)
-    step = max(1, (top - lowest) // 3)
-    ticks = 10.0 ** np.arange(lowest + 1 if step > 1 else lowest, top + 1, step)
+    two_sided = least < -(10.0**lowest)
+    # From the largest down, so few that their labels stay apart.
+    step = math.ceil((top - lowest + 1) / (2 if two_sided else 4))
+    ticks = 10.0 ** np.arange(top, lowest - 1, -step)[::-1]
     ticks = np.concatenate([[0], ticks])
-    if least < -(10.0**lowest):
+    if two_sided:
         ticks = np.concatenate([-ticks[:0:-1], ticks])
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
