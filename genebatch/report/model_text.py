@@ -1,9 +1,16 @@
 """Describes a model file in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.held_out import recorded_sample
+
+
+def base_models(sequence: Mapping[str, Any]) -> list[str]:
+    """Names of the base models of a built table, the first in front; empty where it has one."""
+    told = sequence.get("base_models", {"first": "", "further": {}})
+    return [told["first"], *told["further"]] if told["further"] else []
 
 
 def model_lines(model: EnsembleModel) -> Iterator[str]:
@@ -23,7 +30,11 @@ def model_lines(model: EnsembleModel) -> Iterator[str]:
         f"features: {model.n_features_in_} of the {offered} offered in training, of which {counts} "
         "are counts (absent means zero)"
     )
-    tracks = (model.facts.get("sequence") or {}).get("tracks", {})
+    sequence = model.facts.get("sequence") or {}
+    named = base_models(sequence)
+    if named:
+        yield f"base models: {', '.join(named)} (boosters start from the first)"
+    tracks = sequence.get("tracks", {})
     if tracks:
         named = ", ".join(f"{name} ({told['kind']})" for name, told in tracks.items())
         yield f"tracks of evidence: {named}"

@@ -16,6 +16,7 @@ from genebatch.report.candidate_text import compare_classes, unit_text
 from genebatch.report.choice import choice, delivered_name
 from genebatch.report.estimates import estimates
 from genebatch.report.evidence import EvidenceTables, evidence_facts
+from genebatch.report.model_text import base_models
 from genebatch.report.neighbours import neighbour_facts
 from genebatch.report.numbers import DASH, cell
 from genebatch.report.settings import PrintedSettings
@@ -135,6 +136,7 @@ def page_facts(run: FinishedRun) -> dict[str, Any]:
         **_screen_facts(run.screen),
         "batches": _batch_lines(run.summaries, run.manifest),
         "n_folds": int(run.manifest["folds"].max()),
+        "base_models": base_models(run.model.facts.get("sequence") or {}),
         "coverage": run.coverage.to_dicts(),
         "times_held": run.times_held.filter(pl.col("role") == "training").to_dicts(),
         "tracks": None if run.tracks is None else track_facts(run.tracks),

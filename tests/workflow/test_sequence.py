@@ -283,13 +283,19 @@ def two_models(made_once, called):
         named = {"plain": "data/plain.parquet", "better": "data/better.parquet"}
         sequence = GENOME["sequence"] | {"scorer": None, "scores": named}
         run.configure(GENOME | {"sequence": sequence})
-        run.ok("results/calls/few/positions.parquet", "results/evaluation/comparison.tsv")
+        run.ok("results/calls/few/positions.parquet", "results/report/MODEL_CARD.md")
 
     return made_once("two_models", fill)
 
 
-def test_a_second_base_model_gives_features_of_its_own_and_helps(two_models, called):
+def test_a_second_base_model_gives_features_of_its_own_and_helps(two_models, called, capsys):
     model = load_model(two_models / "results")
+    assert main(["inspect", str(two_models / "results")]) == 0
+    assert "base models: plain, better (boosters start from the first)" in capsys.readouterr().out
+    card = (two_models / "results/report/MODEL_CARD.md").read_text()
+    assert "the boosters start from the first: plain, better." in card
+    alone = (called / "results/report/MODEL_CARD.md").read_text()
+    assert "base models" not in alone
     asked = [name for name in model.columns_in_ if name.startswith("scores_better_")]
     assert asked
     columns = pl.read_parquet_schema(two_models / "results/table/part-000.parquet")
