@@ -256,6 +256,15 @@ def change(run: Run, section: str, **keys) -> None:
     run.configure(config)
 
 
+def test_a_run_of_some_targets_ends_with_words_of_what_is_there(run):
+    comparison = "results/evaluation/comparison.tsv"
+    assert "Results on every position" in run.ok(comparison, "--forcerun", "evaluate_tracks")
+    (run.folder / "results/tracks/comparison.tsv").unlink()
+    output = run.ok(comparison, "--forcerun", "evaluate")
+    assert "Results on the test groups" in output
+    assert "Results on every position" not in output
+
+
 def test_another_scorer_scores_anew(run):
     change(run, "sequence", scorer="spliceai")
     assert run.planned()["score_genes", None] == 1
