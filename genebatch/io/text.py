@@ -105,7 +105,7 @@ def _read(path: str | Path, wanted: str, key: str) -> Iterator[bytes]:
             if start:
                 _refuse_binary(data, path, wanted, key)
                 data = data.removeprefix(BYTE_ORDER_MARK)
-            start = False
+                start = not data  # a mark alone is as empty as no byte
             yield data
     if start:
         raise InputError(f"{path} is empty; wanted {wanted}; set {key}")

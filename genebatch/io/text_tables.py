@@ -92,7 +92,13 @@ def text_frames(
 def _head(path: str | Path) -> tuple[str, list[str]]:
     """The separator, and the names in the first line."""
     line = next(line_blocks(path, WANTED, KEY)).lines[0].partition("\r")[0]
-    parsed = {mark: next(csv.reader([line], delimiter=mark), [""]) for mark in SEPARATORS}
+    try:
+        parsed = {mark: next(csv.reader([line], delimiter=mark), [""]) for mark in SEPARATORS}
+    except csv.Error as error:  # a name of more than 131,072 characters
+        raise InputError(
+            f"{path}: the first line holds no names of columns ({error}); wanted {WANTED}; "
+            f"set {KEY}"
+        ) from error
     separator = max(parsed, key=lambda mark: len(parsed[mark]))
     return separator, parsed[separator]
 

@@ -45,6 +45,7 @@ def test_several_gzip_members_are_one_text(file):
     ("content", "message"),
     [
         (b"", "is empty; wanted a poem; set poem.path"),
+        (b"\xef\xbb\xbf", "is empty; wanted a poem; set poem.path"),
         (b"PAR1....", "is a Parquet file; wanted a poem, plain or gzip; set poem.path"),
         (gzip.compress(b"BAM\x01....", mtime=0), "is a BAM file; wanted a poem"),
         (b"PK\x03\x04....", "is a zip archive"),

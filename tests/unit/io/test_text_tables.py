@@ -138,6 +138,8 @@ def test_one_late_id_decides_for_the_whole_column(file, monkeypatch):
         ("g,x\na,1,2\n", "Expected 2 columns, got 3"),
         ('g,x\n"a,1\nb,2\n', "cannot be read as a table separated by a comma"),
         ("", "is empty; wanted a table with a line of names"),
+        ("\ufeff", "is empty; wanted a table with a line of names"),
+        ("g" * 200_000, "the first line holds no names of columns .field larger than field limit"),
         (b"g,x\n\xe9,1\n", "line 2: not UTF-8 text; convert the file"),
         (b"PK\x03\x04", "is a zip archive; wanted a table"),
         (gzip.compress(b"g,x\n" + b"a,1\n" * 9999, mtime=0)[:-9], "is truncated or damaged"),

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from genebatch.io.files import InputError
@@ -125,6 +125,7 @@ def test_a_damaged_csv_file_is_taken_or_refused(predicted, tmp_path, data):
 
 
 @settings(max_examples=40, **QUICK)
+@example(content=b"\xef\xbb\xbf", name="t.csv")
 @given(content=st.binary(max_size=200), name=st.sampled_from(["t.csv", "t.tsv.gz", "t.parquet"]))
 def test_a_file_of_anything_is_refused(predicted, tmp_path, content, name):
     path = tmp_path / name
