@@ -21,6 +21,7 @@ MOST_CLASSES = 50
 WEIGHTS = ("sample_weight", "row_weight", "weight", "weights")
 POSITIONS = ("position", "pos", "row")
 SCORES = ("{}_score", "score_{}", "{}_prob", "prob_{}", "{}_probability", "probability_{}")
+SMALL = (pl.UInt8, pl.Int8, pl.UInt16, pl.Int16)  # types of counts, which are no ids
 # Defaults of the configuration, as far as a small table needs lower ones.
 TEST_SHARE, MIN_GROUPS, MIN_POSITIVES, N_SPLITS = 0.2, 20, 10, 5
 
@@ -69,7 +70,7 @@ def propose(path: str | Path, label: str, group: str) -> Proposal:
         schema = rows.collect_schema()
         check_needed([label, group], schema.names(), str(path))
         classes, counts, n_groups = _classes(rows, path, label, group)
-        proposal = Proposal({"dataset": {"path": str(_absolute(path)), "group": group}})
+        proposal = Proposal({"dataset": {"path": str(Path(path).absolute()), "group": group}})
         dataset = proposal.config["dataset"]
         dataset |= {"label": label, "classes": classes}
         shown = ", ".join(f"{name} {counts[name]:,}" for name in classes)
@@ -81,10 +82,6 @@ def propose(path: str | Path, label: str, group: str) -> Proposal:
         _add_metadata(proposal, rows, others, schema, sum(counts.values()))
         _add_limits(proposal, counts, n_groups)
     return proposal
-
-
-def _absolute(path: str | Path) -> Path:
-    return Path(path).absolute()
 
 
 @contextmanager
@@ -190,9 +187,6 @@ def _add_metadata(
         f"no features: {first_names(map(repr, names))} ({reason})"
         for reason, names in reasons.items()
     ]
-
-
-SMALL = (pl.UInt8, pl.Int8, pl.UInt16, pl.Int16)  # counts
 
 
 def _add_limits(proposal: Proposal, counts: Mapping[str, int], n_groups: int) -> None:
