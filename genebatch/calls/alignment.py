@@ -72,9 +72,7 @@ def _score_checks(
     genome: Genome, genes: Sequence[Gene], key: str
 ) -> tuple[Callable[[], object], ...]:
     """What to check of the scores of one base model; reads them around the sites."""
-    sites = SiteScores()
-    for gene in genes:
-        sites.read(gene, genome.scores)
+    sites = SiteScores.read_from(genome.scores, genes)
     few = [
         (strand, kind)
         for strand in STRANDS.values()

@@ -35,7 +35,7 @@ from genebatch.config.base_models import BaseModels, files_of
 from genebatch.config.tracks import NO_TRACKS, Tracks
 from genebatch.features.along_gene import Genome
 from genebatch.features.evidence import by_role
-from genebatch.features.further_scores import FurtherScores
+from genebatch.features.further_scores import open_base_models
 from genebatch.features.positions import FEATURE_VERSION, Spec
 from genebatch.features.structure.model import StructureModel
 from genebatch.genome.evidence.checks import Assembly
@@ -52,7 +52,7 @@ from genebatch.genome.genes import (
 from genebatch.genome.left_out import MAX_REFUSED
 from genebatch.genome.placing import genes_on_genome
 from genebatch.genome.scores.bigwig import bigwig_library
-from genebatch.genome.scores.tracks import ScoreSource, open_scores
+from genebatch.genome.scores.tracks import ScoreSource
 from genebatch.io.files import InputError, whole
 from genebatch.io.tables import check_lacking
 from genebatch.model.archive import load_model
@@ -259,21 +259,18 @@ def call(
             key=FASTA_KEY,
             limit_key=LIMIT_KEY,
         )
-        by_position, *others = (
-            inputs.enter_context(open_scores(source, selected, unscored, SCORES_KEY))
-            for source in models.sources.values()
-        )
+        by_position, others = open_base_models(models, selected, spec, inputs, unscored, SCORES_KEY)
         assembly = Assembly(reader.contigs, reader.path)
         sources = inputs.enter_context(open_tracks(chosen_tracks, selected, assembly, TRACK_KEY))
         count_use(sources, selected)
         structure = structure_model(model.facts["sequence"])
         features, carried = by_role(sources)
-        genome = Genome(reader, by_position, spec, structure, evidence=features, carried=carried)
-        named = zip(models.further, others, strict=True)
-        genome = genome._replace(
-            further=tuple(FurtherScores.of(name, scored, spec) for name, scored in named)
-        )
-        genome = genome.needing(model.columns_in_)
+        genome = Genome(
+            *(reader, by_position, spec, structure),
+            evidence=features,
+            carried=carried,
+            further=others,
+        ).needing(model.columns_in_)
         misfits = check_alignment(genome, selected, str(genes), misaligned)
         if target_share is not None:
             chosen = band_of_share(genome, selected, target_share, chosen.high)

@@ -6,17 +6,20 @@ and of its chains of sites, named `scores_{name}_{column}`. `scores_{name}_donor
 not arguments.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
 
+from genebatch.config.base_models import KEY, BaseModels
 from genebatch.features import base_scores
 from genebatch.features.base_scores import CHANNELS, log_odds
 from genebatch.features.positions import Spec
-from genebatch.genome.scores.tracks import ScoreTracks
+from genebatch.genome.genes import Gene
+from genebatch.genome.scores.tracks import ScoreTracks, open_scores
 
 OF_SCORES = (*base_scores.COLUMNS, "landscape", "structure")  # families without sequence alone
 GAPS = tuple(f"{channel}_gap" for channel in CHANNELS)
@@ -84,6 +87,45 @@ class FurtherScores(NamedTuple):
             if name in self.gaps
         ]
         return made.hstack(series).rename(lambda name: prefix(self.name) + name)
+
+
+def open_base_models(
+    models: BaseModels,
+    genes: Sequence[Gene],
+    spec: Spec,
+    files: ExitStack,
+    unscored: str = "error",
+    key: str = KEY,
+) -> tuple[ScoreTracks, tuple[FurtherScores, ...]]:
+    """Open the scores of all base models of some genes.
+
+    Parameters
+    ----------
+    models
+        Where they are.
+    genes, unscored, key
+        As `tracks.open_scores` takes them.
+    spec
+        The features of the first one's scores.
+    files
+        Closes them.
+
+    Returns
+    -------
+    scores, further
+        Those of the first base model, and those of the others with all of their features.
+
+    Raises
+    ------
+    InputError
+        As `tracks.open_scores` does.
+    """
+    first, *others = (
+        files.enter_context(open_scores(source, genes, unscored, key))
+        for source in models.sources.values()
+    )
+    named = zip(models.further, others, strict=True)
+    return first, tuple(FurtherScores.of(name, scores, spec) for name, scores in named)
 
 
 def of_scores(spec: Spec) -> Spec:

@@ -7,7 +7,7 @@ scores are high at sites.
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -158,6 +158,14 @@ class SiteScores:
         self._sums = {strand: np.zeros(shape) for strand in STRANDS.values()}
         self._sites = {strand: np.zeros(len(SITES), np.int64) for strand in STRANDS.values()}
 
+    @classmethod
+    def read_from(cls, scores: ScoreTracks, genes: Iterable[Gene]) -> Self:
+        """The scores of genes, which are read around each site alone."""
+        sites = cls()
+        for gene in genes:
+            sites._read(gene, scores)
+        return sites
+
     def watch(self, gene: Gene, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass on the score blocks of a gene, and add its sites after the last block.
 
@@ -179,8 +187,8 @@ class SiteScores:
             yield scores
         self._add(gene, near)
 
-    def read(self, gene: Gene, scores: ScoreTracks) -> None:
-        """Add the sites of a gene, whose scores are read around each site alone."""
+    def _read(self, gene: Gene, scores: ScoreTracks) -> None:
+        """Add the sites of a gene."""
         places = _places(gene)
         near = np.zeros((len(SITES), *places.shape), np.float32)
         for direction, first in enumerate(places[:, 0].tolist()):

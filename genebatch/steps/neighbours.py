@@ -85,7 +85,7 @@ def neighbours_batch(
     from genebatch.dataset.row_file import RowFile
     from genebatch.features.along_gene import Genome
     from genebatch.features.evidence import Evidence
-    from genebatch.features.further_scores import FurtherScores
+    from genebatch.features.further_scores import open_base_models
     from genebatch.features.gene_rows import genes_of_groups, read_gene_groups
     from genebatch.features.positions import Spec
     from genebatch.genome.evidence.checks import Assembly
@@ -93,7 +93,6 @@ def neighbours_batch(
     from genebatch.genome.fasta import Fasta
     from genebatch.genome.genes import foreign_sites, read_gene_models, select_genes
     from genebatch.genome.placing import genes_on_genome
-    from genebatch.genome.scores.tracks import open_scores
 
     sequence = RowFile.open(rows).facts["sequence"]
     features = Spec.build(sequence["features"]), structure_model(sequence)
@@ -114,18 +113,13 @@ def neighbours_batch(
         by_gene = {gene.id: by_group[group_of[gene.id]] for gene in chosen}
         needed = frozenset(name for each in by_group.values() for name in each.columns_in_)
         base = scores_for(sequence, needed, BaseModels.build(scores), models)
-        by_position, *others = (
-            files.enter_context(open_scores(source, chosen, unscored))
-            for source in base.sources.values()
-        )
+        by_position, others = open_base_models(base, chosen, features[0], files, unscored)
         used = tracks_for(sequence, needed, tracks.features, models, KEY)
         sources = files.enter_context(
             open_tracks(used, chosen, Assembly(reader.contigs, reader.path))
         )
-        genome = Genome(reader, by_position, *features, evidence=Evidence(sources))
-        named = zip(base.further, others, strict=True)
-        genome = genome._replace(
-            further=tuple(FurtherScores.of(name, scored, features[0]) for name, scored in named)
+        genome = Genome(
+            reader, by_position, *features, evidence=Evidence(sources), further=others
         ).needing(needed)
         scored = score_windows(drawn, genome, chosen, by_gene)
     write_parquet(windows, scored)

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from genebatch.config.base_models import KEY as SCORES_KEY
 from genebatch.config.base_models import BaseModels
 from genebatch.config.settings import Calls, Evaluation
 from genebatch.config.tracks import NO_TRACKS, Tracks
 from genebatch.features.along_gene import Genome
 from genebatch.features.cross_fitting import CrossFitted
 from genebatch.features.evidence import by_role
-from genebatch.features.further_scores import FurtherScores
+from genebatch.features.further_scores import open_base_models
 from genebatch.features.gene_rows import (
     deal_genes,
     gene_table,
@@ -50,7 +51,7 @@ from genebatch.genome.left_out import MAX_REFUSED
 from genebatch.genome.placing import genes_on_genome
 from genebatch.genome.scores import light
 from genebatch.genome.scores.sparse_file import log_scored, write_scores
-from genebatch.genome.scores.tracks import ScoreSource, ScoreTracks, open_scores
+from genebatch.genome.scores.tracks import ScoreSource, open_scores
 from genebatch.groups import read_groups_list
 from genebatch.io.files import whole, write_json, write_tsv
 
@@ -293,12 +294,14 @@ def build_dataset(
             use = count_use(sources, models)
             use.write_csv(complete.enter_context(whole(evidence)), separator="\t")
         base = BaseModels.build(scores)
-        by_position, *others = (
-            complete.enter_context(open_scores(source, models, unscored))
-            for source in base.sources.values()
+        by_position, further = open_base_models(base, models, features, complete, unscored)
+        for other in further:
+            SiteScores.read_from(other.scores, models).check(f"{SCORES_KEY}.{other.name}")
+        genome = Genome(
+            *(reader, by_position, features, structure),
+            evidence=by_role(sources)[0],
+            further=further,
         )
-        genome = Genome(reader, by_position, features, structure, evidence=by_role(sources)[0])
-        genome = genome._replace(further=_further(base, others, features, models))
         group_of = overlap_groups(models, given, identical_transcripts(reader, models))
         planned = plan_genes(genome, models, group_of, sampling, site_scores)
         alignment = alignment_facts(motifs, site_scores.check())
@@ -505,20 +508,6 @@ def _score_on_genome(
         placed = sorted(placed, key=lambda gene: gene.id)
         rows = write(genome, placed)
     log_scored(placed, rows, scores)
-
-
-def _further(
-    base: BaseModels, others: Sequence[ScoreTracks], spec: Spec, genes: Sequence[Gene]
-) -> tuple[FurtherScores, ...]:
-    """The scores of further base models, as far as they fit the genes."""
-    further = []
-    for name, scores in zip(base.further, others, strict=True):
-        sites = SiteScores()
-        for gene in genes:
-            sites.read(gene, scores)
-        sites.check(f"sequence.scores.{name}")
-        further.append(FurtherScores.of(name, scores, spec))
-    return tuple(further)
 
 
 def _remove_stale(shards: Iterable[str]) -> None:

@@ -131,8 +131,8 @@ def test_a_warning_needs_four_sites(tmp_path, caplog, introns, times):
 def test_scores_read_at_the_sites_alone_have_the_means_of_the_whole(strand):
     gene = made_gene(50, 50 + LENGTH, strand, "g", "c", [[(50, 51), *EXONS, (3049, 3050)]])
     scores = np.random.default_rng(0).random((2, LENGTH), np.float32) / 2
-    whole, alone = noted([gene], {"g": scores}), SiteScores()
-    alone.read(gene, PaddedScores(scores))
+    whole = noted([gene], {"g": scores})
+    alone = SiteScores.read_from(PaddedScores(scores), [gene])
     assert alone.check() == whole.check()
     assert alone.sites(strand, 0) == 22
 
