@@ -4,17 +4,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from genebatch.config.base_models import BaseModels
+from genebatch.calls.told_columns import asked_for, check_made
+from genebatch.config.base_models import BaseModels, ToldModels
 from genebatch.features.further_scores import further_columns
 from genebatch.features.positions import Spec
 from genebatch.io.files import InputError
 
 SCORES_KEY = "sequence.scores or --scores"
-
-
-def further_names(sequence: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Columns of every further base model, by the facts of a table or of a model."""
-    return sequence.get("base_models", {}).get("further", {})
 
 
 def scores_for(
@@ -48,20 +44,12 @@ def scores_for(
         If needed scores are not given, if it is not clear which are those of the first base model,
         or if this version makes other columns of them.
     """
-    first = sequence.get("base_models", {}).get("first", "")
-    needed = {
-        name: told
-        for name, told in further_names(sequence).items()
-        if set(columns).intersection(told)
-    }
+    first, further = ToldModels.of(sequence)
+    needed = asked_for(further, columns)
     spec = Spec.build(sequence["features"])
-    for name, told in needed.items():
-        if list(further_columns(name, spec)) != list(told):
-            raise InputError(
-                f"{model_file} needs other columns of the base model {name!r} than this version "
-                "makes: train again, or install the version of genebatch that model.json in the "
-                "model file names"
-            )
+    for name in needed:
+        made = further_columns(name, spec)
+        check_made(further[name], made, f"the base model {name!r}", model_file)
     sources = given.sources
     if len(sources) == 1 and not (given.name and first and given.name != first):
         start = given.first

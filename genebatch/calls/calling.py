@@ -5,15 +5,16 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from genebatch.calls.alignment import FASTA_KEY, GENES_KEY, SCORES_KEY, check_alignment
-from genebatch.calls.base_models import further_names, scores_for
+from genebatch.calls.base_models import scores_for
 from genebatch.calls.browser_files import BED, BIGWIG, BIGWIG_KEY, write_bed, write_bigwigs
-from genebatch.calls.evidence import TRACK_KEY, told_columns, tracks_for
+from genebatch.calls.evidence import TRACK_KEY, tracks_for
 from genebatch.calls.positions_file import (
     COVERAGE,
     POSITIONS,
@@ -33,6 +34,7 @@ from genebatch.calls.thresholds import call_thresholds
 from genebatch.calls.transcripts import LEAST_POSTERIOR, TRANSCRIPTS, Drawing, write_transcripts
 from genebatch.config.base_models import BaseModels, files_of
 from genebatch.config.tracks import NO_TRACKS, Tracks
+from genebatch.dataset.families import built_families
 from genebatch.features.along_gene import Genome
 from genebatch.features.evidence import by_role
 from genebatch.features.further_scores import open_base_models
@@ -245,9 +247,7 @@ def call(
     _refuse_inputs(Path(out), [fasta, genes, *_score_files(models), *_track_files(tracks)])
     model = load_model(model_file, threads=threads)
     spec = feature_spec(model, model_file)
-    chosen_tracks = tracks_for(
-        model.facts["sequence"], frozenset(model.columns_in_), tracks, model_file
-    )
+    chosen_tracks = tracks_for(model.facts["sequence"], model.columns_in_, tracks, model_file)
     models = scores_for(model.facts["sequence"], model.columns_in_, models, model_file)
     limits = call_thresholds(model, thresholds)
     selected = _selected(_annotated(model, genes, biotypes, max_refused), genes, wanted)
@@ -334,10 +334,8 @@ def feature_spec(model: EnsembleModel, model_file: str | Path) -> Spec:
         raise InputError(f"{model_file} has the classes {list(model.classes)}, not {list(CLASSES)}")
     spec = Spec.build(model.facts["sequence"]["features"])
     try:
-        made = [*spec.columns, *told_columns(model.facts["sequence"])]
-        further = further_names(model.facts["sequence"]).values()
-        made += [column for columns in further for column in columns]
-        check_lacking(model.columns_in_, made)
+        further = built_families(model.facts).values()
+        check_lacking(model.columns_in_, [*spec.columns, *chain.from_iterable(further)])
     except InputError as error:
         raise InputError(f"{model_file} is not the model of its own features: {error}") from error
     return spec

@@ -1,10 +1,11 @@
 """Finds the tracks of evidence that a model needs among those that are given."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from genebatch.calls.told_columns import asked_for, check_made
 from genebatch.config.tracks import KEY, Tracks
 from genebatch.features.evidence import track_columns
 from genebatch.io.files import InputError
@@ -12,14 +13,9 @@ from genebatch.io.files import InputError
 TRACK_KEY = f"{KEY} or --tracks {{name}}=FILE"
 
 
-def told_columns(sequence: Mapping[str, Any]) -> list[str]:
-    """Features from tracks, by the facts of a table or of a model. Older ones have none."""
-    return [column for told in sequence.get("tracks", {}).values() for column in told["columns"]]
-
-
 def tracks_for(
     sequence: Mapping[str, Any],
-    columns: frozenset[str],
+    columns: Collection[str],
     given: Tracks,
     model_file: str | Path,
     key: str = TRACK_KEY,
@@ -48,13 +44,10 @@ def tracks_for(
         of it. The message names the key to set.
     """
     by_name = {track.name: track for track in given.all}
-    needed = {
-        name: told
-        for name, told in sequence.get("tracks", {}).items()
-        if columns.intersection(told["columns"])
-    }
-    for name, told in needed.items():
-        kind, where = told["kind"], key.format(name=name)
+    tracks = sequence.get("tracks", {})
+    needed = asked_for({name: told["columns"] for name, told in tracks.items()}, columns)
+    for name in needed:
+        kind, where = tracks[name]["kind"], key.format(name=name)
         if name not in by_name:
             raise InputError(
                 f"{model_file} was trained with the track {name!r} ({kind}), which is not given; "
@@ -65,11 +58,7 @@ def tracks_for(
                 f"the track {name!r} is of kind {by_name[name].kind}, but {model_file} was trained "
                 f"with kind {kind}; set {where}"
             )
-        if list(track_columns(name, kind)) != told["columns"]:
-            raise InputError(
-                f"{model_file} needs other columns of the track {name!r} than this version makes: "
-                "train again, or install the version of genebatch that model.json in the model "
-                "file names"
-            )
+        made = track_columns(name, kind)
+        check_made(tracks[name]["columns"], made, f"the track {name!r}", model_file)
     kept = [replace(t, role="feature") if t.name in needed else t for t in given.all]
     return Tracks(tuple(track for track in kept if track.name in needed or track.role == "ignore"))

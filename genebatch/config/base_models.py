@@ -1,11 +1,11 @@
 """Reads the key `sequence.scores`: the scores of one base model, or of several by their names."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-SIDES, SITES = ("plus", "minus"), ("donor", "acceptor")
-NAME = re.compile(r"[A-Za-z0-9_]+")  # it is a part of the names of columns
+from genebatch.config.tracks import NAME, SIDES
+
+SITES = ("donor", "acceptor")
 KEY = "sequence.scores"
 
 
@@ -39,6 +39,27 @@ class BaseModels(NamedTuple):
     def sources(self) -> dict[str, Any]:
         """Scores of all base models by name, the first in front."""
         return {self.name: self.first, **self.further}
+
+
+class ToldModels(NamedTuple):
+    """The base models that a built table or a model was made with.
+
+    Attributes
+    ----------
+    first
+        Name of the base model that boosters start from, "" where it has none.
+    further
+        Columns of each of the others, by its name.
+    """
+
+    first: str = ""
+    further: Mapping[str, Sequence[str]] = {}
+
+    @classmethod
+    def of(cls, sequence: Mapping[str, Any]) -> Self:
+        """Read what the facts of a table or a model tell; older ones tell of no base models."""
+        told = sequence.get("base_models")
+        return cls(told["first"], told["further"]) if told else cls()
 
 
 def faults(value: Any) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from genebatch.config.base_models import ToldModels
 from genebatch.dataset.columns import matching
 
 
@@ -37,7 +38,7 @@ def built_families(facts: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     `facts` are what a row file or a model tells of its table.
     """
     sequence = facts.get("sequence") or {}
-    further = sequence.get("base_models", {}).get("further", {})
+    further = ToldModels.of(sequence).further
     tracks = sequence.get("tracks", {})
     return {
         **{track_family(name): tuple(told["columns"]) for name, told in tracks.items()},

@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from genebatch.config.base_models import ToldModels
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.held_out import recorded_sample
 
 
 def base_models(sequence: Mapping[str, Any]) -> list[str]:
     """Names of the base models of a built table, the first in front; empty where it has one."""
-    told = sequence.get("base_models", {"first": "", "further": {}})
-    return [told["first"], *told["further"]] if told["further"] else []
+    first, further = ToldModels.of(sequence)
+    return [first, *further] if further else []
 
 
 def model_lines(model: EnsembleModel) -> Iterator[str]:
