@@ -456,8 +456,6 @@ def _add_init_options(added: argparse.ArgumentParser) -> None:
 
 
 def _add_run_options(added: argparse.ArgumentParser) -> None:
-    from genebatch.launch import usable_cores
-
     added.add_argument(
         "--configfile",
         nargs="+",
@@ -465,10 +463,7 @@ def _add_run_options(added: argparse.ArgumentParser) -> None:
         help="configuration, later files over earlier ones; default: config/config.yaml",
     )
     added.add_argument(
-        "--cores",
-        type=int,
-        default=usable_cores(),
-        help="cores that jobs share; default: all that may be used (%(default)s)",
+        "--cores", type=int, help="cores that jobs share; default: all that may be used"
     )
     added.add_argument(
         "--memory",

@@ -32,8 +32,10 @@ def memory_mb(text: str) -> int:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Cores that this process may use. macOS gives every process all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def command_line(options: argparse.Namespace) -> list[str]:
@@ -54,7 +56,8 @@ def command_line(options: argparse.Namespace) -> list[str]:
             f"name a configuration (--configfile), or write one as {default}: "
             "`genebatch config > my.yaml` has every key with its meaning"
         )
-    command = ["snakemake", "--snakefile", str(snakefile()), "--cores", str(options.cores)]
+    cores = usable_cores() if options.cores is None else options.cores
+    command = ["snakemake", "--snakefile", str(snakefile()), "--cores", str(cores)]
     command += ["--workflow-profile", str(profile())]
     if options.memory is not None:
         command += ["--resources", f"mem_mb={memory_mb(options.memory)}"]

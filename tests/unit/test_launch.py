@@ -1,6 +1,7 @@
 """`genebatch run`: the command that it starts, and what it refuses."""
 
 import argparse
+import os
 import shlex
 import sys
 
@@ -48,6 +49,16 @@ def test_the_command_has_the_workflow_and_its_limits(tmp_path):
         *("--resources", "mem_mb=8000", "--configfile", str(tmp_path / "my.yaml")),
         *("--directory", "my run"),
     ]
+
+
+@pytest.mark.parametrize(("knows", "cores"), [(True, "2"), (False, "5")])
+def test_without_cores_all_that_may_be_used_are_given(tmp_path, monkeypatch, knows, cores):
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3}, raising=False)
+    if not knows:  # as on macOS
+        monkeypatch.delattr(os, "sched_getaffinity")
+    command = launch.command_line(options(tmp_path))
+    assert command[command.index("--cores") + 1] == cores
 
 
 def test_further_arguments_go_to_snakemake(tmp_path):
