@@ -208,7 +208,7 @@ def explain_final(
     from genebatch.report.figures.style import save_figure
 
     stored, loaded = RowFile.open(rows), load_model(model, threads=threads)
-    refuse_seen_groups({"the model": loaded}, stored.groups["group"].to_list())
+    refuse_seen_groups({"the model": loaded}, stored.identity["group"].unique().sort().to_list())
     chosen = chosen_rows(stored.identity, explaining.rows, explaining.seed)
     sample = drawn_rows(stored.frames(loaded.columns_in_), chosen)
     result = explained(loaded, sample, explaining)
