@@ -1,20 +1,24 @@
 """Explains the delivered model on test groups: what its trees look at, and what it would lose."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from genebatch.config.settings import Explaining
-from genebatch.dataset.columns import START
 from genebatch.dataset.families import built_families, families
 from genebatch.dataset.row_file import Rows
 from genebatch.dataset.rows import group_codes, label_codes
 from genebatch.groups import hashed
-from genebatch.model import boosting
 from genebatch.model.ensemble import EnsembleModel
-from genebatch.model.explanation import contributions, shap_table, shares
+from genebatch.model.explanation import (
+    contributions,
+    family_table,
+    feature_table,
+    gains,
+    shap_table,
+)
 
 
 class FinalExplanation(NamedTuple):
@@ -65,14 +69,13 @@ def chosen_rows(identity: pl.DataFrame, n_rows: int, seed: int) -> np.ndarray:
         own = numbered.filter(pl.col("label") == label)
         drawn = []
         for (group,), part in own.group_by("group", maintain_order=True):
-            rng = np.random.default_rng(hashed(group, seed))
-            drawn += [
-                (turn, hashed(group, seed), row)
-                for turn, row in enumerate(rng.permutation(part["row"].to_numpy()).tolist())
-            ]
+            tie = hashed(group, seed)
+            rows = np.random.default_rng(tie).permutation(part["row"].to_numpy())[:quota]
+            drawn.append([np.arange(len(rows)), np.full(len(rows), tie), rows])
         # In turns: a first row of every group, then a second of those that have one.
-        chosen += [row for _, _, row in sorted(drawn)[:quota]]
-    return np.sort(np.array(chosen, np.int64))
+        turns, ties, rows = np.concatenate(drawn, axis=1)
+        chosen.append(rows[np.lexsort([ties, turns])[:quota]])
+    return np.sort(np.concatenate(chosen))
 
 
 def drawn_rows(parts: Iterable[Rows], chosen: np.ndarray) -> Rows:
@@ -109,28 +112,19 @@ def explain_final(model: EnsembleModel, sample: Rows, settings: Explaining) -> F
     """
     scores = list((model.scores or {}).values())
     given = {**settings.families, "base scores": scores, **built_families(model.facts)}
-    names = model.feature_names_in_.tolist()
-    family_of = families(names, given)
-    values, gains = contributions(model, sample.features), _gains(model)
+    family_of = families(model.feature_names_in_.tolist(), given)
+    values, gain = contributions(model, sample.features), gains(model)
     rises = _rises(model, sample, {**family_of, **_starting(model, family_of, given)}, settings)
     features, by_family = [], []
     for column, label in enumerate(model.classes):
         own = values[column]
-        features.append(_feature_table(label, names, family_of, own, gains[column]))
+        features.append(feature_table(label, family_of, own, gain[column]))
         of_class = {family: of_classes[column] for family, of_classes in rises.items()}
-        by_family.append(_family_table(label, family_of, own, gains[column], of_class))
+        table = family_table(label, family_of, own, gain[column], of_class)
+        by_family.append(table.sort("log_loss_rise", "family", descending=[True, False]))
     leading = sample.identity.select("group", "label")
     shap = shap_table(model, leading, values)
     return FinalExplanation(pl.concat(features), pl.concat(by_family), shap)
-
-
-def _gains(model: EnsembleModel) -> np.ndarray:
-    """Gain of every used feature by class, the mean of the members, (classes, features)."""
-    total = np.zeros((len(model.classes), len(model.used)))
-    for member, share in zip(model.members, shares(model), strict=True):
-        for column, booster in enumerate(member.boosters):
-            total[column] += share * boosting.gains(booster, model.features)[model.used]
-    return total
 
 
 def _starting(
@@ -176,53 +170,3 @@ def _mean_and_error(values: np.ndarray, groups: np.ndarray) -> tuple[float, floa
         return mean, None
     spread = np.sqrt(n_groups / (n_groups - 1) * (sums**2).sum())
     return mean, float(spread / len(values))
-
-
-def _feature_table(
-    label: str,
-    names: Sequence[str],
-    family_of: Mapping[str, str],
-    values: np.ndarray,
-    gain: np.ndarray,
-) -> pl.DataFrame:
-    start = values[:, -1].astype(np.float64)
-    lines: dict[str, Any] = {
-        "class": [label] * (len(names) + 1),
-        "feature": [*names, START],
-        "family": [*(family_of[name] for name in names), START],
-        "total_gain": [*gain.tolist(), None],
-        "mean_abs_shap": [
-            *np.abs(values[:, :-1]).mean(axis=0, dtype=np.float64).tolist(),
-            float(np.abs(start - start.mean()).mean()),
-        ],
-    }
-    table = pl.DataFrame(lines, schema_overrides={"total_gain": pl.Float64})
-    return table.sort("mean_abs_shap", "feature", descending=[True, False])
-
-
-def _family_table(
-    label: str,
-    family_of: Mapping[str, str],
-    values: np.ndarray,
-    gain: np.ndarray,
-    rises: Mapping[str, tuple[float, float | None]],
-) -> pl.DataFrame:
-    """A line for each family; one of columns without a split has no gain and no SHAP values."""
-    member, total = np.array(list(family_of.values())), gain.sum()
-    lines = []
-    for family, (rise, error) in rises.items():
-        own = member == family
-        lines.append(
-            {
-                "class": label,
-                "family": family,
-                "features": int(own.sum()),
-                "gain_share": float(gain[own].sum() / total) if total else None,
-                "mean_abs_shap": float(np.abs(values[:, :-1][:, own].sum(axis=1)).mean()),
-                "log_loss_rise": rise,
-                "standard_error": error,
-            }
-        )
-    kinds = dict.fromkeys(("gain_share", "standard_error"), pl.Float64)
-    table = pl.DataFrame(lines, schema_overrides=kinds)
-    return table.sort("log_loss_rise", "family", descending=[True, False])

@@ -1,4 +1,6 @@
-"""Explains a finished model: SHAP values of rows, and the gain of its trees."""
+"""Explains a finished model: SHAP values of rows, the gain of its trees, and tables of both."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -7,6 +9,8 @@ from genebatch.dataset.columns import START, own_name
 from genebatch.model import boosting
 from genebatch.model.combiners import member_weights
 from genebatch.model.ensemble import EnsembleModel
+
+Rise = tuple[float | None, float | None]  # of a log loss, and its standard error
 
 
 def shares(model: EnsembleModel) -> np.ndarray:
@@ -80,26 +84,117 @@ def explained(model: EnsembleModel, frame: pl.DataFrame, first: int = 0) -> pl.D
     return shap_table(model, rows, contributions(model, frame))
 
 
+def gains(model: EnsembleModel) -> np.ndarray:
+    """Gain of every used feature by class, the mean of the members by `shares`.
+
+    (classes, used features) float64.
+    """
+    total = np.zeros((len(model.classes), len(model.used)))
+    for member, share in zip(model.members, shares(model), strict=True):
+        for column, booster in enumerate(member.boosters):
+            total[column] += share * boosting.gains(booster, model.features)[model.used]
+    return total
+
+
 def importances(model: EnsembleModel, frame: pl.DataFrame | None) -> pl.DataFrame:
     """`EnsembleModel.feature_importance`, with SHAP values of a frame in memory if it is given."""
-    names, weights = model.feature_names_in_.tolist(), shares(model)
-    values = None if frame is None else np.abs(contributions(model, frame))
-    tables = []
-    for column, label in enumerate(model.classes):
-        gain = np.zeros(len(model.features.names))
-        for member, weight in zip(model.members, weights, strict=True):
-            gain += weight * boosting.gains(member.boosters[column], model.features)
-        shap = None
-        if values is not None:
-            shap = values[column, :, :-1].mean(axis=0, dtype=np.float64)
-        table = pl.DataFrame({"feature": names, "gain": gain[model.used]})
-        tables.append(
-            table.with_columns(
-                pl.lit(label).alias("class"),
-                pl.Series("mean_abs_shap", shap, dtype=pl.Float64)
-                if shap is not None
-                else pl.lit(None, pl.Float64).alias("mean_abs_shap"),
-            ).select("feature", "class", "gain", "mean_abs_shap")
+    shap: Sequence[np.ndarray | None] = [None] * len(model.classes)
+    if frame is not None:
+        of_rows = np.abs(contributions(model, frame)[:, :, :-1])
+        shap = of_rows.mean(axis=1, dtype=np.float64)
+    table = pl.concat(
+        pl.DataFrame(
+            {
+                "feature": model.feature_names_in_.tolist(),
+                "class": [label] * len(model.used),
+                "gain": gain,
+                "mean_abs_shap": mean,
+            },
+            schema_overrides={"mean_abs_shap": pl.Float64},
         )
-    order = "gain" if values is None else "mean_abs_shap"
-    return pl.concat(tables).sort(order, "feature", descending=[True, False])
+        for label, gain, mean in zip(model.classes, gains(model), shap, strict=True)
+    )
+    order = "gain" if frame is None else "mean_abs_shap"
+    return table.sort(order, "feature", descending=[True, False])
+
+
+def feature_table(
+    label: str, family_of: Mapping[str, str], values: np.ndarray, gain: np.ndarray
+) -> pl.DataFrame:
+    """Importance of the features for a class, the most important first.
+
+    Parameters
+    ----------
+    label
+        The class.
+    family_of
+        Family of each feature, in the order of the columns of `values`.
+    values
+        (rows, features + 1) SHAP values; the last column is what is known before any feature.
+    gain
+        (features,).
+
+    Returns
+    -------
+    polars.DataFrame
+        `class, feature, family, total_gain, mean_abs_shap`. The line `(start)` has the mean
+        distance of the last column from its mean.
+    """
+    start = values[:, -1].astype(np.float64)
+    lines = {
+        "class": [label] * (len(family_of) + 1),
+        "feature": [*family_of, START],
+        "family": [*family_of.values(), START],
+        "total_gain": [*gain.tolist(), None],
+        "mean_abs_shap": [
+            *np.abs(values[:, :-1]).mean(axis=0, dtype=np.float64).tolist(),
+            float(np.abs(start - start.mean()).mean()),
+        ],
+    }
+    table = pl.DataFrame(lines, schema_overrides={"total_gain": pl.Float64})
+    return table.sort("mean_abs_shap", "feature", descending=[True, False])
+
+
+def family_table(
+    label: str,
+    family_of: Mapping[str, str],
+    values: np.ndarray,
+    gain: np.ndarray,
+    rises: Mapping[str, Rise],
+) -> pl.DataFrame:
+    """Importance of families for a class, in the order of `rises`.
+
+    A family of `rises` without a feature has no gain and no SHAP values.
+
+    Parameters
+    ----------
+    label, family_of, values, gain
+        As `feature_table` takes them.
+    rises
+        Rise of the log loss of each family, with its standard error.
+
+    Returns
+    -------
+    polars.DataFrame
+        `class, family, features, gain_share, mean_abs_shap, log_loss_rise, standard_error`.
+        `mean_abs_shap` is of the sum of a family's SHAP values. `gain_share` is null of a class
+        without trees.
+    """
+    member, total = np.array(list(family_of.values())), gain.sum()
+    lines = []
+    for family, (rise, error) in rises.items():
+        own = member == family
+        lines.append(
+            {
+                "class": label,
+                "family": family,
+                "features": int(own.sum()),
+                "gain_share": float(gain[own].sum() / total) if total else None,
+                "mean_abs_shap": float(np.abs(values[:, :-1][:, own].sum(axis=1)).mean()),
+                "log_loss_rise": rise,
+                "standard_error": error,
+            }
+        )
+    # A column of nulls alone needs the type of the other classes.
+    kinds = dict.fromkeys(("gain_share", "log_loss_rise", "standard_error"), pl.Float64)
+    return pl.DataFrame(lines, schema_overrides=kinds)

@@ -20,6 +20,7 @@ from genebatch.dataset.rows import label_codes, row_weights, score_columns
 from genebatch.metrics.binary import log_loss_rows
 from genebatch.model import boosting
 from genebatch.model.ensemble import EnsembleModel, Member
+from genebatch.model.explanation import Rise, family_table, feature_table
 
 log = logging.getLogger(__name__)
 
@@ -95,10 +96,12 @@ def explain(
         matrix = boosting.to_matrix(sample.values, model.threads)
         values = boosting.contributions(booster, matrix, start)
         gain = boosting.gains(booster, model.features)
-        by_family.append(_by_family(name, values, gain, family_of, rises[column]))
+        table = family_table(name, family_of, values, gain, rises[column])
+        by_family.append(table.sort("log_loss_rise", descending=True, nulls_last=True))
         values = values[:, [*used, -1]]
         tables.append(_shap_table(sample, name, values, shown))
-        importances.append(_importance(name, values, gain[used], shown, family_of))
+        of_shown = {feature: family_of[feature] for feature in shown.names}
+        importances.append(feature_table(name, of_shown, values, gain[used]))
     drawn = _labelled(sample, [], _present(sample.values[:, used], shown), shown)
     return Explanation(pl.concat(tables), drawn, pl.concat(importances), pl.concat(by_family))
 
@@ -120,7 +123,7 @@ def draw_sample(stored: RowFile, settings: Explaining) -> Sample:
     return sample
 
 
-Rises = dict[str, tuple[float | None, float | None]]
+Rises = dict[str, Rise]
 
 
 def permutation(
@@ -304,51 +307,3 @@ def _present(values: np.ndarray, features: Features) -> np.ndarray:
     counts = shown[:, features.n_dense :]
     counts[np.isnan(counts)] = 0
     return shown
-
-
-def _importance(
-    name: str,
-    values: np.ndarray,
-    gain: np.ndarray,
-    features: Features,
-    family_of: Mapping[str, str],
-) -> pl.DataFrame:
-    start = values[:, -1].astype(np.float64)
-    lines = {
-        "class": [name] * (len(features.names) + 1),
-        "feature": [*features.names, START],
-        "family": [*(family_of[feature] for feature in features.names), START],
-        "total_gain": [*gain.tolist(), None],
-        "mean_abs_shap": [
-            *np.abs(values[:, :-1]).mean(axis=0, dtype=np.float64).tolist(),
-            float(np.abs(start - start.mean()).mean()),
-        ],
-    }
-    return pl.DataFrame(lines).sort("mean_abs_shap", "feature", descending=[True, False])
-
-
-def _by_family(
-    name: str,
-    values: np.ndarray,
-    gain: np.ndarray,
-    family_of: Mapping[str, str],
-    rises: Rises,
-) -> pl.DataFrame:
-    member = np.array(list(family_of.values()))
-    total = gain.sum()
-    lines = [
-        {
-            "class": name,
-            "family": family,
-            "features": int((member == family).sum()),
-            "gain_share": float(gain[member == family].sum() / total) if total else None,
-            "mean_abs_shap": float(np.abs(values[:, :-1][:, member == family].sum(axis=1)).mean()),
-            "log_loss_rise": rises[family][0],
-            "standard_error": rises[family][1],
-        }
-        for family in dict.fromkeys(member)
-    ]
-    # A class without trees has no gain, yet its column needs the type of the other classes.
-    kinds = dict.fromkeys(("gain_share", "log_loss_rise", "standard_error"), pl.Float64)
-    table = pl.DataFrame(lines, schema_overrides=kinds)
-    return table.sort("log_loss_rise", descending=True, nulls_last=True)

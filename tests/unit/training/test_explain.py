@@ -10,6 +10,7 @@ from genebatch.dataset.feature_set import Features
 from genebatch.dataset.row_file import RowFile
 from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
+from genebatch.model.explanation import family_table
 from genebatch.training import explain
 
 
@@ -178,7 +179,7 @@ def test_families_of_a_class_without_trees_stand_beside_those_of_others():
     family_of = {"a": "left", "b": "right"}
     rises = dict.fromkeys(("left", "right"), (0.0, None))
     tables = [
-        explain._by_family(name, np.zeros((4, 3)), np.array(gain), family_of, rises)
+        family_table(name, family_of, np.zeros((4, 3)), np.array(gain), rises)
         for name, gain in (("no trees", [0.0, 0.0]), ("trees", [1.0, 3.0]))
     ]
     table = pl.concat(tables).sort("class", "family")
