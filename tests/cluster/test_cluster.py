@@ -32,9 +32,7 @@ class SlurmRun(Run):
 @pytest.fixture
 def run(tmp_path, finished) -> SlurmRun:
     """A copy of the finished run, with the times of its files."""
-    folder = tmp_path / "run"
-    shutil.copytree(finished[0], folder, copy_function=shutil.copy2)
-    return SlurmRun(folder)
+    return SlurmRun.copied(finished[0], tmp_path / "run")
 
 
 def of_batches(found: Iterable[SlurmJob]) -> list[SlurmJob]:

@@ -34,9 +34,7 @@ def finished(made_once, example_data) -> tuple[Path, str]:
 @pytest.fixture
 def run(tmp_path, finished) -> Run:
     """A copy of the finished run, with the times of its files."""
-    folder = tmp_path / "run"
-    shutil.copytree(finished[0], folder, copy_function=shutil.copy2)
-    return Run(folder)
+    return Run.copied(finished[0], tmp_path / "run")
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ import atexit
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 from threading import Event, Thread
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import psutil
 import yaml
@@ -99,6 +100,12 @@ class Run:
 
     def __init__(self, folder: Path):
         self.folder = folder
+
+    @classmethod
+    def copied(cls, source: Path, folder: Path) -> Self:
+        """A copy of a run, with the times of its files."""
+        shutil.copytree(source, folder, copy_function=shutil.copy2)
+        return cls(folder)
 
     @property
     def config(self) -> dict:

@@ -45,9 +45,7 @@ def made(made_once):
 @pytest.fixture
 def run(tmp_path, made) -> Run:
     """A copy of the finished run, with the times of its files."""
-    folder = tmp_path / "run"
-    shutil.copytree(made, folder, copy_function=shutil.copy2)
-    return Run(folder)
+    return Run.copied(made, tmp_path / "run")
 
 
 def test_results_tell_how_much_of_each_track_is_used(made):

@@ -232,12 +232,11 @@ def small_disk(tmp_path):
 def test_full_disk_is_named_and_the_run_resumes_when_there_is_room(unfinished, small_disk):
     disk = small_disk(500)
     folder = disk / "run"
-    shutil.copytree(unfinished.folder, folder, copy_function=shutil.copy2)
+    run = Run.copied(unfinished.folder, folder)
     shutil.rmtree(folder / "results/batches/b001")
     # Room for what Snakemake itself writes, and not for a result as well.
     size = shutil.disk_usage(disk).used // 1024 + 120
     subprocess.run(["mount", "-o", f"remount,size={size}k", str(disk)], check=True)
-    run = Run(folder)
     output = run.fails(RESULT, env={"TMPDIR": str(disk.parent)})
     assert "No space left on device" in output
     assert not (folder / RESULT).exists()
@@ -250,9 +249,9 @@ def test_full_disk_is_named_and_the_run_resumes_when_there_is_room(unfinished, s
 def test_folder_that_cannot_be_written_is_named(unfinished, small_disk):
     disk = small_disk(500)
     folder = disk / "run"
-    shutil.copytree(unfinished.folder, folder, copy_function=shutil.copy2)
+    run = Run.copied(unfinished.folder, folder)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    output = Run(folder).fails(env={"TMPDIR": str(disk.parent)})
+    output = run.fails(env={"TMPDIR": str(disk.parent)})
     assert "Read-only file system" in output
     assert str(folder) in output
 

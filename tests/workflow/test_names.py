@@ -1,6 +1,5 @@
 """Names that mean something to a shell, a page, a table or a path are names and nothing else."""
 
-import shutil
 from pathlib import Path
 
 import polars as pl
@@ -110,7 +109,6 @@ def test_no_name_is_markup_on_the_page_or_in_the_card(awkward):
 
 def test_such_a_run_is_finished_and_can_be_moved(awkward, tmp_path):
     folder = tmp_path / "plain"
-    shutil.copytree(awkward.folder, folder, copy_function=shutil.copy2)
-    assert not Run(folder).planned()
+    assert not Run.copied(awkward.folder, folder).planned()
     usage = read_json(folder / "results/usage/train_batch/b000.json")
     assert usage["peak_mb"] > 0

@@ -55,9 +55,7 @@ def called(made_once):
 @pytest.fixture
 def run(tmp_path, called) -> Run:
     """A copy of the finished run, with the times of its files."""
-    folder = tmp_path / "run"
-    shutil.copytree(called, folder, copy_function=shutil.copy2)
-    return Run(folder)
+    return Run.copied(called, tmp_path / "run")
 
 
 def read(folder, name) -> pl.DataFrame:
