@@ -173,8 +173,10 @@ Average precision on test rows, weighted to the prevalence of the genome. In bra
 the run without a track, with its 95 % interval ({REPLICATES} draws of groups). Last two columns:
 over every position of the test genes.
 
-The simulated tracks are no model of real ones: the figures show that evidence comes through and
-that noise does no harm, not what a track of yours is worth.
+The simulated tracks are no model of real ones: the figures show that evidence comes through, not
+what a track of yours is worth. Noise gains nothing. Its four differences are a few thousandths below
+zero, each within chance, so a useless track may cost that much. Take one out that the page does not
+show to help.
 """
 
 
