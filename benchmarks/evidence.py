@@ -174,9 +174,9 @@ the run without a track, with its 95 % interval ({REPLICATES} draws of groups). 
 over every position of the test genes.
 
 The simulated tracks are no model of real ones: the figures show that evidence comes through, not
-what a track of yours is worth. Noise gains nothing. Its four differences are a few thousandths below
-zero, each within chance, so a useless track may cost that much. Take one out that the page does not
-show to help.
+what a track of yours is worth. Noise gains nothing. Its four differences are a few thousandths
+below zero, each within chance, so a useless track may cost that much. Take one out that the page
+does not show to help.
 """
 
 
