@@ -23,7 +23,7 @@ from genebatch.metrics.bootstrap import bootstrap_average_precision, interval, p
 from genebatch.simulation.genome import simulate_genome
 
 REPOSITORY = Path(__file__).parents[1]
-GENES, SEEDS = 200, (7,)
+GENES, SEEDS = 200, (7, 8)
 FILES = {
     "conservation": {"kind": "number", "file": "data/conservation.bw"},
     "reads": {"kind": "junctions", "file": "data/SJ.out.tab"},
