@@ -5,6 +5,7 @@
 # make test-cluster  the workflow on a SLURM of its own (Debian's packages, root)
 # make bench   one batch by genebatch and by other ways to boost it: benchmarks/peers.md
 # make bench-quick  costly parts against fixed baselines; fails if one is slower by more than half
+# make docs    the documentation as a site: build/docs/index.html
 # make lock    requirements.lock from pyproject.toml (needs uv)
 # make clean   removes the example, its results and the environment
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := .venv/bin
 WORKERS ?= 4
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo lint test test-quick test-thorough test-cluster bench bench-quick lock clean
+.PHONY: demo lint test test-quick test-thorough test-cluster bench bench-quick docs lock clean
 
 demo: data/genome.fa
 	$(BIN)/snakemake --cores 2 --resources mem_mb=8000
@@ -53,10 +54,13 @@ bench-quick: .venv/ready
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+docs: .venv/ready
+	$(BIN)/python -m sphinx -W --keep-going -b html -c docs . build/docs
+
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 	  --fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	  --output-file requirements.lock
 
 clean:
-	rm -rf .venv data results logs .snakemake
+	rm -rf .venv build data results logs .snakemake

@@ -589,7 +589,7 @@ def _add_rank_options(added: argparse.ArgumentParser) -> None:
     added.add_argument(
         "--combiner", help="the combiner whose probabilities count; default: that of the ensemble"
     )
-    added.epilog = "The manual explains the columns: config/README.md, Which groups to add."
+    added.epilog = "docs/how-to/add-groups.md explains the columns."
 
 
 def _add_call_options(added: argparse.ArgumentParser) -> None:

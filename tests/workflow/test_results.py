@@ -26,7 +26,7 @@ def outputs(workflow, *rules):
 
 def documented():
     """Files that the manual's table names; a name without a folder has that of the one before."""
-    text = (REPOSITORY / "config/README.md").read_text()
+    text = (REPOSITORY / "docs/reference/files.md").read_text()
     table = text.partition("| file | content |")[2].partition("\n\n")[0]
     names = []
     for line in table.splitlines()[2:]:

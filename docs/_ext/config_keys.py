@@ -1,0 +1,119 @@
+"""Writes the reference of all keys from the schema, and links the keys that other pages name."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.domains.std import StandardDomain
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
+
+from genebatch.config.schema import RENAMED, load_schema
+
+# Under these pages a name with a dot may be of an earlier version.
+PAST = ("CHANGELOG", "benchmarks/")
+FILES = ("json", "parquet", "png", "tsv")  # such as calibration.png, beside the key calibration
+LOG = logging.getLogger(__name__)
+
+
+def keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Names and schemas of all keys below a schema, sections before their keys."""
+    for name, below in schema.get("properties", {}).items():
+        yield prefix + name, below
+        yield from keys(below, f"{prefix}{name}.")
+
+
+def typed(key: Mapping[str, Any]) -> str:
+    """What the value of a key may be, in words."""
+    if "enum" in key:
+        return ", ".join(f"`{json.dumps(value).strip(chr(34))}`" for value in key["enum"])
+    if "anyOf" in key or "oneOf" in key:
+        return " or ".join(typed(each) for each in key.get("anyOf") or key["oneOf"])
+    if "const" in key:
+        return f"`{key['const']}`"
+    types = key["type"] if isinstance(key["type"], list) else [key["type"]]
+    words = {"array": "list", "object": "map", "boolean": "true or false"}
+    return " or ".join(words.get(each, each) for each in types) + limits(key)
+
+
+def limits(key: Mapping[str, Any]) -> str:
+    """Least and largest value of a number, in words."""
+    words = {"minimum": "from", "exclusiveMinimum": "above"}
+    words |= {"maximum": "to", "exclusiveMaximum": "below"}
+    parts = [f"{words[name]} {key[name]}" for name in words if name in key]
+    return ", " + " ".join(parts) if parts else ""
+
+
+def value(content: Any) -> str:
+    """A value as YAML in one line."""
+    return f"`{json.dumps(content, ensure_ascii=False)}`"
+
+
+def described(name: str, key: Mapping[str, Any]) -> str:
+    """The entry of one key."""
+    lines = [f"::::{{confval}} {name}", f":type: {typed(key)}"]
+    if "default" in key:
+        lines.append(f":default: {value(key['default'])}")
+    lines += ["", key["description"]]
+    if "examples" in key:
+        lines += ["", f"In the built-in example: {value(key['examples'][0])}"]
+    return "\n".join([*lines, "::::"])
+
+
+class ConfigKeys(SphinxDirective):
+    """`config-keys`: every section of the configuration with its keys."""
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the entries where the directive stands."""
+        parts = []
+        for name, key in keys(load_schema()):
+            top = "." not in name
+            if top and "properties" in key:
+                parts += [f"## {name}", key["description"]]
+            elif top:
+                parts += [f"## {name}", described(name, key)]
+            elif "properties" in key and "default" not in key:
+                parts += [f"**{name}.** {key['description']}"]
+            else:
+                parts.append(described(name, key))
+        return self.parse_text_to_nodes("\n\n".join(parts), allow_section_headings=True)
+
+
+class LinkedKeys(SphinxPostTransform):
+    """Makes a link of each key that a page names as code; an unknown key is a warning."""
+
+    default_priority = 200
+
+    def run(self, **_: Any) -> None:
+        """Look at every piece of code in running text."""
+        schema = load_schema()["properties"]
+        known = {name for name, _ in keys({"properties": schema})}
+        known |= {f"{section}.{old}" for section, old in RENAMED}
+        domain: StandardDomain = self.env.domains.standard_domain
+        past = self.env.docname.startswith(PAST)
+        for literal in list(self.document.findall(nodes.literal)):
+            text = literal.astext().partition(":")[0]
+            section, _, rest = text.partition(".")
+            if section not in schema or not re.fullmatch(r"[a-z_.]+", rest) or rest in FILES:
+                continue
+            if text not in known and not past:
+                LOG.warning("%s is no key of the configuration", text, location=literal)
+            target = domain.objects.get(("confval", text))
+            if target is None or isinstance(literal.parent, nodes.reference):
+                continue
+            page, anchor = target
+            builder = self.app.builder
+            link = make_refnode(builder, self.env.docname, page, anchor, literal.deepcopy())
+            literal.replace_self(link)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Tell Sphinx of the directive and the transform."""
+    app.add_directive("config-keys", ConfigKeys)
+    app.add_post_transform(LinkedKeys)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,40 @@
+"""Settings of Sphinx. The source folder is the repository, so that its pages link to each other."""
+
+import sys
+from pathlib import Path
+
+import genebatch
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "genebatch"
+copyright = "The genebatch developers"
+release = version = genebatch.__version__
+
+root_doc = "docs/index"
+include_patterns = ["docs/**.md", "config/README.md", "benchmarks/*.md", "CHANGELOG.md"]
+exclude_patterns = [".*", "benchmarks/results", "build", "data", "logs", "results", "tests"]
+extensions = [
+    "config_keys",
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinxarg.ext",
+]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 4
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say it in words
+napoleon_google_docstring = False
+copybutton_prompt_text = "$ "
+
+html_theme = "furo"
+html_title = "genebatch"
+html_static_path = ["_static"]
+html_extra_path = ["_extra"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
