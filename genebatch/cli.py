@@ -212,9 +212,10 @@ def plan(options: argparse.Namespace) -> None:
     from genebatch.steps.trial_plan import trial_manifest
 
     settings = Settings.build(schema.load(*options.config))
-    if settings.sequence.fasta and not Path(settings.table.path).is_dir():
+    folder = Path(settings.table.path).parent
+    if settings.sequence.fasta and not any(folder.glob(Path(settings.table.path).name)):
         raise InputError(
-            f"the table of sequence.fasta is not in {settings.table.path} yet; build it "
+            f"the table of sequence.fasta is not in {folder} yet; build it "
             "first: snakemake --until build_dataset, with the options of the run"
         )
     memory, source = _memory_limit(options.memory, settings)
@@ -449,7 +450,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_init_options(added: argparse.ArgumentParser) -> None:
-    added.add_argument("table", help="Parquet (file, folder, glob) or text (.csv, .tsv, also .gz)")
+    added.add_argument(
+        "table", help="file, folder or glob of Parquet or of text (.csv, .tsv, also .gz)"
+    )
     added.add_argument("--label", required=True, help="column of the class")
     added.add_argument("--group", required=True, help="column of what must stay together")
     added.add_argument("-o", "--output", required=True, help="configuration to write, YAML")
@@ -535,7 +538,9 @@ def _add_biotypes(added: argparse.ArgumentParser) -> None:
 
 def _add_predict_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("model", help="model file, or the results folder that holds it")
-    added.add_argument("table", help="Parquet or CSV file, folder or glob of Parquet shards")
+    added.add_argument(
+        "table", help="file, folder or glob of Parquet or of text (.csv, .tsv, also .gz)"
+    )
     added.add_argument("-o", "--output", required=True, help="Parquet file to write")
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")
 

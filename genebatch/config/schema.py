@@ -44,9 +44,12 @@ RENAMED = {
     ("batching", "min_genes"): "min_groups",
 }
 
+# Shards that the workflow makes. A table of genes lies beside them.
+MADE_SHARDS = "results/table/part-*.parquet"
+OLD_PATH = ("path", "results/table")
 # Roles of the columns of the table that the first stage builds.
 BUILT_TABLE = {
-    "path": "results/table",
+    "path": MADE_SHARDS,
     "group": "group",
     "label": "splice_type",
     "classes": ["neither", "donor", "acceptor"],
@@ -170,7 +173,9 @@ def _with_built_table(config: dict[str, Any]) -> dict[str, Any]:
     built = isinstance(sequence, dict) and sequence.get("fasta") is not None
     if not built or not isinstance(dataset, dict):
         return config
-    return config | {"dataset": BUILT_TABLE | dataset}
+    # Configurations of earlier versions name the folder, which has other tables too.
+    named = {name: value for name, value in dataset.items() if (name, value) != OLD_PATH}
+    return config | {"dataset": BUILT_TABLE | named}
 
 
 def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:

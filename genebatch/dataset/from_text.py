@@ -1,23 +1,92 @@
-"""Writes a table of text as a Parquet shard, which every later rule reads."""
+"""Writes tables of text as Parquet shards, which every later rule reads."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 
 from genebatch.config.settings import Table
 from genebatch.dataset.columns import matching
+from genebatch.dataset.table_schema import check_same_columns
+from genebatch.io.columns import check_needed
+from genebatch.io.data_files import check_folder_column, find_shards, folder_columns
 from genebatch.io.files import InputError, first_names, whole
-from genebatch.io.text_tables import table_kinds, text_columns, text_frames
+from genebatch.io.tables import identity_kinds
+from genebatch.io.text_tables import Values, seen_values, text_columns, text_frames
 
 log = logging.getLogger(__name__)
 
 ROW_GROUP = 8_192  # rows
+EVERY_SHARD = "part-*.parquet"
 
 
-def identity_of(names: list[str], table: Table) -> dict[str, str]:
+def text_in_parquet(table: Table, folder: str | PathLike) -> Table:
+    """Write a table of text into a folder; give the section `dataset` of what was written."""
+    paths = find_shards(table.path, "dataset.path")
+    shards_of_text(paths, table, [Path(folder) / shard_name(n) for n in range(len(paths))])
+    return replace(table, path=str(Path(folder) / EVERY_SHARD))
+
+
+def shard_name(number: int) -> str:
+    """Name of a shard that is made of a file of text."""
+    return f"part-{number:03d}.parquet"
+
+
+def shards_of_text(
+    paths: Sequence[str | PathLike], table: Table, shards: Sequence[str | PathLike]
+) -> None:
+    """Write tables of text as Parquet, a shard for each file, in the order of its rows, whole.
+
+    A column has one type in all files, the smallest that holds all of its values. Columns of text
+    that are no metadata stay text, and the screen leaves them out of the features. Reads each file
+    twice, and three times with identity columns. Holds `text_tables.BLOCK_BYTES` of text and a row
+    group.
+
+    Parameters
+    ----------
+    paths
+        CSV, TSV or other text with a line of names; plain or gzip. The order of columns may differ.
+    table
+        The section `dataset`. Its path tells which folders `key=value` are columns.
+    shards
+        Parquet files to write, in the order of `paths`.
+
+    Raises
+    ------
+    InputError
+        If a file is broken or has other columns than the others, a column to compute with is text
+        in some files only, or there are no rows.
+    """
+    paths = list(map(Path, paths))
+    columns = {path: text_columns(path) for path in paths}
+    for path, own in columns.items():
+        check_needed(own, own, str(path))
+    names = check_same_columns(columns)
+    identity = identity_of(names, table)
+    kinds = dict(identity_kinds(paths, identity))
+    seen = seen_values(paths, [name for name in names if name not in kinds])
+    _refuse_text_in_some(seen, table)
+    kinds |= {name: values.kind for name, values in seen.items()}
+    kinds = {name: pl.String() if kinds[name] == pl.Null else kinds[name] for name in names}
+    given = _of_folders(table, paths, names)
+    rows = [
+        _write_shard(path, kinds, set(identity), folders, shard)
+        for path, folders, shard in zip(paths, given, shards, strict=True)
+    ]
+    if not sum(rows):
+        raise InputError(f"{table.path} has no rows; set dataset.path")
+    text = [name for name, kind in kinds.items() if kind == pl.String()]
+    log.info(
+        "%s: %s rows, %s columns, of which text: %s",
+        *(table.path, f"{sum(rows):,}", f"{len(names):,}", first_names(text) if text else "none"),
+    )
+
+
+def identity_of(names: Sequence[str], table: Table) -> dict[str, str]:
     """The columns of a text table that name or describe rows, and what is known of their types."""
     labels = table.labels
     named = [labels.group, labels.label, *([labels.position] if labels.position else [])]
@@ -26,46 +95,54 @@ def identity_of(names: list[str], table: Table) -> dict[str, str]:
     return kinds | ({labels.label: "text"} if labels.label in names else {})
 
 
-def shard_of_text(source: str | PathLike, table: Table, shard: str | PathLike) -> None:
-    """Write a text table as Parquet, in the order of its rows, whole.
+def _refuse_text_in_some(seen: Mapping[str, Values], table: Table) -> None:
+    """Refuse a column that would be a feature but for a few files, and name the first of them."""
+    excluded = {n for pattern in table.exclude for n in matching(pattern, list(seen))}
+    for name, values in seen.items():
+        if name in excluded or values.text_in is None or values.number_in is None:
+            continue
+        path, word = values.text_in
+        if path != values.number_in:
+            raise InputError(
+                f"{path}: column '{name}' holds {word!r}, and numbers in {values.number_in}; "
+                "write numbers, or list the column in dataset.metadata or dataset.exclude"
+            )
 
-    Columns have the smallest type that holds all of their values. Columns of text that are no
-    metadata stay text, and the screen leaves them out of the features. Reads the file twice, and
-    three times with identity columns. Holds `text_tables.BLOCK_BYTES` of text and a row group.
 
-    Parameters
-    ----------
-    source
-        CSV, TSV or another text with a line of names; plain or gzip.
-    table
-        The section `dataset`.
-    shard
-        Parquet file to write.
+def _of_folders(
+    table: Table, paths: Sequence[Path], names: Sequence[str]
+) -> list[dict[str, str | None]]:
+    """Columns that the folders of each file stand for: those of the files, or of the config."""
+    folders = [folder_columns(table.path, path) for path in paths]
+    common = [name for name in folders[0] if all(name in each for each in folders)]
+    wanted = {table.labels.group, table.labels.label, *names}
+    for pattern in (*table.metadata, *table.exclude):
+        wanted.update(matching(pattern, common))
+    return [{name: each[name] for name in common if name in wanted} for each in folders]
 
-    Raises
-    ------
-    InputError
-        If the file is broken, or has no rows.
-    """
-    names = text_columns(source)
-    identity = identity_of(names, table)
-    kinds = table_kinds(source, identity)
-    text = [name for name, kind in kinds.items() if kind == pl.String()]
-    exact = {name: kinds[name] for name in {*identity, *text}}
-    n_rows = 0
-    schema = pl.DataFrame(schema=kinds).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+
+def _write_shard(
+    path: Path,
+    kinds: Mapping[str, pl.DataType],
+    identity: set[str],
+    folders: Mapping[str, str | None],
+    shard: str | PathLike,
+) -> int:
+    """Write a file as Parquet, and give its number of rows."""
+    exact = {name: kind for name, kind in kinds.items() if name in identity or kind == pl.String()}
+    own = {name: value for name, value in folders.items() if name not in kinds}
+    rows = 0
+    stored = pl.DataFrame(schema={**kinds, **dict.fromkeys(own, pl.String())})
+    schema = stored.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
     with whole(shard) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as out:
-        for frame in text_frames(source, names, exact):
-            rows = _cast(frame, kinds).to_arrow(compat_level=pl.CompatLevel.oldest())
-            out.write_table(rows.cast(schema), row_group_size=ROW_GROUP)
-            n_rows += frame.height
-        if not n_rows:
-            raise InputError(f"{source} has no rows; set dataset.path")
-    log.info(
-        "%s: %s rows, %s columns, of which text: %s",
-        *(source, f"{n_rows:,}", f"{len(names):,}", first_names(text) if text else "none"),
-    )
-
-
-def _cast(frame: pl.DataFrame, kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    return frame.with_columns(frame[name].cast(kind) for name, kind in kinds.items())
+        for frame in text_frames(path, list(kinds), exact):
+            frame = frame.cast(dict(kinds))
+            for name in folders.keys() & kinds.keys():
+                values = frame[name].cast(pl.String).unique().to_list()
+                check_folder_column(path, name, values, folders[name])
+            added = (pl.lit(value, pl.String).alias(name) for name, value in own.items())
+            written = frame.with_columns(added).to_arrow(compat_level=pl.CompatLevel.oldest())
+            out.write_table(written.cast(schema), row_group_size=ROW_GROUP)
+            rows += frame.height
+    (log.info if rows else log.warning)("%s: %s rows", path, f"{rows:,}")
+    return rows

@@ -21,7 +21,7 @@ from genebatch.dataset.scan import Problem, Scan
 from genebatch.dataset.shard_batches import Stored, stored_batches
 from genebatch.dataset.shards import Shard, read_groups
 from genebatch.dataset.table_schema import TableSchema, read_schema
-from genebatch.io.data_files import find_files, folder_columns
+from genebatch.io.data_files import check_folder_column, find_files, folder_columns
 from genebatch.io.digests import KeptDigests, state
 from genebatch.io.files import InputError, first_names, unprintable
 from genebatch.io.numbers import digits
@@ -203,12 +203,7 @@ def _check_folders(batch: pa.RecordBatch, rows: RowGroups) -> None:
     """Refuse a file whose column says something else than the folder that is named after it."""
     for name in rows.folders.keys() & set(batch.schema.names) - rows.file.folders.keys():
         values = pc.cast(batch.column(name), pa.string()).unique().to_pylist()
-        other = next((value for value in values if value != rows.folders[name]), None)
-        if values and values != [rows.folders[name]]:
-            raise InputError(
-                f"{rows.file.path}: column '{name}' holds {other!r}, but its folder is called "
-                f"{name}={rows.folders[name]}; correct one of them, or rename the folder"
-            )
+        check_folder_column(rows.file.path, name, values, rows.folders[name])
 
 
 def _side_by_side(

@@ -11,11 +11,10 @@ import polars as pl
 import yaml
 
 from genebatch.config.settings import Labels, Table
-from genebatch.dataset.from_text import shard_of_text
+from genebatch.dataset.from_text import text_in_parquet
 from genebatch.io.columns import check_needed
-from genebatch.io.data_files import find_shards
+from genebatch.io.data_files import find_shards, holds_text
 from genebatch.io.files import InputError, first_names
-from genebatch.io.text_tables import is_text
 
 MOST_CLASSES = 50
 WEIGHTS = ("sample_weight", "row_weight", "weight", "weights")
@@ -56,7 +55,7 @@ def propose(path: str | Path, label: str, group: str) -> Proposal:
     Parameters
     ----------
     path
-        Parquet (file, folder or glob), or a table of text.
+        Parquet or text: a file, a folder or a glob.
     label, group
         The columns of the class and of the group.
 
@@ -87,16 +86,15 @@ def propose(path: str | Path, label: str, group: str) -> Proposal:
 @contextmanager
 def _scanned(path: str | Path, label: str, group: str) -> Iterator[pl.LazyFrame]:
     """The table as a plan; a table of text is written as Parquet for a time."""
-    if not is_text(path):
+    if not holds_text(path):
         yield pl.scan_parquet(find_shards(path))
         return
-    if not Path(path).is_file():
-        raise InputError(f"{path} does not exist")
     labels = Labels(group, label, (), None, None, None, None, None)
+    # Which columns are features is not known yet, so that text in some files only is no fault.
+    table = Table(str(path), labels, (), ("*",), "error")
     with tempfile.TemporaryDirectory() as folder:
-        shard = Path(folder) / "table.parquet"
-        shard_of_text(path, Table(str(path), labels, (), (), "error"), shard)
-        yield pl.scan_parquet(shard)
+        written = text_in_parquet(table, folder)
+        yield pl.scan_parquet(find_shards(written.path))
 
 
 def _classes(

@@ -110,6 +110,34 @@ def read_schema(
     return TableSchema(pa.schema(fields), index, stored, kept, odd)
 
 
+def check_same_columns(columns: Mapping[Path, Sequence[str]]) -> list[str]:
+    """Check that tables of text have the same columns in any order; give those of all of them.
+
+    A first column without a name may be in some files only.
+
+    Parameters
+    ----------
+    columns
+        Names in the first line of each file.
+
+    Raises
+    ------
+    InputError
+        Naming the file that differs from most of the others, and how.
+    """
+    paths = list(columns)
+    unnamed = {own[0] for own in columns.values() if own[0] in UNNAMED}
+    differences: dict[Path, list[str]] = {path: [] for path in paths}
+    names = dict.fromkeys(name for own in columns.values() for name in own)
+    sets = [set(own) for own in columns.values()]
+    for name in names:
+        kinds = [pa.null() if name in own else None for own in sets]
+        for path, line in _absences(name, kinds, paths):
+            differences[path] += [] if name in unnamed else [line]
+    _refuse(differences)
+    return [name for name in names if all(name in own for own in sets)]
+
+
 def index_columns(schema: pa.Schema) -> list[str]:
     """Columns that are no data but the index of a data frame of pandas, dask or R."""
     found = {name for name in schema.names if INDEX_NAME.fullmatch(name)}

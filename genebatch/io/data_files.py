@@ -1,17 +1,19 @@
 """Finds the files of a table: which files of a folder or glob are data, and in which order.
 
 The rules are those of Spark, Hive, Arrow and DuckDB: names that begin with `_` or `.` are no data,
-and a folder `key=value` is a column of the files below it.
+and a folder `key=value` is a column of the files below it. Files are Parquet, or all of them text.
 """
 
 import glob
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from genebatch.io.files import InputError, first_names
+from genebatch.io.text_tables import ENDINGS, is_text, named_as_text
 
 HIDDEN = ("_", ".")
 NULL_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark and Arrow write for null
@@ -25,8 +27,13 @@ LAKES = {
 }
 
 
+NOTES = (".txt", ".txt.gz")  # beside Parquet files they tell of the data, and are no tables
+
+log = logging.getLogger(__name__)
+
+
 class DataFiles(NamedTuple):
-    """The Parquet files of a table in their order, and what was left out, in words."""
+    """The files of a table in their order, and what was left out, in words."""
 
     paths: list[Path]
     notes: list[str]
@@ -38,7 +45,10 @@ def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
 
 
 def find_files(path: str | Path, key: str | None = None) -> DataFiles:
-    """Find the files of a table: one file, the Parquet files of a folder, or those of a glob.
+    """Find the files of a table: one file, the tables of a folder, or those of a glob.
+
+    Tables of a folder end in `.parquet`, or as text in `text_tables.ENDINGS`, also with `.gz`. They
+    are of one kind; text files called `.txt` beside Parquet files are no data.
 
     A folder is searched at any depth, and links are followed. Files and folders below the path
     whose names begin with `_` or `.` are no data, unless they are called `_key=value`. A file that
@@ -54,25 +64,56 @@ def find_files(path: str | Path, key: str | None = None) -> DataFiles:
     Raises
     ------
     InputError
-        If nothing is there, if the folder belongs to a format that keeps removed rows, or if it is
-        unclear whether a file is data.
+        If nothing is there, if both kinds of tables are, if the folder belongs to a format that
+        keeps removed rows, or if it is unclear whether a file is data.
     """
     text = str(path)
     remedy = f"; set {key}" if key else ""
-    if Path(text).is_file():
-        return DataFiles([Path(text)], [])
     search = _Search()
-    if Path(text).is_dir():
-        _check_above(Path(text))
-        found = list(search.files_of(Path(text)))
-        if not found:
-            raise InputError(f"folder {text} holds no *.parquet file{remedy}")
-        return DataFiles(found, search.notes)
-    matches = sorted(_matches(Path(text)), key=_order)
-    found = [file for match in matches for file in search.matched(match, text)]
+    found = list(search.files(text))
+    if not found and Path(text).is_dir():
+        endings = ", ".join(f"*{ending}" for ending in (".parquet", *ENDINGS))
+        raise InputError(f"folder {text} holds no table ({endings}, text also with .gz){remedy}")
     if not found:
         raise InputError(f"{text} does not exist and matches no file{remedy}")
-    return DataFiles(found, search.notes)
+    return _of_one_kind(text, found, search.notes, remedy)
+
+
+def _of_one_kind(text: str, found: list[Path], notes: list[str], remedy: str) -> DataFiles:
+    """Leave out notes beside Parquet files; refuse other tables of text beside them."""
+    of_text = dict.fromkeys(filter(is_text, found))
+    stored = [file for file in found if file not in of_text]
+    if not stored or not of_text:
+        return DataFiles(found, notes)
+    tables = [file.name for file in of_text if not _is_note(file)]
+    if tables:
+        raise InputError(
+            f"{text} holds tables of Parquet ({first_names(file.name for file in stored)}) and of "
+            f"text ({first_names(tables)}); wanted one kind: move the others, or name the data by "
+            f"a glob such as {root_of(text)}/**/*{stored[0].suffix}{remedy}"
+        )
+    notes += [f"{file} is no data: a .txt file beside Parquet files" for file in of_text]
+    return DataFiles(stored, notes)
+
+
+def holds_text(path: str | Path) -> bool:
+    """Tell whether a table is of text: by its first file, or by its name if nothing is there."""
+    try:
+        files = _Search().files(str(path))
+        first = next((file for file in files if not _is_note(file)), None)
+        return is_text(first or next(_Search().files(str(path)), path))
+    except InputError:  # which comes again where the files are listed
+        return is_text(path)
+
+
+def remove_other_shards(shards: Iterable[str | Path]) -> None:
+    """Remove the shards `part-*.parquet` of earlier runs from the folders of some shards."""
+    kept = {Path(path).parent.resolve() / Path(path).name for path in shards}
+    for folder in {path.parent for path in kept}:
+        there = [*folder.glob("part-*.parquet"), *folder.glob(".*.part.parquet")]
+        for path in sorted(set(there) - kept):
+            path.unlink()
+            log.info("removed %s, left by an earlier run", path)
 
 
 def folder_columns(path: str | Path, file: str | Path) -> dict[str, str | None]:
@@ -87,6 +128,18 @@ def folder_columns(path: str | Path, file: str | Path) -> dict[str, str | None]:
         for name, equals, value in pairs
         if name and equals
     }
+
+
+def check_folder_column(
+    file: str | Path, name: str, values: Iterable[str | None], folder: str | None
+) -> None:
+    """Refuse a file whose column has another value than the folder that is named after it."""
+    other = [value for value in values if value != folder]
+    if other:
+        raise InputError(
+            f"{file}: column '{name}' holds {other[0]!r}, but its folder is called "
+            f"{name}={folder}; correct one of them, or rename the folder"
+        )
 
 
 def root_of(path: str | Path) -> Path:
@@ -151,6 +204,18 @@ class _Search:
         self._met: dict[tuple[int, int], Path] = {}
         self._checked: set[Path] = set()
 
+    def files(self, text: str) -> Iterator[Path]:
+        """Give the files of a path: its own, those of a folder, or those of a glob."""
+        path = Path(text)
+        if path.is_file():
+            yield path
+        elif path.is_dir():
+            _check_above(path)
+            yield from self.files_of(path)
+        else:
+            for match in sorted(_matches(path), key=_order):
+                yield from self.matched(match, text)
+
     def matched(self, match: Path, pattern: str) -> Iterator[Path]:
         """Give the files of one match of a glob."""
         root = root_of(pattern)
@@ -168,7 +233,7 @@ class _Search:
             yield match
 
     def files_of(self, folder: Path) -> Iterator[Path]:
-        """Give the Parquet files of a folder at any depth, in their order."""
+        """Give the tables of a folder at any depth, in their order."""
         if not self._is_new(folder):
             return
         self._check(folder)
@@ -182,13 +247,13 @@ class _Search:
                 self._note_hidden(entry)
             elif entry.is_dir():
                 yield from self.files_of(entry)
-            elif entry.name.endswith(".parquet"):
+            elif entry.name.endswith(".parquet") or named_as_text(entry.name):
                 _refuse_lost(entry)
                 if self._is_new(entry):
                     yield entry
             elif entry.suffix.lower() in OTHER_ENDINGS:
                 _refuse_lost(entry)
-                others += [entry.name] if _is_parquet(entry) else []
+                others += [entry.name] if is_parquet(entry) else []
         if others:
             raise InputError(
                 f"folder {folder} holds Parquet files whose names do not end in .parquet "
@@ -207,8 +272,8 @@ class _Search:
         return False
 
     def _note_hidden(self, path: Path) -> None:
-        is_data = path.name.endswith(".parquet") or (path.is_dir() and any(path.rglob("*.parquet")))
-        if is_data:
+        named = path.name.endswith(".parquet") or named_as_text(path.name)
+        if (named and not _is_note(path)) or (path.is_dir() and any(path.rglob("*.parquet"))):
             self.notes.append(f"{path} is no data: a name in it begins with _ or .")
 
     def _check(self, folder: Path) -> None:
@@ -244,6 +309,11 @@ def _refuse_lost(entry: Path) -> None:
         )
 
 
-def _is_parquet(path: Path) -> bool:
+def _is_note(path: Path) -> bool:
+    return path.name.lower().endswith(NOTES)
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell by its first bytes whether a file is Parquet."""
     with path.open("rb") as stream:
         return stream.read(4) == b"PAR1"

@@ -135,9 +135,7 @@ def read_table(
 def table_columns(table: str | Path) -> list[str]:
     """Column names of a table on disk."""
     first = find_shards(table)[0]
-    if is_text(first):
-        return text_columns(first)
-    names = _open_stored(first).schema_arrow.names
+    names = text_columns(first) if is_text(first) else _open_stored(first).schema_arrow.names
     return [*names, *(name for name in folder_columns(table, first) if name not in names)]
 
 
@@ -178,23 +176,25 @@ def _read_path(
     paths = find_shards(table)
     kinds = identity_kinds(paths, identity)
     for path in paths:
-        if is_text(path):
-            yield from text_frames(path, columns, kinds)
-            continue
-        present = _open_stored(path).schema_arrow.names
+        present = text_columns(path) if is_text(path) else _open_stored(path).schema_arrow.names
         given = folder_columns(table, path).items()
         folders = {name: text for name, text in given if name in columns and name not in present}
         stored = [name for name in columns if name not in folders]
         check_needed(stored, present, str(path))
         casts = {name: kind for name, kind in kinds.items() if name not in folders}
         values = [pl.lit(text, pl.String).alias(name) for name, text in folders.items()]
-        for batch in record_batches(path, stored):
-            try:
-                (frame,) = given_frames(batch, stored)
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from error
-            frame = frame.with_columns(**{name: frame[name].cast(casts[name]) for name in casts})
-            yield frame.with_columns(values)[list(columns)]
+        frames = text_frames(path, stored, casts) if is_text(path) else _frames(path, stored)
+        for frame in frames:
+            yield frame.cast(casts).with_columns(values)[list(columns)]
+
+
+def _frames(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Columns of a Parquet file as polars has them."""
+    for batch in record_batches(path, columns):
+        try:
+            yield from given_frames(batch, columns)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
 
 
 def _open_stored(path: Path) -> pq.ParquetFile:

@@ -3,7 +3,7 @@
 import csv
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -36,10 +36,14 @@ WHOLE_KINDS = (
 )
 
 
+def named_as_text(name: str) -> bool:
+    """Tell whether a file name is that of a table of text."""
+    return name.lower().removesuffix(".gz").endswith(ENDINGS)
+
+
 def is_text(path: str | Path) -> bool:
     """Tell whether a file is named as a table of text; a Parquet file is one under any name."""
-    name = str(path).lower().removesuffix(".gz")
-    if not name.endswith(ENDINGS):
+    if not named_as_text(str(path)):
         return False
     if not Path(path).is_file():
         return True
@@ -137,75 +141,78 @@ def text_kinds(path: str | Path, identity: Mapping[str, str]) -> dict[str, pl.Da
     return kinds
 
 
-def table_kinds(path: str | Path, identity: Mapping[str, str]) -> dict[str, pl.DataType]:
-    """Find the type of every column of a table of text, from all of its values.
+class Values(NamedTuple):
+    """What was seen of the values of a column in some files.
 
-    Reads the file once, twice with identity columns. Holds `BLOCK_BYTES` of text.
-
-    Parameters
+    Attributes
     ----------
-    path
-        The file.
-    identity
-        Columns that name or describe rows; see `text_kinds`.
-
-    Returns
-    -------
-    dict
-        The smallest type of whole numbers that has no missing values, float64 for other numbers,
-        and text for columns that hold anything else.
-
-    Raises
-    ------
-    InputError
-        If the file is broken or a name is repeated.
+    whole
+        Whether all are whole numbers and none is missing.
+    low, high
+        The smallest and the largest number, and 0.
+    number_in
+        The first file with a number, or None.
+    text_in
+        The first file with a value that is no number, and that value, or None.
     """
-    separator, names = _head(path)
-    check_needed(names, names, str(path))
-    kinds = text_kinds(path, identity)
-    columns = [name for name in names if name not in kinds]
-    seen = {name: _Seen() for name in columns}
-    for frame in _texts(path, separator, names, columns):
-        for name in columns:
-            seen[name] = seen[name].with_values(frame[name])
-    return {name: kinds[name] if name in kinds else seen[name].kind for name in names}
 
-
-class _Seen(NamedTuple):
-    """What was seen of the values of a column."""
-
-    number: bool = True
     whole: bool = True
     low: float = 0.0
     high: float = 0.0
-
-    def with_values(self, values: pl.Series) -> Self:
-        if not self.number:
-            return self
-        numbers = values.cast(pl.Float64, strict=False)
-        others = values.filter(numbers.is_null()).unique().to_list()
-        words = [text.strip().lower() for text in others]
-        given = [_number(word) for word in words if word not in MISSING]
-        if None in given:
-            return self._replace(number=False)
-        whole = self.whole and not words and bool((numbers == numbers.floor()).all())
-        low, high = numbers.min(), numbers.max()
-        return type(self)(
-            True,
-            whole and numbers.is_finite().all(),
-            min(self.low, self.low if low is None else low),
-            max(self.high, self.high if high is None else high),
-        )
+    number_in: Path | None = None
+    text_in: tuple[Path, str] | None = None
 
     @property
     def kind(self) -> pl.DataType:
-        """The smallest type that holds the values."""
-        if not self.number:
+        """The smallest type of whole numbers that fits, float64 for other numbers, or text."""
+        if self.text_in is not None:
             return pl.String()
         for kind, low, high in WHOLE_KINDS:
             if self.whole and low <= self.low and self.high <= high:
                 return kind
         return pl.Float64()
+
+    def with_values(self, values: pl.Series, path: Path) -> Self:
+        """Take in values of the column in a file."""
+        if self.text_in is not None and self.number_in is not None:
+            return self
+        numbers = values.cast(pl.Float64, strict=False).fill_nan(None)
+        others = values.filter(numbers.is_null()).unique().to_list()
+        given = {text: _number(text.strip().lower()) for text in others if not _is_missing(text)}
+        words = [text for text, number in given.items() if number is None]
+        low, high = numbers.min(), numbers.max()
+        any_number = low is not None or len(words) < len(given)
+        return type(self)(
+            self.whole and not others and bool(((numbers % 1) == 0).all()),
+            min(self.low, 0.0 if low is None else low),
+            max(self.high, 0.0 if high is None else high),
+            self.number_in or (path if any_number else None),
+            self.text_in or ((path, min(words)) if words else None),
+        )
+
+
+def seen_values(paths: Iterable[str | Path], columns: Sequence[str]) -> dict[str, Values]:
+    """Look at every value of some columns in several tables of text.
+
+    Reads each file once. Holds `BLOCK_BYTES` of text.
+
+    Raises
+    ------
+    InputError
+        If a file is broken or a name is missing or repeated.
+    """
+    seen = dict.fromkeys(columns, Values())
+    for path in map(Path, paths):
+        separator, names = _head(path)
+        check_needed(columns, names, str(path))
+        for frame in _texts(path, separator, names, columns):
+            for name in columns:
+                seen[name] = seen[name].with_values(frame[name], path)
+    return seen
+
+
+def _is_missing(text: str) -> bool:
+    return text.strip().lower() in MISSING
 
 
 def _texts(

@@ -36,7 +36,7 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
     model
         A loaded model.
     table
-        Parquet or CSV file, folder or glob of Parquet shards; see `tables.read_table`.
+        File, folder or glob of Parquet or of text; see `tables.read_table`.
     out
         Parquet file. Its columns are the group and position columns that the table has,
         `prediction`, `probability_{class}` and `std_{class}`. The last is the standard deviation

@@ -15,12 +15,16 @@ from genebatch.io.files import read_json, write_json, write_parquet, write_tsv
 log = logging.getLogger(__name__)
 
 
-def table_of_text(*, text: str, table: Table, shard: list[str]) -> None:
-    """Write a table of text as a Parquet shard; see `dataset.from_text.shard_of_text`."""
-    from genebatch.dataset.from_text import shard_of_text
+def table_of_text(*, text: list[str], table: Table, shards: list[str]) -> None:
+    """Write a table of text as Parquet shards; see `dataset.from_text.shards_of_text`.
 
-    (path,) = shard
-    shard_of_text(text, table, path)
+    `table.path` is that of the text. Shards of earlier runs are removed.
+    """
+    from genebatch.dataset.from_text import shards_of_text
+    from genebatch.io.data_files import remove_other_shards
+
+    shards_of_text(text, table, shards)
+    remove_other_shards(shards)
 
 
 def analyze_dataset(

@@ -6,7 +6,7 @@ without XGBoost and matplotlib, which would take 100 MB.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -53,6 +53,7 @@ from genebatch.genome.scores import light
 from genebatch.genome.scores.sparse_file import log_scored, write_scores
 from genebatch.genome.scores.tracks import ScoreSource, open_scores
 from genebatch.groups import read_groups_list
+from genebatch.io.data_files import remove_other_shards
 from genebatch.io.files import whole, write_json, write_tsv
 
 log = logging.getLogger(__name__)
@@ -320,7 +321,7 @@ def build_dataset(
             write_shard(temporary, fitted, members, sampling, facts)
             log_rate(f"shard {number + 1}/{n_shards}", members, started)
         counted.write_csv(complete.enter_context(whole(table)), separator="\t")
-    _remove_stale(shards)
+    remove_other_shards(shards)
 
 
 def call_genes(
@@ -508,13 +509,3 @@ def _score_on_genome(
         placed = sorted(placed, key=lambda gene: gene.id)
         rows = write(genome, placed)
     log_scored(placed, rows, scores)
-
-
-def _remove_stale(shards: Iterable[str]) -> None:
-    """Remove the shards of earlier builds from the folders of the shards."""
-    kept = {Path(path).parent.resolve() / Path(path).name for path in shards}
-    for folder in {path.parent for path in kept}:
-        shards_there = [*folder.glob("part-*.parquet"), *folder.glob(".*.part.parquet")]
-        for path in sorted(set(shards_there) - kept):
-            path.unlink()
-            log.info("removed %s, left by an earlier build", path)

@@ -1,16 +1,15 @@
 """Plans the batches of a configuration, and keeps no file."""
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from genebatch.config.settings import Settings
-from genebatch.dataset.from_text import shard_of_text
+from genebatch.dataset.from_text import text_in_parquet
 from genebatch.groups import read_groups_list
+from genebatch.io.data_files import holds_text
 from genebatch.io.files import read_json
-from genebatch.io.text_tables import is_text
 from genebatch.plan.kept_plan import read_plan
 from genebatch.plan.planning import Data, Limits, make_plan
 from genebatch.steps.dataset import (
@@ -44,9 +43,8 @@ def trial_manifest(settings: Settings, budget_mb: int, threads: int) -> pl.DataF
 def _data(settings: Settings, threads: int, folder: Path) -> Data:
     """What is dealt into batches, by the steps of the workflow."""
     keep, labels, table = settings.batching.keep, settings.table.labels, settings.table
-    if is_text(table.path):
-        shard_of_text(table.path, table, folder / "table.parquet")
-        table = replace(table, path=str(folder / "table.parquet"))
+    if holds_text(table.path):
+        table = text_in_parquet(table, folder)
     names = ("profile", "groups", "test_groups", "features", "screened")
     profile, groups, test_groups, features, screened = (str(folder / name) for name in names)
     analyze_dataset(

@@ -1,5 +1,6 @@
-"""From a table of text to the answer, by the commands that a new user pastes."""
+"""From tables of text to the answer, by the commands that a new user pastes."""
 
+import gzip
 import os
 import shlex
 import subprocess
@@ -27,10 +28,10 @@ def genebatch(folder, *arguments) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_csv_becomes_a_model_by_the_commands_that_are_printed(tmp_path):
+def test_a_folder_of_csv_becomes_a_model_by_the_commands_that_are_printed(tmp_path):
     rng = np.random.default_rng(1)
     group, yes = rng.integers(0, 60, 900), rng.random(900) < 0.3
-    pl.DataFrame(
+    table = pl.DataFrame(
         {
             "sample": [f"{n:03d}" for n in group],
             "kind": ["yes" if value else "no" for value in yes],
@@ -38,9 +39,13 @@ def test_a_csv_becomes_a_model_by_the_commands_that_are_printed(tmp_path):
             "noise": rng.normal(size=900),
             "remark": ["none of it"] * 900,
         }
-    ).write_csv(tmp_path / "table.csv")
+    )
+    (tmp_path / "table").mkdir()
+    table[:500].write_csv(tmp_path / "table/1.csv")
+    packed = table[500:].select(reversed(table.columns)).write_csv(separator="\t").encode()
+    (tmp_path / "table/2.tsv.gz").write_bytes(gzip.compress(packed))
     said = genebatch(
-        tmp_path, "init", "table.csv", "--label", "kind", "--group", "sample", "-o", "my.yaml"
+        tmp_path, "init", "table", "--label", "kind", "--group", "sample", "-o", "my.yaml"
     )
     command = shlex.split(said.splitlines()[-1])
     assert command[:2] == ["genebatch", "run"]
@@ -55,6 +60,6 @@ def test_a_csv_becomes_a_model_by_the_commands_that_are_printed(tmp_path):
     model = load_model(results)
     assert "remark" not in model.columns_in_
     assert "a" in model.columns_in_
-    predicted = genebatch(tmp_path, "predict", "my/results", "table.csv", "-o", "out.parquet")
+    predicted = genebatch(tmp_path, "predict", "my/results", "table/*", "-o", "out.parquet")
     assert predicted is not None
     assert pl.read_parquet(tmp_path / "out.parquet").height == 900

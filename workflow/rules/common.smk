@@ -10,13 +10,12 @@ try:
     from genebatch.config.base_models import BaseModels
     from genebatch.config.base_models import files_of as named_files
     from genebatch.config.record import SHOWN, Record, made_from
-    from genebatch.config.schema import relative_paths, resolve
+    from genebatch.config.schema import MADE_SHARDS, relative_paths, resolve
     from genebatch.config.settings import Settings
     from genebatch.config.tracks import track_files
     from genebatch.io.digests import KeptDigests
     from genebatch.io.files import InputError
-    from genebatch.io.data_files import find_shards
-    from genebatch.io.text_tables import is_text
+    from genebatch.io.data_files import find_shards, holds_text
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: install genebatch into the environment that runs Snakemake "
@@ -49,11 +48,11 @@ except InputError as error:
     raise WorkflowError(str(error))
 config.clear()
 config.update(resolved)
-# A table of text becomes a Parquet shard first.
+# A table of text becomes Parquet shards first.
 TEXT = None
-if resolved["sequence"]["fasta"] is None and is_text(resolved["dataset"]["path"]):
-    TEXT = resolved["dataset"]["path"]
-    config["dataset"] = resolved["dataset"] | {"path": "results/table/part-000.parquet"}
+if resolved["sequence"]["fasta"] is None and holds_text(resolved["dataset"]["path"]):
+    TEXT = Settings.build(resolved).table.plain()
+    config["dataset"] = resolved["dataset"] | {"path": MADE_SHARDS}
 settings = Settings.build(config)
 
 
@@ -81,6 +80,14 @@ if config["batching"]["keep"] is not None:
             "'batching.keep' names a file under results/, which the plan is about to replace; "
             "copy it elsewhere first, for example to config/plan.parquet"
         )
+
+
+def number_of_text_files():
+    """How many shards a table of text gives; 1 if it is not there, so that linting needs no data."""
+    try:
+        return len(find_shards(TEXT["path"])) if TEXT else 0
+    except InputError:  # which is said where the files are read
+        return 1
 
 
 wildcard_constraints:
@@ -113,7 +120,7 @@ BUILT = SEQUENCE["fasta"] is not None
 NEIGHBOURS = settings.neighbours.sites > 0
 BUILT_SHARDS = [
     f"results/table/part-{number:03d}.parquet"
-    for number in range(SEQUENCE["n_shards"] if BUILT else 1 if TEXT else 0)
+    for number in range(SEQUENCE["n_shards"] if BUILT else number_of_text_files())
 ]
 MADE = BUILT or TEXT is not None  # the table is made by a rule
 BIGWIG_NAMES = [
@@ -193,15 +200,14 @@ def data_fingerprint(wildcards):
     return None if MADE else fingerprint(shards(wildcards))
 
 
-def text_table(wildcards):
-    """The table of text; an input function, so that linting needs no data."""
-    (file,) = files_of(TEXT, "dataset.path")
-    return ancient(file)
+def text_files(wildcards):
+    """Files of the table of text; an input function, so that linting needs no data."""
+    return files_of(TEXT["path"], "dataset.path")
 
 
 def text_fingerprint(wildcards):
-    """Content of the table of text."""
-    return fingerprint([TEXT])
+    """Paths and content of the table of text."""
+    return fingerprint(text_files(wildcards))
 
 
 def watched(file):

@@ -5,9 +5,9 @@ if TEXT:
 
     rule table_of_text:
         input:
-            text=text_table,
+            text=ancient(text_files),
         output:
-            shard=BUILT_SHARDS,
+            shards=BUILT_SHARDS,
             usage="results/usage/table_of_text/all.json",
         log:
             "logs/table_of_text.log",
@@ -19,7 +19,7 @@ if TEXT:
         params:
             fingerprint=text_fingerprint,
             algorithm=ALGORITHM,
-            table=settings.table.plain(),
+            table=TEXT,
         script:
             "../scripts/table_of_text.py"
 

@@ -91,7 +91,7 @@ def input_files():
     files = (
         given_files(("fasta", "genes", "groups", "scores", "structure", "tracks"))
         if BUILT
-        else [TEXT] if TEXT else shards(None)
+        else text_files(None) if TEXT else shards(None)
     )
     if SCORER_KIND == "command":
         files += SEQUENCE["scorer"]["files"]

@@ -1,6 +1,7 @@
 """Streams the rows of a score table, Parquet or text, and checks them against the genes."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from genebatch.genome.genes import SITES, Gene
 from genebatch.genome.scores.checks import SUM_TOLERANCE
 from genebatch.io.columns import check_needed
-from genebatch.io.data_files import find_shards
+from genebatch.io.data_files import find_shards, is_parquet
 from genebatch.io.files import InputError
 from genebatch.io.numbers import CLIPPED, digits
 from genebatch.io.tables import open_shard, record_batches
@@ -69,23 +70,33 @@ class ParquetRows:
 
 
 class TextRows:
-    """The rows of a TSV or CSV file; `row` is the number of the line.
+    """The rows of TSV or CSV files; `row` is the number of the line, counted on from file to file.
 
     Attributes
     ----------
     paths : list of Path
-        The file.
+        The files.
     """
 
-    def __init__(self, path: Path, key: str):
-        self.paths, self._key = [path], key
+    def __init__(self, paths: Sequence[Path], key: str):
+        self.paths, self._key = list(paths), key
+        self._before: list[int] = []  # lines before each file that was begun
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Yield row, gene_id (text), position (int64), donor and acceptor (float32)."""
+        self._before, row = [], 0
+        for path in self.paths:
+            self._before.append(row)
+            for frame in self._frames(path, self._before[-1]):
+                row = max(row, frame["row"][-1])
+                yield frame
+
+    def _frames(self, path: Path, before: int) -> Iterator[pl.DataFrame]:
         kinds = {"position": pl.Int64} | dict.fromkeys(SITES, pl.Float32)
-        for text in read_columns(self.paths[0], COLUMNS, WANTED, self._key):
+        for text in filter(len, read_columns(path, COLUMNS, WANTED, self._key)):
+            text = text.with_columns(pl.col("line").cast(pl.Int64) + before)
             frame = text.select(
-                pl.col("line").cast(pl.Int64).alias("row"),
+                pl.col("line").alias("row"),
                 "gene_id",
                 *(pl.col(name).cast(kind, strict=False) for name, kind in kinds.items()),
             )
@@ -101,7 +112,8 @@ class TextRows:
 
     def where(self, row: int) -> str:
         """File and line of a row, for messages."""
-        return f"{self.paths[0]}, line {row:,}"
+        file = bisect_left(self._before, row) - 1
+        return f"{self.paths[file]}, line {row - self._before[file]:,}"
 
 
 class CheckedRows:
@@ -166,13 +178,10 @@ class CheckedRows:
 
 
 def open_rows(source: str | Path, key: str) -> ParquetRows | TextRows:
-    """Open a score table: Parquet (file, folder, glob) or text, told apart by content."""
+    """Open a score table (file, folder or glob): Parquet or text, told apart by content."""
     paths = find_shards(source, key)
-    with paths[0].open("rb") as stream:
-        is_parquet = stream.read(4) == b"PAR1"
-    return (
-        TextRows(paths[0], key) if len(paths) == 1 and not is_parquet else ParquetRows(paths, key)
-    )
+    of_text = not any(map(is_parquet, paths))
+    return TextRows(paths, key) if of_text else ParquetRows(paths, key)
 
 
 def _fault(entry: dict[str, Any]) -> str:

@@ -1,14 +1,16 @@
-"""A table of text becomes a Parquet shard with the types of its values."""
+"""Tables of text become Parquet shards with the types of all their values."""
 
 import gzip
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from genebatch.config.settings import Labels, Table
-from genebatch.dataset.from_text import shard_of_text
+from genebatch.dataset.from_text import text_in_parquet
+from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError
-from genebatch.io.text_tables import table_kinds
+from genebatch.io.text_tables import seen_values
 
 LABELS = Labels("sample", "kind", ("no", "yes"), None, None, None, None, "place")
 TABLE = Table("t.csv", LABELS, ("note*",), (), "error")
@@ -25,8 +27,17 @@ def shard(tmp_path, text, name="t.csv", table=TABLE):
         path.write_bytes(gzip.compress(text.encode()))
     else:
         path.write_text(text)
-    shard_of_text(path, table, tmp_path / "out.parquet")
-    return pl.read_parquet(tmp_path / "out.parquet")
+    return pl.read_parquet(text_in_parquet(replace(table, path=str(path)), tmp_path).path)
+
+
+def shards(tmp_path, texts, table=TABLE, path=""):
+    """The shards of several files, given as name and text, in their order."""
+    for name, text in texts.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        data = text.encode()
+        (tmp_path / "in" / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    written = text_in_parquet(replace(table, path=f"{tmp_path}/in{path}"), tmp_path)
+    return [pl.read_parquet(file) for file in find_shards(written.path)]
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
@@ -61,20 +72,105 @@ def test_a_semicolon_or_a_tab_separates_as_well(tmp_path):
 
 def test_whole_numbers_beyond_what_a_float_holds_are_floats(tmp_path):
     (tmp_path / "t.csv").write_text(f"a,b\n{2**53},{2**60}\n1,1\n")
-    assert table_kinds(tmp_path / "t.csv", {}) == {"a": pl.Int64(), "b": pl.Float64()}
+    seen = seen_values([tmp_path / "t.csv"], ["a", "b"])
+    assert {name: values.kind for name, values in seen.items()} == {
+        "a": pl.Int64(),
+        "b": pl.Float64(),
+    }
 
 
 def test_many_rows_keep_their_order(tmp_path):
     rows = "".join(f"s{n // 10},no,{n},,1,1,1,1,a,1,true\n" for n in range(20_000))
     found = shard(tmp_path, TEXT.splitlines()[0] + "\n" + rows)
     assert found["place"].to_list() == list(range(20_000))
-    assert pl.read_parquet_metadata(tmp_path / "out.parquet") is not None
 
 
 def test_a_table_without_rows_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(InputError, match=r"t\.csv has no rows; set dataset\.path"):
         shard(tmp_path, TEXT.splitlines()[0] + "\n")
-    assert not (tmp_path / "out.parquet").exists()
+
+
+HEAD = "sample,kind,x,y"
+
+
+def test_types_are_those_of_all_files_whatever_the_order_of_columns(tmp_path):
+    first, second = shards(
+        tmp_path,
+        {
+            "a.csv": f"{HEAD}\n7,no,1,\n8,yes,2,\n",
+            "b.tsv.gz": "y\tx\tkind\tsample\n3\t0.5\tno\t009\n",
+        },
+        replace(TABLE, labels=replace(LABELS, position=None), metadata=()),
+    )
+    assert first.schema == second.schema
+    assert dict(first.schema) == {
+        "sample": pl.String(),  # 009 is no number, so 7 is none either
+        "kind": pl.String(),
+        "x": pl.Float64(),
+        "y": pl.Float64(),
+    }
+    assert first["sample"].to_list() == ["7", "8"]
+    assert first["x"].to_list() + second["x"].to_list() == [1, 2, 0.5]
+    assert first["y"].to_list() + second["y"].to_list() == [None, None, 3]
+
+
+PLAIN = replace(TABLE, labels=replace(LABELS, position=None), metadata=())
+
+
+@pytest.mark.parametrize(
+    ("odd", "fault"),
+    [
+        ("sample,kind,x\ns,no,1\n", "c.csv differs from .*a.csv: lacks column 'y'"),
+        (f"{HEAD},z\ns,no,1,2,3\n", "c.csv differs from .*a.csv: has the further column 'z'"),
+    ],
+)
+def test_a_file_with_other_columns_is_named(tmp_path, odd, fault):
+    text = f"{HEAD}\ns,no,1,2\n"
+    with pytest.raises(InputError, match=fault):
+        shards(tmp_path, {"a.csv": text, "b.csv": text, "c.csv": odd}, PLAIN)
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_a_file_in_which_a_feature_is_text_is_named_with_the_value(tmp_path):
+    texts = {"a.csv": f"{HEAD}\ns,no,1,2\n", "b.csv": f"{HEAD}\ns,no,1,high\n"}
+    said = "b.csv: column 'y' holds 'high', and numbers in .*a.csv; write numbers, or list"
+    with pytest.raises(InputError, match=said):
+        shards(tmp_path, texts, PLAIN)
+    found = shards(tmp_path, texts, replace(PLAIN, exclude=("y",)))
+    assert [frame["y"].to_list() for frame in found] == [["2"], ["high"]]
+    found = shards(tmp_path, texts, replace(PLAIN, metadata=("y",)))
+    assert [frame["y"].to_list() for frame in found] == [["2"], ["high"]]
+
+
+def test_row_names_of_some_files_only_are_no_column(tmp_path):
+    texts = {"a.csv": f"{HEAD}\ns,no,1,2\n", "b.csv": f",{HEAD}\n1,s,no,1,2\n"}
+    assert [frame.columns for frame in shards(tmp_path, texts, PLAIN)] == [HEAD.split(",")] * 2
+
+
+def test_folders_are_columns_if_the_config_names_them(tmp_path):
+    texts = {f"run=1/sample=s{n}/a.csv": "kind,x\nno,1\n" for n in (1, 2)}
+    found = shards(tmp_path, texts, PLAIN)
+    assert [frame.rows() for frame in found] == [[("no", 1, "s1")], [("no", 1, "s2")]]
+    assert found[0].columns == ["kind", "x", "sample"]
+    found = shards(tmp_path, texts, replace(PLAIN, metadata=("run",)))
+    assert found[1].row(0, named=True) == {"kind": "no", "x": 1, "run": "1", "sample": "s2"}
+
+
+def test_a_folder_and_its_column_agree(tmp_path):
+    texts = {"sample=s1/a.csv": "sample,kind,x\ns1,no,1\ns2,no,1\n"}
+    with pytest.raises(InputError, match="holds 's2', but its folder is called sample=s1"):
+        shards(tmp_path, texts, PLAIN)
+
+
+def test_a_file_without_rows_is_a_shard_without_rows(tmp_path):
+    texts = {"a.csv": f"{HEAD}\n", "b.csv": f"{HEAD}\ns,no,1,2\n"}
+    assert [frame.height for frame in shards(tmp_path, texts, PLAIN)] == [0, 1]
+
+
+def test_a_glob_chooses_among_the_files(tmp_path):
+    texts = {"a.csv": f"{HEAD}\ns,no,1,2\n", "b.tsv": "what\tever\n"}
+    (found,) = shards(tmp_path, texts, PLAIN, path="/*.csv")
+    assert found.height == 1
 
 
 def test_a_repeated_name_is_refused(tmp_path):

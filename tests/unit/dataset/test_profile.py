@@ -78,7 +78,7 @@ def test_a_shard_without_rows_changes_nothing(table, analyse, tmp_path):
 
 
 def test_missing_and_empty_folders_are_named(resolved, tmp_path):
-    for path, fact in [("absent", "does not exist"), (".", r"holds no \*\.parquet")]:
+    for path, fact in [("absent", "does not exist"), (".", r"holds no table \(\*\.parquet")]:
         missing = resolved(dataset={"path": str(tmp_path / path)}).table
         with pytest.raises(InputError, match=rf"{fact}.*set dataset\.path"):
             analyze(missing, None)

@@ -48,6 +48,17 @@ def test_a_plain_table_needs_its_four_keys(tmp_path, name):
     resolve(yaml.safe_load(found.text()))
 
 
+def test_a_folder_of_text_is_proposed_as_its_rows_together_are(tmp_path):
+    (tmp_path / "in").mkdir()
+    table(code=["x"] * 200 + ["1"] * 200)[:200].write_csv(tmp_path / "in" / "1.csv")
+    table(code=["x"] * 200 + ["1"] * 200)[200:].write_csv(tmp_path / "in" / "2.csv")
+    for path in (tmp_path / "in", tmp_path / "in" / "*.csv"):
+        found = propose(path, "kind", "sample")
+        assert found.notes[0] == "400 rows of 40 groups: no 300, yes 100"
+        assert found.config["dataset"]["path"] == str(path)
+        assert found.config["dataset"]["metadata"] == ["code"]
+
+
 def test_text_and_ids_are_no_features(tmp_path):
     extra = {
         "name": [f"n{n}" for n in range(N)],

@@ -6,7 +6,7 @@ import random
 import polars as pl
 import pytest
 
-from genebatch.io.data_files import find_files, find_shards, folder_columns
+from genebatch.io.data_files import find_files, find_shards, folder_columns, holds_text
 from genebatch.io.files import InputError
 
 TABLE = pl.DataFrame({"x": [1]})
@@ -43,8 +43,53 @@ def test_a_path_that_matches_nothing_is_named(tmp_path, name):
 
 
 def test_an_empty_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"holds no \*\.parquet file; set dataset\.path"):
+    said = r"holds no table \(\*\.parquet, \*\.csv, .*, text also with \.gz\); set dataset\.path"
+    with pytest.raises(InputError, match=said):
         find_shards(tmp_path, "dataset.path")
+
+
+@pytest.mark.parametrize("pattern", ["", "/*", "/**"])
+def test_tables_of_text_are_found_as_shards_are(tmp_path, pattern):
+    names = ["a.csv", "b.TSV.gz", "part-2.txt", "part-10.txt", "sub/c.tab"]
+    for name in [*names, "_hidden.csv"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x\n1\n")
+    assert names_of(tmp_path, f"{tmp_path}{pattern}") == names
+    assert holds_text(f"{tmp_path}{pattern}")
+    (note,) = find_files(tmp_path).notes
+    assert note.startswith(f"{tmp_path}/_hidden.csv is no data")
+
+
+@pytest.mark.parametrize("pattern", ["", "/*"])
+@pytest.mark.parametrize("name", ["genes.tsv", "a.csv.gz", "sub/x.tab"])
+def test_parquet_and_text_together_are_refused_and_named(tmp_path, name, pattern):
+    write(tmp_path, "part-0.parquet")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("x\n1\n")
+    said = (
+        rf"of Parquet \(part-0.parquet\) and of text \({(tmp_path / name).name}\); wanted one kind"
+    )
+    with pytest.raises(InputError, match=said) as raised:
+        find_shards(f"{tmp_path}{pattern}")
+    remedy = str(raised.value).rpartition("such as ")[2]
+    assert find_shards(remedy) == [tmp_path / "part-0.parquet"]
+
+
+def test_notes_beside_parquet_files_are_no_data_and_are_told(tmp_path):
+    write(tmp_path, "part-0.parquet")
+    (tmp_path / "README.txt").write_text("about these files")
+    found = find_files(tmp_path)
+    assert found.paths == [tmp_path / "part-0.parquet"]
+    assert found.notes == [f"{tmp_path}/README.txt is no data: a .txt file beside Parquet files"]
+    assert not holds_text(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [("absent.csv", True), ("absent/*.tsv.gz", True), ("absent", False), ("absent/*", False)],
+)
+def test_the_name_tells_what_a_table_that_is_not_there_yet_will_be(tmp_path, path, text):
+    assert holds_text(tmp_path / path) == text
 
 
 SPARK = "_temporary/0/_temporary/attempt_1/part-0-checkpoint.parquet"

@@ -191,10 +191,13 @@ def test_nothing_is_left_of_rows_that_could_not_be_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_columns_of_folders_are_columns_of_a_table_to_predict(tmp_path):
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_columns_of_folders_are_columns_of_a_table_to_predict(tmp_path, ending):
     for group in ("g1", "g2"):
         (tmp_path / f"gene={group}").mkdir()
-        pl.DataFrame({"x": [1.0, 2.0]}).write_parquet(tmp_path / f"gene={group}" / "0.parquet")
+        frame = pl.DataFrame({"x": [1.0, 2.0]})
+        file = tmp_path / f"gene={group}" / f"0.{ending}"
+        frame.write_csv(file) if ending == "csv" else frame.write_parquet(file)
     assert table_columns(tmp_path) == ["x", "gene"]
     rows = pl.concat(read_table(tmp_path, ["gene", "x"])).select("gene", "x").rows()
     assert rows == [("g1", 1.0), ("g1", 2.0), ("g2", 1.0), ("g2", 2.0)]

@@ -72,10 +72,11 @@ def test_format_is_told_by_content_and_not_by_the_name(tmp_path, expected):
         assert whole(path) == expected
 
 
-def test_folders_and_globs_of_shards_are_one_table(tmp_path, expected):
+@pytest.mark.parametrize("ending", ["parquet", "tsv", "csv.gz"])
+def test_folders_and_globs_of_shards_are_one_table(tmp_path, expected, ending):
     for number, rows in enumerate([[3], [0, 1, 2], [4]]):
-        write(tmp_path / f"part-{number}.parquet", TABLE[rows])
-    assert whole(tmp_path) == whole(f"{tmp_path}/part-*.parquet") == expected
+        write(tmp_path / f"part-{number}.{ending}", TABLE[rows])
+    assert whole(tmp_path) == whole(f"{tmp_path}/part-*.{ending}") == expected
 
 
 @pytest.mark.parametrize("group", [1, 2, 5])
@@ -216,6 +217,16 @@ def test_rows_are_counted_within_their_shard(tmp_path):
     write(tmp_path / "a.parquet", TABLE[:3])
     write(tmp_path / "b.parquet", changed(4, donor=2.0)[3:])
     with pytest.raises(InputError, match=r"b\.parquet, row 1 \(from 0\): donor 2 of gene 'B'"):
+        open_scores(tmp_path, [A, B])
+
+
+def test_lines_are_counted_within_their_file(tmp_path):
+    write(tmp_path / "a.tsv", TABLE[:3])
+    write(tmp_path / "b.csv", changed(4, donor=2.0)[3:])
+    with pytest.raises(InputError, match=r"b\.csv, line 3: donor 2 of gene 'B'"):
+        open_scores(tmp_path, [A, B])
+    write(tmp_path / "b.csv", pl.concat([TABLE[3:], TABLE[:1]]))
+    with pytest.raises(InputError, match=r"b\.csv, line 4"):
         open_scores(tmp_path, [A, B])
 
 
