@@ -6,14 +6,16 @@
 # make bench   one batch by genebatch and by other ways to boost it: benchmarks/peers.md
 # make bench-quick  costly parts against fixed baselines; fails if one is slower by more than half
 # make docs    the documentation as a site: build/docs/index.html
-# make lock    requirements.lock from pyproject.toml (needs uv)
+# make dist    the wheel and the sdist, in dist
+# make lock    requirements.lock and requirements-dev.lock from pyproject.toml (needs uv)
+# make repository URL=https://...  writes the address of the repository wherever it stands
 # make clean   removes the example, its results and the environment
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 4
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo lint test test-quick test-thorough test-cluster bench bench-quick docs lock clean
+.PHONY: demo lint test test-quick test-thorough test-cluster bench bench-quick docs dist lock repository clean
 
 demo: data/genome.fa
 	$(BIN)/snakemake --cores 2 --resources mem_mb=8000
@@ -21,7 +23,7 @@ demo: data/genome.fa
 data/genome.fa: .venv/ready
 	$(BIN)/genebatch simulate data
 
-lint: .venv/ready
+lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -35,32 +37,50 @@ test-quick: lint
 test-thorough:
 	GENEBATCH_THOROUGH=1 $(MAKE) test
 
-test-cluster: .venv/ready
+test-cluster: .venv/dev
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[slurm]'
 	$(BIN)/pytest -m cluster tests/cluster
 
-bench: .venv/ready
+bench: .venv/dev
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[bench]'
 	$(BIN)/python benchmarks/peers.py
 
-bench-quick: .venv/ready
+bench-quick: .venv/dev
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[bench]'
 	POLARS_MAX_THREADS=1 $(BIN)/python benchmarks/quick.py $(KEEP)
 
-.venv/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "genebatch needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+# What the workflow needs, and with `.venv/dev` what the tests need too.
+.venv/ready: .venv/packages pyproject.toml
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
 
-docs: .venv/ready
+.venv/dev: .venv/ready requirements-dev.lock
+	@$(BIN)/python tools/install.py --expect '20 s, 130 MB' \
+	  requirements.lock requirements-dev.lock
+	@touch $@
+
+.venv/packages: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "genebatch needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python tools/install.py --expect '1 minute, 1.1 GB' requirements.lock
+	@touch $@
+
+LOCK := uv pip compile pyproject.toml --quiet --extra genomics --universal --python-version 3.11 \
+  --fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url
+
+docs: .venv/dev
 	$(BIN)/python -m sphinx -W --keep-going -b html -c docs . build/docs
 
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-	  --fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	  --output-file requirements.lock
+	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock \
+	  $$(sed -n 's/==.*//p' requirements.lock | sort -u | sed 's/^/--no-emit-package /')
+
+dist: .venv/ready
+	$(BIN)/python -m hatchling build -d dist
+
+repository:
+	@$(PYTHON) tools/repository.py $(URL)
 
 clean:
-	rm -rf .venv build data results logs .snakemake
+	rm -rf .venv build data dist results logs .snakemake

@@ -41,7 +41,7 @@ NAMES = {
     "d": "scikit-learn `HistGradientBoostingClassifier`, float32",
     OURS: "**genebatch**",
 }
-PACKAGES = ("xgboost", "lightgbm", "scikit-learn", "pandas", "polars", "numpy", "scipy")
+PACKAGES = ("xgboost-cpu", "lightgbm", "scikit-learn", "pandas", "polars", "numpy", "scipy")
 
 # CPU seconds for a million rows of 1,167 features: of a fit whatever its trees, and of a tree; read
 # off runs of this benchmark with 20,000 rows, to say beforehand about how long one will take.

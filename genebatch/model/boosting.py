@@ -300,6 +300,12 @@ def _check_device(booster: xgb.Booster, device: str) -> None:
     if device == "cpu":
         return
     used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    if used == "cpu" and not xgb.build_info()["USE_CUDA"]:
+        raise InputError(
+            f"learner.device is {device}, but this XGBoost is built without CUDA; run `pip "
+            f"uninstall --yes xgboost-cpu` and `pip install xgboost=={xgb.__version__}`, or set "
+            "learner.device: cpu"
+        )
     if used == "cpu":
         raise InputError(
             f"learner.device is {device}, but XGBoost finds no such GPU here; run where there is "

@@ -1,7 +1,6 @@
 # The config, and what rules read.
 
 import os
-from importlib.metadata import version
 
 from snakemake.exceptions import WorkflowError
 
@@ -9,6 +8,7 @@ try:
     from genebatch import ALGORITHM
     from genebatch.config.base_models import BaseModels
     from genebatch.config.base_models import files_of as named_files
+    from genebatch.config.boosting_library import xgboost_version
     from genebatch.config.record import SHOWN, Record, made_from
     from genebatch.config.schema import MADE_SHARDS, relative_paths, resolve
     from genebatch.config.settings import Settings
@@ -16,6 +16,8 @@ try:
     from genebatch.io.digests import KeptDigests
     from genebatch.io.files import InputError
     from genebatch.io.data_files import find_shards, holds_text
+
+    XGBOOST = xgboost_version()
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: install genebatch into the environment that runs Snakemake "
@@ -23,7 +25,7 @@ except ModuleNotFoundError as error:
     )
 
 # Models that another major version of XGBoost boosted are not mixed with new ones either.
-ALGORITHM = f"{ALGORITHM}, XGBoost {version('xgboost').partition('.')[0]}"
+ALGORITHM = f"{ALGORITHM}, XGBoost {XGBOOST.partition('.')[0]}"
 
 # Which executor it will be is not known yet, but only one for other machines counts jobs.
 LOCAL = workflow.resource_settings.nodes is None
@@ -150,9 +152,7 @@ SCORES = MADE_SCORES if SEQUENCE["scorer"] else SEQUENCE["scores"]
 # The scorer has seen every gene: a gene without an entry scored too low everywhere.
 UNSCORED = "zero" if SEQUENCE["scorer"] else SEQUENCE["unscored"]
 SCORER_KIND = SEQUENCE["scorer"]
-SCORER_ENVIRONMENT = (
-    f"../../envs/{SCORER_KIND if SCORER_KIND == 'spliceai' else 'genebatch'}.yaml"
-)
+SCORER_ENVIRONMENT = None
 if isinstance(SCORER_KIND, dict):
     SCORER_KIND = "command"
     # Snakemake takes a relative path from the folder of the rule, a user from that of the run.

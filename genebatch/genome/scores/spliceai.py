@@ -206,8 +206,8 @@ def _weight_files() -> list[Path]:
     if missing:
         raise InputError(
             f"sequence.scorer is spliceai, but this environment lacks {', '.join(missing)}; run "
-            "the workflow with --sdm conda, or `pip install genebatch[spliceai]` (weights under "
-            "CC BY-NC 4.0, non-commercial use only), or set sequence.scores to scores you have"
+            "`pip install 'genebatch[spliceai]'` (weights under CC BY-NC 4.0, non-commercial use "
+            "only), or set sequence.scores to scores you have"
         )
     folder = Path(find_spec("spliceai").submodule_search_locations[0]) / "models"
     files = [folder / f"spliceai{number}.h5" for number in range(1, 6)]

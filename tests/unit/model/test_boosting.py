@@ -98,10 +98,15 @@ def test_block_of_another_width_is_refused():
 
 @pytest.mark.filterwarnings("ignore:.*No visible GPU|.*Device is changed")
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_an_error(sample):
+@pytest.mark.parametrize(
+    ("cuda", "remedy"),
+    [(True, "finds no such GPU here"), (False, "pip uninstall --yes xgboost-cpu")],
+)
+def test_a_gpu_that_is_not_there_is_an_error(sample, monkeypatch, cuda, remedy):
+    monkeypatch.setattr(boosting.xgb, "build_info", lambda: {"USE_CUDA": cuda})
     matrix = boosting.build_matrix([sample.dense], 4, 256, 1)
     chosen = settings(device="cuda")
-    with pytest.raises(InputError, match=r"learner.device is cuda.*set learner.device: cpu"):
+    with pytest.raises(InputError, match=f"learner.device is cuda.*{remedy}.*learner.device: cpu"):
         boosting.fit_trees(matrix, sample.y, sample.weight, None, 2, chosen)
 
 
