@@ -16,6 +16,7 @@ import pytest
 from genebatch.config.settings import Settings, Table
 from genebatch.dataset.profile import analyze
 from tests.builders import REPOSITORY, THOROUGH
+from tests.builders.clean_environment import make_environment
 from tests.builders.small_table import Analysed, make_table, resolved
 
 pytest_plugins = ["tests.builders.toy_run"]  # fixtures of runs that steps made
@@ -95,6 +96,12 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]
         return path
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def environment(made_once) -> Path:
+    """A folder with an sdist, the wheel made of it, and an environment that has this wheel."""
+    return made_once("environment", make_environment)
 
 
 @pytest.fixture(scope="session")

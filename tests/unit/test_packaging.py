@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shutil
+import sys
 import tomllib
 from types import ModuleType
 from typing import Any
@@ -141,3 +142,79 @@ def test_the_address_of_the_repository_is_one_and_one_command_changes_it(tmp_pat
     for name in repository.NAMED:
         found = set(URL.findall((tmp_path / name).read_text()))
         assert found == {"https://forge.example/lab/genebatch"}, name
+
+
+def test_the_image_is_built_from_the_lock_and_copies_what_is_there():
+    steps = [line.split() for line in text("Dockerfile").splitlines() if line[:1].isupper()]
+    copied = [step[1] for step in steps if step[0] == "COPY" and not step[1].startswith("--from")]
+    assert copied == ["requirements.lock", "."]
+    kept_out = text(".dockerignore").split()
+    needed = ["README.md", "LICENSE", "pyproject.toml", "genebatch", *wheel_folders()]
+    assert all((REPOSITORY / name).exists() and name not in kept_out for name in needed)
+    (install, checkout) = (step for step in steps if step[0] == "RUN" and "install" in step)
+    assert install[-3:] == ["--require-hashes", "--requirement", "requirements.lock"]
+    assert checkout[-3:] == ["--no-deps", "--no-build-isolation", "."]
+    images = {step[1] for step in steps if step[0] == "FROM"}
+    assert [image.partition("-")[0] for image in images] == ["python:3.12"]
+
+
+def wheel_folders() -> list[str]:
+    """What the wheel takes from the checkout."""
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    return [*wheel["packages"], *wheel["force-include"]]
+
+
+def test_continuous_integration_runs_what_there_is_on_every_supported_python():
+    jobs = yaml.safe_load(text(".github/workflows/ci.yml"))["jobs"]
+    prefix = "Programming Language :: Python :: 3."
+    supported = [each for each in PROJECT["project"]["classifiers"] if each.startswith(prefix)]
+    versions = [each.rpartition(" ")[2] for each in supported]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == versions
+    assert min(versions, key=Version) == PROJECT["project"]["requires-python"].removeprefix(">=")
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = [name for line in commands if line.startswith("make ") for name in line.split()[1:]]
+    assert set(targets) == {"bench-quick", "dist", "docs"}
+    assert all(re.search(rf"^{name}:", text("Makefile"), re.MULTILINE) for name in targets)
+    assert "bash .ci/run" in commands
+    assert (REPOSITORY / ".ci" / "run").is_file()
+
+
+@pytest.mark.parametrize("name", ["bug_report.yml", "idea.yml"])
+def test_a_template_of_an_issue_asks_for_something(name):
+    form = yaml.safe_load(text(f".github/ISSUE_TEMPLATE/{name}"))
+    assert {"name", "description", "body"} <= set(form)
+    assert any(each.get("validations", {}).get("required") for each in form["body"])
+
+
+# tools/install.py
+
+
+LOCK = """
+numpy==2.4.6 ; sys_platform == 'linux' \\
+    --hash=sha256:00
+pywin32==311 ; sys_platform == 'win32' \\
+    --hash=sha256:00
+snakemake==9.27.1 \\
+    --hash=sha256:00
+"""
+
+
+def test_packages_of_other_machines_are_not_counted(tmp_path):
+    (tmp_path / "a.lock").write_text(LOCK.replace("'linux'", repr(sys.platform)))
+    assert tool("install").locked(tmp_path / "a.lock") == ["numpy", "snakemake"]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "shown"),
+    [
+        (False, "  fetched 20 of 25\n  fetched 25 of 25\n"),
+        (True, "".join(f"\r  fetched {count} of 25" for count in range(1, 26)) + "\n"),
+    ],
+)
+def test_a_terminal_has_one_line_and_a_log_a_few(capsys, terminal, shown):
+    progress = tool("install").Progress(25)
+    progress.terminal = terminal
+    for count in range(1, 26):
+        progress.show("fetched", count)
+    progress.end()
+    assert capsys.readouterr().out == shown

@@ -1,34 +1,19 @@
-"""From tables of text to the answer, by the commands that a new user pastes."""
+"""From tables of text to the answer, by the commands that a new user of the wheel pastes."""
 
 import gzip
-import os
 import shlex
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
 import pytest
 
 from genebatch import load_model
-from tests.workflow.running import ENVIRONMENT
+from tests.builders.clean_environment import run
 
 pytestmark = pytest.mark.workflow
 
 
-def genebatch(folder, *arguments) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "genebatch", *arguments],
-        cwd=folder,
-        env=os.environ | ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def test_a_folder_of_csv_becomes_a_model_by_the_commands_that_are_printed(tmp_path):
+def test_a_folder_of_csv_becomes_a_model_by_the_commands_that_are_printed(environment, tmp_path):
     rng = np.random.default_rng(1)
     group, yes = rng.integers(0, 60, 900), rng.random(900) < 0.3
     table = pl.DataFrame(
@@ -44,12 +29,12 @@ def test_a_folder_of_csv_becomes_a_model_by_the_commands_that_are_printed(tmp_pa
     table[:500].write_csv(tmp_path / "table/1.csv")
     packed = table[500:].select(reversed(table.columns)).write_csv(separator="\t").encode()
     (tmp_path / "table/2.tsv.gz").write_bytes(gzip.compress(packed))
-    said = genebatch(
-        tmp_path, "init", "table", "--label", "kind", "--group", "sample", "-o", "my.yaml"
-    )
+    roles = ("--label", "kind", "--group", "sample")
+    said = run(environment, tmp_path, "init", "table", *roles, "-o", "my.yaml")
     command = shlex.split(said.splitlines()[-1])
     assert command[:2] == ["genebatch", "run"]
-    output = genebatch(tmp_path, *command[1:], "--cores", "2", "--memory", "4G")
+    output = run(environment, tmp_path, *command[1:], "--cores", "2", "--memory", "4G")
+    assert f"--snakefile {environment}/env/lib/" in output
     assert "my/results/report/index.html" in output or "results/report/index.html" in output
     results = tmp_path / "my/results"
     table = pl.read_csv(results / "evaluation/metrics.tsv", separator="\t")
@@ -60,6 +45,5 @@ def test_a_folder_of_csv_becomes_a_model_by_the_commands_that_are_printed(tmp_pa
     model = load_model(results)
     assert "remark" not in model.columns_in_
     assert "a" in model.columns_in_
-    predicted = genebatch(tmp_path, "predict", "my/results", "table/*", "-o", "out.parquet")
-    assert predicted is not None
+    run(environment, tmp_path, "predict", "my/results", "table/*", "-o", "out.parquet")
     assert pl.read_parquet(tmp_path / "out.parquet").height == 900
