@@ -113,6 +113,7 @@ def call(options: argparse.Namespace) -> None:
         bigwig=options.bigwig,
         transcripts=options.transcripts,
         least_posterior=options.least_posterior,
+        bgzip=options.bgzip,
         threads=options.threads,
     )
     print(
@@ -674,5 +675,15 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         default=0.05,
         metavar="SHARE",
         help="write a chain that is drawn from this posterior on; default: 0.05",
+    )
+    added.add_argument(
+        "--bgzip",
+        nargs="?",
+        choices=("tbi", "csi"),
+        const="tbi",
+        default="none",
+        help="write calls.bed.gz, and transcripts.gff3.gz if there are transcripts, as well, with "
+        "a tabix index; csi is for chromosomes of more than 536,870,912 nt; default of the index: "
+        "tbi",
     )
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")

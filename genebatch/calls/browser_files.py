@@ -1,21 +1,28 @@
 """Writes calls and probabilities along the genome, as BED and bigWig files."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
 from genebatch.calls.positions_file import called, row_reader, row_starts
-from genebatch.genome.genes import SITES, Gene
+from genebatch.genome.genes import SITES, STRANDS, Gene
 from genebatch.genome.scores.bigwig import bigwig_library
 
 BED = "calls.bed"
 BIGWIG = "{}.{}.bw"  # class, and plus or minus
 BIGWIG_KEY = "call.bigwig or --bigwig"
+BIGWIGS = {
+    (name, strand): BIGWIG.format(name, word) for name in SITES for word, strand in STRANDS.items()
+}
+# Blue and vermilion of Okabe and Ito, which the colour blind tell apart; red, green, blue.
+COLOURS = dict(zip(SITES, ("0,114,178", "213,94,0"), strict=True))
 # nt of the genome that are read at once.
 WINDOW = 262_144
 
@@ -47,7 +54,7 @@ def windows(
     path
         A complete positions file.
     genes
-        Its genes, sorted by chromosome and start.
+        Its genes, in the order of the file.
     columns
         Float columns to read.
 
@@ -88,11 +95,12 @@ def write_bed(
     origin: Mapping[str, str],
     notes: Sequence[str] = (),
 ) -> None:
-    """Write the calls as BED6, sorted by chromosome and start.
+    """Write the calls as BED9, sorted by chromosome and start.
 
-    A call is one nt wide; its name is `GENE:class`, its score 1000 times the probability. The
-    first lines are comments that state the thresholds, `origin` and `notes`. They begin with `#`,
-    as the BED specification and its readers (bedtools, tabix, genome browsers) expect.
+    A call is one nt wide. Its name is `GENE:class`, its score 1000 times the probability, rounded,
+    and its colour that of the class. The first lines are comments that state the thresholds,
+    `origin` and `notes`. They begin with `#`, as all readers of BED expect. A `track` line is none
+    of them: tabix, bigBed and readers of tables refuse it, see `ucsc.write_custom_track`.
     """
     columns = [f"probability_{name}" for name in SITES]
     with open(path, "wb") as stream:
@@ -128,9 +136,9 @@ def write_bigwigs(
     positions
         A complete positions file.
     genes
-        Its genes, sorted by chromosome and start.
+        Its genes, in the order of the file.
     sizes
-        Length of each chromosome in nt, under its name in the gene models.
+        Length of each chromosome in nt.
     """
     library = bigwig_library(BIGWIG_KEY)
     names = list(dict.fromkeys(name for name, _ in tracks))
@@ -144,6 +152,11 @@ def write_bigwigs(
             for (name, strand), file in files.items():
                 for start, values in _runs(window, strand, names.index(name)):
                     file.addEntries(window.chrom, start, values=values, span=1, step=1)
+
+
+def bed_name(name: str) -> str:
+    """Escape as in a URL what ends a column or a line of BED for some reader, and the `%`."""
+    return re.sub(r"[\s%\x00-\x1f\x7f]", lambda found: quote(found[0]), name)
 
 
 def _calls(stretch: GeneStretch, column: int, name: str, threshold: float) -> pl.DataFrame:
@@ -160,9 +173,12 @@ def _calls(stretch: GeneStretch, column: int, name: str, threshold: float) -> pl
         pl.lit(gene.chrom).alias("chrom"),
         "start",
         "end",
-        pl.lit(f"{gene.id}:{name}").alias("name"),
+        pl.lit(f"{bed_name(gene.id)}:{name}").alias("name"),
         "score",
         pl.lit(gene.strand).alias("strand"),
+        pl.col("start").alias("thick_start"),
+        pl.col("end").alias("thick_end"),
+        pl.lit(COLOURS[name]).alias("colour"),
     )
 
 
@@ -182,9 +198,19 @@ def _runs(window: GenomeWindow, strand: str, column: int) -> Iterator[tuple[int,
 
 def _by_chromosome(genes: Sequence[Gene]) -> dict[str, list[int]]:
     numbers: dict[str, list[int]] = {}
-    for number, gene in enumerate(genes):
-        numbers.setdefault(gene.chrom, []).append(number)
+    for number in order_of_genes(genes):
+        numbers.setdefault(genes[number].chrom, []).append(number)
     return numbers
+
+
+def order_of_genes(genes: Sequence[Gene]) -> list[int]:
+    """Numbers of genes by chromosome, in the order of their first genes, and by start.
+
+    Genes of a file are sorted by its own names of chromosomes. If two of them are one sequence of
+    the genome, such as MT and chrM, its genes are not sorted.
+    """
+    rank = {chrom: n for n, chrom in enumerate(dict.fromkeys(gene.chrom for gene in genes))}
+    return sorted(range(len(genes)), key=lambda n: (rank[genes[n].chrom], genes[n].start))
 
 
 def _stretch(

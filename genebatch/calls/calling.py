@@ -2,27 +2,21 @@
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
 from genebatch.calls.alignment import FASTA_KEY, GENES_KEY, SCORES_KEY, check_alignment
 from genebatch.calls.base_models import scores_for
-from genebatch.calls.browser_files import BED, BIGWIG, BIGWIG_KEY, write_bed, write_bigwigs
+from genebatch.calls.browser_files import BIGWIG_KEY
 from genebatch.calls.evidence import TRACK_KEY, tracks_for
-from genebatch.calls.positions_file import (
-    COVERAGE,
-    POSITIONS,
-    Positions,
-    count_coverage,
-    remove_unfinished,
-    write_positions,
-)
+from genebatch.calls.folder import Called, Extras, Header, refuse_inputs, write_folder
+from genebatch.calls.igv_session import relative
 from genebatch.calls.rescoring import (
     Band,
     band_of_mode,
@@ -30,8 +24,9 @@ from genebatch.calls.rescoring import (
     score_positions,
     warn_of_cut,
 )
+from genebatch.calls.tabix import NONE, check_reach
 from genebatch.calls.thresholds import call_thresholds
-from genebatch.calls.transcripts import LEAST_POSTERIOR, TRANSCRIPTS, Drawing, write_transcripts
+from genebatch.calls.transcripts import LEAST_POSTERIOR, Drawing
 from genebatch.config.base_models import BaseModels, files_of
 from genebatch.config.tracks import NO_TRACKS, Tracks
 from genebatch.dataset.families import built_families
@@ -46,7 +41,6 @@ from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import (
     MIN_INTRON,
     SITES,
-    STRANDS,
     Gene,
     read_gene_models,
     select_genes,
@@ -55,7 +49,7 @@ from genebatch.genome.left_out import MAX_REFUSED
 from genebatch.genome.placing import genes_on_genome
 from genebatch.genome.scores.bigwig import bigwig_library
 from genebatch.genome.scores.tracks import ScoreSource
-from genebatch.io.files import InputError, whole
+from genebatch.io.files import InputError
 from genebatch.io.tables import check_lacking
 from genebatch.model.archive import load_model
 from genebatch.model.ensemble import EnsembleModel
@@ -100,51 +94,6 @@ class Coverage:
         return int(self.table["rescored"].sum())
 
 
-class _Header(NamedTuple):
-    """What the files of a call say of themselves.
-
-    Attributes
-    ----------
-    classes
-        Classes of the model, in the order of its columns.
-    thresholds
-        Probability from which a position is called, by class.
-    trained_on
-        Whether each gene was in the training data.
-    origin
-        Metadata of the positions file.
-    notes
-        Warnings.
-    """
-
-    classes: Sequence[str]
-    thresholds: dict[str, float]
-    trained_on: pl.Series
-    origin: dict[str, str]
-    notes: list[str]
-
-    @property
-    def lines(self) -> list[str]:
-        """Origin and warnings as lines of text."""
-        return [f"{key} {value}" for key, value in self.origin.items()] + self.notes
-
-
-class _Further(NamedTuple):
-    """Files that a call writes only if they are wanted.
-
-    Attributes
-    ----------
-    paths
-        The files by key.
-    write
-        Takes a path for each key, and the positions file. Without it the files are not wanted, and
-        those of an earlier call are removed.
-    """
-
-    paths: dict[Any, Path]
-    write: Callable[[Mapping[Any, Path], Path], None] | None = None
-
-
 def call(
     model_file: str | Path,
     fasta: str | Path,
@@ -165,6 +114,7 @@ def call(
     bigwig: bool = False,
     transcripts: int | None = None,
     least_posterior: float = LEAST_POSTERIOR,
+    bgzip: str = NONE,
     threads: int = 1,
 ) -> Coverage:
     """Call every position of some genes from sequence and base scores.
@@ -182,11 +132,11 @@ def call(
         Genome, gene models and base scores, as in the config section `sequence`. Of several base
         models, those whose columns the model asks for are needed, by their names.
     out
-        Folder for `positions.parquet`, `calls.bed` and `coverage.tsv`. With `bigwig` also one
-        bigWig file for each of donor and acceptor on each strand, and with `transcripts` also
-        `transcripts.gff3`. Either all files are written or none. Removes from the folder bigWig
-        files and transcripts of an earlier call, unless they are written anew, and unfinished
-        files of a killed call. Only one call at a time may write there.
+        Folder for `positions.parquet`, `calls.bed`, `coverage.tsv`, `custom_track.bed` and
+        `igv_session.xml`. With `bigwig` also one bigWig file for each of donor and acceptor on
+        each strand, and with `transcripts` also `transcripts.gff3`. Either all files are written
+        or none. Removes from the folder such files of an earlier call, unless they are written
+        anew, and unfinished files of a killed call. Only one call at a time may write there.
     tracks
         Evidence along the genome, as `sequence.tracks`. Those that the model was trained with are
         needed. Columns of those without features are written into the positions file.
@@ -222,6 +172,9 @@ def call(
         `transcripts.predict`.
     least_posterior
         Chains that are drawn are written from this posterior on.
+    bgzip
+        "tbi" or "csi" to write `calls.bed.gz`, and `transcripts.gff3.gz` if there are transcripts,
+        each with an index of that kind. "none" for neither.
     threads
         Threads of a prediction.
 
@@ -244,7 +197,9 @@ def call(
     if Path(out).is_file():
         raise InputError(f"{out} is a file; name a folder to write into (--output)")
     models = BaseModels.build(scores)
-    _refuse_inputs(Path(out), [fasta, genes, *_score_files(models), *_track_files(tracks)])
+    refuse_inputs(Path(out), [fasta, genes, *_score_files(models), *_track_files(tracks)])
+    for path in (fasta, genes):
+        relative(Path(path), Path(out).resolve())
     model = load_model(model_file, threads=threads)
     spec = feature_spec(model, model_file)
     chosen_tracks = tracks_for(model.facts["sequence"], model.columns_in_, tracks, model_file)
@@ -271,6 +226,7 @@ def call(
             carried=carried,
             further=others,
         ).needing(model.columns_in_)
+        check_reach(selected, bgzip)
         misfits = check_alignment(genome, selected, str(genes), misaligned)
         if target_share is not None:
             chosen = band_of_share(genome, selected, target_share, chosen.high)
@@ -282,23 +238,14 @@ def call(
             first = models.first
             source = "the bigWig files" if isinstance(first, Mapping) else str(first)
             scored = warn_of_cut(scored, model, source)
-        sizes = {gene.chrom: reader.contigs[reader.name_of(gene.chrom)] for gene in selected}
-        further = [_Further(_bigwigs(Path(out))), _Further({TRANSCRIPTS: Path(out) / TRANSCRIPTS})]
-        if bigwig:
-            further[0] = further[0]._replace(
-                write=lambda paths, positions: write_bigwigs(paths, positions, selected, sizes)
-            )
+        extras = Extras(bigwig, bgzip=bgzip)
         if transcripts is not None:
-            drawing = Drawing(transcripts, least_posterior)
-            # Also those that are no labels, where the model was trained on one transcript.
-            known = {gene.id: gene.transcripts + gene.others for gene in selected}
-            head = header.lines + _warn_of_lengths(model, model_file)
-            further[1] = further[1]._replace(
-                write=lambda paths, positions: write_transcripts(
-                    *(paths[TRANSCRIPTS], positions, selected, genome, known, drawing, head)
-                )
+            extras = extras._replace(
+                transcripts=Drawing(transcripts, least_posterior),
+                notes=_warn_of_lengths(model, model_file),
             )
-        table = _write(Path(out), scored, selected, header, carried.schema, further)
+        called = Called(selected, genome, Path(genes), header, carried.schema)
+        table = write_folder(Path(out), scored, called, extras)
     log.info(
         "%s genes, %s positions, %s of them re-scored, %s donors and %s acceptors called",
         f"{table.height:,}",
@@ -406,27 +353,6 @@ def _track_files(tracks: Tracks) -> list[str]:
     return [path for track in tracks.all for path in track.files.values()]
 
 
-def _refuse_inputs(out: Path, inputs: Iterable[str | Path]) -> None:
-    """Refuse a folder whose files of that name are inputs: a call replaces or removes them."""
-    names = [POSITIONS, BED, COVERAGE, TRANSCRIPTS, *(path.name for path in _bigwigs(out).values())]
-    written = {(out / name).resolve() for name in names}
-    for path in inputs:
-        if Path(path).resolve() in written:
-            raise InputError(
-                f"{path} would be replaced by the call, which writes into {out}; name another "
-                "folder (--output)"
-            )
-
-
-def _bigwigs(out: Path) -> dict[tuple[str, str], Path]:
-    """The bigWig file of each class and strand."""
-    return {
-        (name, strand): out / BIGWIG.format(name, word)
-        for name in SITES
-        for word, strand in STRANDS.items()
-    }
-
-
 def _selected(
     annotated: Sequence[Gene], genes: str | Path, wanted: Collection[str] | None
 ) -> list[Gene]:
@@ -444,7 +370,7 @@ def _header(
     thresholds: dict[str, float],
     genes: Sequence[Gene],
     misfits: list[str],
-) -> _Header:
+) -> Header:
     """Collect what the files say of themselves; warns of genes that were trained on."""
     facts = {
         "mode": mode,
@@ -457,7 +383,7 @@ def _header(
     trained_on = _trained_on(model, genes)
     notes = misfits + (_warn_of_fitted_values(trained_on) if mode != "base" else [])
     origin = {"genebatch.calls": json.dumps(facts)}
-    return _Header(model.classes, thresholds, trained_on, origin, notes)
+    return Header(model.classes, thresholds, trained_on, origin, notes)
 
 
 def _trained_on(model: EnsembleModel, genes: Sequence[Gene]) -> pl.Series:
@@ -478,32 +404,3 @@ def _warn_of_fitted_values(trained_on: pl.Series) -> list[str]:
     )
     log.warning(note)
     return [note]
-
-
-def _write(
-    out: Path,
-    scored: Iterable[Positions],
-    genes: Sequence[Gene],
-    header: _Header,
-    carried: Mapping[str, pl.DataType],
-    further: Sequence[_Further],
-) -> pl.DataFrame:
-    """Write all files under temporary names until the last is finished."""
-    remove_unfinished(out)
-    with ExitStack() as files:
-        positions, bed, coverage = (
-            files.enter_context(whole(out / name)) for name in (POSITIONS, BED, COVERAGE)
-        )
-        write_positions(positions, scored, header.classes, header.origin, carried)
-        table = count_coverage(positions, genes, header.thresholds)
-        table = table.with_columns(header.trained_on)
-        write_bed(bed, positions, genes, header.thresholds, header.origin, header.notes)
-        for some in further:
-            if some.write:
-                parts = {k: files.enter_context(whole(path)) for k, path in some.paths.items()}
-                some.write(parts, positions)
-        table.write_csv(coverage, separator="\t")
-        for some in further:
-            for path in () if some.write else some.paths.values():
-                path.unlink(missing_ok=True)
-    return table

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import numpy as np
 import pyarrow.parquet as pq
 
+from genebatch.calls.browser_files import order_of_genes
 from genebatch.calls.positions_file import ROW_GROUP, row_reader, row_starts
 from genebatch.features.along_gene import Genome
 from genebatch.features.structure.columns import STRONG, Structure
@@ -138,7 +139,7 @@ def write_transcripts(
     positions
         A complete positions file.
     genes
-        Its genes, sorted by chromosome and start.
+        Its genes, in the order of the file.
     genome
         Sequence, and what is known of gene structure.
     annotation
@@ -155,7 +156,8 @@ def write_transcripts(
         stream.writelines(f"# {line}\n" for line in head)
         waiting: list[tuple[int, str]] = []
         chrom = None
-        for gene, row in zip(genes, row_starts(genes).tolist(), strict=False):
+        starts = row_starts(genes).tolist()
+        for gene, row in ((genes[n], starts[n]) for n in order_of_genes(genes)):
             reach = gene.start if gene.chrom == chrom else None
             waiting, chrom = _pass_on(waiting, reach, stream.write), gene.chrom
             known = Annotated(annotation[gene.id])

@@ -352,6 +352,7 @@ class Calls(Section):
     misaligned: str
     bigwig: bool
     transcripts: bool
+    bgzip: str
 
 
 @dataclass(frozen=True)

@@ -386,6 +386,7 @@ def call_genes(
         misaligned=call.misaligned,
         bigwig=call.bigwig,
         transcripts=DRAWS if call.transcripts else None,
+        bgzip=call.bgzip,
         threads=threads,
     )
 

@@ -36,7 +36,7 @@ SETTINGS = {
     "evaluation": Evaluation(n_replicates=60, seed=3),
 }
 SIDES = ("base", "model", "difference")
-CALLED = ("positions.parquet", "calls.bed", "coverage.tsv")
+CALLED = ("positions.parquet", "calls.bed", "coverage.tsv", "custom_track.bed", "igv_session.xml")
 CALL = {"unscored": "error", "threads": 1}
 COMPLETE = Calls(
     sets={},
@@ -46,6 +46,7 @@ COMPLETE = Calls(
     misaligned="error",
     bigwig=False,
     transcripts=False,
+    bgzip="none",
 )
 
 

@@ -30,7 +30,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     | {"batching": SIMILAR, "ensemble": {"rivals": ["single", "distilled"]}, "final": "best"},
     "genome": {
         "sequence": GENOME | {"scores": TRACKS, "groups": "groups.tsv"},
-        "call": CALLED | {"bigwig": True, "transcripts": True},
+        "call": CALLED | {"bigwig": True, "transcripts": True, "bgzip": "tbi"},
     },
     "light": {"sequence": GENOME | {"scorer": "light"}, "call": CALLED},
     "evidence": {"sequence": GENOME | {"scorer": "light", "tracks": EVIDENCE}, "call": CALLED},

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
@@ -25,7 +26,12 @@ GENOME = {
     "sequence": {"fasta": "data/genome.fa", "genes": "data/genes.gtf", "scorer": "light"},
     "features": {"kmers": [2]},
     "sampling": {"rest": [{"above": 0.001, "fraction": 0.1}, {"above": 0, "fraction": 0.002}]},
-    "call": {"sets": {"few": "data/few.txt"}, "band": [0.01, 1.0], "transcripts": True},
+    "call": {
+        "sets": {"few": "data/few.txt"},
+        "band": [0.01, 1.0],
+        "transcripts": True,
+        "bgzip": "tbi",
+    },
     **{key: SMALL[key] for key in ("test", "batching", "cv", "learner", "evaluation")},
     **{key: SMALL[key] for key in ("ensemble", "final")},
     "explain": {"rows": 40, "neighbour_sites": 60},
@@ -79,7 +85,7 @@ def test_calls_of_the_test_genes_find_their_sites_in_the_genome(called):
         separator="\t",
         comment_prefix="#",
         has_header=False,
-        new_columns=["chrom", "start", "end", "name", "score", "strand"],
+        new_columns=["chrom", "start", "end", "name", "score", "strand", *"abc"],
     )
     sites = set()
     for gene in read_gene_models(called / "data/genes.gtf"):
@@ -98,6 +104,19 @@ def test_calls_of_the_test_genes_find_their_sites_in_the_genome(called):
             if name.endswith(":donor") and strand == "+"
         ]
     assert Counter(after).most_common(1)[0][0] == "GT"
+
+
+def test_browsers_find_the_files_beside_the_calls(called):
+    """The session, which lies three folders below the genome, names them."""
+    folder = called / "results/calls/test"
+    session = ElementTree.parse(folder / "igv_session.xml").getroot()
+    paths = [session.get("genome"), *(one.get("path") for one in session.iter("Resource"))]
+    assert paths[0] == "../../../data/genome.fa"
+    assert paths[-1] == "../../../data/genes.gtf"
+    assert all((folder / path).is_file() for path in paths)
+    with pysam.TabixFile(str(folder / "calls.bed.gz")) as calls:
+        found = list(calls.fetch())
+    assert found == (folder / "custom_track.bed").read_text().splitlines()[2:]
 
 
 def test_best_transcripts_pair_the_sites_of_annotated_introns(called):

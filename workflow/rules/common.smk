@@ -132,6 +132,12 @@ BIGWIG_NAMES = [
     if config["call"]["bigwig"]
 ]
 TRANSCRIPT_NAMES = ["transcripts.gff3"] if config["call"]["transcripts"] else []
+COMPRESSED_NAMES = [
+    f"{name}.gz{index}"
+    for name in ("calls.bed", *TRANSCRIPT_NAMES)
+    for index in ("", f".{config['call']['bgzip']}")
+    if config["call"]["bgzip"] != "none"
+]
 ALONE_RULES = {
     "single": "train_single",
     "both": "add_single",

@@ -54,9 +54,9 @@ def batch_results():
 def results_of_the_whole():
     """All files that are not about one batch, so that a deleted one is made again.
 
-    With them `call.bigwig` and `call.transcripts` make their files in a finished run: they have to
-    be asked for by name, since Snakemake compares no params of a job whose outputs it does not know. The shards of a
-    built table are left out; they are made again when a job has to read them.
+    With them `call.bigwig` and other keys make their files in a finished run: they have to be asked
+    for by name, since Snakemake compares no params of a job whose outputs it does not know. The
+    shards of a built table are left out; they are made again when a job has to read them.
     """
     files = []
     for name in rules_of_the_whole():

@@ -152,8 +152,11 @@ rule call_genes:
                 labels={"calls": "{calls}", "file": "calls above the threshold"},
             ),
             "results/calls/{calls}/coverage.tsv",
+            "results/calls/{calls}/custom_track.bed",
+            "results/calls/{calls}/igv_session.xml",
             *(f"results/calls/{{calls}}/{name}" for name in BIGWIG_NAMES),
             *(f"results/calls/{{calls}}/{name}" for name in TRANSCRIPT_NAMES),
+            *(f"results/calls/{{calls}}/{name}" for name in COMPRESSED_NAMES),
         ],
         usage="results/usage/call_genes/{calls}.json",
     log:

@@ -1,5 +1,7 @@
 """BED and bigWig files: coordinates checked by hand on both strands, read by other libraries."""
 
+from urllib.parse import unquote
+
 import numpy as np
 import polars as pl
 import pybigtools
@@ -8,6 +10,7 @@ import pytest
 from genebatch.calls import browser_files
 from genebatch.calls.browser_files import windows, write_bed, write_bigwigs
 from genebatch.calls.positions_file import Positions, write_positions
+from genebatch.report.figures import style
 from tests.builders.held_genome import made_gene
 
 CLASSES = ("neither", "donor", "acceptor")
@@ -24,7 +27,7 @@ SIZES = {"chr1": 200, "chr2": 4}
 DONORS = {"a": {2: 0.9, 4: 0.2}, "b": {1: 0.5}, "c": {0: 0.6, 5: 0.8}, "d": {3: 1.0}}
 ACCEPTORS = {"a": {9: 0.3}, "b": {}, "c": {1: 0.7}, "d": {3: 0.31}}
 TRACKS = [(name, strand) for name in ("donor", "acceptor") for strand in "+-"]
-BED = ["chrom", "start", "end", "name", "score", "strand"]
+BED = ["chrom", "start", "end", "name", "score", "strand", "thick_start", "thick_end", "colour"]
 
 
 def track(gene, sites):
@@ -75,7 +78,8 @@ def test_calls_stand_where_the_sites_are(positions, tmp_path, window, monkeypatc
     monkeypatch.setattr(browser_files, "WINDOW", window)
     write_bed(tmp_path / "calls.bed", positions, GENES, LIMITS, {})
     # Gene position 2 of a is 100 + 2; 0 of c is the last of 108 .. 113, 1 the one before.
-    assert list(read_bed(tmp_path / "calls.bed").iter_rows()) == [
+    found = read_bed(tmp_path / "calls.bed").select(BED[:6])
+    assert list(found.iter_rows()) == [
         ("chr1", 102, 103, "a:donor", 900, "+"),
         ("chr1", 104, 105, "b:donor", 500, "+"),
         ("chr1", 108, 109, "c:donor", 800, "-"),
@@ -91,7 +95,46 @@ def test_bed_begins_with_comments_that_say_the_thresholds(positions, tmp_path):
     write_bed(tmp_path / "calls.bed", positions, GENES, LIMITS, {"made": "by hand"})
     lines = (tmp_path / "calls.bed").read_text().splitlines()
     assert lines[:2] == ["# probability of donor >= 0.5, acceptor >= 0.3", "# made by hand"]
-    assert all(line.count("\t") == 5 for line in lines[2:])
+    assert all(line.count("\t") == 8 for line in lines[2:])
+
+
+def test_an_item_has_the_colour_of_its_class_all_over(positions, tmp_path):
+    write_bed(tmp_path / "calls.bed", positions, GENES, LIMITS, {})
+    found = read_bed(tmp_path / "calls.bed")
+    assert found["thick_start"].equals(found["start"])
+    assert found["thick_end"].equals(found["end"])
+    kinds = found["name"].str.split(":").list.last()
+    pairs = set(zip(kinds, found["colour"], strict=True))
+    assert pairs == {("donor", "0,114,178"), ("acceptor", "213,94,0")}
+
+
+def test_colours_are_those_of_the_figures():
+    """They are of a palette that the colour blind tell apart."""
+    codes = [
+        f"#{int(r):02X}{int(g):02X}{int(b):02X}"
+        for r, g, b in (colour.split(",") for colour in browser_files.COLOURS.values())
+    ]
+    assert codes == list(style.COLOURS[:2])
+
+
+def test_a_name_never_ends_a_column_of_bed(tmp_path):
+    gene = made_gene(2, 5, "+", "a b\tc%\n1", "chr1")
+    values = np.ones((3, 3), np.float32)
+    answer = Positions([(gene, 0, 3)], values, values, values, np.ones(3, bool))
+    write_positions(tmp_path / "p.parquet", [answer], CLASSES, {})
+    write_bed(tmp_path / "calls.bed", tmp_path / "p.parquet", [gene], LIMITS, {})
+    first = (tmp_path / "calls.bed").read_text().splitlines()[1]
+    assert first.split("\t")[3] == "a%20b%09c%25%0A1:donor"
+    assert unquote("a%20b%09c%25%0A1") == gene.id
+
+
+def test_genes_under_two_names_of_a_chromosome_are_sorted_as_one(positions, tmp_path):
+    """As they are if the gene models have chr1 and 1, and the genome has 1."""
+    renamed = [*GENES[:2], GENES[2], GENES[3]._replace(chrom="chr1")]
+    write_bed(tmp_path / "calls.bed", positions, renamed, LIMITS, {})
+    starts = read_bed(tmp_path / "calls.bed")["start"].to_list()
+    assert starts == sorted(starts)
+    assert starts[:2] == [0, 0]
 
 
 def test_notes_follow_the_other_comments(positions, tmp_path):

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from genebatch.calls import calling, rescoring, transcripts
+from genebatch.calls import calling, folder, rescoring, transcripts
 from genebatch.calls.calling import call, feature_spec, read_ids
 from genebatch.calls.rescoring import EDGES, Band
 from genebatch.cli import main
@@ -25,7 +25,7 @@ from tests.builders.called_genome import CLASSES, SPEC, THRESHOLDS, make
 
 KINDS = ("base", "probability", "std")
 FLAGS = ("--fasta", "--genes", "--scores")
-FILES = {"positions.parquet", "calls.bed", "coverage.tsv"}
+FILES = {"positions.parquet", "calls.bed", "coverage.tsv", "custom_track.bed", "igv_session.xml"}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_every_position_of_every_gene_is_there_once_and_in_order(made, meta):
 
 @pytest.mark.parametrize("linked", [False, True])
 @pytest.mark.parametrize(
-    "name", ["donor.plus.bw", "positions.parquet", "calls.bed", "transcripts.gff3"]
+    "name", ["donor.plus.bw", "positions.parquet", "calls.bed", "transcripts.gff3", "calls.bed.gz"]
 )
 def test_inputs_that_the_call_would_replace_are_refused(made, tmp_path, name, linked):
     model, fasta, genes, scores = made.files
@@ -178,7 +178,7 @@ def test_no_more_is_held_than_said(made, tmp_path, monkeypatch):
     monkeypatch.setattr(rescoring, "ROWS", 30)
     monkeypatch.setattr(rescoring, "WAITING", 200)
     sizes = []
-    written = calling.write_positions
+    written = folder.write_positions
 
     def watched(path, answers, classes, origin, carried):
         def passing():
@@ -188,7 +188,7 @@ def test_no_more_is_held_than_said(made, tmp_path, monkeypatch):
 
         written(path, passing(), classes, origin, carried)
 
-    monkeypatch.setattr(calling, "write_positions", watched)
+    monkeypatch.setattr(folder, "write_positions", watched)
     call(*made.files, tmp_path, band=(0.02, 0.3))
     assert max(size for size, _ in sizes) <= 200 + 9
     assert max(rows for _, rows in sizes) <= 30 + 9
@@ -451,7 +451,7 @@ def test_error_half_way_keeps_the_earlier_files(made, tmp_path, monkeypatch):
     call(*made.files, tmp_path, bigwig=True)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert before.keys() > FILES
-    monkeypatch.setattr(calling, "write_bigwigs", None)  # the last file
+    monkeypatch.setattr(folder, "write_session", None)  # the last file
     with pytest.raises(TypeError):
         call(*made.files, tmp_path, mode="meta", bigwig=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -627,7 +627,7 @@ def test_command_has_a_message_for_a_full_disk(made, tmp_path, monkeypatch, caps
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(calling, "write_positions", full)
+    monkeypatch.setattr(folder, "write_positions", full)
     assert main(command(made, tmp_path / "out")) == 1
     assert capsys.readouterr().err == "genebatch call: [Errno 28] No space left on device\n"
 

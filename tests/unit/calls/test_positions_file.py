@@ -43,7 +43,17 @@ def answer(stretches, rows):
 
 
 @pytest.mark.parametrize(
-    "name", ["positions.parquet", "calls.bed", "coverage.tsv", "donor.plus.bw"]
+    "name",
+    [
+        "positions.parquet",
+        "calls.bed",
+        "coverage.tsv",
+        "donor.plus.bw",
+        "igv_session.xml",
+        "calls.bed.gz",
+        "calls.bed.gz.tbi",
+        "transcripts.gff3.gz.csi",
+    ],
 )
 def test_unfinished_files_go_and_no_others(tmp_path, name):
     kept = {".gitignore", "notes.part.bed", name}
