@@ -92,6 +92,7 @@ def predict(options: argparse.Namespace) -> None:
 def call(options: argparse.Namespace) -> None:
     """Call every position of whole genes from sequence and base scores."""
     from genebatch.calls.calling import call as write
+    from genebatch.calls.ucsc import Hub
 
     thresholds = options.threshold and dict(zip(SITES, options.threshold, strict=True))
     coverage = write(
@@ -114,6 +115,7 @@ def call(options: argparse.Namespace) -> None:
         transcripts=options.transcripts,
         least_posterior=options.least_posterior,
         bgzip=options.bgzip,
+        hub=options.hub and Hub(*options.hub),
         threads=options.threads,
     )
     print(
@@ -685,5 +687,12 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         help="write calls.bed.gz, and transcripts.gff3.gz if there are transcripts, as well, with "
         "a tabix index; csi is for chromosomes of more than 536,870,912 nt; default of the index: "
         "tbi",
+    )
+    added.add_argument(
+        "--hub",
+        nargs=2,
+        metavar=("GENOME", "EMAIL"),
+        help="write a track hub for the UCSC Genome Browser as well; GENOME is the name of the "
+        "genome there, such as hg38, or its accession, and EMAIL the contact",
     )
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")

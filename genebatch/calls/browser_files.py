@@ -142,7 +142,7 @@ def write_bigwigs(
     """
     library = bigwig_library(BIGWIG_KEY)
     names = list(dict.fromkeys(name for name, _ in tracks))
-    header = [(chrom, sizes[chrom]) for chrom in dict.fromkeys(gene.chrom for gene in genes)]
+    header = [(chrom, sizes[chrom]) for chrom in _by_chromosome(genes)]
     with ExitStack() as stack:
         files: dict[tuple[str, str], Any] = {}
         for key, path in tracks.items():
@@ -204,13 +204,12 @@ def _by_chromosome(genes: Sequence[Gene]) -> dict[str, list[int]]:
 
 
 def order_of_genes(genes: Sequence[Gene]) -> list[int]:
-    """Numbers of genes by chromosome, in the order of their first genes, and by start.
+    """Numbers of genes by chromosome and start, as `sort -k1,1 -k2,2n` and bigBed order them.
 
-    Genes of a file are sorted by its own names of chromosomes. If two of them are one sequence of
-    the genome, such as MT and chrM, its genes are not sorted.
+    Genes of a file are sorted by its own names of chromosomes, which may not be those of the
+    genome: MT and chrM are one there.
     """
-    rank = {chrom: n for n, chrom in enumerate(dict.fromkeys(gene.chrom for gene in genes))}
-    return sorted(range(len(genes)), key=lambda n: (rank[genes[n].chrom], genes[n].start))
+    return sorted(range(len(genes)), key=lambda n: (genes[n].chrom, genes[n].start))
 
 
 def _stretch(

@@ -13,6 +13,7 @@ import polars as pl
 
 from genebatch.calls.alignment import FASTA_KEY, GENES_KEY, SCORES_KEY, check_alignment
 from genebatch.calls.base_models import scores_for
+from genebatch.calls.bigbed import bigbed_library
 from genebatch.calls.browser_files import BIGWIG_KEY
 from genebatch.calls.evidence import TRACK_KEY, tracks_for
 from genebatch.calls.folder import Called, Extras, Header, refuse_inputs, write_folder
@@ -27,6 +28,7 @@ from genebatch.calls.rescoring import (
 from genebatch.calls.tabix import NONE, check_reach
 from genebatch.calls.thresholds import call_thresholds
 from genebatch.calls.transcripts import LEAST_POSTERIOR, Drawing
+from genebatch.calls.ucsc import HUB_KEY, Hub
 from genebatch.config.base_models import BaseModels, files_of
 from genebatch.config.tracks import NO_TRACKS, Tracks
 from genebatch.dataset.families import built_families
@@ -115,6 +117,7 @@ def call(
     transcripts: int | None = None,
     least_posterior: float = LEAST_POSTERIOR,
     bgzip: str = NONE,
+    hub: Hub | None = None,
     threads: int = 1,
 ) -> Coverage:
     """Call every position of some genes from sequence and base scores.
@@ -175,6 +178,10 @@ def call(
     bgzip
         "tbi" or "csi" to write `calls.bed.gz`, and `transcripts.gff3.gz` if there are transcripts,
         each with an index of that kind. "none" for neither.
+    hub
+        Genome and contact of a track hub; None for none. The hub is `hub.txt`, with `calls.bb` and,
+        if there are transcripts, `transcripts.bb`; it shows the bigWig files too. Needs the extra
+        `genomics`.
     threads
         Threads of a prediction.
 
@@ -194,6 +201,9 @@ def call(
     chosen = band_of_mode(mode, band, target_share)
     if bigwig:
         bigwig_library(BIGWIG_KEY)  # if it is missing, say so now and not after hours
+    if hub is not None:
+        hub.check()
+        bigbed_library(HUB_KEY)
     if Path(out).is_file():
         raise InputError(f"{out} is a file; name a folder to write into (--output)")
     models = BaseModels.build(scores)
@@ -238,7 +248,7 @@ def call(
             first = models.first
             source = "the bigWig files" if isinstance(first, Mapping) else str(first)
             scored = warn_of_cut(scored, model, source)
-        extras = Extras(bigwig, bgzip=bgzip)
+        extras = Extras(bigwig, bgzip=bgzip, hub=hub)
         if transcripts is not None:
             extras = extras._replace(
                 transcripts=Drawing(transcripts, least_posterior),

@@ -26,10 +26,8 @@ ENCODINGS = {
 }
 ARROW = {pl.Float32(): pa.float32(), pl.UInt32(): pa.uint32()}  # of columns from tracks
 # The names that `files.whole` gives the files of a call until they are finished.
-UNFINISHED = [
-    f".????????.part{suffix}"
-    for suffix in (".parquet", ".bed", ".tsv", ".bw", ".gff3", ".xml", ".gz", ".tbi", ".csi")
-]
+ENDINGS = ["parquet", "bed", "tsv", "bw", "gff3", "xml", "gz", "tbi", "csi", "txt", "bb"]
+UNFINISHED = [f".????????.part.{ending}" for ending in ENDINGS]
 
 
 class Positions(NamedTuple):

@@ -1,5 +1,6 @@
 """Writes the calls for the UCSC Genome Browser, as a custom track and as a track hub."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ from genebatch.calls.bigbed import CALLS, CHAINS
 from genebatch.calls.browser_files import BED, BIGWIGS, COLOURS
 from genebatch.calls.transcripts import TRANSCRIPTS
 from genebatch.genome.genes import SITES, STRANDS
+from genebatch.io.files import InputError
 
 CUSTOM_TRACK, HUB = "custom_track.bed", "hub.txt"
 BIGBEDS = {BED: "calls.bb", TRANSCRIPTS: "transcripts.bb"}
@@ -28,6 +30,22 @@ class Hub(NamedTuple):
 
     genome: str
     email: str
+
+    def check(self) -> None:
+        """Refuse what the browser would read as something else.
+
+        Raises
+        ------
+        InputError
+            If the genome is no name, or the contact no address.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", self.genome):
+            raise InputError(
+                f"{self.genome!r} is no name of a genome at UCSC; wanted one such as hg38, or an "
+                f"accession such as GCF_000001405.40; set {HUB_KEY}"
+            )
+        if not re.fullmatch(r"[^\s@]+@[^\s@]+", self.email):
+            raise InputError(f"{self.email!r} is no email address; set {HUB_KEY}")
 
 
 def write_custom_track(path: Path, bed: Path, locus: str) -> None:

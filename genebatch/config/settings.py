@@ -353,6 +353,7 @@ class Calls(Section):
     bigwig: bool
     transcripts: bool
     bgzip: str
+    hub: dict[str, str] | None
 
 
 @dataclass(frozen=True)

@@ -363,6 +363,7 @@ def call_genes(
     """
     from genebatch.calls import calling
     from genebatch.calls.transcripts import DRAWS
+    from genebatch.calls.ucsc import Hub
 
     (folder,) = {Path(file).parent for file in files}
     chosen = calling.read_ids(wanted) if wanted else None
@@ -387,6 +388,7 @@ def call_genes(
         bigwig=call.bigwig,
         transcripts=DRAWS if call.transcripts else None,
         bgzip=call.bgzip,
+        hub=call.hub and Hub(**call.hub),
         threads=threads,
     )
 

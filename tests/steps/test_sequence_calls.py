@@ -47,6 +47,7 @@ COMPLETE = Calls(
     bigwig=False,
     transcripts=False,
     bgzip="none",
+    hub=None,
 )
 
 

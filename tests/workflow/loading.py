@@ -21,6 +21,7 @@ EVIDENCE = {
     "reads": {"kind": "junctions", "file": "SJ.out.tab", "role": "ignore"},
 }
 SIMILAR = SMALL["batching"] | {"strategy": "similarity"}
+HUB = {"genome": "hg38", "email": "me@example.org"}
 CALLED = {"sets": {"all": "all", "some": "some.txt"}}
 # Configurations that together have every rule, and every file that a rule may read or write.
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -30,7 +31,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     | {"batching": SIMILAR, "ensemble": {"rivals": ["single", "distilled"]}, "final": "best"},
     "genome": {
         "sequence": GENOME | {"scores": TRACKS, "groups": "groups.tsv"},
-        "call": CALLED | {"bigwig": True, "transcripts": True, "bgzip": "tbi"},
+        "call": CALLED | {"bigwig": True, "transcripts": True, "bgzip": "tbi"} | {"hub": HUB},
     },
     "light": {"sequence": GENOME | {"scorer": "light"}, "call": CALLED},
     "evidence": {"sequence": GENOME | {"scorer": "light", "tracks": EVIDENCE}, "call": CALLED},

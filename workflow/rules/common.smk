@@ -138,6 +138,8 @@ COMPRESSED_NAMES = [
     for index in ("", f".{config['call']['bgzip']}")
     if config["call"]["bgzip"] != "none"
 ]
+HUB_NAMES = ["hub.txt", "calls.bb"] if config["call"]["hub"] else []
+HUB_NAMES += ["transcripts.bb"] if HUB_NAMES and TRANSCRIPT_NAMES else []
 ALONE_RULES = {
     "single": "train_single",
     "both": "add_single",

@@ -157,6 +157,7 @@ rule call_genes:
             *(f"results/calls/{{calls}}/{name}" for name in BIGWIG_NAMES),
             *(f"results/calls/{{calls}}/{name}" for name in TRANSCRIPT_NAMES),
             *(f"results/calls/{{calls}}/{name}" for name in COMPRESSED_NAMES),
+            *(f"results/calls/{{calls}}/{name}" for name in HUB_NAMES),
         ],
         usage="results/usage/call_genes/{calls}.json",
     log:

@@ -128,6 +128,24 @@ def test_a_name_never_ends_a_column_of_bed(tmp_path):
     assert unquote("a%20b%09c%25%0A1") == gene.id
 
 
+def test_chromosomes_are_in_the_order_of_their_names(positions, tmp_path):
+    """As those of the genome, whose names may have another order than those of the genes."""
+    names = {"chr1": "z1", "chr2": "a2"}
+    renamed = [gene._replace(chrom=names[gene.chrom]) for gene in GENES]
+    write_bed(tmp_path / "calls.bed", positions, renamed, LIMITS, {})
+    assert read_bed(tmp_path / "calls.bed")["chrom"].unique(maintain_order=True).to_list() == [
+        "a2",
+        "z1",
+    ]
+    tracks = {("donor", "-"): tmp_path / "d.bw"}
+    write_bigwigs(tracks, positions, renamed, {"z1": 200, "a2": 4})
+    with pybigtools.open(str(tmp_path / "d.bw")) as file:
+        assert list(file.chroms()) == ["a2", "z1"]
+        for chrom, size in SIZES.items():
+            found = file.values(names[chrom], 0, size, fillna=None)
+            np.testing.assert_array_equal(found, by_hand(DONORS, "-", chrom, size))
+
+
 def test_genes_under_two_names_of_a_chromosome_are_sorted_as_one(positions, tmp_path):
     """As they are if the gene models have chr1 and 1, and the genome has 1."""
     renamed = [*GENES[:2], GENES[2], GENES[3]._replace(chrom="chr1")]

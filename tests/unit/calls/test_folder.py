@@ -1,6 +1,7 @@
 """Tests of calls.folder: the files for genome browsers agree with the calls and open anywhere."""
 
 import shutil
+import sys
 from xml.etree import ElementTree
 
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 from genebatch.calls.calling import call
 from genebatch.calls.folder import ALL_NAMES, first_called
 from genebatch.calls.tabix import TBI_END, check_reach
+from genebatch.calls.ucsc import Hub
 from genebatch.cli import main
 from genebatch.io.files import InputError
 from tests.builders.called_genome import make
@@ -22,6 +24,7 @@ PLAIN = {
     *BIGWIGS,
     "transcripts.gff3",
 }
+HUB, HUB_FILES = Hub("hg38", "me@example.org"), {"hub.txt", "calls.bb", "transcripts.bb"}
 LOW, HIGH = {"donor": 0.05, "acceptor": 0.05}, {"donor": 1.0, "acceptor": 1.0}
 # The made genome names its chromosomes as the gene models do, chr1; here as Ensembl does.
 CHROMS = {"chr1": "1", "chr2": "2"}
@@ -42,7 +45,7 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def called(made):
     """A folder beside the genome with every file."""
-    options = {"bigwig": True, "transcripts": 20, "bgzip": "tbi", "thresholds": LOW}
+    options = {"bigwig": True, "transcripts": 20, "bgzip": "tbi", "hub": HUB, "thresholds": LOW}
     return call(*made.files, made.folder / "calls", mode="base", **options).folder
 
 
@@ -50,7 +53,7 @@ def called(made):
 def silent(made, tmp_path_factory):
     """The files of a call of which no probability reaches the threshold."""
     out = tmp_path_factory.mktemp("silent")
-    options = {"bigwig": True, "transcripts": 0, "bgzip": "csi", "thresholds": HIGH}
+    options = {"bigwig": True, "transcripts": 0, "bgzip": "csi", "hub": HUB, "thresholds": HIGH}
     return call(*made.files, out, mode="base", **options).folder
 
 
@@ -73,8 +76,9 @@ def test_the_folder_has_the_files_that_were_asked_for(called, silent):
     texts = ("calls.bed", "transcripts.gff3")
     for folder, index in ((called, "tbi"), (silent, "csi")):
         compressed = {f"{name}.gz{part}" for name in texts for part in ("", f".{index}")}
-        assert {path.name for path in folder.iterdir()} == PLAIN | compressed
-        assert PLAIN | compressed <= ALL_NAMES
+        wanted = PLAIN | HUB_FILES | compressed
+        assert {path.name for path in folder.iterdir()} == wanted
+        assert wanted <= ALL_NAMES
 
 
 def test_a_call_is_where_the_positions_reach_the_threshold(called):
@@ -193,6 +197,91 @@ def test_the_session_of_a_linked_folder_leads_from_where_it_lies(made, tmp_path)
     assert (there / genome).samefile(made.files[1])
 
 
+def stanzas(folder):
+    """Blocks of the hub, each a dictionary."""
+    blocks = (folder / "hub.txt").read_text().strip().split("\n\n")
+    return [dict(line.split(" ", 1) for line in block.splitlines()) for block in blocks]
+
+
+def test_the_hub_names_files_beside_it_under_labels_that_the_browser_shows(called):
+    hub, genome, *tracks = stanzas(called)
+    assert hub["useOneFile"] == "on"
+    assert (genome["genome"], hub["email"]) == HUB
+    files = [track["bigDataUrl"] for track in tracks]
+    assert files[:2] == ["calls.bb", "transcripts.bb"]
+    assert set(files[2:]) == BIGWIGS
+    assert all((called / file).is_file() for file in files)
+    names = [track["track"] for track in tracks]
+    assert len(set(names)) == len(names)
+    assert all(name.replace("_", "").isalnum() for name in names)
+    assert all(len(block["shortLabel"]) <= 17 for block in (hub, *tracks))
+
+
+def test_the_hub_of_a_call_without_more_has_its_calls_alone(made, tmp_path):
+    call(*made.files, tmp_path, mode="base", wanted=["tiny"], hub=HUB)
+    assert [track["bigDataUrl"] for track in stanzas(tmp_path)[2:]] == ["calls.bb"]
+    assert not (tmp_path / "transcripts.bb").exists()
+
+
+def test_the_bigbed_has_the_calls(called, silent):
+    for folder in (called, silent):
+        with pyBigWig.open(str(folder / "calls.bb")) as file:
+            found = [
+                "\t".join([chrom, str(start), str(end), rest])
+                for chrom, size in file.chroms().items()
+                for start, end, rest in file.entries(chrom, 0, size) or ()
+            ]
+        assert found == lines(folder / "calls.bed")
+
+
+def test_the_bigbed_of_transcripts_has_their_exons(called):
+    wanted = {}
+    for line in lines(called / "transcripts.gff3"):
+        chrom, _, kind, start, end, *_, facts = line.split("\t")
+        if kind == "exon":
+            name = facts.split(";")[0].removeprefix("Parent=transcript:")
+            wanted.setdefault((chrom, name), set()).add((int(start) - 1, int(end)))
+    found = {}
+    with pyBigWig.open(str(called / "transcripts.bb")) as file:
+        for chrom, size in file.chroms().items():
+            for start, _, rest in file.entries(chrom, 0, size):
+                name, *_, sizes, starts = rest.split("\t")
+                exons = zip(starts.split(","), sizes.split(","), strict=True)
+                found[chrom, name] = {
+                    (start + int(first), start + int(first) + int(size)) for first, size in exons
+                }
+    assert len(found) > 5
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("hub", "message"),
+    [
+        (Hub("hg 38", "me@example.org"), "'hg 38' is no name of a genome at UCSC"),
+        (Hub("hg38", "me"), "'me' is no email address"),
+    ],
+)
+def test_a_hub_that_the_browser_would_not_open_is_refused(made, tmp_path, hub, message):
+    with pytest.raises(InputError, match=message):
+        call(*made.files, tmp_path / "out", mode="base", hub=hub)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_hub_without_its_library_is_refused_before_the_call(made, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pybigtools", None)
+    message = r"call\.hub or --hub needs pybigtools.*pip install genebatch\[genomics\]"
+    with pytest.raises(InputError, match=message):
+        call(*made.files, tmp_path / "out", mode="base", hub=HUB)
+
+
+def test_the_command_writes_a_hub(made, tmp_path):
+    model, fasta, genes, scores = map(str, made.files)
+    given = ["--fasta", fasta, "--genes", genes, "--scores", scores, "--mode", "base"]
+    options = ["--only", "tiny", "--hub", *HUB]
+    assert main(["call", model, "-o", str(tmp_path), *given, *options]) == 0
+    assert stanzas(tmp_path)[1] == {"genome": "hg38"}
+
+
 def test_a_folder_may_move_together_with_its_genome(called, made, tmp_path):
     shutil.copytree(made.folder, tmp_path / "moved")
     moved = tmp_path / "moved" / "calls"
@@ -212,7 +301,7 @@ def test_a_path_that_xml_cannot_write_is_refused_before_the_call(made, tmp_path)
 
 
 def test_files_that_are_no_longer_wanted_are_removed(made, tmp_path):
-    options = {"bigwig": True, "transcripts": 0, "bgzip": "tbi"}
+    options = {"bigwig": True, "transcripts": 0, "bgzip": "tbi", "hub": HUB}
     call(*made.files, tmp_path, mode="base", wanted=["tiny"], **options)
     call(*made.files, tmp_path, mode="base", wanted=["tiny"], bgzip="csi")
     left = PLAIN - BIGWIGS - {"transcripts.gff3"}

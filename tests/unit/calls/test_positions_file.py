@@ -53,6 +53,8 @@ def answer(stretches, rows):
         "calls.bed.gz",
         "calls.bed.gz.tbi",
         "transcripts.gff3.gz.csi",
+        "hub.txt",
+        "calls.bb",
     ],
 )
 def test_unfinished_files_go_and_no_others(tmp_path, name):
