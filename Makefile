@@ -83,4 +83,4 @@ repository:
 	@$(PYTHON) tools/repository.py $(URL)
 
 clean:
-	rm -rf .venv build data dist results logs .snakemake
+	rm -rf .venv build data dist results .snakemake

@@ -5,6 +5,7 @@ A command imports what it needs when it runs, so that the others start fast.
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ def run_workflow(options: argparse.Namespace) -> None:
 
 def init(options: argparse.Namespace) -> None:
     """Propose a configuration for a table of your own, and say why."""
+    from genebatch.config.record import free_name
     from genebatch.dataset.proposal import propose
     from genebatch.io.files import write_text
 
@@ -67,11 +69,12 @@ def init(options: argparse.Namespace) -> None:
     if output.exists():
         raise InputError(f"{output} is there already; remove it, or name another (--output)")
     proposal = propose(options.table, options.label, options.group)
+    proposal.config = {"results": free_name(f"{output.stem}_results")} | proposal.config
     write_text(output, proposal.text())
     for note in proposal.notes:
         print(f"- {printable(note)}")
     print(f"{output}: read it, then")
-    print(f"genebatch run --configfile {output} --directory {output.stem}")
+    print(f"genebatch run --configfile {shlex.quote(str(output))}")
 
 
 def predict(options: argparse.Namespace) -> None:

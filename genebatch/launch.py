@@ -57,12 +57,13 @@ def command_line(options: argparse.Namespace) -> list[str]:
             "`genebatch config > my.yaml` has every key with its meaning"
         )
     cores = usable_cores() if options.cores is None else options.cores
-    command = ["snakemake", "--snakefile", str(snakefile()), "--cores", str(cores)]
-    command += ["--workflow-profile", str(profile())]
-    if options.memory is not None:
-        command += ["--resources", f"mem_mb={memory_mb(options.memory)}"]
+    command = ["snakemake", "--snakefile", str(snakefile())]
+    # Neither of these is the last option: it would take the targets that follow for its own.
     if files:
         command += ["--configfile", *(str(file.resolve()) for file in files)]
+    if options.memory is not None:
+        command += ["--resources", f"mem_mb={memory_mb(options.memory)}"]
+    command += ["--workflow-profile", str(profile()), "--cores", str(cores)]
     if options.directory is not None:
         command += ["--directory", options.directory]
     if options.dry_run:

@@ -1,17 +1,36 @@
 """Records which settings and which data the results of a folder were made from."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from genebatch.io.files import read_json, write_json
 
 # Sections and keys that change no result.
-PASSING = ("resources", "learner.threads")
+PASSING = ("resources", "learner.threads", "results")
 SHOWN = 5  # differences in a message
 
 
-def made_from(config: Mapping[str, Any], files: str, algorithm: str) -> dict[str, Any]:
+class Source(NamedTuple):
+    """A part of a data set, such as its table.
+
+    Attributes
+    ----------
+    path
+        Where it is, from the results folder: it stays the same if both are moved together.
+    digests
+        Digests of the content of its files.
+    """
+
+    path: str
+    digests: Sequence[str]
+
+
+def made_from(
+    config: Mapping[str, Any], files: str, algorithm: str, data: Mapping[str, Source]
+) -> dict[str, Any]:
     """Put together what results are made from.
 
     Parameters
@@ -22,9 +41,18 @@ def made_from(config: Mapping[str, Any], files: str, algorithm: str) -> dict[str
         Fingerprint of the input files.
     algorithm
         The version of the algorithm.
+    data
+        The key of the configuration that names a part of the data set, and that part.
     """
     settings = {key: value for key, value in _flat(config) if not key.startswith(PASSING)}
-    return {"algorithm": algorithm, "files": files, "settings": settings}
+    parts = {key: source._asdict() for key, source in data.items()}
+    return {"algorithm": algorithm, "data": parts, "files": files, "settings": settings}
+
+
+def free_name(name: str) -> str:
+    """The name, with a number behind it if there is something of that name already."""
+    numbered = (f"{name}_{number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if not os.path.lexists(each))
 
 
 class Record:
@@ -54,6 +82,19 @@ class Record:
         """Note that all results are of this entry."""
         write_json(self.path, [dict(entry)])
 
+    def other_data(self, data: Mapping[str, Source]) -> str | None:
+        """What the results were made from, in words, if it is another data set; else None.
+
+        A part of a data set is the same if its path is, or the content of one of its files.
+        """
+        known = [entry["data"] for entry in self.entries if "data" in entry]
+        if not known or any(_same_data(each, data) for each in known):
+            return None
+        return ", ".join(
+            f"{key} {os.path.normpath(self.path.parent / part['path'])}"
+            for key, part in known[-1].items()
+        )
+
     def differences(self, entry: Mapping[str, Any]) -> list[str]:
         """What differs between the results and an entry, in words; empty if nothing does."""
         entries = self.entries
@@ -61,6 +102,13 @@ class Record:
             return ["it is not on record what the results were made from"]
         lines = [line for other in entries for line in _differences(other, entry)]
         return list(dict.fromkeys(lines))
+
+
+def _same_data(known: Mapping[str, Any], data: Mapping[str, Source]) -> bool:
+    return known.keys() == data.keys() and all(
+        known[key]["path"] == part.path or set(known[key]["digests"]).intersection(part.digests)
+        for key, part in data.items()
+    )
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

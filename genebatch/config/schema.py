@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -44,12 +45,9 @@ RENAMED = {
     ("batching", "min_genes"): "min_groups",
 }
 
-# Shards that the workflow makes. A table of genes lies beside them.
-MADE_SHARDS = "results/table/part-*.parquet"
-OLD_PATH = ("path", "results/table")
+RESULTS = "results"  # where no other folder is named
 # Roles of the columns of the table that the first stage builds.
 BUILT_TABLE = {
-    "path": MADE_SHARDS,
     "group": "group",
     "label": "splice_type",
     "classes": ["neither", "donor", "acceptor"],
@@ -111,7 +109,7 @@ def resolve(
     read = read_values(
         named, schema, misread, text=text, given=_with_present_names(command_line or {})
     )
-    filled = _with_defaults(_with_built_table(read), schema)
+    filled = _with_defaults(_with_built_table(_with_plain_folder(read)), schema)
     problems = misread + [
         line for error in Draft202012Validator(schema).iter_errors(filled) for line in _say(error)
     ]
@@ -173,9 +171,29 @@ def _with_built_table(config: dict[str, Any]) -> dict[str, Any]:
     built = isinstance(sequence, dict) and sequence.get("fasta") is not None
     if not built or not isinstance(dataset, dict):
         return config
+    made = built_table(config.get("results", RESULTS))
     # Configurations of earlier versions name the folder, which has other tables too.
-    named = {name: value for name, value in dataset.items() if (name, value) != OLD_PATH}
-    return config | {"dataset": BUILT_TABLE | named}
+    old = ("path", os.path.dirname(made["path"]))
+    named = {name: value for name, value in dataset.items() if (name, value) != old}
+    return config | {"dataset": made | named}
+
+
+def made_shards(results: str) -> str:
+    """The shards that the workflow makes. A table of genes lies beside them."""
+    return f"{results}/table/part-*.parquet"
+
+
+def built_table(results: str) -> dict[str, Any]:
+    """Path and roles of the table that the first stage builds."""
+    return {"path": made_shards(results)} | BUILT_TABLE
+
+
+def _with_plain_folder(config: dict[str, Any]) -> dict[str, Any]:
+    """Write the folder of the results in one way, as files are told apart by their paths."""
+    folder = config.get("results")
+    if not isinstance(folder, str) or not folder:
+        return config
+    return config | {"results": os.path.normpath(folder)}
 
 
 def _with_defaults(value: Any, schema: dict[str, Any]) -> Any:
@@ -214,6 +232,11 @@ def _say(error: ValidationError) -> Iterator[str]:
 def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     """What a JSON Schema cannot say: keys that must agree with each other."""
     yield from _braces(config)
+    if Path.cwd().is_relative_to(Path(config["results"]).resolve()):
+        yield (
+            f"'results' is '{config['results']}', and this folder lies in it; name a folder of its "
+            f"own, such as {RESULTS}"
+        )
     yield from _sequence_contradictions(config)
     dataset, test = config["dataset"], config["test"]
     classes = dataset["classes"]
@@ -356,7 +379,7 @@ def _sequence_contradictions(config: dict[str, Any]) -> Iterator[str]:
                     f"'sequence.scorer.command' lacks {field}: a scorer reads the sequences of the "
                     "genes from {fasta} and writes the table {scores}"
                 )
-    for key, value in BUILT_TABLE.items():
+    for key, value in built_table(config["results"]).items():
         if dataset[key] != value:
             yield (
                 f"'dataset.{key}' is {dataset[key]!r} but sequence.fasta builds the table, where "

@@ -373,6 +373,7 @@ class Settings:
     `features.sampling.Strata` are their types, and know what their keys mean.
     """
 
+    results: str
     table: Table
     test: HoldOut
     screen: Screening

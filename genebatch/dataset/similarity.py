@@ -267,7 +267,7 @@ def _named(similar_by: Sequence[str], names: Sequence[str]) -> list[str]:
     if unknown:
         raise InputError(
             f"batching.similar_by names '{unknown[0]}', which is no feature; "
-            "results/features/screen.tsv says what every column is and why"
+            "features/screen.tsv in the results folder says what every column is and why"
         )
     return match_columns(similar_by, names, "batching.similar_by")
 

@@ -56,5 +56,5 @@ def refuse_other_plans(
     if stale:
         raise InputError(
             f"the models of batches {', '.join(stale)} were trained for another plan or other "
-            f"rows; delete results/batches/{{{','.join(stale)}}} and run again"
+            f"rows; delete batches/{{{','.join(stale)}}} in the results folder and run again"
         )

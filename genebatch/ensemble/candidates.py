@@ -153,7 +153,7 @@ def _losses(
     if not all(rows["group"].equals(first["group"]) for rows in others):
         raise InputError(
             "the candidates for the final model were judged on different rows; delete "
-            "results/ensemble, results/single and results/distilled and run again"
+            "ensemble, single and distilled in the results folder and run again"
         )
     losses = {name: rows["loss"].to_numpy() for name, rows in kept.items()}
     return losses, group_codes(first), plain_weights(first)

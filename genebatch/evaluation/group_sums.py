@@ -180,8 +180,7 @@ def existing(path: str | Path) -> Path:
     """The path of a file of held-out scores, or an error that says what makes it."""
     if not Path(path).is_file():
         raise InputError(
-            f"{path} does not exist; the workflow writes it: snakemake "
-            f"results/ensemble/{Path(path).name}, with the options of the run"
+            f"{path} does not exist; run the workflow again, which makes what is missing"
         )
     return Path(path)
 
@@ -209,7 +208,7 @@ def _margins(rows: pl.DataFrame, layout: Layout) -> Iterator[np.ndarray]:
         if np.isnan(margin).any():
             raise InputError(
                 f"member {member} has no log-odds for rows of group '{rows['group'][0]}' or near; "
-                "delete results/ensemble/cross_batch.parquet and run again"
+                "delete ensemble/cross_batch.parquet in the results folder and run again"
             )
         yield margin
 

@@ -59,13 +59,15 @@ def traffic_mb() -> dict[str, float | None]:
 
 def declared(snakemake: Any) -> dict[str, Any]:
     """Read the arguments of `job` from the object that Snakemake gives a script."""
+    results = snakemake.config["results"]
     return {
         "log_file": snakemake.log[0],
         "mem_mb": snakemake.resources.mem_mb,
         "needs_mb": snakemake.resources.needs_mb,
         "threads": snakemake.threads,
         "usage": snakemake.output.get("usage"),
-        "results": [path for path in snakemake.input if path.startswith("results/")],
+        "results": results,
+        "made": [path for path in snakemake.input if Path(path).is_relative_to(results)],
     }
 
 
@@ -76,8 +78,9 @@ def job(
     mem_mb: int,
     needs_mb: int,
     threads: int,
+    results: str | Path,
     usage: str | Path | None = None,
-    results: Iterable[str | Path] = (),
+    made: Iterable[str | Path] = (),
 ) -> Iterator[None]:
     """Run the body of a workflow script inside its declared memory and threads.
 
@@ -99,10 +102,12 @@ def job(
         the run, so it is an error if less was granted.
     threads
         Threads of this job.
+    results
+        The folder of the run's results. Files that the job did not finish are removed from it.
     usage
         Where to write a JSON record of declared memory, measured peak, time, threads and traffic,
         or None.
-    results
+    made
         Files of earlier jobs. The job refuses them if they are cut off.
 
     Raises
@@ -119,10 +124,10 @@ def job(
     except InputError as error:
         log.error("%s", error)
         raise SystemExit(1) from error
-    _go_on_in_child(mem_mb, remedy, scratch)
+    _go_on_in_child(mem_mb, remedy, scratch, results)
     try:
         _bound(mem_mb, needs_mb, threads)
-        check_whole(results)
+        check_whole(made)
         yield
     except InputError as error:
         log.error("%s", error)
@@ -156,7 +161,7 @@ def _log_to(path: str | Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
 
 
-def _go_on_in_child(mem_mb: int, remedy: str, scratch: Path) -> None:
+def _go_on_in_child(mem_mb: int, remedy: str, scratch: Path, results: str | Path) -> None:
     """Do the work in a child process; watch its memory and its end from this one.
 
     This process also removes what the child leaves in `scratch`, and files that it did not finish.
@@ -192,7 +197,7 @@ def _go_on_in_child(mem_mb: int, remedy: str, scratch: Path) -> None:
         log.error("ended by %s, as if out of memory: %s", signal.Signals(-code).name, remedy)
     shutil.rmtree(scratch, ignore_errors=True)
     if code < 0:
-        remove_unfinished()
+        remove_unfinished(results)
     logging.shutdown()
     os._exit(code if code >= 0 else 1)
 

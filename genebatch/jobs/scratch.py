@@ -17,7 +17,6 @@ LOCK = ".lock"  # locked as long as the job lives that made the folder
 UNFINISHED = re.compile(r"\.[a-z0-9_]{8}\.part(\.\w+)?")  # the names that `files.whole` gives
 # A disk with less room is taken for full. The write that fails leaves less than one block.
 FULL_MB = 16
-RESULTS = Path("results")
 
 
 def make_scratch() -> Path:
@@ -50,9 +49,12 @@ def make_scratch() -> Path:
     return folder
 
 
-def remove_unfinished(folder: Path = RESULTS) -> None:
-    """Remove files that ended jobs did not finish. Files that are being written are locked."""
-    for path in folder.rglob(".*.part*") if folder.is_dir() else ():
+def remove_unfinished(results: str | Path) -> None:
+    """Remove files that ended jobs did not finish from a results folder.
+
+    Files that are being written are locked, and stay.
+    """
+    for path in Path(results).rglob(".*.part*"):
         if UNFINISHED.fullmatch(path.name) and not is_locked(path):
             path.unlink(missing_ok=True)
             log.info("removed %s, which a job did not finish", path)

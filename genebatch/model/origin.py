@@ -108,5 +108,5 @@ def refuse_other_settings(members: Iterable[Member]) -> None:
     raise InputError(
         f"the models of batches {', '.join(odd)} were trained by other settings (learner, cv, "
         f"calibration) or another version than those of {', '.join(sorted(most))}; delete "
-        f"results/batches/{{{','.join(odd)}}} and run again, or set the config back"
+        f"batches/{{{','.join(odd)}}} in the results folder and run again, or set the config back"
     )

@@ -291,7 +291,7 @@ def _with_group_features(
     if len(lacking):
         raise InputError(
             f"training group '{lacking[0]}' (of {len(lacking):,}) has no features in "
-            "results/dataset/group_features.parquet, which is of other groups; run again from "
+            "dataset/group_features.parquet, which is of other groups; run again from "
             "describe_groups (--forcerun describe_groups)"
         )
     return joined

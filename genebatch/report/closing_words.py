@@ -24,7 +24,7 @@ MEANINGS = {
 def closing_words(
     comparison: pl.DataFrame,
     candidates: pl.DataFrame,
-    model: str,
+    results: str,
     tracks: pl.DataFrame | None = None,
     missing: Sequence[str] = (),
 ) -> str:
@@ -36,13 +36,14 @@ def closing_words(
         `comparison.tsv` of the evaluation.
     candidates
         `candidates.tsv` of the final model.
-    model
-        Path of the model file.
+    results
+        The folder of the results.
     tracks
         `comparison.tsv` of the evaluation on complete tracks, where there is one.
     missing
         Batches without a model, which the ensemble goes without.
     """
+    model = f"{results}/model/model.gbm"
     lines = ["", "Results on the test groups, which no batch has seen:", ""]
     lines += _table(comparison)
     if tracks is not None:
@@ -53,8 +54,8 @@ def closing_words(
             f"The ensemble goes without {', '.join(missing)}, as ensemble.allow_missing permits. "
             "To train the missing batches, run again with ensemble.allow_missing: false."
         ]
-    lines += ["", f"Model: {model}", "Report: results/report/index.html"]
-    lines += [] if tracks is None else ["Calls: results/calls/test/calls.bed"]
+    lines += ["", f"Model: {model}", f"Report: {results}/report/index.html"]
+    lines += [] if tracks is None else [f"Calls: {results}/calls/test/calls.bed"]
     lines += [
         "",
         "    import polars as pl",

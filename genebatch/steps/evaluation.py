@@ -235,8 +235,7 @@ def _load(
     described = read_json(combiners)
     if described["members"] != [member.name for member in whole.members]:
         raise InputError(
-            f"{combiners} is not of the members of {ensemble}; delete results/ensemble and run "
-            "again"
+            f"{combiners} is not of the members of {ensemble}; delete both and run again"
         )
     others = {
         name: used_at(load_model(path, threads=threads), final.prevalence)

@@ -12,7 +12,7 @@ def read_closing_words(
     *,
     comparison: str | Path,
     candidates: str | Path,
-    model: str | Path,
+    results: str | Path,
     predictions: str | Path,
     tracks: str | Path | None = None,
 ) -> str:
@@ -24,8 +24,8 @@ def read_closing_words(
         `comparison.tsv` of the evaluation.
     candidates
         `candidates.tsv` of the final model.
-    model
-        The model file.
+    results
+        The folder of the results.
     predictions
         `predictions.parquet` of the evaluation, which names the batches that the ensemble lacks.
     tracks
@@ -36,7 +36,7 @@ def read_closing_words(
     return closing_words(
         read_tsv(comparison),
         read_tsv(candidates),
-        str(model),
+        str(results),
         None if tracks is None else read_tsv(tracks),
         missing.split(",") if missing else [],
     )

@@ -71,7 +71,7 @@ def scored_rows(data: Batch, parts: Mapping[int, pl.DataFrame], cv: Folds) -> pl
         if not part.select(identity).equals(own.select(identity)):
             raise InputError(
                 f"the scores of fold {number} of the single model are of other rows; delete "
-                "results/single and run again"
+                "single in the results folder and run again"
             )
         margins[(fold == number).to_numpy()] = part.select(names).to_numpy()
     scored = np.flatnonzero(fold.is_in(list(parts)).to_numpy())

@@ -107,7 +107,7 @@ def test_batch_beyond_its_memory_is_killed_and_comes_back_with_more(slurm, run):
     before = len(slurm.jobs())
     planted = {
         "PYTHONPATH": str(REPOSITORY / "tests/workflow/planted_failure"),
-        "PLANTED_FAILURE": "logs/cross_validate_batch/b001.log",
+        "PLANTED_FAILURE": "results/logs/cross_validate_batch/b001.log",
         "PLANTED_KIND": "eat",
         "PLANTED_MB": "500",
     }

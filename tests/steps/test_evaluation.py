@@ -192,7 +192,9 @@ def test_groups_without_scores_are_named(tmp_path, planned):
 
 def test_missing_scores_name_what_makes_them(tmp_path):
     paths = {"scores": tmp_path / "cross_batch.parquet", "combined": tmp_path / "combined.parquet"}
-    with pytest.raises(InputError, match=r"snakemake results/ensemble/cross_batch\.parquet"):
+    with pytest.raises(
+        InputError, match=r"cross_batch\.parquet does not exist; run the workflow again"
+    ):
         steps.rank_groups(**paths, combiner="log_odds")
 
 
@@ -238,4 +240,4 @@ def test_command_counts_groups_without_scores(tmp_path, capsys):
 def test_command_says_what_makes_a_missing_file(tmp_path, capsys):
     assert main(["rank-genes", str(tmp_path)]) == 1
     said = capsys.readouterr().err
-    assert "cross_batch.parquet does not exist; the workflow writes it: snakemake" in said
+    assert "cross_batch.parquet does not exist; run the workflow again" in said

@@ -16,6 +16,6 @@ def test_missing_batches_come_from_the_evaluated_predictions(missing, said, tmp_
     write_tsv(paths["candidates"], candidates("ensemble"))
     origin = None if missing is None else {"genebatch.missing_batches": missing}
     pl.DataFrame({"group": ["g"]}).write_parquet(paths["predictions"], metadata=origin)
-    words = read_closing_words(model="model.gbm", **paths)
+    words = read_closing_words(results="results", **paths)
     assert ("The ensemble goes without b001, b004, as ensemble.allow_missing" in words) == said
     assert "goes without" in words or not said

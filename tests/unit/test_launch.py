@@ -44,9 +44,9 @@ def options(tmp_path, *arguments) -> argparse.Namespace:
 def test_the_command_has_the_workflow_and_its_limits(tmp_path):
     given = options(tmp_path, "--cores", "3", "--memory", "8G", "--directory", "my run")
     assert launch.command_line(given) == [
-        *("snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile"), "--cores", "3"),
-        *("--workflow-profile", str(REPOSITORY / "profiles/default")),
-        *("--resources", "mem_mb=8000", "--configfile", str(tmp_path / "my.yaml")),
+        *("snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile")),
+        *("--configfile", str(tmp_path / "my.yaml"), "--resources", "mem_mb=8000"),
+        *("--workflow-profile", str(REPOSITORY / "profiles/default"), "--cores", "3"),
         *("--directory", "my run"),
     ]
 
@@ -62,9 +62,10 @@ def test_without_cores_all_that_may_be_used_are_given(tmp_path, monkeypatch, kno
 
 
 def test_further_arguments_go_to_snakemake(tmp_path):
-    given = options(tmp_path, "--dry-run", "--", "results/model/model.gbm", "--forcerun", "predict")
+    given = options(tmp_path, "--", "results/model/model.gbm", "--forcerun", "predict")
+    # A target right behind --configfile or --resources would be taken for one more of theirs.
     assert launch.command_line(given)[-4:] == [
-        *("--dry-run", "results/model/model.gbm", "--forcerun", "predict")
+        *(str(launch.usable_cores()), "results/model/model.gbm", "--forcerun", "predict")
     ]
 
 

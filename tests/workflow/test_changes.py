@@ -223,6 +223,29 @@ def test_changed_data_without_the_record_of_snakemake_is_refused(run):
     assert "the content of the input files is another" in run.fails()
 
 
+def test_results_of_another_data_set_are_refused_before_any_job_and_the_remedies_work(run):
+    other = run.folder / "data/other"
+    shutil.move(run.folder / "data/example", other)
+    run.configure(run.config | {"dataset": run.config["dataset"] | {"path": "data/other"}})
+    assert not run.planned()  # the same data in another place
+    for path in other.glob("*.parquet"):
+        pl.read_parquet(path).with_columns(pl.col("gc_content") * 2).write_parquet(path)
+    told = (
+        "belong to another data set: dataset.path data/example. Give this run a folder of its own"
+    )
+    for arguments in ((), ("--dry-run",), ("--forceall",), ("results/dataset/profile.json",)):
+        output = run.fails(*arguments)
+        assert f"{told} (results: results_2), or remove results. No job has been started" in output
+        assert not jobs(output)
+    before = run.config
+    run.configure(before | {"results": "results_2"})
+    everything = run.planned()
+    assert {rule for rule, _ in everything} >= DATA
+    run.configure(before)
+    shutil.rmtree(run.folder / "results")
+    assert run.planned() == everything
+
+
 def test_run_that_ends_early_leaves_both_settings_on_record(run):
     set_key(run, "learner.n_estimators", 41)
     run.ok("results/batches/b001/model.gbm")

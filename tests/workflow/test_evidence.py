@@ -55,9 +55,9 @@ def test_results_tell_how_much_of_each_track_is_used(made):
     first = use.row(0, named=True)
     assert first["of"] == genes["length"].sum()
     assert 0.8 < first["count"] / first["of"] < 0.9
-    log = (made / "logs/build_dataset.log").read_text()
+    log = (made / "results/logs/build_dataset.log").read_text()
     assert "track conservation (number, feature): positions of genes with a value" in log
-    screened = (made / "logs/screen_features.log").read_text()
+    screened = (made / "results/logs/screen_features.log").read_text()
     assert "track reads: " in screened
     assert "columns kept; best AUC of one alone: " in screened
 

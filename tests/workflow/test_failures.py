@@ -21,7 +21,7 @@ pytestmark = pytest.mark.workflow
 
 PLANTED = {
     "PYTHONPATH": str(REPOSITORY / "tests/workflow/planted_failure"),
-    "PLANTED_FAILURE": "logs/cross_validate_batch/b001.log",
+    "PLANTED_FAILURE": "results/logs/cross_validate_batch/b001.log",
 }
 RESULT = "results/batches/b001/out_of_fold.parquet"
 

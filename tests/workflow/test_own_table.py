@@ -35,8 +35,11 @@ def test_a_folder_of_csv_becomes_a_model_by_the_commands_that_are_printed(enviro
     assert command[:2] == ["genebatch", "run"]
     output = run(environment, tmp_path, *command[1:], "--cores", "2", "--memory", "4G")
     assert f"--snakefile {environment}/env/lib/" in output
-    assert "my/results/report/index.html" in output or "results/report/index.html" in output
-    results = tmp_path / "my/results"
+    assert "my_results/report/index.html" in output
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("table", "my.yaml", "my_results", ".snakemake")
+    }
+    results = tmp_path / "my_results"
     table = pl.read_csv(results / "evaluation/metrics.tsv", separator="\t")
     auc = (
         table.filter(metric="roc_auc", **{"class": "yes"}) if "roc_auc" in table["metric"] else None
@@ -45,5 +48,5 @@ def test_a_folder_of_csv_becomes_a_model_by_the_commands_that_are_printed(enviro
     model = load_model(results)
     assert "remark" not in model.columns_in_
     assert "a" in model.columns_in_
-    run(environment, tmp_path, "predict", "my/results", "table/*", "-o", "out.parquet")
+    run(environment, tmp_path, "predict", "my_results", "table/*", "-o", "out.parquet")
     assert pl.read_parquet(tmp_path / "out.parquet").height == 900

@@ -426,7 +426,7 @@ def test_raising_batch_is_repeated_alone_and_the_predictions_are_those_of_a_run_
     empty_run.configure(config)
     environment = {
         "PYTHONPATH": str(REPOSITORY / "tests/workflow/planted_failure"),
-        "PLANTED_FAILURE": "logs/train_batch/b001.log",
+        "PLANTED_FAILURE": "results/logs/train_batch/b001.log",
     }
     output = empty_run.fails(PREDICTIONS, env=environment, cwd=tmp_path)
     assert "planted failure" in output
@@ -459,7 +459,7 @@ def test_batch_beyond_its_estimate_is_stopped_alone_and_repeated_alone(run):
     halved.write_csv(run.folder / "results/batches/manifest.tsv", separator="\t")
     targets = [f"results/batches/{batch}/out_of_fold.parquet" for batch in BATCHES]
     run.fails(*targets, env=AS_A_USER)
-    told = (run.folder / "logs/cross_validate_batch/b001.log").read_text()
+    told = (run.folder / "results/logs/cross_validate_batch/b001.log").read_text()
     allowed = halved.filter(batch="b001")["mem_mb_cross_validate_batch"].item()
     assert "out of memory" in told
     assert f"may use {allowed} MB (estimated need {allowed} MB); raise resources.mem_fac" in told
@@ -533,15 +533,18 @@ def test_a_module_with_a_prefix_is_refused_and_the_remedy_works(empty_run):
         done = used_as_a_module(run, f"    {option}\n")
         assert done.returncode == 1
         assert "a module with 'prefix:' or 'replace_prefix:' is not supported" in done.stdout
-        assert "`snakemake --directory FOLDER --configfile FILE`" in done.stdout
-    config = run.config
-    config["dataset"]["path"] = str(run.folder / config["dataset"]["path"])
-    config["predict"]["tables"] = {"new": str(run.folder / "data/new")}
-    run.configure(config)
-    remedy = ["--directory", "gbres", "--configfile", "config/config.yaml"]
-    done = used_as_a_module(run, arguments=remedy)
+        assert "set 'results' there" in done.stdout
+    run.configure(run.config | {"results": "gbres"})
+    done = used_as_a_module(run)
     assert done.returncode == 0, done.stdout
-    assert (run.folder / "gbres").is_dir()
+    assert "output: gbres/dataset/profile.json" in done.stdout
+    assert " results/" not in done.stdout
+
+
+def test_a_module_takes_its_results_folder_from_the_configuration_alone(empty_run):
+    done = used_as_a_module(empty_run, "    pathvars:\n        results='other'\n")
+    assert done.returncode == 1
+    assert "set by the key 'results' of the configuration" in done.stdout
 
 
 def test_lint_and_format_are_clean():

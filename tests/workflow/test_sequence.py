@@ -391,7 +391,7 @@ TABLE = "results/table/genes.tsv"
 def test_a_program_of_the_users_scores_the_genes(by_command):
     run = by_command
     run.ok(TABLE)
-    log = (run.folder / "logs/run_scorer.log").read_text()
+    log = (run.folder / "results/logs/run_scorer.log").read_text()
     assert log == "stub of a scorer\n{done}\n"
     scores = pl.read_parquet(run.folder / "results/scores/scores.parquet")
     of_strand = {gene.strand: gene for gene in read_gene_models(run.folder / "data/genes.gtf")}

@@ -11,9 +11,9 @@ rule cross_validate_batch:
         metrics=f"{BATCH_FILES}/metrics.tsv",
         curves=f"{BATCH_FILES}/learning_curves.parquet",
         models=f"{BATCH_FILES}/folds.gbm",
-        usage="results/usage/cross_validate_batch/{batch}.json",
+        usage="<results>/usage/cross_validate_batch/{batch}.json",
     log:
-        "logs/cross_validate_batch/{batch}.log",
+        "<logs>/cross_validate_batch/{batch}.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
@@ -34,9 +34,9 @@ rule train_batch:
         folds=f"{BATCH_FILES}/folds.tsv",
     output:
         uncalibrated=f"{BATCH_FILES}/uncalibrated.gbm",
-        usage="results/usage/train_batch/{batch}.json",
+        usage="<results>/usage/train_batch/{batch}.json",
     log:
-        "logs/train_batch/{batch}.log",
+        "<logs>/train_batch/{batch}.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
@@ -57,9 +57,9 @@ rule calibrate_batch:
     output:
         calibration=f"{BATCH_FILES}/calibration.json",
         model=f"{BATCH_FILES}/model.gbm",
-        usage="results/usage/calibrate_batch/{batch}.json",
+        usage="<results>/usage/calibrate_batch/{batch}.json",
     log:
-        "logs/calibrate_batch/{batch}.log",
+        "<logs>/calibrate_batch/{batch}.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 1
@@ -83,9 +83,9 @@ rule explain_batch:
         sample=f"{BATCH_FILES}/sample.parquet",
         importance=f"{BATCH_FILES}/importance.tsv",
         families=f"{BATCH_FILES}/families.tsv",
-        usage="results/usage/explain_batch/{batch}.json",
+        usage="<results>/usage/explain_batch/{batch}.json",
     log:
-        "logs/explain_batch/{batch}.log",
+        "<logs>/explain_batch/{batch}.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]

@@ -9,8 +9,8 @@ try:
     from genebatch.config.base_models import BaseModels
     from genebatch.config.base_models import files_of as named_files
     from genebatch.config.boosting_library import xgboost_version
-    from genebatch.config.record import SHOWN, Record, made_from
-    from genebatch.config.schema import MADE_SHARDS, relative_paths, resolve
+    from genebatch.config.record import SHOWN, Record, Source, free_name, made_from
+    from genebatch.config.schema import made_shards, relative_paths, resolve
     from genebatch.config.settings import Settings
     from genebatch.config.tracks import track_files
     from genebatch.io.digests import KeptDigests
@@ -34,14 +34,6 @@ if {"{", "}"} & set(workflow.basedir):
     raise WorkflowError(
         f"the workflow lies in {workflow.basedir}: Snakemake takes braces for wildcards; move it"
     )
-# A job's command line has them in single quotes that nothing inside of them is guarded against.
-for place in (workflow.basedir, os.getcwd()):
-    if "'" in place and not LOCAL:
-        raise WorkflowError(
-            f"{place}: Snakemake cannot start jobs on other machines from a folder with a single "
-            "quote in its path; move it"
-        )
-
 try:
     resolved = resolve(
         dict(config), workflow.configfiles, workflow.config_settings.config
@@ -50,36 +42,54 @@ except InputError as error:
     raise WorkflowError(str(error))
 config.clear()
 config.update(resolved)
+RESULTS = config["results"]
+
+
+pathvars:
+    results=RESULTS,
+    logs=f"{RESULTS}/logs",
+
+
+if workflow.pathvars.get("results") != RESULTS:
+    raise WorkflowError(
+        "the folder of the results is set by the key 'results' of the configuration, which functions "
+        "read as well, and not by 'pathvars:'"
+    )
+# A job's command line has them in single quotes that nothing inside of them is guarded against.
+for place in (workflow.basedir, os.getcwd(), RESULTS):
+    if "'" in place and not LOCAL:
+        raise WorkflowError(
+            f"{place}: Snakemake cannot start jobs on other machines from a folder with a single "
+            "quote in its path; move it"
+        )
 # A table of text becomes Parquet shards first.
 TEXT = None
 if resolved["sequence"]["fasta"] is None and holds_text(resolved["dataset"]["path"]):
     TEXT = Settings.build(resolved).table.plain()
-    config["dataset"] = resolved["dataset"] | {"path": MADE_SHARDS}
+    config["dataset"] = resolved["dataset"] | {"path": made_shards(RESULTS)}
 settings = Settings.build(config)
 
 
 # Snakemake adds a prefix to inputs and outputs, but not to what functions and params name.
 for path in (
-    "results/model/model.gbm",
-    "logs/predict/new.log",
+    f"{RESULTS}/model/model.gbm",
     *relative_paths(config),
 ):
     if workflow.modifier.path_modifier.replace_prefix(path) != path:
         raise WorkflowError(
             "a module with 'prefix:' or 'replace_prefix:' is not supported: jobs find their files "
-            "below results/. Leave it out, and name the folder of the run on the command line: "
-            "`snakemake --directory FOLDER --configfile FILE`. Relative paths in the configuration "
-            "then begin in that folder"
+            "by the configuration. Leave it out, and set 'results' there: the folder that everything "
+            "is written to"
         )
 
 
 # Snakemake removes a job's old outputs before it runs, and the plan is one of them.
 if config["batching"]["keep"] is not None:
     if os.path.realpath(config["batching"]["keep"]).startswith(
-        os.path.realpath("results") + os.sep
+        os.path.realpath(RESULTS) + os.sep
     ):
         raise WorkflowError(
-            "'batching.keep' names a file under results/, which the plan is about to replace; "
+            f"'batching.keep' names a file under {RESULTS}/, which the plan is about to replace; "
             "copy it elsewhere first, for example to config/plan.parquet"
         )
 
@@ -99,29 +109,29 @@ wildcard_constraints:
     calls=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
-BATCH_FILES = "results/batches/{batch}"
-SINGLE_FOLDS = "results/single/folds/{fold}"
+BATCH_FILES = "<results>/batches/{batch}"
+SINGLE_FOLDS = "<results>/single/folds/{fold}"
 # A job of all rows is long, and others wait for it. Threads change no tree.
 ALL_ROWS_THREADS = max(config["learner"]["threads"], 2)
 SIMILARITY = config["batching"]["strategy"] == "similarity"
-GROUPS = "results/dataset/groups.parquet"
-TEST_GROUPS = "results/dataset/test_groups.tsv"
-MANIFEST = "results/batches/manifest.tsv"
-PLANNED_GROUPS = "results/batches/groups.parquet"
-PLANNED_DATASET = "results/batches/dataset.json"
-PLANNED_NEEDS = "results/batches/memory.json"
-ROW_FOLDER = "results/rows"
-MODEL = "results/model/model.gbm"
-GROUP_FEATURES = "results/dataset/group_features.parquet"
+GROUPS = f"{RESULTS}/dataset/groups.parquet"
+TEST_GROUPS = f"{RESULTS}/dataset/test_groups.tsv"
+MANIFEST = f"{RESULTS}/batches/manifest.tsv"
+PLANNED_GROUPS = f"{RESULTS}/batches/groups.parquet"
+PLANNED_DATASET = f"{RESULTS}/batches/dataset.json"
+PLANNED_NEEDS = f"{RESULTS}/batches/memory.json"
+ROW_FOLDER = f"{RESULTS}/rows"
+MODEL = f"{RESULTS}/model/model.gbm"
+GROUP_FEATURES = f"{RESULTS}/dataset/group_features.parquet"
 # No result: if it is lost, the files are read again.
 KEPT_DIGESTS = ".snakemake/genebatch/digests.json"
 DIGESTS = KeptDigests(KEPT_DIGESTS)
-RECORD = Record("results/config.json")
+RECORD = Record(f"{RESULTS}/config.json")
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
 NEIGHBOURS = settings.neighbours.sites > 0
 BUILT_SHARDS = [
-    f"results/table/part-{number:03d}.parquet"
+    f"{RESULTS}/table/part-{number:03d}.parquet"
     for number in range(SEQUENCE["n_shards"] if BUILT else number_of_text_files())
 ]
 MADE = BUILT or TEXT is not None  # the table is made by a rule
@@ -148,8 +158,8 @@ ALONE_RULES = {
 # Evidence along the genome. Without any, the rules have no such param and no such output.
 TRACKS = {"tracks": SEQUENCE["tracks"]} if SEQUENCE["tracks"] else {}
 TRACK_FILES = track_files(SEQUENCE["tracks"])
-EVIDENCE = {"evidence": "results/table/evidence.tsv"} if SEQUENCE["tracks"] else {}
-MADE_SCORES = "results/scores/scores.parquet"
+EVIDENCE = {"evidence": f"{RESULTS}/table/evidence.tsv"} if SEQUENCE["tracks"] else {}
+MADE_SCORES = f"{RESULTS}/scores/scores.parquet"
 # What a scorer's command may name, in the words of Snakemake.
 SCORER_FIELDS = {
     "fasta": "{input.fasta:q}",
@@ -286,12 +296,12 @@ def wanted_genes(wildcards):
     """Which genes a set of calls is of: those of the test groups, of a list, or all."""
     if wildcards.calls == "test":
         return {
-            "table": "results/table/genes.tsv",
-            "test_groups": "results/dataset/test_groups.tsv",
+            "table": "<results>/table/genes.tsv",
+            "test_groups": "<results>/dataset/test_groups.tsv",
         }
     if wildcards.calls not in config["call"]["sets"]:
         raise WorkflowError(
-            f"results/calls/{wildcards.calls}: no such set in 'call.sets', and not 'test'"
+            f"{RESULTS}/calls/{wildcards.calls}: no such set in 'call.sets', and not 'test'"
         )
     return {"wanted": ancient(name) for name in given_list(wildcards)}
 
@@ -328,13 +338,13 @@ def candidates_left_out(wildcards):
 
 def alone(wildcards):
     """The model of every candidate beside the ensemble."""
-    return {name: f"results/{name}/model.gbm" for name in trained_alone(wildcards)}
+    return {name: f"<results>/{name}/model.gbm" for name in trained_alone(wildcards)}
 
 
 def held_out_alone(wildcards):
     """Their held-out scores."""
     return {
-        f"{name}_held_out": f"results/{name}/held_out.parquet"
+        f"{name}_held_out": f"<results>/{name}/held_out.parquet"
         for name in trained_alone(wildcards)
     }
 
@@ -343,7 +353,7 @@ def similar_groups(wildcards):
     """What rows are routed by, where batches are of similar groups."""
     if not SIMILARITY:
         return {}
-    described = {"similarity": "results/dataset/similarity.json"}
+    described = {"similarity": "<results>/dataset/similarity.json"}
     return described | group_features(wildcards)
 
 
@@ -359,7 +369,7 @@ def class_names(wildcards):
 
 def predictions():
     return expand(
-        "results/predictions/{table}.parquet", table=config["predict"]["tables"]
+        "<results>/predictions/{table}.parquet", table=config["predict"]["tables"]
     )
 
 
@@ -406,7 +416,7 @@ report_config = {
 
 def built_genes(wildcards):
     """The genes of a built table, so that the model knows which it was trained on."""
-    return {"table": "results/table/genes.tsv"} if BUILT else {}
+    return {"table": "<results>/table/genes.tsv"} if BUILT else {}
 
 
 def track_results(wildcards):
@@ -418,8 +428,10 @@ def track_results(wildcards):
         "tiers.tsv",
         "summary.json",
     )
-    files = {f"tracks_{name.split('.')[0]}": f"results/tracks/{name}" for name in names}
-    return files | {"tracks_figure": "results/tracks/pr.png"} if BUILT else {}
+    files = {
+        f"tracks_{name.split('.')[0]}": f"<results>/tracks/{name}" for name in names
+    }
+    return files | {"tracks_figure": "<results>/tracks/pr.png"} if BUILT else {}
 
 
 def neighbour_results(wildcards):
@@ -427,7 +439,7 @@ def neighbour_results(wildcards):
     names = {"neighbours": "neighbours.tsv", "neighbours_figure": "neighbours.png"}
     if not NEIGHBOURS:
         return {}
-    return {name: f"results/neighbours/{file}" for name, file in names.items()}
+    return {name: f"<results>/neighbours/{file}" for name, file in names.items()}
 
 
 def evidence_use(wildcards):
@@ -449,12 +461,12 @@ def neighbour_scores(wildcards):
     """What tells of the rows around sites: complete tracks where there is a genome."""
     if BUILT:
         return {
-            "positions": "results/calls/test/positions.parquet",
+            "positions": "<results>/calls/test/positions.parquet",
             "genes": ancient(SEQUENCE["genes"]),
-            "gene_table": "results/table/genes.tsv",
+            "gene_table": "<results>/table/genes.tsv",
             "test_groups": TEST_GROUPS,
         }
     return {
-        "scores": "results/ensemble/cross_batch.parquet",
-        "predictions": "results/evaluation/predictions.parquet",
+        "scores": "<results>/ensemble/cross_batch.parquet",
+        "predictions": "<results>/evaluation/predictions.parquet",
     }

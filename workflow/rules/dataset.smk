@@ -8,9 +8,9 @@ if TEXT:
             text=ancient(text_files),
         output:
             shards=BUILT_SHARDS,
-            usage="results/usage/table_of_text/all.json",
+            usage="<results>/usage/table_of_text/all.json",
         log:
-            "logs/table_of_text.log",
+            "<logs>/table_of_text.log",
         conda:
             "../../envs/genebatch.yaml"
         threads: 1
@@ -28,11 +28,11 @@ rule analyze_dataset:
     input:
         shards=watched(shards),
     output:
-        profile="results/dataset/profile.json",
+        profile="<results>/dataset/profile.json",
         groups=GROUPS,
-        usage="results/usage/analyze_dataset/all.json",
+        usage="<results>/usage/analyze_dataset/all.json",
     log:
-        "logs/analyze_dataset.log",
+        "<logs>/analyze_dataset.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 2
@@ -53,7 +53,7 @@ rule choose_test_groups:
     output:
         test_groups=TEST_GROUPS,
     log:
-        "logs/choose_test_groups.log",
+        "<logs>/choose_test_groups.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 1
@@ -69,21 +69,21 @@ rule choose_test_groups:
 
 rule screen_features:
     input:
-        profile="results/dataset/profile.json",
+        profile="<results>/dataset/profile.json",
         groups=GROUPS,
         test_groups=TEST_GROUPS,
         shards=watched(shards),
     output:
-        features="results/features/features.json",
+        features="<results>/features/features.json",
         screened=report(
-            "results/features/screen.tsv",
+            "<results>/features/screen.tsv",
             caption="../report/screen.rst",
             category="Data set",
             labels={"table": "feature screen"},
         ),
-        usage="results/usage/screen_features/all.json",
+        usage="<results>/usage/screen_features/all.json",
     log:
-        "logs/screen_features.log",
+        "<logs>/screen_features.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 1
@@ -101,17 +101,17 @@ if SIMILARITY:
 
     rule describe_groups:
         input:
-            profile="results/dataset/profile.json",
+            profile="<results>/dataset/profile.json",
             groups=GROUPS,
             test_groups=TEST_GROUPS,
-            features="results/features/features.json",
+            features="<results>/features/features.json",
             shards=watched(shards),
         output:
             group_features=GROUP_FEATURES,
-            similarity="results/dataset/similarity.json",
-            usage="results/usage/describe_groups/all.json",
+            similarity="<results>/dataset/similarity.json",
+            usage="<results>/usage/describe_groups/all.json",
         log:
-            "logs/describe_groups.log",
+            "<logs>/describe_groups.log",
         conda:
             "../../envs/genebatch.yaml"
         threads: 1
@@ -132,10 +132,10 @@ checkpoint plan_batches:
         unpack(plan_again),
         unpack(group_features),
         unpack(built_genes),
-        profile="results/dataset/profile.json",
+        profile="<results>/dataset/profile.json",
         groups=GROUPS,
         test_groups=TEST_GROUPS,
-        features="results/features/features.json",
+        features="<results>/features/features.json",
         shards=watched(shards),
     output:
         manifest=report(
@@ -148,15 +148,15 @@ checkpoint plan_batches:
         dataset=PLANNED_DATASET,
         memory=PLANNED_NEEDS,
         coverage=report(
-            "results/batches/coverage.tsv",
+            "<results>/batches/coverage.tsv",
             caption="../report/coverage.rst",
             category="Data set",
             labels={"table": "coverage"},
         ),
-        times_held="results/batches/times_held.tsv",
-        usage="results/usage/plan_batches/all.json",
+        times_held="<results>/batches/times_held.tsv",
+        usage="<results>/usage/plan_batches/all.json",
     log:
-        "logs/plan_batches.log",
+        "<logs>/plan_batches.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 2

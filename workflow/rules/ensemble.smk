@@ -10,10 +10,10 @@ rule cross_batch_scores:
         manifest=ancient(MANIFEST),
         planned=ancient(PLANNED_GROUPS),
     output:
-        scores="results/ensemble/cross_batch.parquet",
-        usage="results/usage/cross_batch_scores/all.json",
+        scores="<results>/ensemble/cross_batch.parquet",
+        usage="<results>/usage/cross_batch_scores/all.json",
     log:
-        "logs/cross_batch_scores.log",
+        "<logs>/cross_batch_scores.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: ALL_ROWS_THREADS
@@ -35,14 +35,14 @@ rule combine_batches:
         models=per_member(f"{BATCH_FILES}/model.gbm"),
         manifest=ancient(MANIFEST),
         planned=ancient(PLANNED_GROUPS),
-        scores="results/ensemble/cross_batch.parquet",
+        scores="<results>/ensemble/cross_batch.parquet",
     output:
-        model="results/ensemble/model.gbm",
-        combiners="results/ensemble/combiners.json",
-        combined="results/ensemble/combined.parquet",
-        usage="results/usage/combine_batches/all.json",
+        model="<results>/ensemble/model.gbm",
+        combiners="<results>/ensemble/combiners.json",
+        combined="<results>/ensemble/combined.parquet",
+        usage="<results>/usage/combine_batches/all.json",
     log:
-        "logs/combine_batches.log",
+        "<logs>/combine_batches.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 1
@@ -66,9 +66,9 @@ rule cross_validate_single:
         out_of_fold=f"{SINGLE_FOLDS}/out_of_fold.parquet",
         folds=f"{SINGLE_FOLDS}/folds.tsv",
         curves=f"{SINGLE_FOLDS}/learning_curves.parquet",
-        usage="results/usage/cross_validate_single/{fold}.json",
+        usage="<results>/usage/cross_validate_single/{fold}.json",
     log:
-        "logs/cross_validate_single/{fold}.log",
+        "<logs>/cross_validate_single/{fold}.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: ALL_ROWS_THREADS
@@ -92,16 +92,16 @@ rule train_single:
         fold_trees=per_single_fold(f"{SINGLE_FOLDS}/folds.tsv"),
         fold_curves=per_single_fold(f"{SINGLE_FOLDS}/learning_curves.parquet"),
     output:
-        model="results/single/model.gbm",
-        held_out="results/single/held_out.parquet",
-        out_of_fold="results/single/out_of_fold.parquet",
-        folds="results/single/folds.tsv",
-        metrics="results/single/metrics.tsv",
-        curves="results/single/learning_curves.parquet",
-        calibration="results/single/calibration.json",
-        usage="results/usage/train_single/all.json",
+        model="<results>/single/model.gbm",
+        held_out="<results>/single/held_out.parquet",
+        out_of_fold="<results>/single/out_of_fold.parquet",
+        folds="<results>/single/folds.tsv",
+        metrics="<results>/single/metrics.tsv",
+        curves="<results>/single/learning_curves.parquet",
+        calibration="<results>/single/calibration.json",
+        usage="<results>/usage/train_single/all.json",
     log:
-        "logs/train_single.log",
+        "<logs>/train_single.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: ALL_ROWS_THREADS
@@ -119,18 +119,18 @@ rule train_single:
 
 rule add_single:
     input:
-        ensemble="results/ensemble/model.gbm",
-        scores="results/ensemble/cross_batch.parquet",
-        single="results/single/model.gbm",
-        out_of_fold="results/single/out_of_fold.parquet",
+        ensemble="<results>/ensemble/model.gbm",
+        scores="<results>/ensemble/cross_batch.parquet",
+        single="<results>/single/model.gbm",
+        out_of_fold="<results>/single/out_of_fold.parquet",
         manifest=ancient(MANIFEST),
         planned=ancient(PLANNED_GROUPS),
     output:
-        model="results/both/model.gbm",
-        held_out="results/both/held_out.parquet",
-        usage="results/usage/add_single/all.json",
+        model="<results>/both/model.gbm",
+        held_out="<results>/both/held_out.parquet",
+        usage="<results>/usage/add_single/all.json",
     log:
-        "logs/add_single.log",
+        "<logs>/add_single.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 1
@@ -149,17 +149,17 @@ rule distil:
     input:
         rows=row_files,
         manifest=ancient(MANIFEST),
-        ensemble="results/ensemble/model.gbm",
-        scores="results/ensemble/cross_batch.parquet",
-        combined="results/ensemble/combined.parquet",
+        ensemble="<results>/ensemble/model.gbm",
+        scores="<results>/ensemble/cross_batch.parquet",
+        combined="<results>/ensemble/combined.parquet",
     output:
-        model="results/distilled/model.gbm",
-        held_out="results/distilled/held_out.parquet",
-        mixes="results/distilled/mixes.tsv",
-        calibration="results/distilled/calibration.json",
-        usage="results/usage/distil/all.json",
+        model="<results>/distilled/model.gbm",
+        held_out="<results>/distilled/held_out.parquet",
+        mixes="<results>/distilled/mixes.tsv",
+        calibration="<results>/distilled/calibration.json",
+        usage="<results>/usage/distil/all.json",
     log:
-        "logs/distil.log",
+        "<logs>/distil.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: ALL_ROWS_THREADS
@@ -187,25 +187,25 @@ rule consolidate:
         unpack(built_genes),
         unpack(alone),
         unpack(held_out_alone),
-        ensemble="results/ensemble/model.gbm",
-        combined="results/ensemble/combined.parquet",
+        ensemble="<results>/ensemble/model.gbm",
+        combined="<results>/ensemble/combined.parquet",
         manifest=after_the_plan(MANIFEST),
         planned=after_the_plan(PLANNED_GROUPS),
         dataset=after_the_plan(PLANNED_DATASET),
     output:
         model=MODEL,
-        document_model="results/model/model_multiclass_all_genes.gbm",
-        pickle="results/model/model_multiclass_all_genes.pkl",
-        thresholds="results/model/thresholds.tsv",
+        document_model="<results>/model/model_multiclass_all_genes.gbm",
+        pickle="<results>/model/model_multiclass_all_genes.pkl",
+        thresholds="<results>/model/thresholds.tsv",
         candidates=report(
-            "results/model/candidates.tsv",
+            "<results>/model/candidates.tsv",
             caption="../report/candidates.rst",
             category="Evaluation",
             labels={"table": "candidates for the final model"},
         ),
-        usage="results/usage/consolidate/all.json",
+        usage="<results>/usage/consolidate/all.json",
     log:
-        "logs/consolidate.log",
+        "<logs>/consolidate.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 1

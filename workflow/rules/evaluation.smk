@@ -4,20 +4,20 @@
 rule estimate:
     input:
         unpack(held_out_alone),
-        ensemble="results/ensemble/model.gbm",
-        combiners="results/ensemble/combiners.json",
-        combined="results/ensemble/combined.parquet",
+        ensemble="<results>/ensemble/model.gbm",
+        combiners="<results>/ensemble/combiners.json",
+        combined="<results>/ensemble/combined.parquet",
         plan=after_the_plan(MANIFEST),
     output:
         table=report(
-            "results/ensemble/estimate.tsv",
+            "<results>/ensemble/estimate.tsv",
             caption="../report/estimate.rst",
             category="Evaluation",
             labels={"table": "every candidate on training groups"},
         ),
-        usage="results/usage/estimate/all.json",
+        usage="<results>/usage/estimate/all.json",
     log:
-        "logs/estimate.log",
+        "<logs>/estimate.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 1
@@ -35,27 +35,27 @@ rule evaluate:
         unpack(alone),
         rows=test_rows,
         model=MODEL,
-        ensemble="results/ensemble/model.gbm",
-        combiners="results/ensemble/combiners.json",
+        ensemble="<results>/ensemble/model.gbm",
+        combiners="<results>/ensemble/combiners.json",
     output:
-        metrics="results/evaluation/metrics.tsv",
+        metrics="<results>/evaluation/metrics.tsv",
         systems=report(
-            "results/evaluation/systems.tsv",
+            "<results>/evaluation/systems.tsv",
             caption="../report/systems.rst",
             category="Evaluation",
             labels={"table": "every candidate"},
         ),
         comparison=report(
-            "results/evaluation/comparison.tsv",
+            "<results>/evaluation/comparison.tsv",
             caption="../report/comparison.rst",
             category="Evaluation",
             labels={"table": "model beside base scores"},
         ),
-        corrections="results/evaluation/corrections.tsv",
-        predictions="results/evaluation/predictions.parquet",
-        usage="results/usage/evaluate/all.json",
+        corrections="<results>/evaluation/corrections.tsv",
+        predictions="<results>/evaluation/predictions.parquet",
+        usage="<results>/usage/evaluate/all.json",
     log:
-        "logs/evaluate.log",
+        "<logs>/evaluate.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
@@ -74,18 +74,18 @@ rule explain_final:
         rows=test_rows,
         model=MODEL,
     output:
-        shap="results/evaluation/shap.parquet",
+        shap="<results>/evaluation/shap.parquet",
         importance=report(
-            "results/evaluation/importance.tsv",
+            "<results>/evaluation/importance.tsv",
             caption="../report/importance.rst",
             category="Evaluation",
             labels={"table": "importance of features in the delivered model"},
         ),
-        families="results/evaluation/families.tsv",
+        families="<results>/evaluation/families.tsv",
         figure=evaluation_figure("importance"),
-        usage="results/usage/explain_final/all.json",
+        usage="<results>/usage/explain_final/all.json",
     log:
-        "logs/explain_final.log",
+        "<logs>/explain_final.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
@@ -102,20 +102,20 @@ rule explain_final:
 rule rank_groups:
     input:
         unpack(group_features),
-        scores="results/ensemble/cross_batch.parquet",
-        combined="results/ensemble/combined.parquet",
+        scores="<results>/ensemble/cross_batch.parquet",
+        combined="<results>/ensemble/combined.parquet",
         planned=after_the_plan(PLANNED_GROUPS),
     output:
-        ranks="results/ensemble/ranks.tsv",
+        ranks="<results>/ensemble/ranks.tsv",
         figure=report(
-            "results/ensemble/figures/ranks.png",
+            "<results>/ensemble/figures/ranks.png",
             caption="../report/ranks.rst",
             category="Ensemble",
             labels={"figure": "groups to add more of"},
         ),
-        usage="results/usage/rank_groups/all.json",
+        usage="<results>/usage/rank_groups/all.json",
     log:
-        "logs/rank_groups.log",
+        "<logs>/rank_groups.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 1

@@ -13,12 +13,12 @@ if BUILT:
             genes=ancient(SEQUENCE["genes"]),
             score_files=watched_scores(score_files),
             track_files=ancient(TRACK_FILES),
-            table="results/table/genes.tsv",
+            table="<results>/table/genes.tsv",
         output:
             windows=f"{BATCH_FILES}/neighbours.parquet",
-            usage="results/usage/neighbours_batch/{batch}.json",
+            usage="<results>/usage/neighbours_batch/{batch}.json",
         log:
-            "logs/neighbours_batch/{batch}.log",
+            "<logs>/neighbours_batch/{batch}.log",
         conda:
             "../../envs/genebatch.yaml"
         threads: config["learner"]["threads"]
@@ -44,21 +44,21 @@ rule neighbours:
         plan=after_the_plan(MANIFEST),
     output:
         table=report(
-            "results/neighbours/neighbours.tsv",
+            "<results>/neighbours/neighbours.tsv",
             caption="../report/neighbours.rst",
             category="Evaluation",
             labels={"table": "scores around annotated sites"},
         ),
-        windows="results/neighbours/windows.parquet",
+        windows="<results>/neighbours/windows.parquet",
         figure=report(
-            "results/neighbours/neighbours.png",
+            "<results>/neighbours/neighbours.png",
             caption="../report/neighbours.rst",
             category="Evaluation",
             labels={"figure": "scores around annotated sites"},
         ),
-        usage="results/usage/neighbours/all.json",
+        usage="<results>/usage/neighbours/all.json",
     log:
-        "logs/neighbours.log",
+        "<logs>/neighbours.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 1

@@ -66,13 +66,14 @@ def plan_again(wildcards):
     of an earlier version that lacks what a rule needs.
     """
     if workflow.dag is not None and workflow.is_main_process:
+        refuse_other_data()
         refuse_unknown_origin()
     if PLAN_AGAIN and workflow.dag is not None:
         workflow.dag.forcefiles.add(MANIFEST)
     return {}
 
 
-if os.path.exists("results/batches/genes.parquet"):
+if os.path.exists(f"{RESULTS}/batches/genes.parquet"):
     if workflow.is_main_process and not os.path.exists(PLANNED_GROUPS):
         logger.warning(
             "the results in this folder are of genebatch 0.1: everything from the analysis of the "

@@ -4,10 +4,10 @@ rule predict:
         plan=after_the_plan(MANIFEST),
         shards=ancient(table_shards),
     output:
-        predictions="results/predictions/{table}.parquet",
-        usage="results/usage/predict/{table}.json",
+        predictions="<results>/predictions/{table}.parquet",
+        usage="<results>/usage/predict/{table}.json",
     log:
-        "logs/predict/{table}.log",
+        "<logs>/predict/{table}.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]

@@ -104,10 +104,43 @@ def input_files():
     return files
 
 
+def data_files():
+    """What a data set consists of: the keys of the config that name it, and their files."""
+    if BUILT:
+        return {f"sequence.{key}": [SEQUENCE[key]] for key in ("fasta", "genes")}
+    return {"dataset.path": text_files(None) if TEXT else shards(None)}
+
+
+def current_data():
+    """The data set of this run, as it is put on record."""
+    paths = {"dataset.path": (TEXT or config["dataset"])["path"]}
+    paths |= {f"sequence.{key}": SEQUENCE[key] for key in ("fasta", "genes")}
+    return {
+        key: Source(os.path.relpath(paths[key], RESULTS), DIGESTS.of(files))
+        for key, files in data_files().items()
+    }
+
+
 @lru_cache(maxsize=1)
 def current_origin():
     """What this run makes its results from."""
-    return made_from(config, fingerprint(input_files()), ALGORITHM)
+    files = fingerprint(input_files())
+    return made_from(config, files, ALGORITHM, current_data())
+
+
+@lru_cache(maxsize=1)
+def refuse_other_data():
+    """Refuse to write results of a data set into those of another one."""
+    files = [file for files in data_files().values() for file in files]
+    if not all(map(os.path.exists, files)):
+        return  # Snakemake names what is missing
+    other = RECORD.other_data(current_data())
+    if other is not None:
+        raise WorkflowError(
+            f"'results' is {RESULTS}, and these results belong to another data set: {other}. Give this "
+            f"run a folder of its own (results: {free_name(RESULTS)}), or remove {RESULTS}. No job has "
+            "been started"
+        )
 
 
 def unrecorded():
@@ -116,8 +149,8 @@ def unrecorded():
     names += ("analyze_dataset", "consolidate", *ALONE_RULES.values())
     batches = sorted(
         name
-        for name in os.listdir("results/batches")
-        if os.path.isdir(f"results/batches/{name}")
+        for name in os.listdir(f"{RESULTS}/batches")
+        if os.path.isdir(f"{RESULTS}/batches/{name}")
     )
     files = {
         file.apply_wildcards({"batch": batch})
@@ -138,7 +171,7 @@ def refuse_unknown_origin():
     Snakemake repeats what a changed setting changes, as long as it has its own record of each
     result, in .snakemake. Without it every result would stay as it is.
     """
-    if not os.path.isdir("results/batches") or workflow.dag_settings.forceall:
+    if not os.path.isdir(f"{RESULTS}/batches") or workflow.dag_settings.forceall:
         return
     differences = RECORD.differences(current_origin()) if unrecorded() else []
     if differences:
@@ -175,7 +208,7 @@ def batch_figure(name):
 def evaluation_figure(name):
     """A figure of the finished model on test groups, listed in Snakemake's report."""
     return report(
-        f"results/evaluation/figures/{name}.png",
+        f"<results>/evaluation/figures/{name}.png",
         caption="../report/evaluation_figure.rst",
         category="Evaluation",
         labels={"figure": name},
@@ -199,7 +232,7 @@ def print_closing_words():
             read_closing_words(
                 comparison=comparison,
                 candidates=candidates,
-                model=model,
+                results=RESULTS,
                 predictions=predictions,
                 tracks=tracks if judged else None,
             )
@@ -231,5 +264,5 @@ def print_unfinished_batches():
     if unfinished:
         print(
             f"{len(unfinished)} of {len(batches)} batches are not finished: "
-            f"{', '.join(unfinished)}. Their logs are logs/*/{{batch}}.log; the next run {coming}"
+            f"{', '.join(unfinished)}. Their logs are {RESULTS}/logs/*/{{batch}}.log; the next run {coming}"
         )

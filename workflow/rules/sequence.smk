@@ -14,10 +14,10 @@ if SCORER_KIND == "command":
             fasta=ancient(SEQUENCE["fasta"]),
             genes=ancient(SEQUENCE["genes"]),
         output:
-            sequences=temp("results/scores/genes.fa"),
-            usage="results/usage/gene_sequences/all.json",
+            sequences=temp("<results>/scores/genes.fa"),
+            usage="<results>/usage/gene_sequences/all.json",
         log:
-            "logs/gene_sequences.log",
+            "<logs>/gene_sequences.log",
         conda:
             "../../envs/genebatch.yaml"
         threads: 1
@@ -35,11 +35,11 @@ if SCORER_KIND == "command":
     rule run_scorer:
         input:
             SEQUENCE["scorer"]["files"],
-            fasta="results/scores/genes.fa",
+            fasta="<results>/scores/genes.fa",
         output:
-            scores=temp("results/scores/given"),
+            scores=temp("<results>/scores/given"),
         log:
-            "logs/run_scorer.log",
+            "<logs>/run_scorer.log",
         conda:
             SCORER_ENVIRONMENT
         threads: SEQUENCE["scorer"]["threads"]
@@ -52,12 +52,12 @@ if SCORER_KIND == "command":
         input:
             fasta=ancient(SEQUENCE["fasta"]),
             genes=ancient(SEQUENCE["genes"]),
-            given="results/scores/given",
+            given="<results>/scores/given",
         output:
             scores=MADE_SCORES,
-            usage="results/usage/score_genes/all.json",
+            usage="<results>/usage/score_genes/all.json",
         log:
-            "logs/score_genes.log",
+            "<logs>/score_genes.log",
         conda:
             "../../envs/genebatch.yaml"
         threads: 1
@@ -80,9 +80,9 @@ elif SCORER_KIND is not None:
             genes=ancient(SEQUENCE["genes"]),
         output:
             scores=MADE_SCORES,
-            usage="results/usage/score_genes/all.json",
+            usage="<results>/usage/score_genes/all.json",
         log:
-            "logs/score_genes.log",
+            "<logs>/score_genes.log",
         conda:
             SCORER_ENVIRONMENT
         threads: config["learner"]["threads"]
@@ -108,10 +108,10 @@ rule build_dataset:
     output:
         **EVIDENCE,
         shards=BUILT_SHARDS,
-        table="results/table/genes.tsv",
-        usage="results/usage/build_dataset/all.json",
+        table="<results>/table/genes.tsv",
+        usage="<results>/usage/build_dataset/all.json",
     log:
-        "logs/build_dataset.log",
+        "<logs>/build_dataset.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 1
@@ -144,24 +144,24 @@ rule call_genes:
         plan=after_the_plan(MANIFEST),
     output:
         files=[
-            "results/calls/{calls}/positions.parquet",
+            "<results>/calls/{calls}/positions.parquet",
             report(
-                "results/calls/{calls}/calls.bed",
+                "<results>/calls/{calls}/calls.bed",
                 caption="../report/calls.rst",
                 category="Calls",
                 labels={"calls": "{calls}", "file": "calls above the threshold"},
             ),
-            "results/calls/{calls}/coverage.tsv",
-            "results/calls/{calls}/custom_track.bed",
-            "results/calls/{calls}/igv_session.xml",
-            *(f"results/calls/{{calls}}/{name}" for name in BIGWIG_NAMES),
-            *(f"results/calls/{{calls}}/{name}" for name in TRANSCRIPT_NAMES),
-            *(f"results/calls/{{calls}}/{name}" for name in COMPRESSED_NAMES),
-            *(f"results/calls/{{calls}}/{name}" for name in HUB_NAMES),
+            "<results>/calls/{calls}/coverage.tsv",
+            "<results>/calls/{calls}/custom_track.bed",
+            "<results>/calls/{calls}/igv_session.xml",
+            *(f"<results>/calls/{{calls}}/{name}" for name in BIGWIG_NAMES),
+            *(f"<results>/calls/{{calls}}/{name}" for name in TRANSCRIPT_NAMES),
+            *(f"<results>/calls/{{calls}}/{name}" for name in COMPRESSED_NAMES),
+            *(f"<results>/calls/{{calls}}/{name}" for name in HUB_NAMES),
         ],
-        usage="results/usage/call_genes/{calls}.json",
+        usage="<results>/usage/call_genes/{calls}.json",
     log:
-        "logs/call_genes/{calls}.log",
+        "<logs>/call_genes/{calls}.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
@@ -182,32 +182,32 @@ rule call_genes:
 
 rule evaluate_tracks:
     input:
-        positions="results/calls/test/positions.parquet",
+        positions="<results>/calls/test/positions.parquet",
         genes=ancient(SEQUENCE["genes"]),
-        table="results/table/genes.tsv",
+        table="<results>/table/genes.tsv",
         model=MODEL,
         plan=after_the_plan(MANIFEST),
-        test_groups="results/dataset/test_groups.tsv",
+        test_groups="<results>/dataset/test_groups.tsv",
     output:
         comparison=report(
-            "results/tracks/comparison.tsv",
+            "<results>/tracks/comparison.tsv",
             caption="../report/tracks.rst",
             category="Evaluation",
             labels={"table": "complete tracks beside base scores"},
         ),
-        corrections="results/tracks/corrections.tsv",
-        hybrid="results/tracks/hybrid.tsv",
-        tiers="results/tracks/tiers.tsv",
-        summary="results/tracks/summary.json",
+        corrections="<results>/tracks/corrections.tsv",
+        hybrid="<results>/tracks/hybrid.tsv",
+        tiers="<results>/tracks/tiers.tsv",
+        summary="<results>/tracks/summary.json",
         figure=report(
-            "results/tracks/pr.png",
+            "<results>/tracks/pr.png",
             caption="../report/evaluation_figure.rst",
             category="Evaluation",
             labels={"figure": "precision and recall on complete tracks"},
         ),
-        usage="results/usage/evaluate_tracks/all.json",
+        usage="<results>/usage/evaluate_tracks/all.json",
     log:
-        "logs/evaluate_tracks.log",
+        "<logs>/evaluate_tracks.log",
     conda:
         "../../envs/genebatch.yaml"
     threads: 1

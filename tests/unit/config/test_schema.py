@@ -155,6 +155,9 @@ def test_resolving_twice_changes_nothing():
         ({"dataset__classes": ["yes", "all"]}, "'dataset.classes' has 'all', which means every"),
         ({"dataset__path": "da{t}a"}, "'dataset.path' is 'da{t}a': Snakemake takes braces"),
         ({"predict__tables": {"new": "a}"}}, "'predict.tables.new' is 'a}': Snakemake takes"),
+        ({"results": "r{1}"}, "'results' is 'r{1}'"),
+        ({"results": "./"}, "'results' is '.', and this folder lies in it"),
+        ({"results": "../.."}, "'results' is '../..', and this folder lies in it"),
         ({"dataset": "data"}, "'dataset' is 'data'"),
         ({"batching__strategy": "random"}, "'batching.strategy' is 'random'"),
         ({"learner__device": "gpu"}, "'learner.device' is 'gpu'"),
@@ -293,9 +296,16 @@ def test_a_missing_file_is_named(tmp_path):
         config.load(tmp_path / "absent.yaml")
 
 
+def test_the_results_folder_is_written_in_one_way_and_holds_the_built_table():
+    filled = config.resolve(GENOME | {"results": "./my//results/"})
+    assert filled["results"] == "my/results"
+    assert filled["dataset"]["path"] == "my/results/table"
+    assert config.resolve(filled) == filled
+
+
 def test_a_genome_needs_no_words_about_its_table():
     filled = config.resolve(GENOME)
-    assert filled["dataset"] | config.BUILT_TABLE == filled["dataset"]
+    assert filled["dataset"] | config.built_table("results") == filled["dataset"]
     assert filled["dataset"]["exclude"] == []
     assert config.resolve(filled) == filled
 

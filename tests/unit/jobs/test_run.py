@@ -33,7 +33,8 @@ def run(tmp_path):
                 "from genebatch.io.files import InputError",
                 "from genebatch.jobs.run import job",
                 f"with job(log_file={str(tmp_path / 'logs/job.log')!r}, mem_mb={mem_mb}, "
-                f"needs_mb={needs_mb}, threads={threads}, usage={str(tmp_path / 'usage.json')!r}):",
+                f"needs_mb={needs_mb}, threads={threads}, results={str(tmp_path)!r}, "
+                f"usage={str(tmp_path / 'usage.json')!r}):",
                 textwrap.indent(textwrap.dedent(body).strip(), "    "),
             ]
         )
@@ -148,7 +149,8 @@ def test_job_ends_with_the_process_that_started_it(tmp_path):
         import time
         from pathlib import Path
         from genebatch.jobs.run import job
-        with job(log_file={str(tmp_path / "log")!r}, mem_mb=500, needs_mb=500, threads=1):
+        folder = {str(tmp_path)!r}
+        with job(log_file=f"{{folder}}/log", results=folder, mem_mb=500, needs_mb=500, threads=1):
             for _ in range(600):
                 Path({str(marker)!r}).write_text(str(time.time()))
                 time.sleep(0.05)
@@ -156,8 +158,7 @@ def test_job_ends_with_the_process_that_started_it(tmp_path):
     )
     starter = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {script!r}])"
     with subprocess.Popen([sys.executable, "-c", starter]) as process:
-        while not marker.exists():
-            time.sleep(0.05)
+        wait_for(marker.exists)
         process.kill()
     time.sleep(1)
     last = marker.read_text()
@@ -296,7 +297,7 @@ def test_the_next_job_removes_what_killed_jobs_of_its_own_run_left(run, temporar
     assert len(list(temporary.iterdir())) == 2
     run("pass")
     assert list(temporary.iterdir()) == [other]
-    remove_unfinished()
+    remove_unfinished("results")
     assert list(Path("results/b000").iterdir()) == []
 
 
@@ -311,7 +312,7 @@ def test_files_of_a_living_job_stay(run, temporary):
         "with whole('results/x.json') as part:\n"
         "    subprocess.run([sys.executable, '-c', 'from genebatch.jobs.scratch import *; '\n"
         "        f'import os; os.environ[\"TMPDIR\"] = {str(Path(mine).parents[1])!r}; '\n"
-        "        'make_scratch(); remove_unfinished()'], check=True)\n"
+        "        'make_scratch(); remove_unfinished(\"results\")'], check=True)\n"
         "    print(Path(mine).is_dir(), part.exists())"
     )
     assert done.stdout.split() == ["True", "True"]
@@ -341,8 +342,9 @@ def test_a_temporary_folder_that_is_not_there_is_said(run, temporary):
 
 
 def wait_for(fact):
-    for _ in range(200):
+    for _ in range(600):
         if fact():
             return
         time.sleep(0.05)
+    pytest.fail("it never came")
     raise AssertionError("it did not happen")
