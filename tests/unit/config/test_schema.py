@@ -299,7 +299,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_the_results_folder_is_written_in_one_way_and_holds_the_built_table():
     filled = config.resolve(GENOME | {"results": "./my//results/"})
     assert filled["results"] == "my/results"
-    assert filled["dataset"]["path"] == "my/results/table"
+    assert filled["dataset"]["path"] == "my/results/table/part-*.parquet"
     assert config.resolve(filled) == filled
 
 
