@@ -172,9 +172,11 @@ def _with_built_table(config: dict[str, Any]) -> dict[str, Any]:
     if not built or not isinstance(dataset, dict):
         return config
     made = built_table(config.get("results", RESULTS))
-    # Configurations of earlier versions name the folder, which has other tables too.
-    old = ("path", os.path.dirname(made["path"]))
-    named = {name: value for name, value in dataset.items() if (name, value) != old}
+    # Configurations of earlier versions name the folder, which has other tables too. Complete
+    # configurations have the path of a run whose results lie elsewhere.
+    usual = made_shards(RESULTS)
+    old = (usual, os.path.dirname(usual), os.path.dirname(made["path"]))
+    named = {name: dataset[name] for name in dataset if name != "path" or dataset[name] not in old}
     return config | {"dataset": made | named}
 
 

@@ -60,6 +60,16 @@ def test_the_manual_names_every_file_of_every_rule_and_no_other(tmp_path):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
+def test_every_file_and_every_log_is_in_the_folder_of_the_results(tmp_path, name):
+    workflow = load(tmp_path, CONFIGS[name] | {"results": "elsewhere"})
+    for rule in workflow.rules:
+        for path in (*rule.output, *rule.log):
+            assert str(path).startswith("elsewhere/")
+    for path in (REPOSITORY / "workflow").rglob("*.smk"):
+        assert not re.search(r"""["'](results|logs)/""", path.read_text()), path
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_a_run_asks_for_every_file_but_those_that_others_ask_for(tmp_path, name):
     workflow = load(tmp_path, CONFIGS[name])
     wanted = {

@@ -300,6 +300,8 @@ def test_the_results_folder_is_written_in_one_way_and_holds_the_built_table():
     filled = config.resolve(GENOME | {"results": "./my//results/"})
     assert filled["results"] == "my/results"
     assert filled["dataset"]["path"] == "my/results/table/part-*.parquet"
+    usual = config.resolve(GENOME)
+    assert config.resolve(usual | {"results": "my/results"}) == filled
     assert config.resolve(filled) == filled
 
 
