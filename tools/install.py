@@ -1,6 +1,6 @@
 """Installs locked packages into the environment of the Python that runs this, and counts along.
 
-    .venv/bin/python tools/install.py --expect '1 minute, 1.1 GB' requirements.lock
+    .venv/bin/python tools/install.py --expect '1 minute, 1.0 GB' requirements.lock
 
 On a terminal the count stays on one line. In a log there is a line every 20 packages.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from pip._vendor.packaging.requirements import Requirement
 
 # Modules are compiled when they are first imported: most of them never are.
-PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--no-compile")
+PIP = ("-m", "pip", "--no-input", "install", "--no-compile")
 EVERY = 20  # packages between two lines of a log
 
 

@@ -98,6 +98,14 @@ def test_the_environment_has_one_xgboost_of_the_tested_minor_version_and_no_gpu_
     assert not any(each.startswith(("nvidia-", "cuda-")) for each in locked)
 
 
+def test_the_manual_counts_the_packages_that_linux_gets():
+    runtime, tests = (len(pins(f"{lock}.lock")) for lock in ("requirements", "requirements-dev"))
+    manual = text("docs/how-to/install.md")
+    assert f"{runtime} packages with fixed versions" in manual
+    assert f"adds the {tests} of `requirements-dev.lock`" in manual
+    assert f"| with `make test` | {runtime + tests} |" in manual
+
+
 def recipe() -> dict[str, Any]:
     """The conda recipe, filled in as conda-build does."""
     template = jinja2.Template(text("recipe/meta.yaml"))
