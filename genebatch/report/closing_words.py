@@ -55,7 +55,9 @@ def closing_words(
             "To train the missing batches, run again with ensemble.allow_missing: false."
         ]
     lines += ["", f"Model: {model}", f"Report: {results}/report/index.html"]
-    lines += [] if tracks is None else [f"Calls: {results}/calls/test/calls.bed"]
+    if tracks is not None:
+        lines += [f"Calls: {results}/calls/test/calls.bed"]
+        lines += [f"       {results}/calls/test/igv_session.xml opens them in IGV"]
     lines += [
         "",
         "    import polars as pl",

@@ -6,11 +6,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter, signature
+from pathlib import Path
 
 import pytest
 from snakemake.iocontainers import Wildcards
 from snakemake.rules import Rule
 
+from genebatch.calls.folder import ALWAYS, Extras
+from genebatch.calls.transcripts import Drawing
+from genebatch.calls.ucsc import Hub
 from genebatch.jobs.needs import NEEDS
 from tests.builders import REPOSITORY
 from tests.workflow.loading import CONFIGS, load, names_of, wildcards_of
@@ -70,6 +74,23 @@ def test_every_rule_declares_the_needs_of_its_own_name():
     scored = {("score_genes", "score_genes_"), ("score_genes", "score_genes_command")}
     # The program of a user's declares what the config says.
     assert set(declared) == wanted | scored | {("run_scorer",)}
+
+
+@pytest.mark.parametrize("name", ["genome", "light"])
+def test_a_set_of_calls_has_the_files_that_a_call_writes(tmp_path, name):
+    """With every further file, and with none."""
+    workflow = load(tmp_path, CONFIGS[name])
+    (rule,) = (rule for rule in workflow.rules if rule.name == "call_genes")
+    keys = workflow.globals["config"]["call"]
+    extras = Extras(
+        keys["bigwig"],
+        Drawing() if keys["transcripts"] else None,
+        bgzip=keys["bgzip"],
+        hub=keys["hub"] and Hub(**keys["hub"]),
+    )
+    declared = {Path(str(file)).name for file in rule.output.files}
+    assert declared == set(extras.names)
+    assert (declared == set(ALWAYS)) == (name == "light")
 
 
 def faults_of_names(names: list[str | None], parameters: Mapping, job: Rule) -> Iterator[str]:
