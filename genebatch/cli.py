@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Warnings go to standard error too; they change neither output nor status.
     """
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -423,7 +423,8 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """Make the parser of all commands."""
     parser = argparse.ArgumentParser(
         "genebatch", description="Train a model from batches of groups, and use it."
     )

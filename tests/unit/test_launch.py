@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from genebatch import launch
-from genebatch.cli import _parser, main
+from genebatch.cli import command_parser, main
 from genebatch.config.places import home, profile, snakefile
 from genebatch.io.files import InputError
 from tests.builders import REPOSITORY
@@ -38,7 +38,9 @@ def test_what_is_no_size_is_refused(text):
 
 def options(tmp_path, *arguments) -> argparse.Namespace:
     (tmp_path / "my.yaml").write_text("dataset: {}\n")
-    return _parser().parse_args(["run", "--configfile", str(tmp_path / "my.yaml"), *arguments])
+    return command_parser().parse_args(
+        ["run", "--configfile", str(tmp_path / "my.yaml"), *arguments]
+    )
 
 
 def test_the_command_has_the_workflow_and_its_limits(tmp_path):

@@ -1,6 +1,7 @@
 """Snakemake started in a folder of its own, and what it printed."""
 
 import atexit
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from typing import NamedTuple, Self
 import psutil
 import yaml
 
+from genebatch.cli import command_parser
+from genebatch.launch import command_line
 from tests.builders import REPOSITORY
 
 SMALL = {
@@ -135,6 +138,14 @@ class Run:
             check=False,
         )
         return Done(done.returncode, done.stdout)
+
+    def genebatch_run(self, arguments: list[str]) -> str:
+        """Start what `genebatch run` starts in the folder; gives everything that it printed."""
+        with contextlib.chdir(self.folder):
+            command = command_line(command_parser().parse_args(arguments))
+        done = STARTER.run(command[1:], self.folder)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
 
     @property
     def options(self) -> list[str]:

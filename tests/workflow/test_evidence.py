@@ -26,6 +26,7 @@ CONFIG = GENOME | {
     "sequence": GENOME["sequence"] | {"tracks": TRACKS},
     "call": {},
     "ensemble": {"rivals": [], "combiner": "log_odds"},
+    "final": "ensemble",
 }
 
 

@@ -1,6 +1,7 @@
 """What a run makes: the files of its rules, and what the manual says about them."""
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 
@@ -48,10 +49,28 @@ def as_pattern(name):
     return "".join(parts)
 
 
-def test_the_manual_names_every_file_of_every_rule_and_no_other(tmp_path):
-    files = set().union(*(outputs(load(tmp_path, config)) for config in CONFIGS.values()))
+@pytest.fixture(scope="module")
+def of_all_rules(tmp_path_factory):
+    """The names of all rules, and the files that they write."""
+    names, files = set(), set()
+    for config in CONFIGS.values():
+        workflow = load(tmp_path_factory.mktemp("run"), config)
+        names |= {rule.name for rule in workflow.rules}
+        files |= outputs(workflow)
+    return names - {"all"}, files
+
+
+def test_the_picture_of_the_workflow_names_every_rule_and_no_other(of_all_rules):
+    picture = ElementTree.parse(REPOSITORY / "docs/workflow.svg")
+    lines = [each.text for each in picture.iter() if each.get("class") == "rules"]
+    named = [name for line in lines for name in line.split(" · ")]
+    assert sorted(named) == sorted(of_all_rules[0])
+
+
+def test_the_manual_names_every_file_of_every_rule_and_no_other(of_all_rules):
+    files = of_all_rules[1]
     assert not UNDECLARED & files
-    files |= UNDECLARED
+    files = files | UNDECLARED
     names = documented()
     assert len(names) == len(set(names))
     patterns = {name: re.compile(as_pattern(name)) for name in names}

@@ -1,4 +1,4 @@
-"""Promises of the way from a genome to calls, on a small simulated one."""
+"""Promises of the way from a genome to calls, on the small one of the tutorial."""
 
 import itertools
 import json
@@ -11,34 +11,21 @@ import numpy as np
 import polars as pl
 import pysam
 import pytest
+import yaml
 
 from genebatch import load_model
 from genebatch.cli import main
 from genebatch.features.structure.columns import COLUMNS as STRUCTURE
 from genebatch.genome.fasta import Fasta, gene_codes
 from genebatch.genome.genes import read_gene_models, splice_sites
-from genebatch.simulation.genome import simulate_genome
-from tests.workflow.running import SMALL, Run, jobs
+from tests.builders import REPOSITORY
+from tests.builders.tutorial import follow, written
+from tests.workflow.running import Run, jobs
 
 pytestmark = pytest.mark.workflow
 
-GENOME = {
-    "sequence": {"fasta": "data/genome.fa", "genes": "data/genes.gtf", "scorer": "light"},
-    "features": {"kmers": [2]},
-    "sampling": {"rest": [{"above": 0.001, "fraction": 0.1}, {"above": 0, "fraction": 0.002}]},
-    "call": {
-        "sets": {"few": "data/few.txt"},
-        "band": [0.01, 1.0],
-        "transcripts": True,
-        "bgzip": "tbi",
-    },
-    **{key: SMALL[key] for key in ("test", "batching", "cv", "learner", "evaluation")},
-    **{key: SMALL[key] for key in ("ensemble", "final")},
-    "explain": {"rows": 40, "neighbour_sites": 60},
-}
-GENOME["sequence"]["n_shards"] = 2
-GENOME["ensemble"] = SMALL["ensemble"] | {"rivals": ["single"]}
-GENOME["batching"] = SMALL["batching"] | {"max_genes": 18}
+TUTORIAL = REPOSITORY / "docs" / "tutorials" / "genome.md"
+GENOME = yaml.safe_load(written(TUTORIAL, "config/config.yaml"))
 FEW = ("SIMG00003", "SIMG00020")
 MANIFEST = "results/batches/manifest.tsv"
 BATCH_RULES = {"cross_validate_batch", "train_batch", "calibrate_batch", "explain_batch"}
@@ -46,16 +33,11 @@ BATCH_RULES = {"cross_validate_batch", "train_batch", "calibrate_batch", "explai
 
 @pytest.fixture(scope="session")
 def called(made_once):
-    """A finished run, not to be changed."""
+    """The finished run of the tutorial, not to be changed.
 
-    def fill(folder: Path) -> None:
-        simulate_genome(folder / "data", n_genes=36, n_chromosomes=2)
-        (folder / "data/few.txt").write_text("\n".join(FEW) + "\n")
-        run = Run(folder)
-        run.configure(GENOME)
-        run.ok()
-
-    return made_once("called", fill)
+    Every command of the page is run, and what it prints is compared with the page.
+    """
+    return made_once("called", lambda folder: follow(TUTORIAL, folder, Run(folder).genebatch_run))
 
 
 @pytest.fixture
