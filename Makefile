@@ -70,7 +70,7 @@ LOCK := uv pip compile pyproject.toml --quiet --extra genomics --universal --pyt
   --fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url
 
 docs: .venv/dev
-	$(BIN)/python -m sphinx -W --keep-going -b html -c docs . build/docs
+	$(BIN)/python -m sphinx -W --keep-going --fresh-env -b html -c docs . build/docs
 
 lock:
 	$(LOCK) --group build --output-file requirements.lock

@@ -12,7 +12,14 @@ copyright = "The genebatch developers"
 release = version = genebatch.__version__
 
 root_doc = "docs/index"
-include_patterns = ["docs/**.md", "config/README.md", "benchmarks/*.md", "CHANGELOG.md"]
+include_patterns = [
+    "docs/**.md",
+    "docs/**.rst",
+    "config/README.md",
+    "benchmarks/*.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+]
 exclude_patterns = [".*", "benchmarks/results", "build", "data", "logs", "results", "tests"]
 extensions = [
     "config_keys",
@@ -29,6 +36,8 @@ myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say it in words
 napoleon_google_docstring = False
+napoleon_use_ivar = True
+default_role = "code"  # as docstrings have it between single backticks
 copybutton_prompt_text = "$ "
 
 html_theme = "furo"

@@ -59,10 +59,18 @@ def described(name: str, key: Mapping[str, Any]) -> str:
     lines = [f"::::{{confval}} {name}", f":type: {typed(key)}"]
     if "default" in key:
         lines.append(f":default: {value(key['default'])}")
-    lines += ["", key["description"]]
+    lines += ["", marked(key["description"], key)]
     if "examples" in key:
         lines += ["", f"In the built-in example: {value(key['examples'][0])}"]
     return "\n".join([*lines, "::::"])
+
+
+def marked(text: str, key: Mapping[str, Any]) -> str:
+    """A description with keys as code, and values of its key where a sentence begins with one."""
+    sections = "|".join(load_schema()["properties"])
+    text = re.sub(rf"\b(?:{sections})\.[a-z_]+(?:\.[a-z_]+)*\b(?!`)", r"`\g<0>`", text)
+    values = "|".join(map(str, {*key.get("enum", ()), "auto", "null"} - {True, False, None}))
+    return re.sub(rf"(^|[.:] )({values})\b(?= [a-z]|:)", r"\1`\2`", text)
 
 
 class ConfigKeys(SphinxDirective):
@@ -74,11 +82,11 @@ class ConfigKeys(SphinxDirective):
         for name, key in keys(load_schema()):
             top = "." not in name
             if top and "properties" in key:
-                parts += [f"## {name}", key["description"]]
+                parts += [f"## {name}", marked(key["description"], key)]
             elif top:
                 parts += [f"## {name}", described(name, key)]
             elif "properties" in key and "default" not in key:
-                parts += [f"**{name}.** {key['description']}"]
+                parts += [f"**{name}.** {marked(key['description'], key)}"]
             else:
                 parts.append(described(name, key))
         return self.parse_text_to_nodes("\n\n".join(parts), allow_section_headings=True)

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -42,30 +41,46 @@ def written(page: Path, name: str) -> str:
     return text
 
 
-def follow(page: Path, folder: Path, run: Callable[[list[str]], str]) -> None:
+def follow(
+    page: Path, folder: Path, programs: Path, run: Callable[[list[str]], str] | None = None
+) -> str:
     """Do what a page says in a folder, and compare what is printed with what the page shows.
 
-    `run` is given the arguments of each `genebatch run`, and gives what it printed. Other commands
-    of genebatch run in this process, which saves their imports. All else is a process.
+    Gives everything that was printed.
+
+    Parameters
+    ----------
+    programs
+        The folder `bin` of the environment that the page is followed in.
+    run
+        Given the arguments of each `genebatch run`, gives what that prints. Other commands of
+        genebatch then run in this process, which saves their imports. Without it every block is
+        pasted into a shell.
     """
+    everything = []
     for step in steps(page):
-        if step.code.startswith("genebatch "):
+        if run is not None and step.code.startswith("genebatch "):
             commands = [shlex.split(line)[1:] for line in step.code.splitlines()]
             printed = "".join(run(c) if c[0] == "run" else here(c, folder) for c in commands)
         else:
-            printed = in_a_process(step, folder)
+            printed = in_a_process(step, folder, programs)
         line = first_missing(step.shown, printed)
         assert line is None, f"{page.name} shows\n{line}\nbut this was printed:\n{printed}"
+        everything.append(printed)
+    return "".join(everything)
 
 
-def in_a_process(step: Step, folder: Path) -> str:
+def in_a_process(step: Step, folder: Path, programs: Path) -> str:
     """Run a block as a user would who pastes it into a shell, or into Python."""
-    shells = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    python = [str(programs / "python"), "-c"]
+    shells = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": python}
+    hidden = ("PYTHONPATH", "VIRTUAL_ENV")
+    given = {name: value for name, value in os.environ.items() if name not in hidden}
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         [*shells[step.language], step.code],
         cwd=folder,
-        env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"},
+        env=given | {"PATH": path, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
@@ -37,7 +38,11 @@ def called(made_once):
 
     Every command of the page is run, and what it prints is compared with the page.
     """
-    return made_once("called", lambda folder: follow(TUTORIAL, folder, Run(folder).genebatch_run))
+
+    def fill(folder: Path) -> None:
+        follow(TUTORIAL, folder, Path(sys.executable).parent, Run(folder).genebatch_run)
+
+    return made_once("called", fill)
 
 
 @pytest.fixture
