@@ -26,11 +26,10 @@ def outputs(workflow, *rules):
 
 
 def documented():
-    """Files that the manual's table names; a name without a folder has that of the one before."""
+    """Files that the manual's tables name; a name without a folder has that of the one before."""
     text = (REPOSITORY / "docs/reference/files.md").read_text()
-    table = text.partition("| file | content |")[2].partition("\n\n")[0]
     names = []
-    for line in table.splitlines()[2:]:
+    for line in re.findall(r"^\| `.*", text, re.MULTILINE):
         folder = None
         for name in re.findall(r"`([^`]+)`", line.split("|")[1]):
             folder = name.rpartition("/")[0] if "/" in name else folder
