@@ -33,6 +33,10 @@ extensions = [
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 
+nitpicky = True
+# Types of other libraries, and of this one beside its public names.
+nitpick_ignore_regex = [("py:class", r"(numpy|polars|genebatch)\..+|Coverage")]
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say it in words
 napoleon_google_docstring = False

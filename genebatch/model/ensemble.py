@@ -192,7 +192,7 @@ class EnsembleModel(FinishedClassifier):
 
     @property
     def columns_in_(self) -> list[str]:
-        """Columns that a table must have: features, and base scores where boosters need them."""
+        """Columns that a table must have. Base scores are among them where boosters need them."""
         return list(dict.fromkeys([*self.feature_names_in_, *(self.scores or {}).values()]))
 
     def predict_proba(self, table: Table) -> np.ndarray:
