@@ -20,7 +20,7 @@ include_patterns = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
 ]
-exclude_patterns = [".*", "benchmarks/results", "build", "data", "logs", "results", "tests"]
+exclude_patterns = [".*", "benchmarks/results", "build", "data", "results", "tests"]
 extensions = [
     "config_keys",
     "myst_parser",
