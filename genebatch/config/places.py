@@ -6,7 +6,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def home() -> Path:
-    """The folder that holds `workflow`, `envs` and `profiles`."""
+    """The folder that holds `workflow` and `profiles`."""
     checkout = PACKAGE.parent
     return checkout if (checkout / "workflow" / "Snakefile").is_file() else PACKAGE
 

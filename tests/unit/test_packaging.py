@@ -131,6 +131,13 @@ def test_the_conda_environment_installs_the_lock():
     assert (path.parent / lock).resolve() == REPOSITORY / "requirements.lock"
 
 
+def test_conda_makes_no_environment_but_that_of_a_scorer_and_the_catalog_claims_none():
+    rules = "".join(path.read_text() for path in (REPOSITORY / "workflow").rglob("*.smk"))
+    assert re.findall(r"\bconda:\s+(\S+)", rules) == ["SCORER_ENVIRONMENT"]
+    usage = yaml.safe_load(text(".snakemake-workflow-catalog.yml"))["usage"]
+    assert not any(usage["software-stack-deployment"].values())
+
+
 def test_the_version_is_one():
     versions = {
         PROJECT["project"]["version"],

@@ -17,7 +17,7 @@ def test_the_wheel_of_the_sdist_has_what_the_checkout_has(environment):
     (wheel,) = (environment / "wheel").iterdir()
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    for folder in ("genebatch", "workflow", "envs", "profiles"):
+    for folder in ("genebatch", "workflow", "profiles"):
         inside = "" if folder == "genebatch" else "genebatch/"
         files = (path.relative_to(REPOSITORY) for path in (REPOSITORY / folder).rglob("*.*"))
         here = {f"{inside}{path}" for path in files if "__pycache__" not in path.parts}

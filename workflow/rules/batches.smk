@@ -14,8 +14,6 @@ rule cross_validate_batch:
         usage="<results>/usage/cross_validate_batch/{batch}.json",
     log:
         "<logs>/cross_validate_batch/{batch}.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
         **needs("cross_validate_batch"),
@@ -37,8 +35,6 @@ rule train_batch:
         usage="<results>/usage/train_batch/{batch}.json",
     log:
         "<logs>/train_batch/{batch}.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
         **needs("train_batch"),
@@ -60,8 +56,6 @@ rule calibrate_batch:
         usage="<results>/usage/calibrate_batch/{batch}.json",
     log:
         "<logs>/calibrate_batch/{batch}.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("calibrate_batch"),
@@ -86,8 +80,6 @@ rule explain_batch:
         usage="<results>/usage/explain_batch/{batch}.json",
     log:
         "<logs>/explain_batch/{batch}.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
         **needs("explain_batch"),

@@ -170,7 +170,6 @@ SCORES = MADE_SCORES if SEQUENCE["scorer"] else SEQUENCE["scores"]
 # The scorer has seen every gene: a gene without an entry scored too low everywhere.
 UNSCORED = "zero" if SEQUENCE["scorer"] else SEQUENCE["unscored"]
 SCORER_KIND = SEQUENCE["scorer"]
-SCORER_ENVIRONMENT = None
 if isinstance(SCORER_KIND, dict):
     SCORER_KIND = "command"
     # Snakemake takes a relative path from the folder of the rule, a user from that of the run.

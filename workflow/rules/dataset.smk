@@ -11,8 +11,6 @@ if TEXT:
             usage="<results>/usage/table_of_text/all.json",
         log:
             "<logs>/table_of_text.log",
-        conda:
-            "../../envs/genebatch.yaml"
         threads: 1
         resources:
             **needs("table_of_text"),
@@ -33,8 +31,6 @@ rule analyze_dataset:
         usage="<results>/usage/analyze_dataset/all.json",
     log:
         "<logs>/analyze_dataset.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 2
     resources:
         **needs("analyze_dataset"),
@@ -54,8 +50,6 @@ rule choose_test_groups:
         test_groups=TEST_GROUPS,
     log:
         "<logs>/choose_test_groups.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("choose_test_groups"),
@@ -84,8 +78,6 @@ rule screen_features:
         usage="<results>/usage/screen_features/all.json",
     log:
         "<logs>/screen_features.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("screen_features"),
@@ -112,8 +104,6 @@ if SIMILARITY:
             usage="<results>/usage/describe_groups/all.json",
         log:
             "<logs>/describe_groups.log",
-        conda:
-            "../../envs/genebatch.yaml"
         threads: 1
         resources:
             **needs("describe_groups"),
@@ -157,8 +147,6 @@ checkpoint plan_batches:
         usage="<results>/usage/plan_batches/all.json",
     log:
         "<logs>/plan_batches.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 2
     resources:
         **needs("plan_batches"),

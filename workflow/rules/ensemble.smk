@@ -14,8 +14,6 @@ rule cross_batch_scores:
         usage="<results>/usage/cross_batch_scores/all.json",
     log:
         "<logs>/cross_batch_scores.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: ALL_ROWS_THREADS
     resources:
         **needs("cross_batch_scores"),
@@ -43,8 +41,6 @@ rule combine_batches:
         usage="<results>/usage/combine_batches/all.json",
     log:
         "<logs>/combine_batches.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("combine_batches"),
@@ -69,8 +65,6 @@ rule cross_validate_single:
         usage="<results>/usage/cross_validate_single/{fold}.json",
     log:
         "<logs>/cross_validate_single/{fold}.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: ALL_ROWS_THREADS
     resources:
         **needs("cross_validate_single"),
@@ -102,8 +96,6 @@ rule train_single:
         usage="<results>/usage/train_single/all.json",
     log:
         "<logs>/train_single.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: ALL_ROWS_THREADS
     resources:
         **needs("train_single"),
@@ -131,8 +123,6 @@ rule add_single:
         usage="<results>/usage/add_single/all.json",
     log:
         "<logs>/add_single.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("add_single"),
@@ -160,8 +150,6 @@ rule distil:
         usage="<results>/usage/distil/all.json",
     log:
         "<logs>/distil.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: ALL_ROWS_THREADS
     resources:
         **needs("distil"),
@@ -206,8 +194,6 @@ rule consolidate:
         usage="<results>/usage/consolidate/all.json",
     log:
         "<logs>/consolidate.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("consolidate"),

@@ -18,8 +18,6 @@ rule estimate:
         usage="<results>/usage/estimate/all.json",
     log:
         "<logs>/estimate.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("estimate"),
@@ -56,8 +54,6 @@ rule evaluate:
         usage="<results>/usage/evaluate/all.json",
     log:
         "<logs>/evaluate.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
         **needs("evaluate"),
@@ -86,8 +82,6 @@ rule explain_final:
         usage="<results>/usage/explain_final/all.json",
     log:
         "<logs>/explain_final.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
         **needs("explain_final"),
@@ -116,8 +110,6 @@ rule rank_groups:
         usage="<results>/usage/rank_groups/all.json",
     log:
         "<logs>/rank_groups.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("rank_groups"),

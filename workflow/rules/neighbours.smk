@@ -19,8 +19,6 @@ if BUILT:
             usage="<results>/usage/neighbours_batch/{batch}.json",
         log:
             "<logs>/neighbours_batch/{batch}.log",
-        conda:
-            "../../envs/genebatch.yaml"
         threads: config["learner"]["threads"]
         resources:
             **needs("neighbours_batch", SEQUENCE["genes"]),
@@ -59,8 +57,6 @@ rule neighbours:
         usage="<results>/usage/neighbours/all.json",
     log:
         "<logs>/neighbours.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("neighbours", *([SEQUENCE["genes"]] if BUILT else [])),

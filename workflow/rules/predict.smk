@@ -8,8 +8,6 @@ rule predict:
         usage="<results>/usage/predict/{table}.json",
     log:
         "<logs>/predict/{table}.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
         **needs("predict"),

@@ -23,8 +23,6 @@ rule diagnose_batch:
         usage="<results>/usage/diagnose_batch/{batch}.json",
     log:
         "<logs>/diagnose_batch/{batch}.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("diagnose_batch"),
@@ -74,8 +72,6 @@ rule write_report:
         weights_figure=evaluation_figure("weights"),
     log:
         "<logs>/write_report.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("write_report"),

@@ -18,8 +18,6 @@ if SCORER_KIND == "command":
             usage="<results>/usage/gene_sequences/all.json",
         log:
             "<logs>/gene_sequences.log",
-        conda:
-            "../../envs/genebatch.yaml"
         threads: 1
         resources:
             **needs("gene_sequences", SEQUENCE["genes"]),
@@ -58,8 +56,6 @@ if SCORER_KIND == "command":
             usage="<results>/usage/score_genes/all.json",
         log:
             "<logs>/score_genes.log",
-        conda:
-            "../../envs/genebatch.yaml"
         threads: 1
         resources:
             **needs("score_genes_command", SEQUENCE["genes"]),
@@ -83,8 +79,6 @@ elif SCORER_KIND is not None:
             usage="<results>/usage/score_genes/all.json",
         log:
             "<logs>/score_genes.log",
-        conda:
-            SCORER_ENVIRONMENT
         threads: config["learner"]["threads"]
         resources:
             **needs(f"score_genes_{SCORER_KIND}", SEQUENCE["genes"]),
@@ -112,8 +106,6 @@ rule build_dataset:
         usage="<results>/usage/build_dataset/all.json",
     log:
         "<logs>/build_dataset.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("build_dataset", SEQUENCE["genes"]),
@@ -162,8 +154,6 @@ rule call_genes:
         usage="<results>/usage/call_genes/{calls}.json",
     log:
         "<logs>/call_genes/{calls}.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: config["learner"]["threads"]
     resources:
         **needs("call_genes", SEQUENCE["genes"]),
@@ -208,8 +198,6 @@ rule evaluate_tracks:
         usage="<results>/usage/evaluate_tracks/all.json",
     log:
         "<logs>/evaluate_tracks.log",
-    conda:
-        "../../envs/genebatch.yaml"
     threads: 1
     resources:
         **needs("evaluate_tracks", SEQUENCE["genes"]),
