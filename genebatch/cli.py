@@ -697,6 +697,7 @@ def _add_call_options(added: argparse.ArgumentParser) -> None:
         nargs=2,
         metavar=("GENOME", "EMAIL"),
         help="write a track hub for the UCSC Genome Browser as well; GENOME is the name of the "
-        "genome there, such as hg38, or its accession, and EMAIL the contact",
+        "genome there, such as hg38, or its accession, or own for one that it does not have; EMAIL "
+        "is the contact",
     )
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")

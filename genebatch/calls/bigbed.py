@@ -2,7 +2,7 @@
 
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from genebatch.calls.browser_files import bed_name
+from genebatch.genome.genes import Gene
 from genebatch.io.files import InputError
 
 Item = tuple[str, int, int, str]  # chromosome, start, end and the further columns
@@ -95,12 +96,25 @@ class _Chain(NamedTuple):
 
     def item(self) -> Item:
         """The transcript as BED12."""
-        exons = sorted(self.exons)
         thick = (min(self.coding), max(self.coding)) if self.coding else (self.start, self.start)
-        lists = ([end - start for start, end in exons], [start - self.start for start, _ in exons])
-        columns = [self.name, self.score, self.strand, *thick, NO_COLOUR, len(exons)]
-        columns += [",".join(map(str, numbers)) for numbers in lists]
-        return self.chrom, self.start, self.end, "\t".join(map(str, columns))
+        facts = [self.name, self.score, self.strand, *thick]
+        return self.chrom, self.start, self.end, _columns(facts, self.start, sorted(self.exons))
+
+
+def items_of_genes(genes: Iterable[Gene], contigs: Mapping[str, int]) -> list[Item]:
+    """All transcripts of gene models as BED12, sorted. Coding sequence is not told apart.
+
+    Left out are further transcripts of a gene that end beyond their chromosome.
+    """
+    items = []
+    for gene in genes:
+        for one in gene.transcripts + gene.others:
+            start, end = one.exons[0][0], one.exons[-1][1]
+            if end > contigs[gene.chrom]:
+                continue
+            facts = [bed_name(one.id), 0, gene.strand, start, end]
+            items.append((gene.chrom, start, end, _columns(facts, start, one.exons)))
+    return sorted(items)
 
 
 def items_of_transcripts(lines: Iterable[str]) -> Iterator[Item]:
@@ -131,6 +145,14 @@ def items_of_transcripts(lines: Iterable[str]) -> Iterator[Item]:
         elif kind == "CDS":
             by_id[facts["Parent"]].coding.extend((start - 1, end))
     yield from (one.item() for one in waiting)
+
+
+def _columns(facts: list[str | int], first: int, exons: Sequence[tuple[int, int]]) -> str:
+    """Columns of BED12 from the name on."""
+    lengths = [end - start for start, end in exons]
+    starts = [start - first for start, _ in exons]
+    lists = [",".join(map(str, numbers)) for numbers in (lengths, starts)]
+    return "\t".join(map(str, [*facts, NO_COLOUR, len(exons), *lists]))
 
 
 def _sql(columns: int) -> str:

@@ -180,8 +180,8 @@ def call(
         each with an index of that kind. "none" for neither.
     hub
         Genome and contact of a track hub; None for none. The hub is `hub.txt`, with `calls.bb` and,
-        if there are transcripts, `transcripts.bb`; it shows the bigWig files too. Needs the extra
-        `genomics`.
+        if there are transcripts, `transcripts.bb`; it shows the bigWig files too. With the genome
+        "own" it has `genome.2bit` and `genes.bb`. Needs the extra `genomics`.
     threads
         Threads of a prediction.
 

@@ -20,12 +20,17 @@ from genebatch.calls.positions_file import (
 )
 from genebatch.calls.tabix import INDEXES, NONE, Compressed, write_compressed
 from genebatch.calls.transcripts import TRANSCRIPTS, Drawing, write_transcripts
+from genebatch.calls.two_bit import write_two_bit
 from genebatch.calls.ucsc import (
     BIGBEDS,
     CUSTOM_TRACK,
+    GENES,
     HUB,
     HUB_KEY,
+    OWN,
+    TWO_BIT,
     Hub,
+    Place,
     write_custom_track,
     write_hub,
 )
@@ -110,13 +115,14 @@ class Extras(NamedTuple):
             *(() if self.transcripts is None else (TRANSCRIPTS,)),
             *(name for pair in self.compressed.values() for name in pair),
             *(() if self.hub is None else (HUB, *(BIGBEDS[name] for name in self.texts))),
+            *((TWO_BIT, GENES) if self.hub is not None and self.hub.own else ()),
         ]
 
 
 ALL_NAMES = frozenset(
     name
     for index in INDEXES
-    for name in Extras(True, Drawing(), bgzip=index, hub=Hub("", "")).names
+    for name in Extras(True, Drawing(), bgzip=index, hub=Hub(OWN, "")).names
 )
 
 
@@ -189,7 +195,7 @@ def write_folder(
         tracks = _tracks(out, called.annotation, extras)
         write_session(paths[SESSION], out, called.genome.fasta.path, tracks, locus)
         if extras.hub is not None:
-            _write_hub(paths, called.placed, called.genome.fasta.contigs, extras)
+            _write_hub(paths, called, locus, extras)
         for name in ALL_NAMES.difference(names):
             (out / name).unlink(missing_ok=True)
     return table
@@ -237,11 +243,10 @@ def _tracks(out: Path, annotation: Path, extras: Extras) -> list[Track]:
     return [*tracks, Track(annotation, "gene models", GREY)]
 
 
-def _write_hub(
-    paths: Mapping[str, Path], genes: Sequence[Gene], contigs: Mapping[str, int], extras: Extras
-) -> None:
-    """Write the hub, and the text files of the call as bigBed."""
-    sizes = {gene.chrom: contigs[gene.chrom] for gene in genes}
+def _write_hub(paths: Mapping[str, Path], called: Called, locus: str, extras: Extras) -> None:
+    """Write the hub, the text files of the call as bigBed, and a genome of one's own."""
+    fasta = called.genome.fasta
+    sizes = {gene.chrom: fasta.contigs[gene.chrom] for gene in called.placed}
     parts = {
         BED: (bigbed.items_of_bed, bigbed.CALLS),
         TRANSCRIPTS: (bigbed.items_of_transcripts, bigbed.CHAINS),
@@ -250,4 +255,9 @@ def _write_hub(
         items, columns = parts[name]
         with open(paths[name], encoding="utf-8") as lines:
             bigbed.write_bigbed(paths[BIGBEDS[name]], items(lines), sizes, columns, HUB_KEY)
-    write_hub(paths[HUB], extras.hub, extras.bigwig, extras.transcripts is not None)
+    if extras.hub.own:
+        write_two_bit(paths[TWO_BIT], fasta, HUB_KEY)
+        models = bigbed.items_of_genes(called.placed, sizes)
+        bigbed.write_bigbed(paths[GENES], models, sizes, bigbed.CHAINS, HUB_KEY)
+    place = Place(fasta.path, locus)
+    write_hub(paths[HUB], extras.hub, place, extras.bigwig, extras.transcripts is not None)

@@ -26,7 +26,7 @@ ENCODINGS = {
 }
 ARROW = {pl.Float32(): pa.float32(), pl.UInt32(): pa.uint32()}  # of columns from tracks
 # The names that `files.whole` gives the files of a call until they are finished.
-ENDINGS = ["parquet", "bed", "tsv", "bw", "gff3", "xml", "gz", "tbi", "csi", "txt", "bb"]
+ENDINGS = ["parquet", "bed", "tsv", "bw", "gff3", "xml", "gz", "tbi", "csi", "txt", "bb", "2bit"]
 UNFINISHED = [f".????????.part.{ending}" for ending in ENDINGS]
 
 

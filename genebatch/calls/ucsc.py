@@ -11,6 +11,7 @@ from genebatch.genome.genes import SITES, STRANDS
 from genebatch.io.files import InputError
 
 CUSTOM_TRACK, HUB = "custom_track.bed", "hub.txt"
+OWN, TWO_BIT, GENES = "own", "genome.2bit", "genes.bb"
 BIGBEDS = {BED: "calls.bb", TRANSCRIPTS: "transcripts.bb"}
 HUB_KEY = "call.hub or --hub"
 NAME = "genebatch calls"  # the browser shows 17 characters
@@ -23,13 +24,19 @@ class Hub(NamedTuple):
     Attributes
     ----------
     genome
-        Name of the genome at UCSC, such as hg38, or its accession, such as GCA_000001405.29.
+        Name of the genome at UCSC, such as hg38, or its accession, such as GCF_000001405.40. `OWN`
+        for a genome that UCSC does not have: the hub then brings it.
     email
         Whom the browser names as contact; it opens no hub without one.
     """
 
     genome: str
     email: str
+
+    @property
+    def own(self) -> bool:
+        """Whether the hub brings its genome."""
+        return self.genome == OWN
 
     def check(self) -> None:
         """Refuse what the browser would read as something else.
@@ -41,11 +48,39 @@ class Hub(NamedTuple):
         """
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", self.genome):
             raise InputError(
-                f"{self.genome!r} is no name of a genome at UCSC; wanted one such as hg38, or an "
-                f"accession such as GCF_000001405.40; set {HUB_KEY}"
+                f"{self.genome!r} is no name of a genome at UCSC; wanted one such as hg38, an "
+                f"accession such as GCF_000001405.40, or {OWN}; set {HUB_KEY}"
             )
         if not re.fullmatch(r"[^\s@]+@[^\s@]+", self.email):
             raise InputError(f"{self.email!r} is no email address; set {HUB_KEY}")
+
+
+class Place(NamedTuple):
+    """A genome of one's own.
+
+    Attributes
+    ----------
+    fasta
+        Its file, after which it is called.
+    locus
+        Where the browser opens.
+    """
+
+    fasta: Path
+    locus: str
+
+    def lines(self) -> list[str]:
+        """The lines of the hub that describe the genome."""
+        name = self.fasta.name.removesuffix(".gz").partition(".")[0]
+        return [
+            f"genome {re.sub(r'[^A-Za-z0-9_]', '_', name) or 'genome'}",
+            f"twoBitPath {TWO_BIT}",
+            f"organism {name}",
+            f"scientificName {name}",
+            f"description {self.fasta.name}",
+            f"defaultPos {self.locus}",
+            "orderKey 1",
+        ]
 
 
 def write_custom_track(path: Path, bed: Path, locus: str) -> None:
@@ -71,7 +106,7 @@ def write_custom_track(path: Path, bed: Path, locus: str) -> None:
         stream.writelines(line for line in lines if not line.startswith("#"))
 
 
-def write_hub(path: Path, hub: Hub, bigwig: bool, transcripts: bool) -> None:
+def write_hub(path: Path, hub: Hub, place: Place, bigwig: bool, transcripts: bool) -> None:
     """Write a hub of one file: hub, genome and tracks, each a block of lines.
 
     Parameters
@@ -80,6 +115,8 @@ def write_hub(path: Path, hub: Hub, bigwig: bool, transcripts: bool) -> None:
         File to write.
     hub
         Genome and contact.
+    place
+        The genome as the call knows it, for a hub that brings it.
     bigwig, transcripts
         Whether the bigWig files, and the transcripts as bigBed, lie beside the hub.
     """
@@ -91,11 +128,16 @@ def write_hub(path: Path, hub: Hub, bigwig: bool, transcripts: bool) -> None:
         f"email {hub.email}",
     ]
     sites = ["itemRgb on", "visibility pack"]
-    blocks = [head, [f"genome {hub.genome}"]]
+    blocks = [head, place.lines() if hub.own else [f"genome {hub.genome}"]]
     blocks.append(_track(BIGBEDS[BED], f"bigBed {CALLS} .", "called sites", DESCRIPTION) + sites)
     if transcripts:
         words = "Transcripts predicted by genebatch; the score is 1000 times the posterior"
         track = _track(BIGBEDS[TRANSCRIPTS], f"bigBed {CHAINS} .", "transcripts", words)
+        blocks.append([*track, "visibility pack"])
+    if hub.own:
+        track = _track(
+            GENES, f"bigBed {CHAINS} .", "gene models", "Gene models of the called genes"
+        )
         blocks.append([*track, "visibility pack"])
     if bigwig:
         blocks += [_bigwig(kind, word) for word in STRANDS for kind in SITES]

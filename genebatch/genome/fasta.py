@@ -120,7 +120,14 @@ class Fasta:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _read(self, name: str, start: int, end: int) -> np.ndarray:
+    def letters(self, name: str, start: int, end: int) -> np.ndarray:
+        """Bytes of a stretch inside of a sequence as they stand in the file; (end - start,) uint8.
+
+        Raises
+        ------
+        InputError
+            If the stretch cannot be read.
+        """
         try:
             text = self._file.fetch(name, start, end).encode("latin-1")
         except (OSError, ValueError) as error:
@@ -133,7 +140,11 @@ class Fasta:
                 f"{self.path} ends inside of {name}:{start + 1:,}-{end:,}; the file is truncated, "
                 "copy it again"
             )
-        codes = CODES[np.frombuffer(text, dtype=np.uint8)]
+        return np.frombuffer(text, dtype=np.uint8)
+
+    def _read(self, name: str, start: int, end: int) -> np.ndarray:
+        text = self.letters(name, start, end)
+        codes = CODES[text]
         if codes.size and codes.max() == FOREIGN:
             place = int(np.argmax(codes == FOREIGN))
             raise InputError(

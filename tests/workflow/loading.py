@@ -21,7 +21,7 @@ EVIDENCE = {
     "reads": {"kind": "junctions", "file": "SJ.out.tab", "role": "ignore"},
 }
 SIMILAR = SMALL["batching"] | {"strategy": "similarity"}
-HUB = {"genome": "hg38", "email": "me@example.org"}
+HUB = {"genome": "own", "email": "me@example.org"}
 CALLED = {"sets": {"all": "all", "some": "some.txt"}}
 # Configurations that together have every rule, and every file that a rule may read or write.
 CONFIGS: dict[str, dict[str, Any]] = {

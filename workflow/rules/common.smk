@@ -150,6 +150,8 @@ COMPRESSED_NAMES = [
 ]
 HUB_NAMES = ["hub.txt", "calls.bb"] if config["call"]["hub"] else []
 HUB_NAMES += ["transcripts.bb"] if HUB_NAMES and TRANSCRIPT_NAMES else []
+if HUB_NAMES and config["call"]["hub"]["genome"] == "own":
+    HUB_NAMES += ["genome.2bit", "genes.bb"]
 ALONE_RULES = {
     "single": "train_single",
     "both": "add_single",

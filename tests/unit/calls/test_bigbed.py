@@ -4,7 +4,16 @@ import pybigtools
 import pyBigWig
 import pytest
 
-from genebatch.calls.bigbed import CALLS, CHAINS, items_of_bed, items_of_transcripts, write_bigbed
+from genebatch.calls.bigbed import (
+    CALLS,
+    CHAINS,
+    items_of_bed,
+    items_of_genes,
+    items_of_transcripts,
+    write_bigbed,
+)
+from genebatch.genome.genes import Transcript
+from tests.builders.held_genome import made_gene
 
 CONTIGS = {"chr2": 50, "chr1|odd:1": 1000}
 BED = [
@@ -79,6 +88,17 @@ def test_a_transcript_is_drawn_with_its_exons_and_coding_part():
         ("c 2", 10, 60, "g.t2\t100\t+\t10\t10\t0,0,0\t1\t50\t0"),
         ("c 2", 30, 40, "h%20.t1\t1000\t-\t30\t30\t0,0,0\t1\t10\t0"),
         ("c3", 0, 2, "i.t1\t1000\t+\t0\t0\t0,0,0\t1\t2\t0"),
+    ]
+
+
+def test_all_transcripts_of_a_gene_on_its_chromosome_are_items():
+    on = [Transcript("t1", ((5, 8), (10, 20))), Transcript("t2", ((2, 20),))]
+    beyond = Transcript("t3", ((5, 101),))
+    gene = made_gene(5, 20, "-", "g", "c")
+    gene = gene._replace(transcripts=(on[0],), others=(on[1], beyond))
+    assert items_of_genes([gene], {"c": 100}) == [
+        ("c", 2, 20, "t2\t0\t-\t2\t20\t0,0,0\t1\t18\t0"),
+        ("c", 5, 20, "t1\t0\t-\t5\t20\t0,0,0\t2\t3,10\t0,5"),
     ]
 
 

@@ -24,6 +24,7 @@ PLAIN = {
     *BIGWIGS,
     "transcripts.gff3",
 }
+OWN = Hub("own", "me@example.org")
 HUB, HUB_FILES = Hub("hg38", "me@example.org"), {"hub.txt", "calls.bb", "transcripts.bb"}
 LOW, HIGH = {"donor": 0.05, "acceptor": 0.05}, {"donor": 1.0, "acceptor": 1.0}
 # The made genome names its chromosomes as the gene models do, chr1; here as Ensembl does.
@@ -215,6 +216,24 @@ def test_the_hub_names_files_beside_it_under_labels_that_the_browser_shows(calle
     assert len(set(names)) == len(names)
     assert all(name.replace("_", "").isalnum() for name in names)
     assert all(len(block["shortLabel"]) <= 17 for block in (hub, *tracks))
+
+
+def test_a_hub_of_an_own_genome_brings_it(made, tmp_path):
+    call(*made.files, tmp_path, mode="base", wanted=["other"], hub=OWN, thresholds=LOW)
+    genome = stanzas(tmp_path)[1]
+    assert genome["genome"] == genome["organism"] == "genome"
+    assert genome["defaultPos"] == "2:11-290"
+    size = (tmp_path / genome["twoBitPath"]).stat().st_size
+    # Two bits a base, and as much again for what stands around them.
+    assert 2000 / 4 < size < 2 * 2000 / 4
+    assert [track["bigDataUrl"] for track in stanzas(tmp_path)[2:]] == ["calls.bb", "genes.bb"]
+    with pyBigWig.open(str(tmp_path / "genes.bb")) as file:
+        # Exons 11-60, 91-150 and 231-290.
+        columns = "other.1\t0\t-\t10\t290\t0,0,0\t3\t50,60,60\t0,80,220"
+        assert file.entries("2", 0, 500) == [(10, 290, columns)]
+    call(*made.files, tmp_path, mode="base", wanted=["other"], hub=HUB)
+    assert not (tmp_path / "genome.2bit").exists()
+    assert not (tmp_path / "genes.bb").exists()
 
 
 def test_the_hub_of_a_call_without_more_has_its_calls_alone(made, tmp_path):
