@@ -240,6 +240,7 @@ def planning(settings: dict[str, Any]) -> "Planning":
         select=None if learner["select"] is None else Selection(**learner["select"]),
         explain_rows=settings["explain"]["rows"],
         score_rows=None,
+        uncertainty=False,
     )
 
 

@@ -107,8 +107,9 @@ def run_single_rule(rule: str, folder: Path, settings: dict) -> None:
     from genebatch.steps import ensemble as steps
 
     files, chosen = paths(folder), Settings.build(settings)
+    names = ("out_of_fold", "folds", "curves", "models")
     parts = [
-        {file: str(folder / f"fold{fold}-{file}") for file in ("out_of_fold", "folds", "curves")}
+        {file: str(folder / f"fold{fold}-{file}") for file in names}
         for fold in range(chosen.cv.n_splits)
     ]
     own = alone(folder, "single")

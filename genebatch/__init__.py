@@ -11,6 +11,7 @@ ALGORITHM = 2
 # Imported on first use. Workflow scripts must set thread counts before numpy is imported, so
 # importing this package alone imports nothing heavy.
 _EXPORTS = {
+    "BatchEnsembleClassifier": "genebatch.estimator.classifier",
     "EnsembleModel": "genebatch.model.ensemble",
     "InputError": "genebatch.io.files",
     "call": "genebatch.calls.calling",
@@ -19,6 +20,7 @@ _EXPORTS = {
 }
 __all__ = [
     "ALGORITHM",
+    "BatchEnsembleClassifier",
     "EnsembleModel",
     "InputError",
     "__version__",

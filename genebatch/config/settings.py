@@ -157,6 +157,8 @@ class Planning(Section):
         Rows of the sample that is explained.
     score_rows
         About how many rows all members score; None: all.
+    uncertainty
+        Whether the delivered model may keep the models of its folds.
     """
 
     labels: Labels
@@ -168,6 +170,7 @@ class Planning(Section):
     select: Selection | None
     explain_rows: int
     score_rows: int | None
+    uncertainty: bool
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> Self:
@@ -281,6 +284,7 @@ class Combining(Section):
     rivals: tuple[str, ...]
     with_single: bool | None
     distil_mix: tuple[float, ...]
+    uncertainty: bool
     allow_missing: bool
 
 
@@ -291,11 +295,15 @@ class SingleModel(Section):
     n_splits: str | int
     max_hours: float | None
 
-    def folds(self, n_groups: int, n_splits: int) -> int:
-        """Tell how many of the folds of so many training groups are held out in turn."""
+    def folds(self, n_groups: int, n_splits: int, uncertainty: bool) -> int:
+        """Tell how many of the folds of so many training groups are held out in turn.
+
+        One is enough to judge the model; its `uncertainty` needs the models of several.
+        """
         if self.n_splits != "auto":
             return int(self.n_splits)
-        return 1 if n_groups >= ENOUGH_GROUPS * n_splits else n_splits
+        enough = n_groups >= ENOUGH_GROUPS * n_splits and not uncertainty
+        return 1 if enough else n_splits
 
 
 @dataclass(frozen=True)
@@ -454,6 +462,7 @@ class Settings:
             learner.select,
             self.explain.rows,
             self.ensemble.score_rows,
+            self.ensemble.uncertainty,
         )
 
 

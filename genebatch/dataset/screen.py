@@ -109,7 +109,7 @@ def screen(data: Analysed, training: pl.DataFrame, labels: Labels, settings: Scr
     for line in lines.filter(pl.col("reason").str.starts_with("leak")).iter_rows(named=True):
         log.warning("column '%s': %s", line["column"], line["reason"])
     log.info("%s features of %s columns", f"{len(names):,}", f"{lines.height:,}")
-    return Screened(_feature_set(names, data.columns), lines)
+    return Screened(feature_set(names, data.columns), lines)
 
 
 def _read_sample(data: Analysed, sampled: pl.DataFrame) -> pl.DataFrame:
@@ -119,7 +119,7 @@ def _read_sample(data: Analysed, sampled: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(cs.float().cast(pl.Float32).replace([np.inf, -np.inf], None))
 
 
-def _feature_set(names: Sequence[str], columns: Mapping[str, Any]) -> dict[str, Any]:
+def feature_set(names: Sequence[str], columns: Mapping[str, Any]) -> dict[str, Any]:
     """The ordered features as JSON, with what the memory of a batch depends on."""
     chosen = Features.order({name: columns[name]["kind"] for name in names})
     facts = [columns[name] for name in chosen.names]

@@ -38,6 +38,15 @@ def process_limit_mb(
     return int(value), name
 
 
+def run_limit_mb(*given: int | None) -> int:
+    """Memory of a run in MB: the smallest limit of those that are given.
+
+    Without any it is 90 % of what this process may use.
+    """
+    limits = [limit for limit in given if limit is not None]
+    return min(limits) if limits else int(0.9 * process_limit_mb()[0])
+
+
 def _slurm_limits(environment: Mapping[str, str]) -> Iterator[tuple[float, str]]:
     """The allocation of SLURM, in MB; nothing where there is none."""
     # SLURM writes 0 for all memory of the node.

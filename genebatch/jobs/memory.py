@@ -228,14 +228,16 @@ def diagnose_batch(shape: Shape) -> float:
 
 
 def _boosters(whole: Whole) -> float:
-    """Trees of all members."""
-    trees = whole.n_members * whole.shape.n_classes * whole.shape.n_estimators
+    """Trees of all members, and of the folds that a model keeps."""
+    members = whole.n_members + whole.kept_folds
+    trees = members * whole.shape.n_classes * whole.shape.n_estimators
     return trees * _tree_bytes(whole.shape)
 
 
 def _flattened(whole: Whole, rows: int) -> float:
     """What predicting many rows by flat trees takes beside the boosters."""
-    trees = whole.n_members * whole.shape.n_classes * whole.shape.n_estimators
+    members = whole.n_members + whole.kept_folds
+    trees = members * whole.shape.n_classes * whole.shape.n_estimators
     return NUMBA_MB * MB if trees * rows >= WORTH else 0.0
 
 
@@ -336,7 +338,8 @@ def explain_final(whole: Whole) -> float:
     """
     shape = whole.shape
     features, boosted = shape.n_dense + shape.n_counts, shape.boosted
-    taken = (boosted.n_dense + boosted.n_counts) * shape.n_classes * max(whole.n_members, 1)
+    members = max(whole.n_members, 1) + whole.kept_folds
+    taken = (boosted.n_dense + boosted.n_counts) * shape.n_classes * members
     used = min(features, taken)
     cells = 6 * features + 4 * shape.n_classes * used
     scored = _flattened(whole, shape.explain_rows * PERMUTED)

@@ -102,6 +102,8 @@ class Whole(NamedTuple):
         Rows of the test groups.
     scored
         Training rows that all members score.
+    kept_folds
+        Models of folds that the delivered model may keep.
     """
 
     shape: Shape
@@ -109,6 +111,7 @@ class Whole(NamedTuple):
     n_members: int
     test_rows: int
     scored: int
+    kept_folds: int = 0
 
 
 class DataSet(NamedTuple):

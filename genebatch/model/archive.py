@@ -102,13 +102,20 @@ def _write(model: EnsembleModel, target: Path | BinaryIO) -> None:
 
 def _boosters(model: EnsembleModel) -> Iterator[tuple[str, bytes]]:
     """Name in the archive and bytes of every booster."""
-    for row, member in enumerate(model.members):
-        for column, booster in enumerate(member.boosters):
-            yield _booster_name(row, column, len(model.classes)), boosting.to_bytes(booster)
+    for kind, sets in (("members", [m.boosters for m in model.members]), ("folds", _folds(model))):
+        for row, boosters in enumerate(sets):
+            names = _booster_names(kind, row, len(model.classes))
+            yield from zip(names, map(boosting.to_bytes, boosters), strict=True)
 
 
-def _booster_name(row: int, column: int, n_classes: int) -> str:
-    return f"members/{row * n_classes + column:03d}.ubj"
+def _folds(model: EnsembleModel) -> list[tuple[xgb.Booster, ...]]:
+    """The boosters of the folds of all members, member after member."""
+    return [boosters for member in model.members for boosters in member.folds]
+
+
+def _booster_names(kind: str, row: int, n_classes: int) -> list[str]:
+    """Names in the archive of a booster for each class, of a member or of a fold."""
+    return [f"{kind}/{row * n_classes + column:03d}.ubj" for column in range(n_classes)]
 
 
 def _describe(model: EnsembleModel) -> dict[str, Any]:
@@ -142,12 +149,13 @@ def _member_json(member: Member) -> dict[str, Any]:
         "groups_digest": digest(sorted(member.groups)),
         "class_weight": list(member.class_weight),
         "facts": member.facts,
+        **({"folds": len(member.folds)} if member.folds else {}),
     }
 
 
 def _with_threads(model: EnsembleModel, threads: int) -> EnsembleModel:
-    for member in model.members:
-        for booster in member.boosters:
+    for boosters in (*(member.boosters for member in model.members), *_folds(model)):
+        for booster in boosters:
             booster.set_param({"nthread": threads})
     return replace(model, threads=threads)
 
@@ -193,15 +201,18 @@ def _read(archive: zipfile.ZipFile, most: int) -> EnsembleModel:
     members, combiner = description["members"], description["combiner"]
     n_classes = len(description["classes"])
     combiners.check(combiner["name"], combiner["parameters"], len(members), n_classes)
-    names = [
-        [_booster_name(row, column, n_classes) for column in range(n_classes)]
-        for row in range(len(members))
-    ]
+
+    def stored(kind: str, row: int) -> list[bytes]:
+        return [boosters[name] for name in _booster_names(kind, row, n_classes)]
+
+    built, fold = [], 0
+    for row, value in enumerate(members):
+        end = fold + value.get("folds", 0)
+        folds = [stored("folds", number) for number in range(fold, end)]
+        built.append(_member(value, stored("members", row), folds))
+        fold = end
     return EnsembleModel(
-        members=tuple(
-            _member(value, [boosters[name] for name in own])
-            for value, own in zip(members, names, strict=True)
-        ),
+        members=tuple(built),
         features=features,
         classes=tuple(description["classes"]),
         scores=description["scores"],
@@ -256,16 +267,19 @@ def _read_bytes(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
     return data
 
 
-def _member(value: Mapping[str, Any], boosters: Sequence[bytes]) -> Member:
+def _member(
+    value: Mapping[str, Any], boosters: Sequence[bytes], folds: Sequence[Sequence[bytes]]
+) -> Member:
     if digest(sorted(value["groups"])) != value["groups_digest"]:
         raise InputError(f"the groups of member {value['name']} do not have their digest")
     if not len(value["calibrators"]) == len(value["class_weight"]) == len(boosters):
         raise InputError(f"member {value['name']} does not have one calibrator for each class")
     return Member(
         value["name"],
-        tuple(boosting.from_bytes(data) for data in boosters),
+        tuple(map(boosting.from_bytes, boosters)),
         tuple(Calibrator.from_json(calibrator) for calibrator in value["calibrators"]),
         tuple(value["groups"]),
         tuple(value["class_weight"]),
         value["facts"],
+        tuple(tuple(map(boosting.from_bytes, fold)) for fold in folds),
     )

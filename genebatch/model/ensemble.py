@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +47,9 @@ class Member(NamedTuple):
         used.
     facts
         Rows, trees, seeds and metrics, as plain JSON.
+    folds
+        The boosters of each fold of its cross-validation, where they are kept; see
+        `EnsembleModel.predict_std`.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Member(NamedTuple):
     groups: tuple[str, ...]
     class_weight: tuple[float, ...]
     facts: dict[str, Any]
+    folds: tuple[tuple[xgb.Booster, ...], ...] = ()
 
     def log_odds(self, margins: np.ndarray) -> np.ndarray:
         """Calibrate raw log-odds; both are (rows, classes), each class against all others."""
@@ -77,8 +82,7 @@ class Predicted(NamedTuple):
     probability
         (rows, classes) float64; rows sum to 1.
     deviation
-        (rows, classes) standard deviation of the members' probabilities, before the change of
-        prevalence. NaN for a model of one member.
+        (rows, classes) standard deviation; see `EnsembleModel.predict_std`.
     """
 
     probability: np.ndarray
@@ -144,13 +148,27 @@ class EnsembleModel(FinishedClassifier):
     @property
     def origin(self) -> dict[str, str]:
         """Metadata that a Parquet file of predictions gets from its model."""
-        alone = {"genebatch.std": "null: the model has one member"}
         return {
-            **(alone if len(self.members) == 1 else {}),
+            **({"genebatch.std": self.spread} if len(self.members) == 1 else {}),
             "genebatch.members": ",".join(member.name for member in self.members),
             "genebatch.missing_batches": ",".join(self.missing_batches),
             "genebatch.data_digest": str(self.facts.get("data_digest", "")),
         }
+
+    @property
+    def fold_boosters(self) -> tuple[tuple[xgb.Booster, ...], ...]:
+        """The boosters of the folds of a model of one member, where they are kept."""
+        return self.members[0].folds if len(self.members) == 1 else ()
+
+    @property
+    def spread(self) -> str:
+        """What `predict_std` is the standard deviation of, or why it is missing."""
+        if len(self.members) > 1:
+            return f"of {len(self.members):,} members"
+        if self.fold_boosters:
+            return f"of the models of {len(self.fold_boosters)} folds"
+        known = "it keeps no models of its folds (ensemble.uncertainty)"
+        return f"null: the model has one member, and {self.facts.get('no_std', known)}"
 
     @property
     def n_trees(self) -> int:
@@ -166,10 +184,12 @@ class EnsembleModel(FinishedClassifier):
     def used(self) -> np.ndarray:
         """Places among `features` of those that the model reads, rising.
 
-        They are those that some tree splits on, and those that rows are routed by. Of a model
-        without trees it is the first feature: a table needs a column to have rows.
+        They are those that some tree splits on, those of kept folds among them, and those that rows
+        are routed by. Of a model without trees it is the first feature: a table needs a column to
+        have rows.
         """
         boosters = [each for member in self.members for each in member.boosters]
+        boosters += chain.from_iterable(self.fold_boosters)
         found = boosting.used_features(boosters)
         if self.combiner["name"] == "routed":
             routed = set(self.combiner["parameters"]["columns"])
@@ -216,9 +236,7 @@ class EnsembleModel(FinishedClassifier):
             Naming the features that the table lacks, has twice or holds as something else than
             numbers.
         """
-        return self._collect(
-            table, lambda frame: self.frame_predictions(frame).probability, (len(self.classes),)
-        )
+        return self._collect(table, self.frame_probability, (len(self.classes),))
 
     def member_proba(self, table: Table) -> np.ndarray:
         """Predict calibrated probabilities of every member, (rows, members, classes)."""
@@ -226,11 +244,15 @@ class EnsembleModel(FinishedClassifier):
         return self._collect(table, self.frame_probabilities, shape)
 
     def predict_std(self, table: Table) -> np.ndarray:
-        """Predict the standard deviation of the members' probabilities.
+        """Predict how far the members' probabilities lie apart, as their standard deviation.
+
+        A model of one member takes the models of its folds, if it keeps them
+        (`ensemble.uncertainty`). These share most of their rows, so they lie nearer together than
+        models of other groups would. Otherwise it is NaN: one model says nothing of how sure it is.
+        `spread` says which of these holds.
 
         It is that before the change of prevalence; `predict_proba` gives probabilities after it.
-        Where `prevalence` makes a class rare, the two are not of the same scale. It is NaN for a
-        model of one member, which says nothing of how sure it is.
+        Where `prevalence` makes a class rare, the two are not of the same scale.
 
         Returns
         -------
@@ -289,12 +311,38 @@ class EnsembleModel(FinishedClassifier):
 
     def frame_predictions(self, frame: pl.DataFrame) -> Predicted:
         """Predict probabilities and their deviation for a frame in memory."""
-        log_odds = self.frame_log_odds(frame)
-        probability = self.combine(log_odds, self.distance(frame))
-        if len(self.members) == 1:
+        log_odds, distance = self.frame_log_odds(frame), self.distance(frame)
+        probability = self.combine(log_odds, distance)
+        if len(self.members) > 1:
+            members = combiners.to_probabilities(log_odds, self.rest)
+        elif self.fold_boosters:
+            members = self.fold_probabilities(frame, distance)
+        else:
             return Predicted(probability, np.full_like(probability, np.nan))
-        members = combiners.to_probabilities(log_odds, self.rest)
         return Predicted(probability, members.std(axis=1))
+
+    def frame_probability(self, frame: pl.DataFrame) -> np.ndarray:
+        """Predict probabilities for a frame in memory, (rows, classes) float64."""
+        return self.combine(self.frame_log_odds(frame), self.distance(frame))
+
+    def fold_probabilities(self, frame: pl.DataFrame, distance: np.ndarray | None) -> np.ndarray:
+        """Predict what the model would say with the boosters of each fold in place of its own.
+
+        Its calibrators were learned from the log-odds of these boosters.
+
+        Returns
+        -------
+        numpy.ndarray
+            (rows, folds, classes) float64, before the change of prevalence.
+        """
+        (member,) = self.members
+        name, parameters = self.combiner["name"], self.combiner["parameters"]
+        margins = self._margins(frame, self.fold_scorer)
+        each = [
+            combiners.combine(name, parameters, member.log_odds(fold)[:, None], distance, self.rest)
+            for fold in margins.transpose(1, 0, 2)
+        ]
+        return np.stack(each, axis=1)
 
     def frame_probabilities(self, frame: pl.DataFrame) -> np.ndarray:
         """Predict calibrated probabilities of every member for a frame in memory.
@@ -317,15 +365,25 @@ class EnsembleModel(FinishedClassifier):
 
     def frame_margins(self, frame: pl.DataFrame) -> np.ndarray:
         """Predict raw log-odds of every member, (rows, members, classes) float32."""
+        return self._margins(frame, self.scorer)
+
+    def _margins(self, frame: pl.DataFrame, scorer: Scorer) -> np.ndarray:
+        """Raw log-odds by sets of a booster for each class, (rows, sets, classes) float32."""
         block, starts = self.features.some(self.used).select(frame), self.starts(frame)
-        shape = (len(self.members), len(self.classes), frame.height)
-        margins = self.scorer.margins(block, starts * len(self.members))
+        shape = (len(scorer.boosters) // len(self.classes), len(self.classes), frame.height)
+        margins = scorer.margins(block, starts * shape[0])
         return np.ascontiguousarray(margins.reshape(shape).transpose(2, 0, 1))
 
     @cached_property
     def scorer(self) -> Scorer:
         """What predicts with the boosters of all members."""
         boosters = [booster for member in self.members for booster in member.boosters]
+        return Scorer(boosters, self.features, self.used, self.threads)
+
+    @cached_property
+    def fold_scorer(self) -> Scorer:
+        """What predicts with the boosters of the folds."""
+        boosters = list(chain.from_iterable(self.fold_boosters))
         return Scorer(boosters, self.features, self.used, self.threads)
 
     def starts(self, frame: pl.DataFrame) -> list[np.ndarray | None]:

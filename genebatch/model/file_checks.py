@@ -53,7 +53,7 @@ MEMBER_FACTS = {
 FACTS = {
     "type": "object",
     "properties": {
-        **dict.fromkeys(("final", "data_digest"), TEXT),
+        **dict.fromkeys(("final", "data_digest", "no_std"), TEXT),
         **dict.fromkeys(("data_rows", "data_groups", "algorithm"), COUNT),
         "batches": {
             "type": "array",
@@ -89,6 +89,7 @@ MEMBER = _object(
         "facts": MEMBER_FACTS,
     }
 )
+MEMBER["properties"]["folds"] = COUNT  # models of folds that are kept; absent where there are none
 DESCRIPTION = _object(
     {
         "genebatch": TEXT,

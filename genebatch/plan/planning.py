@@ -139,13 +139,14 @@ def whole_needs(plan: Plan, features: dict[str, Any], planning: Planning) -> dic
     """
     training = plan.groups.filter(~pl.col("test"))
     sizes = training.unique("group").select("group", "rows")
-    rows = int(sizes["rows"].sum())
+    rows, n_folds = int(sizes["rows"].sum()), int(plan.manifest["folds"].max())
     whole = Whole(
-        batch_shape(features, planning, int(plan.manifest["folds"].max()))._replace(rows=rows),
+        batch_shape(features, planning, n_folds)._replace(rows=rows),
         int(plan.manifest["rows"].max()),
         plan.manifest.height,
         int(plan.groups.filter("test")["rows"].sum()),
         rows,
+        n_folds if planning.uncertainty else 0,
     )
     groups = sampled(training, planning.score_rows)
     hours = {rule: estimate_core_hours(rule, whole) for rule in SINGLE_RULES}

@@ -22,6 +22,8 @@ def model_lines(model: EnsembleModel) -> Iterator[str]:
     if model.missing_batches:
         yield f"not trained, and missing in the ensemble: {', '.join(model.missing_batches)}"
     yield f"combiner: {_combiner_text(model)}"
+    if model.fold_boosters or "no_std" in model.facts:
+        yield f"predict_std: {model.spread}"
     sample = recorded_sample(model)
     if sample is not None:
         yield f"scored by all members of the ensemble: {sample}"

@@ -158,6 +158,7 @@ def cross_validate_single(
     out_of_fold: str,
     folds: str,
     curves: str,
+    models: str,
 ) -> None:
     """Score the rows of one fold of all batches by boosters of all other rows.
 
@@ -169,17 +170,20 @@ def cross_validate_single(
         The fold that is held out.
     cv, learner, threads
         Settings.
-    out_of_fold, folds, curves
+    out_of_fold, folds, curves, models
         As for a batch, of this fold alone.
     """
     from genebatch.training.batch import load_all
     from genebatch.training.cross_validation import cross_validate
+    from genebatch.training.recipe import as_model
 
     learner = learner.with_threads(threads)
-    result = cross_validate(load_all(_open_all(rows, manifest), learner), cv, learner, [fold])
+    data = load_all(_open_all(rows, manifest), learner)
+    result = cross_validate(data, cv, learner, [fold])
     write_parquet(out_of_fold, result.out_of_fold, result.origin.metadata())
     write_tsv(folds, result.folds)
     write_parquet(curves, result.curves)
+    as_model(data, learner, result.members).save(models)
 
 
 def train_single(
@@ -415,6 +419,8 @@ def consolidate(
     both_held_out: str | None = None,
     distilled: str | None = None,
     distilled_held_out: str | None = None,
+    batch_folds: list[str] | None = None,
+    single_folds: list[str] | None = None,
 ) -> None:
     """Write the final model, as a model file and as the pickle of older workflows.
 
@@ -438,6 +444,9 @@ def consolidate(
         The genes of a built table, from which the model knows the genes it was trained on.
     single, single_held_out, both, both_held_out, distilled, distilled_held_out
         The other candidates, where they were trained.
+    batch_folds, single_folds
+        With `ensemble.uncertainty`, the models of the folds: of every member of the ensemble, in
+        their order, and of the single model. A final model of one member keeps its own.
     """
     from genebatch.ensemble.batch_models import refuse_other_plans
     from genebatch.ensemble.candidates import Candidate, with_left_out
@@ -457,6 +466,7 @@ def consolidate(
     batches = read_tsv(manifest)
     refuse_other_plans(whole.members, batches, whole.missing_batches)
     keys = _keys(manifest)
+    names = [member.name for member in whole.members]
     origin = members_origin(whole.members, keys)
     _refuse_other_scores(combined, origin)
     groups = frozenset(_sizes(planned)["group"].cast(pl.String))
@@ -476,13 +486,31 @@ def consolidate(
     result = choose_final(given, final, shares, facts)
     write_tsv(thresholds, result.thresholds)
     write_tsv(candidates, with_left_out(result.candidates, left_out))
-    result.model.save(model)
-    result.model.save(document_model)
-    result.model.save_pickle(pickle)
+    delivered = result.model
+    if batch_folds is not None and len(delivered.members) == 1:
+        files = {name: [path] for name, path in zip(names, batch_folds, strict=True)}
+        files["single"] = single_folds or []
+        delivered = _with_folds(delivered, files.get(delivered.members[0].name, []))
+    delivered.save(model)
+    delivered.save(document_model)
+    delivered.save_pickle(pickle)
     size = Path(model).stat().st_size / 1e6
-    log.info(
-        "%s: %d members, %.1f MB", result.model.facts["final"], len(result.model.members), size
-    )
+    log.info("%s: %d members, %.1f MB", delivered.facts["final"], len(delivered.members), size)
+
+
+def _with_folds(model: "EnsembleModel", paths: list[str]) -> "EnsembleModel":
+    """Give a model of one member with the boosters of its folds, which must be of its rows."""
+    from genebatch.ensemble.fold_models import with_folds
+    from genebatch.model.archive import load_model
+    from genebatch.model.origin import origin_of, refuse_mixed
+
+    (member,) = model.members
+    folds = []
+    for path in paths:
+        for fold in load_model(path).members:
+            refuse_mixed(path, origin_of(fold), f"the model {member.name}", origin_of(member))
+            folds.append(fold)
+    return with_folds(model, folds)
 
 
 def _open_all(rows: list[str], manifest: str) -> list[RowFile]:

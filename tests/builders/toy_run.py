@@ -334,7 +334,7 @@ class Run:
         return self.files(*names, folder=folder or name)
 
     def cross_validate_single(self, fold: int, folder: Path | None = None) -> dict[str, Path]:
-        names = ("out_of_fold.parquet", "folds.tsv", "curves.parquet")
+        names = ("out_of_fold.parquet", "folds.tsv", "curves.parquet", "models.gbm")
         outputs = self.files(*names, folder=(folder or Path("single")) / f"fold{fold}")
         steps.ensemble.cross_validate_single(
             rows=self.row_files(),

@@ -1,6 +1,7 @@
 """Steps from the models of the batches to the final model: files of one plan, written whole."""
 
 from dataclasses import replace
+from zipfile import ZipFile
 
 import numpy as np
 import polars as pl
@@ -514,6 +515,106 @@ def test_pickle_holds_the_model_of_the_file(toy, toy_rows, tmp_path):
     model = consolidated(toy, tmp_path)
     trusted = load_model(tmp_path / "model_multiclass_all_genes.pkl", trust=True)
     np.testing.assert_array_equal(trusted.predict_proba(toy_rows), model.predict_proba(toy_rows))
+
+
+# The spread of a model of one member
+
+
+def folds_of(single, numbers=range(3)):
+    """The models of the folds that were held out of the single model."""
+    parts = single["model"].parent.parent / "parts"
+    return [parts / f"fold{number}" / "models.gbm" for number in numbers]
+
+
+def kept(toy, folder, files, name="single", **changes):
+    """The final model of one member, which may keep the models of its folds."""
+    given = {name: files["model"], f"{name}_held_out": files["held_out"], "final": name}
+    given["batch_folds"] = toy.of_batches("models")
+    return consolidated(toy, folder, **given | changes)
+
+
+def test_spread_of_the_single_model_is_that_of_the_models_of_its_folds(
+    toy, single, toy_rows, tmp_path
+):
+    paths = folds_of(single)
+    model = kept(toy, tmp_path, single, single_folds=paths)
+    (member,) = model.members
+    each = []
+    for path in paths:
+        fold = load_model(path)
+        log_odds = member.log_odds(fold.frame_margins(toy_rows)[:, 0])
+        each.append(combine("log_odds", {}, log_odds[:, None]))
+    expected = np.std(each, axis=0)
+    assert (expected.max(axis=0) > 0.01).all()
+    np.testing.assert_allclose(model.predict_std(toy_rows), expected, rtol=1e-6, atol=1e-9)
+    assert model.origin["genebatch.std"] == "of the models of 3 folds"
+    assert any("of the models of 3 folds" in line for line in model_lines(model))
+
+
+def test_kept_folds_change_no_probability_and_are_asked_for_the_spread_alone(
+    toy, single, toy_rows, tmp_path, monkeypatch
+):
+    model = kept(toy, tmp_path, single, single_folds=folds_of(single))
+    plain = load_model(single["model"])
+    assert set(plain.columns_in_) <= set(model.columns_in_)
+    assert model.n_trees == plain.n_trees
+    with monkeypatch.context() as without:
+        without.setattr(type(model), "fold_scorer", None)
+        np.testing.assert_array_equal(model.predict_proba(toy_rows), plain.predict_proba(toy_rows))
+    assert np.isnan(plain.predict_std(toy_rows)).all()
+    assert "it keeps no models of its folds" in plain.origin["genebatch.std"]
+
+
+def test_spread_of_one_fold_is_missing_and_says_why(toy, single, toy_rows, tmp_path):
+    model = kept(toy, tmp_path, single, single_folds=folds_of(single, [0]))
+    assert np.isnan(model.predict_std(toy_rows)).all()
+    assert "one fold was held out (single.n_splits)" in model.origin["genebatch.std"]
+    assert not model.members[0].folds
+
+
+def test_student_has_no_spread_though_it_has_the_rows_of_the_single_model(
+    toy, single, distilled, toy_rows, tmp_path
+):
+    paths = folds_of(single)
+    model = kept(toy, tmp_path, distilled, "distilled", single_folds=paths)
+    assert np.isnan(model.predict_std(toy_rows)).all()
+    assert "it has no models of folds" in model.origin["genebatch.std"]
+
+
+def test_model_of_a_batch_keeps_the_folds_of_the_batch(toy, toy_rows, tmp_path):
+    """With `top_k` 1 the other batch has no weight."""
+    combined(toy, tmp_path, {"combiner": "selected", "top_k": 1})
+    files = {"ensemble": tmp_path / "model.gbm", "combined": tmp_path / "combined.parquet"}
+    folds = {"batch_folds": toy.of_batches("models")}
+    model = consolidated(toy, tmp_path / "final", final="ensemble", **files, **folds)
+    (member,) = model.members
+    own = load_model(toy.paths(member.name)["models"])
+    assert len(member.folds) == len(own.members) == 3
+    assert (model.predict_std(toy_rows).max(axis=0) > 0.01).all()
+
+
+def test_ensemble_has_the_spread_of_its_members_and_keeps_no_folds(toy, toy_rows, tmp_path):
+    model = consolidated(toy, tmp_path, final="ensemble", batch_folds=toy.of_batches("models"))
+    assert not any(member.folds for member in model.members)
+    np.testing.assert_array_equal(
+        model.predict_std(toy_rows), consolidated(toy, tmp_path / "b").predict_std(toy_rows)
+    )
+
+
+def test_folds_of_other_rows_are_refused(toy, single, tmp_path):
+    with pytest.raises(InputError, match="were not made from the same rows"):
+        kept(toy, tmp_path, single, single_folds=toy.of_batches("models"))
+
+
+def test_kept_folds_are_in_the_file_and_its_copy(toy, single, toy_rows, tmp_path):
+    model = kept(toy, tmp_path, single, single_folds=folds_of(single))
+    again = load_model(tmp_path / "model_multiclass_all_genes.pkl", trust=True)
+    np.testing.assert_array_equal(again.predict_std(toy_rows), model.predict_std(toy_rows))
+    two = load_model(tmp_path / "model.gbm", threads=2)
+    np.testing.assert_array_equal(two.predict_std(toy_rows), model.predict_std(toy_rows))
+    with ZipFile(tmp_path / "model.gbm") as archive:
+        names = [name for name in archive.namelist() if name.startswith("folds/")]
+    assert names == [f"folds/{number:03d}.ubj" for number in range(9)]
 
 
 def test_thresholds_and_candidates_are_written(toy, single, distilled, tmp_path):

@@ -171,6 +171,7 @@ RERUNS = {
     "screen.max_rows": (2_000, {"screen_features", *PLANNED}),
     "batching.min_positives": (1, {*PLANNED}),
     "ensemble.score_rows": (1_000, {*PLANNED}),
+    "ensemble.uncertainty": (True, {*PLANNED}),
     "cv.n_splits": (4, {*PLANNED}),
     "predict.tables": ({"new": "data/new", "again": "data/new"}, {"predict"}),
     "resources.mem_factor": (1.5, set()),

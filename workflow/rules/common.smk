@@ -350,6 +350,16 @@ def held_out_alone(wildcards):
     }
 
 
+def fold_models(wildcards):
+    """The models of the folds, of which the delivered model may keep its own."""
+    if not settings.ensemble.uncertainty:
+        return {}
+    models = {"batch_folds": per_member(f"{BATCH_FILES}/folds.gbm")(wildcards)}
+    if "single" in trained_alone(wildcards):
+        models["single_folds"] = per_single_fold(f"{SINGLE_FOLDS}/folds.gbm")(wildcards)
+    return models
+
+
 def similar_groups(wildcards):
     """What rows are routed by, where batches are of similar groups."""
     if not SIMILARITY:
@@ -399,6 +409,7 @@ combiner_config = settings.ensemble.plain() | {
     "rivals": [],
     "with_single": None,
     "distil_mix": [],
+    "uncertainty": False,
     "allow_missing": False,
 }
 # What the report prints of the settings; a change of any other key does not remake it.

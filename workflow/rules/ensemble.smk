@@ -62,6 +62,7 @@ rule cross_validate_single:
         out_of_fold=f"{SINGLE_FOLDS}/out_of_fold.parquet",
         folds=f"{SINGLE_FOLDS}/folds.tsv",
         curves=f"{SINGLE_FOLDS}/learning_curves.parquet",
+        models=f"{SINGLE_FOLDS}/folds.gbm",
         usage="<results>/usage/cross_validate_single/{fold}.json",
     log:
         "<logs>/cross_validate_single/{fold}.log",
@@ -164,6 +165,7 @@ rule distil:
             "rivals": [],
             "with_single": None,
             "score_rows": None,
+            "uncertainty": False,
             "allow_missing": False,
         },
     script:
@@ -175,6 +177,7 @@ rule consolidate:
         unpack(built_genes),
         unpack(alone),
         unpack(held_out_alone),
+        unpack(fold_models),
         ensemble="<results>/ensemble/model.gbm",
         combined="<results>/ensemble/combined.parquet",
         manifest=after_the_plan(MANIFEST),

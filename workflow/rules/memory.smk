@@ -9,7 +9,7 @@ from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
 
 from genebatch.config.tracks import junction_files
-from genebatch.jobs.limits import process_limit_mb
+from genebatch.jobs.limits import run_limit_mb
 from genebatch.jobs.memory import SCHEDULER_MB
 from genebatch.jobs.needs import NEEDS, estimate_mb, least_mb, rules_of
 from genebatch.jobs.scratch import remove_unfinished
@@ -31,9 +31,9 @@ def memory_limit_mb():
     Without either, 90 % of what this process may use.
     """
     cap = workflow.global_resources.get("mem_mb")
-    given = [config["resources"]["memory_mb"], None if cap is None else cap.value]
-    given = [limit for limit in given if limit is not None]
-    return min(given) if given else int(0.9 * process_limit_mb()[0])
+    return run_limit_mb(
+        config["resources"]["memory_mb"], None if cap is None else cap.value
+    )
 
 
 # Without a cap Snakemake starts every job at once, whatever memory they declare. On a cluster the

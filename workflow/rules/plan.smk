@@ -11,6 +11,7 @@ from snakemake.logging import logger
 from genebatch.dataset.row_file import read_metadata
 from genebatch.io.files import InputError, check_whole
 from genebatch.jobs.needs import rules_of
+from genebatch.plan.single import ONE_BATCH, final_of, held_out_folds
 
 
 def refuse_cut(path):
@@ -143,14 +144,9 @@ def per_member(pattern):
 
 
 def single_folds(wildcards):
-    """The folds that are held out of the single model in turn.
-
-    A group of several batches counts once for each of them.
-    """
-    planned = manifest().values()
-    n_groups = sum(int(row["groups"]) for row in planned)
-    return range(
-        settings.single.folds(n_groups, max(int(row["folds"]) for row in planned))
+    """The folds that are held out of the single model in turn."""
+    return held_out_folds(
+        manifest().values(), settings.single, settings.ensemble.uncertainty
     )
 
 
@@ -166,7 +162,7 @@ def per_single_fold(pattern):
 def single_left_out(wildcards):
     """Why the single model is left out, or None where it is trained."""
     if len(manifest()) == 1:
-        return "there is one batch, and its model is the model of all rows"
+        return ONE_BATCH
     limit = settings.single.max_hours
     if limit is None or "single" not in settings.beside:
         return None
@@ -177,9 +173,8 @@ def single_left_out(wildcards):
 
 
 def final_candidate(wildcards):
-    """The candidate that `final` asks for; with one batch its model is the single model."""
-    alone = settings.final in ("single", "both") and len(manifest()) == 1
-    return "ensemble" if alone else settings.final
+    """The candidate that `final` asks for."""
+    return final_of(settings.final, len(manifest()))
 
 
 @lru_cache(maxsize=1)

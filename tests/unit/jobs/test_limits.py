@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from genebatch.jobs.limits import MB, process_limit_mb
+from genebatch.jobs.limits import MB, process_limit_mb, run_limit_mb
 
 V1_UNLIMITED = "9223372036854771712"
 
@@ -102,3 +102,9 @@ def test_the_limit_of_this_very_process_is_a_positive_number():
     limit, source = process_limit_mb()
     assert 0 < limit <= psutil.virtual_memory().total / MB
     assert source
+
+
+def test_a_run_has_the_smallest_limit_that_is_given_or_most_of_the_process(monkeypatch):
+    monkeypatch.setattr("genebatch.jobs.limits.process_limit_mb", lambda: (1000, "cgroup"))
+    assert run_limit_mb(8000, None, 3000) == 3000
+    assert run_limit_mb(None, None) == 900

@@ -271,3 +271,9 @@ def test_estimates_know_the_constants_of_the_modules_that_use_them():
     assert memory.WAITING_BYTES == WAITING_BYTES
     assert memory.HELD_BYTES == matrices.HELD_BYTES
     assert memory.WORTH == WORTH
+
+
+@pytest.mark.parametrize("rule", ["consolidate", "evaluate", "explain_final"])
+def test_folds_that_a_model_keeps_need_memory_as_members_do(rule):
+    kept, more = WHOLE._replace(kept_folds=3), WHOLE._replace(n_members=WHOLE.n_members + 3)
+    assert estimate_mb(rule, WHOLE) < estimate_mb(rule, kept) <= estimate_mb(rule, more)

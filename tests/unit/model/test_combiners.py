@@ -35,6 +35,7 @@ SETTINGS = Combining(
     with_single=None,
     distil_mix=(),
     score_rows=None,
+    uncertainty=False,
     allow_missing=False,
 )
 LEARNED = ("weighted", "selected", "stacked", "hierarchical")
