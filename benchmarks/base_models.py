@@ -62,7 +62,9 @@ def measured(rows: str, seed: int) -> dict[str, Any]:
     learner = Learner.build(defaults("learner") | {"seed": seed})
     cv = Folds.build(defaults("cv") | {"n_splits": N_SPLITS, "seed": seed})
     data = in_folds(load_batch(RowFile.open(rows), learner), seed)
-    return {"features": len(data.features.names), **worth(data, cross_validate(data, cv, learner))}
+    scores = cross_validate(data, cv, learner).out_of_fold
+    margins = {label: scores[f"margin_{label}"].to_numpy() for label in JUDGED}
+    return {"features": len(data.features.names), **worth(data, margins)}
 
 
 if __name__ == "__main__":

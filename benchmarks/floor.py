@@ -164,7 +164,6 @@ def section(floor: Floor) -> str:
         lines.append(line + f"| {visited(size) / 1e6:,.2f} |")
     return "\n".join(
         [
-            "## How far from the floor",
             "",
             "One booster on all rows and all features of the batch, stored as (e) stores them. "
             "(e) itself picks features first. CPU time of a "

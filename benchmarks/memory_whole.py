@@ -1,15 +1,17 @@
 """Estimated and measured peak memory of the rules about the data set and all batches, over sizes.
 
 Each rule runs in a process of its own on a made table, with few trees, since trees take time and
-little memory. Writes benchmarks/memory_whole.md. A number as argument limits the points.
+little memory. Writes sections of benchmarks/memory_whole.md. `--points` limits the points. With
+`--runs`, compares what the jobs of finished workflows declared and took.
 
     .venv/bin/python benchmarks/memory_whole.py
+    .venv/bin/python benchmarks/memory_whole.py --runs "simulated genome=results" ...
 """
 
+import argparse
 import json
 import os
 import resource
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 from made import GROUP_ROWS, config, write_table
 from memory import measure, prepare, run_batch_rule, run_data_step
 from memory import paths as batch_paths
+from sections import write_section
 
 if TYPE_CHECKING:
     from genebatch.config.settings import Settings
@@ -61,7 +64,7 @@ def run_rule(rule: str, folder: Path, settings: dict, result: str) -> None:
     bound()
     from genebatch.jobs.run import peak_mb
 
-    if rule in ("estimate", "evaluate", "rank_groups", "neighbours"):
+    if rule in ("estimate", "evaluate", "explain_final", "rank_groups", "neighbours"):
         run_judging_rule(rule, folder, settings)
     elif rule in ("predict", "write_report"):
         run_last_rule(rule, folder, settings)
@@ -152,6 +155,12 @@ def run_judging_rule(rule: str, folder: Path, settings: dict) -> None:
         given |= {"rows": str(folder / "rows" / "test.arrow"), "model": files["model"]}
         outputs = {name: str(folder / f"evaluation-{name}") for name in EVALUATION}
         steps.evaluate(**judging, **given, threads=1, **outputs)
+    elif rule == "explain_final":
+        names = {"shap": "shap.parquet", "importance": "importance.tsv"}
+        names |= {"families": "families.tsv", "figure": "importance.png"}
+        outputs = {name: str(folder / f"final-{file}") for name, file in names.items()}
+        given = {"rows": str(folder / "rows" / "test.arrow"), "model": files["model"]}
+        steps.explain_final(**given, explaining=chosen.explain, threads=1, **outputs)
     elif rule == "rank_groups":
         given = {"scores": files["scores"], "combined": files["combined"]}
         outputs = {"ranks": str(folder / "ranks.tsv"), "figure": str(folder / "ranks.png")}
@@ -302,22 +311,59 @@ def batch_lines(points: list[tuple]) -> list[str]:
     return lines
 
 
+def run_lines(runs: dict[str, str]) -> list[str]:
+    """Of each rule of finished workflows, the job that took most."""
+    import polars as pl
+
+    from genebatch.jobs.run import read_usage
+
+    lines = []
+    for name, results in runs.items():
+        records = read_usage([str(path) for path in Path(results, "usage").rglob("*.json")])
+        columns = ["rule", "declared_mb", "peak_mb"]
+        largest = pl.DataFrame(records).select(columns).sort("peak_mb", descending=True)
+        for rule, declared, peak in largest.unique("rule", keep="first").sort("rule").iter_rows():
+            lines.append(f"| {name} | {rule} {compared(declared, peak)}")
+    return lines
+
+
+RUNS = """
+Made by `python benchmarks/memory_whole.py --runs`, from `results/usage`. Of each rule, the job that
+took most. These data sets are small, so some rules take less than half of what they declare:
+
+- A limit counts reserved memory, which is some 100 MB more than what is measured here.
+- Rules about the genome (`build_dataset`, `score_genes`, `call_genes`, `evaluate_tracks`,
+  `neighbours_batch`) declare fixed figures, for whole genomes.
+- Rules about the data set allow for full buffers of rows, mostly `plan_batches`.
+- Rules about all batches allow for `n_estimators` trees in every booster (`cross_batch_scores`,
+  `evaluate`, `explain_final`).
+
+| run | rule | declared MB | measured MB | ratio | measured <= declared <= 2 x measured |
+|---|---|---|---|---|---|
+"""
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--points", type=int, default=99, help="measure so many points at most")
+    parser.add_argument("--runs", nargs="+", metavar="NAME=RESULTS", help="finished workflows")
+    given = parser.parse_args()
+    page = Path(__file__).with_suffix(".md")
+    if given.runs:
+        lines = run_lines(dict(run.rsplit("=", 1) for run in given.runs))
+        write_section(page, "Runs of the workflow", RUNS + "\n".join(lines))
+        return
     bound()  # children read it as they import numpy
-    limit = int((sys.argv[1:] or [99])[0])
     last = "| estimate MB | measured MB | ratio | measured <= estimate <= 2 x measured |"
     data = [
         "| rule | rows | dense | counts | rows of a row group | rows screened | threads " + last
     ]
-    data += ["|" + "---|" * 11, *data_lines(DATA_POINTS[:limit])]
+    data += ["|" + "---|" * 11, *data_lines(DATA_POINTS[: given.points])]
+    text = "The data segment of each rule was limited to its estimate. That limit counts reserved "
+    write_section(page, "About the data set", text + "memory.\n\n" + "\n".join(data))
     batches = ["| rule | rows | dense | counts | density | batches | classes | depth " + last]
-    batches += ["|" + "---|" * 12, *batch_lines(POINTS[:limit])]
-    text = "# Memory of the rules about the data set and about all batches\n\nMade by `python "
-    text += "benchmarks/memory_whole.py`. Peak resident memory of each rule in a process of its "
-    text += "own.\n\n## About the data set\n\nThe data segment of each rule was limited to its "
-    text += "estimate. That limit counts reserved memory.\n\n" + "\n".join(data) + "\n\n"
-    text += "## About all batches\n\nOne thread.\n\n" + "\n".join(batches) + "\n"
-    Path(__file__).with_suffix(".md").write_text(text)
+    batches += ["|" + "---|" * 12, *batch_lines(POINTS[: given.points])]
+    write_section(page, "About all batches", "One thread.\n\n" + "\n".join(batches))
 
 
 if __name__ == "__main__":

@@ -160,12 +160,7 @@ def lightgbm_sparse(job: Job, phases: Phases) -> Take:
     phases.wrap(lgb.Booster, "update", "boost")
     with phases("read"):
         X = read_sparse(job)
-    learner = job.learner
-    given = {"learning_rate": learner["learning_rate"], "lambda_l2": learner["lambda"]}
-    given |= {"max_depth": learner["max_depth"], "num_leaves": 2 ** learner["max_depth"]}
-    given |= {"min_sum_hessian_in_leaf": learner["min_child_weight"], "min_data_in_leaf": 1}
-    given |= {"max_bin": learner["max_bin"] - 1, "objective": "binary"}  # 255 is one byte there
-    given |= {"num_threads": 1, "verbosity": -1, "force_row_wise": True}  # else tried each time
+    given = lightgbm_parameters(job.learner)
     with phases("build"):
         binned = lgb.Dataset(X, label=job.codes, params=given, free_raw_data=False).construct()
 
@@ -240,6 +235,15 @@ def xgboost_parameters(learner: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def lightgbm_parameters(learner: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the package, as LightGBM calls them."""
+    given = {"learning_rate": learner["learning_rate"], "lambda_l2": learner["lambda"]}
+    given |= {"max_depth": learner["max_depth"], "num_leaves": 2 ** learner["max_depth"]}
+    given |= {"min_sum_hessian_in_leaf": learner["min_child_weight"], "min_data_in_leaf": 1}
+    given |= {"max_bin": learner["max_bin"] - 1, "objective": "binary"}  # 255 is one byte there
+    return given | {"num_threads": 1, "verbosity": -1, "force_row_wise": True}  # else tried
+
+
 def read_float32(job: Job) -> Any:
     import polars as pl
 
@@ -286,13 +290,21 @@ def run_peer(peer: str, work: Path, settings: dict, phases: Phases) -> np.ndarra
 def run_rule(rule: str, work: Path, settings: dict, phases: Phases) -> None:
     """One rule of a batch as the workflow runs it, its parts made phases."""
     import memory
+
+    phase_package(phases)
+    with phases("rest"):
+        memory.run_batch_rule(rule, memory.paths(work), settings)
+
+
+def phase_package(phases: Phases) -> None:
+    """Make the parts of the package phases, before others import them by their names."""
     import xgboost as xgb
 
     from genebatch.model import boosting as learner
     from genebatch.training import batch
 
     phases.wrap(batch, "load_batch", "read")
-    phases.wrap(learner, "build_matrix", "build")  # before others import it by its name
+    phases.wrap(learner, "build_matrix", "build")
 
     from genebatch.training import matrices
 
@@ -304,8 +316,6 @@ def run_rule(rule: str, work: Path, settings: dict, phases: Phases) -> None:
     phases.wrap(selection.Pilot, "columns", "pick")
     phases.wrap(xgb.Booster, "update", lambda *_: "pick" if "pick" in phases.open else "boost")
     phases.wrap(xgb.Booster, "predict", "predict")
-    with phases("rest"):
-        memory.run_batch_rule(rule, memory.paths(work), settings)
 
 
 def prepare(work: Path, settings: dict, phases: Phases) -> None:

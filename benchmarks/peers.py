@@ -1,9 +1,11 @@
 """One batch of real size, by genebatch and by the other ways to boost it.
 
-The same rows, folds of whole groups, number of trees and settings for all; each in a process of
-its own, on one core. Writes benchmarks/peers.md. Needs LightGBM (extra `bench`).
+The same rows and folds of whole groups for all; each in a process of its own, on one core. With a
+fixed number of trees and the same settings, or with early stopping (`--stop`): each writes its part
+of benchmarks/peers.md. Needs LightGBM (extra `bench`).
 
     make bench
+    .venv/bin/python benchmarks/peers.py --stop
     .venv/bin/python benchmarks/peers.py --rows 20000 --trees 10 --leave-out d
     .venv/bin/python benchmarks/peers.py --data FOLDER    # shards of genes, made or real
 """
@@ -12,6 +14,7 @@ import argparse
 import json
 import platform
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,8 +33,11 @@ from peer_jobs import (
     run_peer,
     run_rule,
 )
+from peer_stopping import PATIENCE, STOPPED, run_ours, run_stopped, tell_stops
+from sections import write_section
 
 from genebatch.config.schema import resolve
+from genebatch.config.settings import Learner
 
 OURS = "e"
 NAMES = {
@@ -39,6 +45,8 @@ NAMES = {
     "b": "polars float32, `DMatrix` and `xgb.train`",
     "c": "LightGBM, sparse",
     "d": "scikit-learn `HistGradientBoostingClassifier`, float32",
+    "f": "LightGBM as people use it: pandas float32, `LGBMClassifier`",
+    "g": "LightGBM, the features that the pilots pick",
     OURS: "**genebatch**",
 }
 PACKAGES = ("xgboost-cpu", "lightgbm", "scikit-learn", "pandas", "polars", "numpy", "scipy")
@@ -51,6 +59,11 @@ DENSE, COUNTS, DENSITY = 60, 1_104, 0.10  # of the made table; its three scores 
 SEED = 7
 FIXED = {"subsample": 1, "colsample_bytree": 1, "start_from": "none", "use_weights": False}
 SAID = ("learning_rate", "max_depth", "min_child_weight", "lambda", "max_bin")
+MOST_TREES = 800  # with early stopping
+PAGE = Path(__file__).with_suffix(".md")
+# Sections of the page.
+TREES, STOPPING = "A fixed number of trees", "With early stopping"
+FLOOR = "How far from the floor"
 CLASSES = ["neither", "donor", "acceptor"]
 GROUPS = ("cluster_id", "gene_id")  # of tables of genes, the first that is there
 METADATA = ["gene_id", "transcript_id", "chrom", "strand", "gene_type", "position"]
@@ -66,6 +79,7 @@ class Result(NamedTuple):
 
     costs: list[dict[str, Any]]  # of each of its processes
     precision: list[float]  # by class
+    trees: dict[str, float] | None = None  # of the folds, by class, with early stopping
 
     @property
     def cpu(self) -> float:
@@ -89,7 +103,8 @@ class Result(NamedTuple):
 
 def main() -> None:
     chosen = arguments()
-    n_trees = chosen.trees
+    n_trees = MOST_TREES if chosen.stop else chosen.trees
+    patience = PATIENCE if chosen.stop else n_trees
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         settings = resolve(
@@ -98,25 +113,57 @@ def main() -> None:
                 "test": {"groups": ["aside"]},
                 "screen": {"max_rows": 5_000, "keep": ["*"]},
                 "batching": {"max_groups": 1_000_000, "min_groups": 10},
-                "learner": FIXED | {"n_estimators": n_trees, "early_stopping_rounds": n_trees},
+                "learner": FIXED | {"n_estimators": n_trees, "early_stopping_rounds": patience},
             }
         )
         preparation = measured(prepare, work, settings)
         print(f"prepared in {preparation['cpu']:.0f} CPU s", flush=True)
-        with np.load(work / "rows.npz") as rows:
-            codes, n_splits = rows["codes"], int(rows["fold"].max()) + 1
-        ways = [way for way in NAMES if way not in chosen.leave_out]
-        announce(ways, len(codes), n_trees)
-        results = {way: run(way, work, settings, codes) for way in ways}
-        floor = measured(measure_floor, work, settings)["found"]
-        about = describe(chosen, work, codes, settings, n_splits)
-        boosters = len(settings["dataset"]["classes"]) * (n_splits + 1)
-        # The first round of (b) is not told from binning.
-        rounds = {way: boosters * (n_trees - (way == "b")) for way in ways}
-    text = "\n".join([about, table(results, rounds), "", preparing(results, preparation), ""])
-    text += "\n" + section(floor) + "\n"
-    Path(__file__).with_suffix(".md").write_text(text)
-    print(text)
+        if chosen.stop:
+            write_section(PAGE, STOPPING, with_stopping(chosen, work, settings))
+            return
+        text, far = with_all_trees(chosen, work, settings, preparation)
+        write_section(PAGE, TREES, text)
+        write_section(PAGE, FLOOR, far)
+
+
+def with_all_trees(
+    chosen: argparse.Namespace, work: Path, settings: dict, preparation: dict[str, Any]
+) -> tuple[str, str]:
+    """Boosters of a fixed number of trees, and how far ours are from the floor."""
+    with np.load(work / "rows.npz") as rows:
+        codes, n_splits = rows["codes"], int(rows["fold"].max()) + 1
+    ways = [way for way in (*PEERS, OURS) if way not in chosen.leave_out]
+    announce(ways, len(codes), chosen.trees)
+    results = {way: run(way, work, settings, codes) for way in ways}
+    floor = measured(measure_floor, work, settings)["found"]
+    about = describe(chosen, work, codes, settings, n_splits)
+    boosters = len(settings["dataset"]["classes"]) * (n_splits + 1)
+    # The first round of (b) is not told from binning.
+    rounds = {way: boosters * (chosen.trees - (way == "b")) for way in ways}
+    text = "\n".join([about, table(results, rounds), "", preparing(results, preparation)])
+    return text, section(floor)
+
+
+def with_stopping(chosen: argparse.Namespace, work: Path, settings: dict) -> str:
+    """Boosters that stop."""
+    measured(tell_stops, work, settings)
+    with np.load(work / "rows.npz") as rows:
+        codes, n_splits = rows["codes"], int(rows["fold"].max()) + 1
+    n_folds = min(chosen.folds, n_splits)
+    results = {OURS: stopped(OURS, codes, run_ours, work, settings, n_folds)}
+    for way in STOPPED:
+        if way not in chosen.leave_out:
+            results[way] = stopped(way, codes, run_stopped, way, work, settings, n_folds)
+    learner = Learner.build(settings["learner"]).for_rows(len(codes)).plain()
+    return describe_stopping(codes, learner, n_folds, n_splits) + stopping_table(results)
+
+
+def stopped(way: str, codes: np.ndarray, function: Callable, *arguments: Any) -> Result:
+    """What one way of cross-validation with early stopping cost and gave."""
+    cost = measured(function, *arguments)
+    scores = cost["found"]["scores"]
+    held = ~np.isnan(scores[:, 0])
+    return result(way, [cost], codes[held], scores[held], cost["found"]["trees"])
 
 
 def arguments() -> argparse.Namespace:
@@ -126,7 +173,10 @@ def arguments() -> argparse.Namespace:
         "--trees", type=int, default=20, help="of a booster, at least 2; default: %(default)s"
     )
     parser.add_argument("--data", type=Path, help="folder of shards of genes; default: made rows")
-    parser.add_argument("--leave-out", nargs="*", choices=PEERS, default=[], metavar="LETTER")
+    parser.add_argument("--stop", action="store_true", help="boost with early stopping")
+    parser.add_argument("--folds", type=int, default=99, help="with --stop: only the first folds")
+    letters = [*PEERS, *STOPPED]
+    parser.add_argument("--leave-out", nargs="*", choices=letters, default=[], metavar="LETTER")
     return parser.parse_args()
 
 
@@ -194,8 +244,6 @@ def announce(ways: list[str], rows: int, trees: int) -> None:
 
 def run(way: str, work: Path, settings: dict, codes: np.ndarray) -> Result:
     """Cross-validation and the model of all rows, by one of the ways."""
-    from sklearn.metrics import average_precision_score
-
     if way == OURS:
         costs = [measured(run_rule, rule, work, settings) for rule in RULES]
         found = pl.read_parquet(work / "out_of_fold.parquet")
@@ -205,13 +253,26 @@ def run(way: str, work: Path, settings: dict, codes: np.ndarray) -> Result:
     else:
         costs = [measured(run_peer, way, work, settings)]
         scores = costs[0]["found"]
+    return result(way, costs, codes, scores)
+
+
+def result(
+    way: str,
+    costs: list[dict[str, Any]],
+    codes: np.ndarray,
+    scores: np.ndarray,
+    trees: dict[str, float] | None = None,
+) -> Result:
+    """Costs, and the average precision of scores."""
+    from sklearn.metrics import average_precision_score
+
     precision = [
         float(average_precision_score(codes == column, scores[:, column]))
         for column in range(scores.shape[1])
     ]
-    result = Result(costs, precision)
-    print(f"({way}) {result.cpu:.1f} CPU s, {result.peak:,.0f} MB", flush=True)
-    return result
+    found = Result(costs, precision, trees)
+    print(f"({way}) {found.cpu:.1f} CPU s, {found.peak:,.0f} MB, {precision}", flush=True)
+    return found
 
 
 def describe(
@@ -228,8 +289,7 @@ def describe(
     learner = settings["learner"]
     said = ", ".join(f"{name} {learner[name]}" for name in SAID)
     picked, rounds = (learner["select"][key] for key in ("top", "rounds"))
-    return f"""# Peers
-
+    return f"""
 {len(codes):,} {rows}, {len(names):,} features ({n_dense} dense, {counts:,} counts, {density:.0%} \
 of them not zero), classes {"/".join(f"{share:.1%}" for share in shares)}. Each way \
 cross-validates in the same {n_splits} folds of whole groups, with one booster for each of \
@@ -283,6 +343,45 @@ def table(results: dict[str, Result], rounds: dict[str, int]) -> str:
         line += [f"{milliseconds[way]:.1f}", f"{milliseconds[way] / milliseconds[OURS]:.2f}"]
         lines.append([*line, *(f"{value:.4f}" for value in result.precision)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def describe_stopping(
+    codes: np.ndarray, learner: dict[str, Any], n_folds: int, n_splits: int
+) -> str:
+    """What was compared with early stopping."""
+    said = ", ".join(f"{name} {learner[name]}" for name in SAID)
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES[:2])
+    return f"""
+Cross-validation of {len(codes):,} rows as above: {n_folds} of {n_splits} folds of whole groups, \
+three boosters each. Boosters stop when an eighth of the training groups, the same for all, has \
+not gained for {PATIENCE} rounds; they have at most {MOST_TREES} trees. Made by `python \
+benchmarks/peers.py --stop --folds {n_folds}` on {processor()}, {packages}, one thread each.
+
+- (e), (c) and (g) have the same settings, genebatch's defaults for so many rows: {said}. No draws \
+of rows or columns, no weights, no base scores. The bins of (c) and (g) are one fewer.
+- (f) has LightGBM's defaults, 31 leaves, 255 bins and no limit of depth among them. Its rows are \
+taken from the table for each booster.
+- (c) bins all rows once and takes those of each booster from that.
+- (g) gets the features that genebatch's pilots pick for the fold and class. The code of genebatch \
+picks and reads them.
+- `trees`: mean over folds: neither, donor, acceptor.
+
+"""
+
+
+def stopping_table(results: dict[str, Result]) -> str:
+    """Cost and worth of every way that stops, beside those of genebatch."""
+    ours = results[OURS]
+    head = ["way", *(f"{phase} s" for phase in PHASES), "CPU s", "peak MB", "CPU, x (e)"]
+    head += ["peak, x (e)", "trees", *(f"AP {name}" for name in CLASSES)]
+    lines = [head, ["---"] * len(head)]
+    for way, result in results.items():
+        line = [f"({way}) {NAMES[way]}", *(f"{result.seconds(phase):.1f}" for phase in PHASES)]
+        line += [f"{result.cpu:.1f}", f"{result.peak:,.0f}", f"{result.cpu / ours.cpu:.2f}"]
+        line += [f"{result.peak / ours.peak:.2f}"]
+        line += [", ".join(f"{trees:.0f}" for trees in result.trees.values())]
+        lines.append([*line, *(f"{value:.4f}" for value in result.precision)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def preparing(results: dict[str, Result], preparation: dict[str, Any]) -> str:

@@ -1,23 +1,32 @@
-"""What Snakemake itself costs with many batches: time and memory of a dry run behind the plan.
+"""What Snakemake itself costs with many batches: of a dry run behind the plan, and of a whole run.
 
 Makes a small plan, and then one of so many batches by repeating its lines: nothing is trained.
-Writes benchmarks/scheduling.md.
+With `--run`, runs the workflow on as many tiny batches from the table to the page. What is measured
+is kept in benchmarks/scheduling.json; benchmarks/scheduling.md is written from it.
 
     .venv/bin/python benchmarks/scheduling.py
+    .venv/bin/python benchmarks/scheduling.py --run 200
 """
 
+import argparse
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import yaml
 
+from genebatch.io.files import write_json
+from genebatch.jobs.run import read_usage
 from genebatch.simulation.table import simulate
 
+KEPT = Path(__file__).with_suffix(".json")
 REPOSITORY = Path(__file__).parents[1]
 BATCHES = (14, 200, 2_000)
 CONFIG = {
@@ -35,6 +44,16 @@ CONFIG = {
     },
     "batching": {"max_groups": 20, "min_groups": 5, "min_positives": 2},
 }
+# Of a whole run: batches of some 250 rows, whose boosters have next to no trees.
+GROUPS, ROWS = 6, 50  # of a batch, of a group
+TINY = {
+    "batching": {"max_groups": GROUPS, "min_groups": 5, "min_positives": 2},
+    "cv": {"n_splits": 2},
+    "learner": {"n_estimators": 5, "select": None},
+    "explain": {"rows": 20, "neighbour_sites": 10},
+    "ensemble": {"rivals": []},
+    "final": "ensemble",
+}
 HEAD = """# What Snakemake itself costs
 
 Made by `python benchmarks/scheduling.py`: a dry run after a finished plan, with no file of any
@@ -42,6 +61,17 @@ batch there. Peak is of resident memory.
 
 | batches | jobs | s | ms/job | peak MB |
 |---|---|---|---|---|
+"""
+RUN = """
+## A whole run
+
+Made by `python benchmarks/scheduling.py --run N`: the workflow from a table to the page on N
+batches of some 250 rows, with five trees a booster, no single model and two cores. "Scheduler" is
+the process of Snakemake, without its jobs. The machine was not quiet: other work shared the two
+cores, so jobs a minute is what they left.
+
+| batches | jobs | minutes | jobs a minute | CPU s a job | scheduler CPU s | scheduler peak MB |
+|---|---|---|---|---|---|---|
 """
 NOTES = """
 Time and memory grow with the number of jobs, five for each batch. No function of the workflow looks
@@ -54,25 +84,93 @@ batches that is minutes, beside thousands of hours of boosting. If it matters:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=int, metavar="N", help="run the workflow on N tiny batches")
+    number = parser.parse_args().run
+    found = json.loads(KEPT.read_text()) if KEPT.exists() else {"dry": [], "run": []}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        simulate(folder / "data", n_genes=60, n_rows=3_000, n_new_genes=5)
-        (folder / "config").mkdir()
-        (folder / "config/config.yaml").write_text(yaml.safe_dump(CONFIG))
-        path = folder / "results/batches/manifest.tsv"
-        snakemake(folder, str(path.relative_to(folder)))
-        first = pl.read_csv(path, separator="\t", schema_overrides={"key": pl.String})[:1]
-        text = HEAD
-        for n_batches in BATCHES:
-            names = pl.Series("batch", [f"b{number:03d}" for number in range(n_batches)])
-            many = pl.concat([first] * n_batches).with_columns(names)
-            many.write_csv(path, separator="\t")
-            link_row_files(folder / "results/rows", first["batch"].item(), names.to_list())
-            jobs, seconds, peak = dry_run(folder)
-            text += f"| {n_batches:,} | {jobs:,} | {seconds:.1f} | {1000 * seconds / jobs:.1f} "
-            text += f"| {peak:.0f} |\n"
-            print(n_batches, jobs, seconds, peak, flush=True)
-    Path(__file__).with_suffix(".md").write_text(text + NOTES)
+        if number is None:
+            found["dry"] = dry_runs(Path(name))
+        else:
+            others = [one for one in found["run"] if one["batches"] != number]
+            found["run"] = [*others, whole_run(Path(name), number)]
+    write_json(KEPT, found)
+    KEPT.with_suffix(".md").write_text(page(found))
+
+
+def dry_runs(folder: Path) -> list[dict[str, float]]:
+    """Jobs, seconds and memory of dry runs behind plans of many batches."""
+    prepare(folder, 60, {"batching": CONFIG["batching"]})
+    path = folder / "results/batches/manifest.tsv"
+    snakemake(folder, str(path.relative_to(folder)))
+    first = pl.read_csv(path, separator="\t", schema_overrides={"key": pl.String})[:1]
+    found = []
+    for n_batches in BATCHES:
+        names = pl.Series("batch", [f"b{number:03d}" for number in range(n_batches)])
+        many = pl.concat([first] * n_batches).with_columns(names)
+        many.write_csv(path, separator="\t")
+        link_row_files(folder / "results/rows", first["batch"].item(), names.to_list())
+        jobs, seconds, peak = dry_run(folder)
+        found.append({"batches": n_batches, "jobs": jobs, "seconds": seconds, "peak": peak})
+        print(found[-1], flush=True)
+    return found
+
+
+def whole_run(folder: Path, n_batches: int) -> dict[str, float]:
+    """Run the workflow on so many tiny batches, and watch its scheduler."""
+    prepare(folder, round(n_batches * (GROUPS - 0.5) / 0.9), TINY)
+    command = [*workflow(folder), "--quiet", "--resources", "mem_mb=8000"]
+    start, peak, cpu = time.monotonic(), 0.0, 0.0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            peak, cpu = watched(process.pid) or (peak, cpu)
+            time.sleep(0.5)
+    if process.returncode:
+        raise SystemExit(f"the run failed; see {folder}")
+    minutes = (time.monotonic() - start) / 60
+    records = read_usage([str(path) for path in (folder / "results/usage").rglob("*.json")])
+    manifest = pl.read_csv(folder / "results/batches/manifest.tsv", separator="\t")
+    jobs_cpu = sum(record["cpu_seconds"] for record in records)
+    found = {"batches": manifest.height, "jobs": len(records), "minutes": minutes}
+    found |= {"cpu": jobs_cpu, "scheduler_cpu": cpu, "peak": peak}
+    print(found, flush=True)
+    return found
+
+
+def prepare(folder: Path, n_genes: int, settings: dict[str, Any]) -> None:
+    """Make a table of so many genes, and the config of a run."""
+    simulate(folder / "data", n_genes=n_genes, n_rows=ROWS * n_genes, n_new_genes=5)
+    (folder / "config").mkdir()
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(CONFIG | settings))
+
+
+def watched(pid: int) -> tuple[float, float] | None:
+    """Peak memory of a process in MB and its CPU seconds, or None where it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    peak = re.search(r"VmHWM:\s+(\d+)", status)
+    if peak is None:  # a process that was not waited for yet
+        return None
+    ticks = int(times[11]) + int(times[12])
+    return int(peak.group(1)) / 1024, ticks / os.sysconf("SC_CLK_TCK")
+
+
+def page(found: dict[str, Any]) -> str:
+    text = HEAD
+    for one in found["dry"]:
+        text += f"| {one['batches']:,} | {one['jobs']:,} | {one['seconds']:.1f} "
+        text += f"| {1000 * one['seconds'] / one['jobs']:.1f} | {one['peak']:.0f} |\n"
+    text += NOTES
+    if found["run"]:
+        text += RUN
+    for one in found["run"]:
+        text += f"| {one['batches']:,} | {one['jobs']:,} | {one['minutes']:.1f} "
+        text += f"| {one['jobs'] / one['minutes']:.0f} | {one['cpu'] / one['jobs']:.1f} "
+        text += f"| {one['scheduler_cpu']:.0f} | {one['peak']:.0f} |\n"
+    return text
 
 
 def link_row_files(folder: Path, first: str, names: list[str]) -> None:
@@ -84,11 +182,18 @@ def link_row_files(folder: Path, first: str, names: list[str]) -> None:
             os.link(folder / f"{first}.arrow", path)
 
 
-def snakemake(folder: Path, *arguments: str) -> str:
+def workflow(folder: Path) -> list[str]:
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
-    command += ["--snakefile", str(REPOSITORY / "Snakefile"), *arguments]
+    return [*command, "--snakefile", str(REPOSITORY / "Snakefile")]
+
+
+def snakemake(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*workflow(folder), *arguments],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     return done.stdout
 

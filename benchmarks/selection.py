@@ -3,7 +3,7 @@
 Cross-validates the rows of batches by settings of the learner and by seeds. A run that is kept in
 benchmarks/selection.json is not repeated, so the work can be done in pieces. Each run writes
 benchmarks/selection.md anew from what there is. A row file is `results/rows/b000.arrow` of a
-workflow.
+workflow; benchmarks/real_genome.py makes those of MOUSE and MANE.
 
     OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 .venv/bin/python benchmarks/selection.py \
         mouse=MOUSE/results/rows/b000.arrow mane=MANE/results/rows/b000.arrow
@@ -30,16 +30,17 @@ from genebatch.dataset.row_file import RowFile
 from genebatch.io.files import write_json
 from genebatch.metrics.binary import log_loss_rows
 from genebatch.training.batch import Batch, load_batch
-from genebatch.training.cross_validation import CrossValidation, cross_validate
+from genebatch.training.cross_validation import cross_validate
 
 KEPT = Path(__file__).with_suffix(".json")
 N_SPLITS, SEEDS = 3, (1, 2, 3)
 LIMIT = 2_000  # trees; more than any booster here needs, so that patience ends each
-DEFAULT = "default"
+DEFAULT, BASE = "default", "base"
 FEW_ROWS = {"learning_rate": 0.05, "max_bin": 256}  # what the default is for few rows
 # Name: changes to this learner, and what the page calls it.
 LEARNERS: dict[str, tuple[dict[str, Any], str]] = {
     DEFAULT: ({}, "top 75, learning rate .05, 256 bins"),
+    BASE: ({}, "none: the base scores"),
     "all": ({"select": None}, "all features (`select: null`)"),
     "top40": ({"select": {"top": 40}}, "top 40"),
     "top150": ({"select": {"top": 150}}, "top 150"),
@@ -67,6 +68,7 @@ rate of .1 and 64 bins.
 - Trees: mean over folds and seeds.
 - Log loss x 10^6 and average precision (AP): of the out-of-fold log-odds, not calibrated, by the
   rows' weights. Mean over seeds ± standard deviation over seeds.
+- The base scores are the same for every seed. Boosters start from them.
 - Differences: to the first line with the same seed, mean ± standard error over seeds. A negative
   difference of log loss is a gain. Differences of AP are in 1/10,000.
 """
@@ -89,7 +91,7 @@ def main() -> None:
     tables = dict(table.split("=", 1) for table in given.tables)
     for seed, table, name in product(given.seeds, tables, given.learners):
         if str(seed) not in kept().get(table, {}).get(name, {}):
-            keep(table, name, seed, measured(Path(tables[table]), LEARNERS[name][0], seed))
+            keep(table, name, seed, measured(Path(tables[table]), name, seed))
             KEPT.with_suffix(".md").write_text(page(kept()))
     KEPT.with_suffix(".md").write_text(page(kept()))
 
@@ -106,18 +108,21 @@ def keep(table: str, name: str, seed: int, run: Mapping[str, Any]) -> None:
     print(table, name, seed, run, flush=True)
 
 
-def measured(rows: Path, changes: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """What a cross-validation costs, and how good its scores are."""
-    learner = settings(changes, seed)
+def measured(rows: Path, name: str, seed: int) -> dict[str, Any]:
+    """What the cross-validation of a learner costs, and how good its scores are."""
+    learner = settings(LEARNERS[name][0], seed)
     data = in_folds(load_batch(RowFile.open(rows), learner), seed)
+    facts = {"rows": data.rows.height, "groups": len(data.groups)}
+    facts |= {"features": len(data.features.names)}
+    if name == BASE:
+        return {"cpu": 0.0, "trees": {}, **facts, **worth(data, data.starts)}
     cv = Folds.build(defaults("cv") | {"n_splits": N_SPLITS, "seed": seed})
     start = time.process_time()
     found = cross_validate(data, cv, learner)
     cpu = time.process_time() - start
     trees = found.folds.group_by("class", maintain_order=True).agg(pl.col("n_trees").mean())
-    facts = {"rows": data.rows.height, "groups": len(data.groups)}
-    facts |= {"features": len(data.features.names)}
-    return {"cpu": cpu, "trees": dict(trees.iter_rows()), **facts, **worth(data, found)}
+    margins = {label: found.out_of_fold[f"margin_{label}"].to_numpy() for label in JUDGED}
+    return {"cpu": cpu, "trees": dict(trees.iter_rows()), **facts, **worth(data, margins)}
 
 
 def settings(changes: Mapping[str, Any], seed: int) -> Learner:
@@ -135,12 +140,12 @@ def in_folds(data: Batch, seed: int, n_folds: int = N_SPLITS) -> Batch:
     return data._replace(rows=data.rows.with_columns(fold=fold[own].astype(np.int32)))
 
 
-def worth(data: Batch, found: CrossValidation) -> dict[str, dict[str, float]]:
-    """Weighted log loss and average precision of the out-of-fold scores, by measure and class."""
+def worth(data: Batch, margins: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Weighted log loss and average precision of log-odds by class, by measure and class."""
     losses, precisions = {}, {}
     for name in JUDGED:
         y = data.codes == data.classes.index(name)
-        margin = found.out_of_fold[f"margin_{name}"].to_numpy().astype(np.float64)
+        margin = margins[name].astype(np.float64)
         losses[name] = float(np.average(log_loss_rows(y, margin), weights=data.weight))
         precisions[name] = average_precision(y, margin, data.weight)
     return {"log_loss": losses, "ap": precisions}
@@ -163,6 +168,8 @@ def section(table: str, runs: Mapping[str, Any]) -> str:
         trees = ", ".join(f"{mean([s['trees'][c] for s in seeds]):.0f}" for c in seeds[0]["trees"])
         cells = [LEARNERS[name][1], str(len(seeds)), f"{mean([s['cpu'] for s in seeds]):.0f}"]
         cells += [trees]
+        if name == BASE:
+            cells[2] = cells[3] = ""
         for one in JUDGED:
             cells.append(spread([1e6 * s["log_loss"][one] for s in seeds], 1))
             cells.append(spread([s["ap"][one] for s in seeds], 4))
@@ -175,7 +182,7 @@ def differences(name: str, runs: Mapping[str, Any]) -> str:
     seeds = [seed for seed in runs[name] if seed in runs[DEFAULT]]
     pairs = [(runs[name][seed], runs[DEFAULT][seed]) for seed in seeds]
     ratio = sum(own["cpu"] for own, _ in pairs) / sum(other["cpu"] for _, other in pairs)
-    cells = [LEARNERS[name][1], str(len(pairs)), f"{ratio:.2f}"]
+    cells = [LEARNERS[name][1], str(len(pairs)), "" if name == BASE else f"{ratio:.2f}"]
     for one in JUDGED:
         for measure, scale in (("log_loss", 1e6), ("ap", 1e4)):
             found = [scale * (own[measure][one] - other[measure][one]) for own, other in pairs]
