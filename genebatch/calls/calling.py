@@ -135,8 +135,8 @@ def call(
         Genome, gene models and base scores, as in the config section `sequence`. Of several base
         models, those whose columns the model asks for are needed, by their names.
     out
-        Folder for `positions.parquet`, `calls.bed`, `coverage.tsv`, `custom_track.bed` and
-        `igv_session.xml`. With `bigwig` also one bigWig file for each of donor and acceptor on
+        Folder for `positions.parquet`, `calls.bed`, `coverage.tsv`, `calls_ucsc.bed` and
+        `calls_igv.xml`. With `bigwig` also one bigWig file for each of donor and acceptor on
         each strand, and with `transcripts` also `transcripts.gff3`. Either all files are written
         or none. Removes from the folder such files of an earlier call, unless they are written
         anew, and unfinished files of a killed call. Only one call at a time may write there.
@@ -179,9 +179,10 @@ def call(
         "tbi" or "csi" to write `calls.bed.gz`, and `transcripts.gff3.gz` if there are transcripts,
         each with an index of that kind. "none" for neither.
     hub
-        Genome and contact of a track hub; None for none. The hub is `hub.txt`, with `calls.bb` and,
-        if there are transcripts, `transcripts.bb`; it shows the bigWig files too. With the genome
-        "own" it has `genome.2bit` and `genes.bb`. Needs the extra `genomics`.
+        Genome and contact of a track hub; None for none. The hub is `calls_hub.txt`, with
+        `calls.bb` and, if there are transcripts, `transcripts.bb`; it shows the bigWig files too.
+        With the genome "own" it has `calls_genome.2bit` and `calls_genes.bb`. Needs the extra
+        `genomics`.
     threads
         Threads of a prediction.
 

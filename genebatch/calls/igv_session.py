@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from genebatch.io.files import InputError, unprintable
 
-SESSION = "igv_session.xml"
+SESSION = "calls_igv.xml"
 VERSION = "8"  # of the format, as IGV 2 writes it
 FEATURES, NUMBERS = "FeaturePanel", "DataPanel"
 HEIGHT = "60"  # pixels of a track of numbers

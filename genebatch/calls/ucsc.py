@@ -10,8 +10,8 @@ from genebatch.calls.transcripts import TRANSCRIPTS
 from genebatch.genome.genes import SITES, STRANDS
 from genebatch.io.files import InputError
 
-CUSTOM_TRACK, HUB = "custom_track.bed", "hub.txt"
-OWN, TWO_BIT, GENES = "own", "genome.2bit", "genes.bb"
+CUSTOM_TRACK, HUB = "calls_ucsc.bed", "calls_hub.txt"
+OWN, TWO_BIT, GENES = "own", "calls_genome.2bit", "calls_genes.bb"
 BIGBEDS = {BED: "calls.bb", TRANSCRIPTS: "transcripts.bb"}
 HUB_KEY = "call.hub or --hub"
 NAME = "genebatch calls"  # the browser shows 17 characters

@@ -57,7 +57,7 @@ def closing_words(
     lines += ["", f"Model: {model}", f"Report: {results}/report/index.html"]
     if tracks is not None:
         lines += [f"Calls: {results}/calls/test/calls.bed"]
-        lines += [f"       {results}/calls/test/igv_session.xml opens them in IGV"]
+        lines += [f"       {results}/calls/test/calls_igv.xml opens them in IGV"]
     lines += [
         "",
         "    import polars as pl",

@@ -36,7 +36,7 @@ SETTINGS = {
     "evaluation": Evaluation(n_replicates=60, seed=3),
 }
 SIDES = ("base", "model", "difference")
-CALLED = ("positions.parquet", "calls.bed", "coverage.tsv", "custom_track.bed", "igv_session.xml")
+CALLED = ("positions.parquet", "calls.bed", "coverage.tsv", "calls_ucsc.bed", "calls_igv.xml")
 CALL = {"unscored": "error", "threads": 1}
 COMPLETE = Calls(
     sets={},

@@ -96,14 +96,14 @@ def test_calls_of_the_test_genes_find_their_sites_in_the_genome(called):
 def test_browsers_find_the_files_beside_the_calls(called):
     """The session, which lies three folders below the genome, names them."""
     folder = called / "results/calls/test"
-    session = ElementTree.parse(folder / "igv_session.xml").getroot()
+    session = ElementTree.parse(folder / "calls_igv.xml").getroot()
     paths = [session.get("genome"), *(one.get("path") for one in session.iter("Resource"))]
     assert paths[0] == "../../../data/genome.fa"
     assert paths[-1] == "../../../data/genes.gtf"
     assert all((folder / path).is_file() for path in paths)
     with pysam.TabixFile(str(folder / "calls.bed.gz")) as calls:
         found = list(calls.fetch())
-    assert found == (folder / "custom_track.bed").read_text().splitlines()[2:]
+    assert found == (folder / "calls_ucsc.bed").read_text().splitlines()[2:]
 
 
 def test_best_transcripts_pair_the_sites_of_annotated_introns(called):

@@ -148,10 +148,10 @@ COMPRESSED_NAMES = [
     for index in ("", f".{config['call']['bgzip']}")
     if config["call"]["bgzip"] != "none"
 ]
-HUB_NAMES = ["hub.txt", "calls.bb"] if config["call"]["hub"] else []
+HUB_NAMES = ["calls_hub.txt", "calls.bb"] if config["call"]["hub"] else []
 HUB_NAMES += ["transcripts.bb"] if HUB_NAMES and TRANSCRIPT_NAMES else []
 if HUB_NAMES and config["call"]["hub"]["genome"] == "own":
-    HUB_NAMES += ["genome.2bit", "genes.bb"]
+    HUB_NAMES += ["calls_genome.2bit", "calls_genes.bb"]
 ALONE_RULES = {
     "single": "train_single",
     "both": "add_single",

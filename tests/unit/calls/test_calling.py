@@ -25,7 +25,7 @@ from tests.builders.called_genome import CLASSES, SPEC, THRESHOLDS, make
 
 KINDS = ("base", "probability", "std")
 FLAGS = ("--fasta", "--genes", "--scores")
-FILES = {"positions.parquet", "calls.bed", "coverage.tsv", "custom_track.bed", "igv_session.xml"}
+FILES = {"positions.parquet", "calls.bed", "coverage.tsv", "calls_ucsc.bed", "calls_igv.xml"}
 
 
 @pytest.fixture(scope="module")

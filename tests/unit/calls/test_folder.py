@@ -20,12 +20,12 @@ from tests.builders.held_genome import made_gene
 
 BIGWIGS = {f"{site}.{strand}.bw" for site in ("donor", "acceptor") for strand in ("plus", "minus")}
 PLAIN = {
-    *("positions.parquet", "calls.bed", "coverage.tsv", "custom_track.bed", "igv_session.xml"),
+    *("positions.parquet", "calls.bed", "coverage.tsv", "calls_ucsc.bed", "calls_igv.xml"),
     *BIGWIGS,
     "transcripts.gff3",
 }
 OWN = Hub("own", "me@example.org")
-HUB, HUB_FILES = Hub("hg38", "me@example.org"), {"hub.txt", "calls.bb", "transcripts.bb"}
+HUB, HUB_FILES = Hub("hg38", "me@example.org"), {"calls_hub.txt", "calls.bb", "transcripts.bb"}
 LOW, HIGH = {"donor": 0.05, "acceptor": 0.05}, {"donor": 1.0, "acceptor": 1.0}
 # The made genome names its chromosomes as the gene models do, chr1; here as Ensembl does.
 CHROMS = {"chr1": "1", "chr2": "2"}
@@ -143,19 +143,19 @@ def test_a_query_by_tabix_is_a_filter_of_the_plain_file(called, name, region):
 
 def test_a_call_without_calls_has_valid_files(silent):
     assert bed(silent) == []
-    assert lines(silent / "custom_track.bed")[1].startswith("track ")
-    assert len(lines(silent / "custom_track.bed")) == 2
+    assert lines(silent / "calls_ucsc.bed")[1].startswith("track ")
+    assert len(lines(silent / "calls_ucsc.bed")) == 2
     with opened(silent / "calls.bed.gz", "csi") as file:
         assert file.contigs == []
         assert len(list(file.header)) == 2
     # The best chain of every gene is written all the same.
     with opened(silent / "transcripts.gff3.gz", "csi") as file:
         assert list(file.fetch()) == lines(silent / "transcripts.gff3")
-    assert ElementTree.parse(silent / "igv_session.xml").getroot().get("locus") == "1:101-1000"
+    assert ElementTree.parse(silent / "calls_igv.xml").getroot().get("locus") == "1:101-1000"
 
 
 def test_the_custom_track_has_the_calls_under_a_track_line(called):
-    position, track, *rest = (called / "custom_track.bed").read_text().splitlines()
+    position, track, *rest = (called / "calls_ucsc.bed").read_text().splitlines()
     assert position == "browser position 1:101-1000"
     assert track.startswith('track name="genebatch calls" ')
     assert 'itemRgb="On"' in track
@@ -163,7 +163,7 @@ def test_the_custom_track_has_the_calls_under_a_track_line(called):
 
 
 def session(folder):
-    return ElementTree.parse(folder / "igv_session.xml").getroot()
+    return ElementTree.parse(folder / "calls_igv.xml").getroot()
 
 
 def test_the_session_names_files_by_paths_that_lead_there(called, made):
@@ -200,7 +200,7 @@ def test_the_session_of_a_linked_folder_leads_from_where_it_lies(made, tmp_path)
 
 def stanzas(folder):
     """Blocks of the hub, each a dictionary."""
-    blocks = (folder / "hub.txt").read_text().strip().split("\n\n")
+    blocks = (folder / "calls_hub.txt").read_text().strip().split("\n\n")
     return [dict(line.split(" ", 1) for line in block.splitlines()) for block in blocks]
 
 
@@ -226,14 +226,17 @@ def test_a_hub_of_an_own_genome_brings_it(made, tmp_path):
     size = (tmp_path / genome["twoBitPath"]).stat().st_size
     # Two bits a base, and as much again for what stands around them.
     assert 2000 / 4 < size < 2 * 2000 / 4
-    assert [track["bigDataUrl"] for track in stanzas(tmp_path)[2:]] == ["calls.bb", "genes.bb"]
-    with pyBigWig.open(str(tmp_path / "genes.bb")) as file:
+    assert [track["bigDataUrl"] for track in stanzas(tmp_path)[2:]] == [
+        "calls.bb",
+        "calls_genes.bb",
+    ]
+    with pyBigWig.open(str(tmp_path / "calls_genes.bb")) as file:
         # Exons 11-60, 91-150 and 231-290.
         columns = "other.1\t0\t-\t10\t290\t0,0,0\t3\t50,60,60\t0,80,220"
         assert file.entries("2", 0, 500) == [(10, 290, columns)]
     call(*made.files, tmp_path, mode="base", wanted=["other"], hub=HUB)
-    assert not (tmp_path / "genome.2bit").exists()
-    assert not (tmp_path / "genes.bb").exists()
+    assert not (tmp_path / "calls_genome.2bit").exists()
+    assert not (tmp_path / "calls_genes.bb").exists()
 
 
 def test_the_hub_of_a_call_without_more_has_its_calls_alone(made, tmp_path):
@@ -314,7 +317,7 @@ def test_a_path_that_xml_cannot_write_is_refused_before_the_call(made, tmp_path)
     model, fasta, _, scores = made.files
     genes = tmp_path / "genes\x07.gtf"
     shutil.copy(made.files[2], genes)
-    with pytest.raises(InputError, match=r"genes\\x07\.gtf cannot stand in igv_session\.xml"):
+    with pytest.raises(InputError, match=r"genes\\x07\.gtf cannot stand in calls_igv\.xml"):
         call(model, fasta, genes, scores, tmp_path / "out", mode="base")
     assert not (tmp_path / "out").exists()
 

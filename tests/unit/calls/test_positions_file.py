@@ -49,11 +49,11 @@ def answer(stretches, rows):
         "calls.bed",
         "coverage.tsv",
         "donor.plus.bw",
-        "igv_session.xml",
+        "calls_igv.xml",
         "calls.bed.gz",
         "calls.bed.gz.tbi",
         "transcripts.gff3.gz.csi",
-        "hub.txt",
+        "calls_hub.txt",
         "calls.bb",
     ],
 )

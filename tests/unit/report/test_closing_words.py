@@ -71,5 +71,5 @@ def test_closing_words_tell_of_complete_tracks_where_there_are_any(chosen):
     words = closing_words(rows, chosen, "results", rows.drop("weighted"))
     assert "donor: average precision 0.5000 to 0.7500, +0.2500 against the base scores" in words
     assert "results/calls/test/calls.bed" in words
-    assert "results/calls/test/igv_session.xml" in words
+    assert "results/calls/test/calls_igv.xml" in words
     assert "calls.bed" not in closing_words(rows, chosen, "results")
