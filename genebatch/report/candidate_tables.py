@@ -142,8 +142,9 @@ def class_table(
             for reference in compared.references
         }
         of_model = (name == compared.in_use, name == compared.combiner)
-        lines.append(Line(label, _kind(name), *of_model, cells, gains))
-    return ClassTable(weighted, units, lines)
+        reached = (scores.get("average_precision") or {}).get("value")
+        lines.append((reached, Line(label, _kind(name), *of_model, cells, gains)))
+    return ClassTable(weighted, units, _best_first(lines))
 
 
 def overall_lines(
@@ -155,8 +156,15 @@ def overall_lines(
     for name, label in _labels(own["system"].unique(maintain_order=True), n_members):
         scores = _by_metric(own, name)
         cells = {metric: _value(scores.get(metric)) for metric in (*OVERALL, *COUNTS)}
-        lines.append((label, name == compared.in_use, cells))
-    return lines
+        reached = (scores.get("macro_average_precision") or {}).get("value")
+        lines.append((reached, (label, name == compared.in_use, cells)))
+    return _best_first(lines)
+
+
+def _best_first(lines: Iterable[tuple[float | None, Any]]) -> list[Any]:
+    """Order lines by falling value; those without one come last."""
+    ranked = sorted(lines, key=lambda pair: (pair[0] is None, -(pair[0] or 0.0)))
+    return [line for _, line in ranked]
 
 
 def _labels(names: Iterable[str], n_members: int) -> list[tuple[str, str]]:

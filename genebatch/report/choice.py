@@ -10,9 +10,10 @@ from genebatch.report.numbers import Cell, cell, format_value
 
 
 class ModelChoice(NamedTuple):
-    """The candidates for the final model, and a sentence that tells why one was delivered."""
+    """The candidates for the final model, and why one was delivered: in full, and in short."""
 
     sentence: str
+    short: str
     lines: list[dict[str, Any]]
 
 
@@ -50,7 +51,7 @@ def choice(candidates: pl.DataFrame, final: str) -> ModelChoice:
     sentence = _sentence(rows, lead, chosen, final)
     for reason in left_out["reason"].unique(maintain_order=True):
         sentence += f" Not trained: {reason}."
-    return ModelChoice(sentence, lines)
+    return ModelChoice(sentence, _short(rows, lead, chosen, final), lines)
 
 
 def _name(candidate: str) -> str:
@@ -105,6 +106,27 @@ def _sentence(
         f"{_because(final, taken)}{best} has the lowest log loss {scored}; {taken} is {worse} "
         f"({gap})."
     )
+
+
+def _short(
+    rows: Sequence[Mapping[str, Any]],
+    lead: Mapping[str, Any],
+    chosen: Mapping[str, Any],
+    final: str,
+) -> str:
+    """Tell in a few words why the model was delivered."""
+    if len(rows) == 1:
+        return "No other model was trained to compare it with."
+    asked = "" if final == "best" else f"Asked for (final: {final}). "
+    if chosen is lead:
+        return f"{asked}Lowest held-out log loss of {len(rows)} candidates."
+    best = f"the {_name(lead['candidate'])}"
+    if chosen["difference_low"] is None:
+        return f"{asked}Held-out log loss above that of {best}, perhaps by chance."
+    if _beyond_chance(chosen):
+        return f"{asked}Held-out log loss worse than that of {best}, beyond chance."
+    trees = f", with {chosen['trees']:,} trees instead of {lead['trees']:,}" * (final == "best")
+    return f"{asked}As good within chance as {best}, the best of {len(rows)} candidates{trees}."
 
 
 def _gap(chosen: Mapping[str, Any]) -> str:

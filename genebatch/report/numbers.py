@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+MOST_DECIMALS = 7  # of a share; a smaller one has a power of ten
 DASH = "\N{EN DASH}"  # a number that does not exist
 
 
@@ -39,3 +40,25 @@ def loss_text(losses: Mapping[str, float | None]) -> str:
     """Write log loss and ECE for the legend of a calibration; a missing one is a dash."""
     names = {"log_loss": "log loss", "ece": "ECE"}
     return ", ".join(f"{text} {cell(losses[key], None).text}" for key, text in names.items())
+
+
+def format_share(value: float, signed: bool = False) -> str:
+    """Write a share in three decimals without its zero, in more where it is nearly 0 or 1.
+
+    0.675 is .675, and 0.999985 is .999985.
+    """
+    sign = "+" if signed else ""
+    rest = min(abs(value), 1 - abs(value))
+    if rest <= 0:
+        return f"{value:{sign}.0f}"
+    decimals = max(3, 1 - math.floor(math.log10(rest)))
+    if decimals > MOST_DECIMALS:
+        return f"{value:{sign}.1e}"
+    return f"{value:{sign}.{decimals}f}".replace("0.", ".", 1)
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a time as a person says it: 41 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,9 +1,9 @@
 """Gathers the facts that the page and the model card tell about a finished run."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -11,17 +11,30 @@ from genebatch.dataset.columns import START
 from genebatch.metrics.binary import COUNTS_ROWS
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.held_out import recorded_sample
-from genebatch.report.candidate_tables import ComparedModels, overall_lines
+from genebatch.report.batch_lines import batch_lines
+from genebatch.report.candidate_tables import overall_lines
 from genebatch.report.candidate_text import compare_classes, unit_text
 from genebatch.report.choice import choice, delivered_name
+from genebatch.report.contents import contents, gists
 from genebatch.report.estimates import estimates
 from genebatch.report.evidence import EvidenceTables, evidence_facts
+from genebatch.report.examples import example_facts
+from genebatch.report.finished_run import FinishedRun
+from genebatch.report.first_screen import (
+    MOST_CLASSES,
+    Standing,
+    headline,
+    looks,
+    standings,
+    track_standings,
+)
+from genebatch.report.limits import limits
 from genebatch.report.model_text import base_models
 from genebatch.report.neighbours import neighbour_facts
-from genebatch.report.numbers import DASH, cell
-from genebatch.report.settings import PrintedSettings
-from genebatch.report.tracks import TrackTables, threshold_lines, track_facts
-from genebatch.report.usage import usage_by_rule
+from genebatch.report.numbers import DASH, format_seconds
+from genebatch.report.remarks import remarks
+from genebatch.report.tracks import threshold_lines, track_facts
+from genebatch.report.usage import listed_jobs, usage_by_rule
 from genebatch.report.verdicts import (
     COLUMNS,
     OVERALL,
@@ -32,122 +45,70 @@ from genebatch.report.verdicts import (
     verdicts,
 )
 
+T = TypeVar("T")
 TOP_FEATURES = 5  # of each class, named in a sentence
-FIGURES = {
-    "pr": "Precision and recall on test groups",
-    "roc": "ROC on test groups",
-    "calibration": "Calibration on test groups",
-    "members": "Average precision of every candidate and member",
-    "weights": "Weights that the combiners learned",
-}
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """The file of the delivered model.
-
-    Attributes
-    ----------
-    path
-        Where it is.
-    size, sha256
-        Of its content, in bytes.
-    versions
-        Program or library to the version that wrote the file.
-    """
-
-    path: str
-    size: int
-    sha256: str
-    versions: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """Everything that a run wrote and that the page tells.
-
-    Attributes
-    ----------
-    settings
-        The settings that are printed.
-    dataset
-        `dataset.json` of the plan: digest, files, bytes, rows, groups, classes and problems of the
-        data set.
-    model, file
-        The delivered model and its file.
-    results
-        The evaluation of the model on the test groups.
-    compared
-        All candidates, as the evaluation compared them.
-    combiners
-        Content of `combiners.json`.
-    candidates, estimate, thresholds, screen, manifest, coverage, times_held
-        The tables of these names.
-    summaries
-        Content of each batch's `summary.json`.
-    usage
-        Memory and time of every job, as `genebatch.jobs.run.read_usage` gives them.
-    importance
-        What the delivered model looks at; see `evaluation.importance`.
-    tracks
-        The evaluation on complete tracks, or None where there is none.
-    neighbours
-        Scores around annotated sites, as `genebatch.metrics.neighbours.summarise` gives them, or
-        None where they were not asked for.
-    evidence
-        The tables on tracks of evidence, or None where there are none.
-    """
-
-    settings: PrintedSettings
-    dataset: Mapping[str, Any]
-    model: EnsembleModel
-    file: ModelFile
-    results: EvaluationResults
-    compared: ComparedModels
-    combiners: Mapping[str, Any]
-    candidates: pl.DataFrame
-    estimate: pl.DataFrame
-    thresholds: pl.DataFrame
-    screen: pl.DataFrame
-    manifest: pl.DataFrame
-    coverage: pl.DataFrame
-    times_held: pl.DataFrame
-    summaries: Sequence[Mapping[str, Any]]
-    usage: Sequence[Mapping[str, Any]]
-    importance: pl.DataFrame
-    tracks: TrackTables | None
-    neighbours: pl.DataFrame | None
-    evidence: EvidenceTables | None
-
-    @property
-    def n_batches(self) -> int:
-        """Number of batches that have a model."""
-        return len(self.combiners["members"])
 
 
 def page_facts(run: FinishedRun) -> dict[str, Any]:
     """Give the facts of a run under the names that the templates of page and card use."""
-    return {
+    facts = {
         "settings": run.settings,
         "dataset": run.dataset,
         **_model_facts(run),
-        **_result_facts(run.results),
+        **_result_facts(run.results, run.rest),
         **_candidate_facts(run),
         **_screen_facts(run.screen),
-        "batches": _batch_lines(run.summaries, run.manifest),
+        **_usage_facts(run.usage),
+        "batches": batch_lines(run.summaries, run.manifest),
         "n_folds": int(run.manifest["folds"].max()),
         "base_models": base_models(run.model.facts.get("sequence") or {}),
         "coverage": run.coverage.to_dicts(),
         "times_held": run.times_held.filter(pl.col("role") == "training").to_dicts(),
         "tracks": None if run.tracks is None else track_facts(run.tracks),
+        "genes": None if run.tracks is None else example_facts(run.tracks.examples),
         "neighbours": None if run.neighbours is None else neighbour_facts(run.neighbours),
         "evidence": None if run.evidence is None else _evidence(run, run.evidence),
-        "thresholds": threshold_lines(run.thresholds),
-        "looks_at": _looks_at(run.importance, run.results.classes),
-        "usage": usage_by_rule(run.usage),
-        "over": [record for record in run.usage if record["peak_mb"] > record["declared_mb"]],
-        "jobs": len(run.usage),
-        "figure_titles": FIGURES,
+        "thresholds": threshold_lines(run.thresholds, run.rest),
+        "looks_at": _looks_at(run.importance, [run.results.classes[n] for n in run.page_order]),
+        "links": run.links,
+    }
+    facts |= _first_screen(run, facts)
+    facts["limits"] = list(limits(facts))
+    facts["contents"] = contents(facts)
+    facts["gists"] = gists(facts)
+    return facts
+
+
+def first_standings(run: FinishedRun) -> list[Standing]:
+    """Give the standing of the classes that the first screen shows, which the rest is not."""
+    if run.tracks is not None:
+        return track_standings(run.tracks.comparison, run.tracks.summary)
+    return [line for line in _row_standings(run) if line.name != run.rest]
+
+
+def _row_standings(run: FinishedRun) -> list[Standing]:
+    return standings(run.results, verdicts(run.results), run.rest)
+
+
+def _first_screen(run: FinishedRun, facts: Mapping[str, Any]) -> dict[str, Any]:
+    shown = first_standings(run)
+    told = {
+        "standings": shown,
+        "rest": next((line for line in _row_standings(run) if line.name == run.rest), None),
+        "headline": headline(facts["delivered"], shown, facts["has_base"]),
+        "looks": looks(run.importance, run.families, run.results.classes, run.rest),
+        "most_classes": MOST_CLASSES,
+    }
+    return told | {"remarks": remarks(facts | told)}
+
+
+def _usage_facts(usage: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "usage": usage_by_rule(usage),
+        "listed_jobs": listed_jobs(usage),
+        "over": [record for record in usage if record["peak_mb"] > record["declared_mb"]],
+        "jobs": len(usage),
+        "job_time": format_seconds(sum(record["seconds"] for record in usage)),
     }
 
 
@@ -198,8 +159,13 @@ def _missing_batches(model: EnsembleModel, manifest: pl.DataFrame) -> list[dict[
     return lines.select("batch", "groups", "rows").to_dicts()
 
 
-def _result_facts(results: EvaluationResults) -> dict[str, Any]:
-    lines = verdicts(results)
+def _rest_last(lines: Iterable[T], rest: str | None, name: Callable[[T], str]) -> list[T]:
+    """Put the lines of the rest class last; the others keep their order."""
+    return sorted(lines, key=lambda line: name(line) == rest)
+
+
+def _result_facts(results: EvaluationResults, rest: str | None) -> dict[str, Any]:
+    lines = _rest_last(verdicts(results), rest, attrgetter("name"))
     main = [line for line in lines if line.weighted == results.weighted]
     words = {line.name: line.word for line in main}
     return {
@@ -227,11 +193,15 @@ def _candidate_facts(run: FinishedRun) -> dict[str, Any]:
         "final": compared.final,
         "combiner": compared.combiner,
         "references": compared.references,
-        "classes": compare_classes(compared, run.results, run.n_batches),
+        "classes": _rest_last(
+            compare_classes(compared, run.results, run.n_batches), run.rest, attrgetter("name")
+        ),
         "overall_candidates": overall_lines(compared, weighted, run.n_batches),
         "unit_text": unit_text,
         "choice": choice(run.candidates, run.settings.final),
-        "estimates": estimates(run.estimate, compared.in_use, weighted),
+        "estimates": _rest_last(
+            estimates(run.estimate, compared.in_use, weighted), run.rest, attrgetter("name")
+        ),
         "routed": run.combiners["combiners"].get("routed"),
     }
 
@@ -246,37 +216,3 @@ def _screen_facts(screen: pl.DataFrame) -> dict[str, Any]:
             if role not in ("dropped", "feature")
         },
     }
-
-
-def _batch_lines(
-    summaries: Sequence[Mapping[str, Any]], manifest: pl.DataFrame
-) -> list[dict[str, Any]]:
-    """Summary of every batch, with all its groups, mean average precision and log losses."""
-    groups = dict(manifest.select("batch", "groups").iter_rows())
-    return [
-        {
-            **summary,
-            "groups": groups[summary["batch"]],
-            "means": _mean_precision(summary["metrics"]),
-            "losses": {name: _log_losses(facts) for name, facts in summary["classes"].items()},
-        }
-        for summary in sorted(summaries, key=lambda summary: summary["batch"])
-    ]
-
-
-def _mean_precision(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
-    """Mean average precision over folds by candidate and class; weighted if there are weights."""
-    weighted = any(line["weighted"] for line in lines)
-    return {
-        (line["system"], line["class"]): cell(line["mean"], line["reason"])
-        for line in lines
-        if line["metric"] == "average_precision" and line["weighted"] == weighted
-    }
-
-
-def _log_losses(facts: Mapping[str, Any]) -> list[Any]:
-    """Log loss of a class before and after its calibrator."""
-    calibration = facts["calibration"]
-    return [
-        cell(calibration[side]["log_loss"], calibration["reason"]) for side in ("before", "after")
-    ]

@@ -1,48 +1,46 @@
 """Renders the page and the model card from their facts."""
 
-import base64
-from collections.abc import Mapping
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jinja2
 
+from genebatch.report.figures.vector import Drawing
+
 PAGE, CARD = "report.html.jinja", "model_card.md.jinja"
 
 
-def render_page(facts: Mapping[str, Any], images: Mapping[str, bytes]) -> str:
+def render_page(facts: Mapping[str, Any], figures: Mapping[str, Sequence[Drawing]]) -> str:
     """Render the page as one HTML file that needs no other.
 
     Parameters
     ----------
     facts
         What `genebatch.report.page.page_facts` gives.
-    images
-        Name to the content of a PNG file; they become part of the page.
+    figures
+        Name to the drawings of a figure; they become part of the page.
     """
-    return _render(PAGE, {**facts, "images": {name: _embedded(images[name]) for name in images}})
+    return _templates().get_template(PAGE).render(**facts, figures=figures)
 
 
 def render_card(facts: Mapping[str, Any]) -> str:
     """Render the model card as Markdown."""
-    return _render(CARD, facts)
+    return _templates().get_template(CARD).render(**facts)
 
 
-def _embedded(image: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"
-
-
-def _render(template: str, facts: Mapping[str, Any]) -> str:
+@lru_cache(maxsize=1)
+def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
-        autoescape=template.endswith(".html.jinja"),
+        loader=jinja2.PackageLoader("genebatch.report"),
+        autoescape=lambda name: name is not None and name.endswith(".html.jinja"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters["md"] = _markdown
-    text = files("genebatch.report").joinpath("templates", template).read_text(encoding="utf-8")
-    return environment.from_string(text).render(**facts)
+    return environment
 
 
 def _markdown(value: object) -> str:

@@ -1,6 +1,6 @@
 """Shows on the page how the model does on complete tracks, and its thresholds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -23,13 +23,15 @@ LOSSES = frozenset({"log_loss", "brier"})  # a fall is a gain
 
 
 class TrackTables(NamedTuple):
-    """The tables of the evaluation on complete tracks, and its counts."""
+    """The tables of the evaluation on complete tracks, its counts, and a few genes."""
 
     comparison: pl.DataFrame
     corrections: pl.DataFrame
     hybrid: pl.DataFrame
     tiers: pl.DataFrame
+    curves: pl.DataFrame
     summary: Mapping[str, Any]
+    examples: Sequence[Mapping[str, Any]]
 
 
 class TrackLine(NamedTuple):
@@ -69,10 +71,11 @@ def track_facts(tables: TrackTables) -> dict[str, Any]:
     }
 
 
-def threshold_lines(table: pl.DataFrame) -> list[dict[str, Any]]:
+def threshold_lines(table: pl.DataFrame, rest: str | None = None) -> list[dict[str, Any]]:
     """Give the lines of `thresholds.tsv` with their numbers as the page shows them.
 
-    Weighted lines come first. The base scores of a class come before the model.
+    The class `rest` comes last. Of a class weighted lines come first, and the base scores before
+    the model.
     """
     place = {name: n for n, name in enumerate(table["class"].unique(maintain_order=True))}
     numbers = ("threshold", "precision", "recall", "f1")
@@ -80,7 +83,8 @@ def threshold_lines(table: pl.DataFrame) -> list[dict[str, Any]]:
         row | {name: cell(row[name], row["reason"]) for name in numbers}
         for row in table.iter_rows(named=True)
     ]
-    return sorted(lines, key=lambda row: (not row["weighted"], place[row["class"]], row["system"]))
+    place |= {} if rest is None else {rest: len(place)}
+    return sorted(lines, key=lambda row: (place[row["class"]], not row["weighted"], row["system"]))
 
 
 def _tier_lines(table: pl.DataFrame) -> list[TierLine]:

@@ -1,7 +1,9 @@
-"""Sums up the memory and time that the jobs of every rule used."""
+"""Tells the memory and time that every job used, and sums them up by rule."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+MOST_JOBS = 500  # that the page lists one by one
 
 
 class RuleUsage(NamedTuple):
@@ -36,3 +38,9 @@ def usage_by_rule(usage: Sequence[Mapping[str, Any]]) -> list[RuleUsage]:
             )
         )
     return sorted(lines, key=lambda line: -line.peak_mb)
+
+
+def listed_jobs(usage: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Give the jobs that the page lists: those that came nearest to their estimate come first."""
+    ranked = sorted(usage, key=lambda record: -record["peak_mb"] / record["declared_mb"])
+    return ranked[:MOST_JOBS]

@@ -6,10 +6,13 @@ Functions import the libraries of their own rule: no job pays for those of anoth
 import hashlib
 import json
 import logging
+import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import polars as pl
 import polars.selectors as cs
@@ -24,12 +27,15 @@ if TYPE_CHECKING:
     from genebatch.report.batch import BatchResults
     from genebatch.report.evidence import EvidenceTables
     from genebatch.report.figures.boosters import Swarm
-    from genebatch.report.page import ModelFile
+    from genebatch.report.figures.vector import Drawing
+    from genebatch.report.finished_run import FinishedRun, Link, ModelFile
     from genebatch.report.tracks import TrackTables
 
 log = logging.getLogger(__name__)
 
 BEESWARM_FEATURES = 15
+# Figures with one or more panels for every class.
+OF_CLASSES = ("roc", "pr", "calibration", "members", "weights", "importance")
 
 
 def diagnose_batch(
@@ -120,7 +126,7 @@ def write_report(
     combiners: str,
     thresholds: str,
     importance: str,
-    importance_figure: str,
+    final_families: str,
     page: str,
     card: str,
     roc_figure: str,
@@ -132,10 +138,12 @@ def write_report(
     tracks_corrections: str | None = None,
     tracks_hybrid: str | None = None,
     tracks_tiers: str | None = None,
+    tracks_curves: str | None = None,
+    tracks_examples: str | None = None,
     tracks_summary: str | None = None,
-    tracks_figure: str | None = None,
+    calls: str | None = None,
+    session: str | None = None,
     neighbours: str | None = None,
-    neighbours_figure: str | None = None,
     evidence: str | None = None,
     families: Sequence[str] = (),
 ) -> None:
@@ -158,32 +166,36 @@ def write_report(
         The evaluation on test groups.
     model, candidates, estimate, combiners, thresholds
         The delivered model, and the tables that led to it.
-    importance, importance_figure
-        What the delivered model looks at.
+    importance, final_families
+        What the delivered model looks at: features and families of them.
     page, card
         The files to write: HTML that needs no other file, and Markdown.
     roc_figure, pr_figure, calibration_figure, members_figure, weights_figure
         PNG files to write.
-    tracks_comparison, tracks_corrections, tracks_hybrid, tracks_tiers, tracks_summary, \
-    tracks_figure
+    tracks_comparison, tracks_corrections, tracks_hybrid, tracks_tiers, tracks_curves, \
+    tracks_examples, tracks_summary
         The evaluation on complete tracks, where there is one.
-    neighbours, neighbours_figure
+    calls, session
+        The calls in the test genes and their session for IGV, where there is a genome. The page
+        only leads to these files.
+    neighbours
         Scores around annotated sites, where they were asked for.
     evidence, families
         With tracks of evidence: how much of each is used, and importances by family of every batch.
     """
     from genebatch.model.archive import load_model
     from genebatch.report.candidate_tables import ComparedModels
-    from genebatch.report.figures.evaluation import evaluation_figures
-    from genebatch.report.figures.jobs import memory
-    from genebatch.report.figures.style import png, save_figure
-    from genebatch.report.page import FinishedRun, page_facts
+    from genebatch.report.finished_run import FinishedRun
+    from genebatch.report.page import page_facts
     from genebatch.report.rendering import render_card, render_page
     from genebatch.report.verdicts import EvaluationResults
 
     loaded = load_model(model)
     tables = (read_tsv(path) for path in (metrics, comparison, corrections))
-    tracks = (tracks_comparison, tracks_corrections, tracks_hybrid, tracks_tiers, tracks_summary)
+    tracks = (tracks_comparison, tracks_corrections, tracks_hybrid, tracks_tiers, tracks_curves)
+    tracks += (tracks_summary, tracks_examples)
+    files = {"model": model, "calls": calls, "session for IGV": session}
+    files |= {"test predictions": predictions, "model card": card}
     run = FinishedRun(
         settings=settings,
         dataset=read_json(dataset),
@@ -196,13 +208,15 @@ def write_report(
         estimate=read_tsv(estimate),
         thresholds=read_tsv(thresholds),
         importance=read_tsv(importance),
+        families=read_tsv(final_families),
+        links=[_link(page, text, path) for text, path in files.items() if path is not None],
         screen=read_tsv(screen),
         manifest=read_tsv(manifest),
         coverage=read_tsv(coverage),
         times_held=read_tsv(times_held),
         summaries=[read_json(path) for path in summaries],
         usage=read_usage(usage_records),
-        tracks=None if tracks_comparison is None else _read_tracks(*tracks),
+        tracks=None if tracks_summary is None else _read_tracks(*tracks),
         neighbours=None if neighbours is None else read_tsv(neighbours),
         evidence=None if evidence is None else _read_evidence(evidence, families),
     )
@@ -213,19 +227,34 @@ def write_report(
         "members": members_figure,
         "weights": weights_figure,
     }
-    for name, figure in evaluation_figures(run.results, run.compared, run.combiners):
-        save_figure(paths[name], figure)
-    images = {name: Path(path).read_bytes() for name, path in paths.items()}
-    images["importance"] = Path(importance_figure).read_bytes()
-    if tracks_figure is not None:
-        images["tracks"] = Path(tracks_figure).read_bytes()
-    if neighbours_figure is not None:
-        images["neighbours"] = Path(neighbours_figure).read_bytes()
-    images["memory"] = png(memory(run.usage, "Memory: estimate and measured peak of every job"))
+    drawn = _draw(run, paths)
     facts = page_facts(run)
-    write_text(page, render_page(facts, images))
+    write_text(page, render_page(facts, drawn))
     write_text(card, render_card(facts))
     log.info("page and model card of %d batches, %d jobs", len(summaries), len(run.usage))
+
+
+def _draw(run: "FinishedRun", paths: Mapping[str, str]) -> "dict[str, list[Drawing]]":
+    """Draw every figure of the page; write those that have a path."""
+    from genebatch.report.figures.evaluation import evaluation_figures
+    from genebatch.report.figures.page import page_figures, panel_places
+    from genebatch.report.figures.style import save_figure
+    from genebatch.report.figures.vector import drawings
+
+    drawn = {}
+    evaluated = evaluation_figures(run.results, run.compared, run.combiners)
+    for name, figure in chain(evaluated, page_figures(run)):
+        if name in paths:
+            save_figure(paths[name], figure)
+        places = panel_places(run, len(figure.axes)) if name in OF_CLASSES else None
+        drawn[name] = drawings(figure, name, places)
+    return drawn
+
+
+def _link(page: str, text: str, path: str) -> "Link":
+    from genebatch.report.finished_run import Link
+
+    return Link(text, str(path), quote(os.path.relpath(path, Path(page).parent)))
 
 
 def _read_swarms(shap: str, sample: str, results: "BatchResults") -> dict[str, "Swarm"]:
@@ -246,8 +275,9 @@ def _read_swarms(shap: str, sample: str, results: "BatchResults") -> dict[str, "
 def _read_tracks(*paths: str) -> "TrackTables":
     from genebatch.report.tracks import TrackTables
 
-    *tables, summary = paths
-    return TrackTables(*map(read_tsv, tables), read_json(summary))
+    *tables, summary, examples = paths
+    genes = read_json(examples)["genes"]
+    return TrackTables(*map(read_tsv, tables), read_json(summary), genes)
 
 
 def _read_evidence(use: str, families: Sequence[str]) -> "EvidenceTables":
@@ -258,7 +288,7 @@ def _read_evidence(use: str, families: Sequence[str]) -> "EvidenceTables":
 
 def _model_file(path: str) -> "ModelFile":
     from genebatch.model.archive import MODEL_JSON
-    from genebatch.report.page import ModelFile
+    from genebatch.report.finished_run import ModelFile
 
     content = Path(path).read_bytes()
     with zipfile.ZipFile(path) as archive:

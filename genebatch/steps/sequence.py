@@ -407,8 +407,10 @@ def evaluate_tracks(
     evaluation: Evaluation,
     comparison: str,
     corrections: str,
+    curves: str,
     hybrid: str,
     tiers: str,
+    examples: str,
     summary: str,
     figure: str,
 ) -> None:
@@ -446,10 +448,14 @@ def evaluate_tracks(
         TSV to write: metrics of both, with bootstrap intervals over groups.
     corrections
         TSV to write: errors corrected and made.
+    curves
+        TSV to write: precision over recall, see `tables.curves`.
     hybrid
         TSV to write: the cost of re-scoring only some positions.
     tiers
         TSV to write: calls and recall by tier of the sites, see `tiers.tier_table`.
+    examples
+        JSON to write: a few genes with their sites and high scores, see `examples.example_tracks`.
     summary
         JSON to write: what was counted.
     figure
@@ -464,6 +470,7 @@ def evaluate_tracks(
     from genebatch.calls.calling import feature_spec
     from genebatch.calls.evaluation import tables
     from genebatch.calls.evaluation.compare import compare, count_tracks, group_places
+    from genebatch.calls.evaluation.examples import example_tracks
     from genebatch.calls.evaluation.ranking import rank
     from genebatch.calls.evaluation.tiers import canonical_by, tier_table
     from genebatch.calls.thresholds import base_call_thresholds, call_thresholds
@@ -488,11 +495,14 @@ def evaluate_tracks(
     counts, errors = tables.summarise(tracks, places), tables.corrections(tracks)
     title = f"All {counts['positions']:,} positions of {counts['genes']:,} test genes"
     write_tsv(comparison, compare(tracks, rankings, places, evaluation))
+    points = tables.curves(rankings)
     write_tsv(corrections, errors)
+    write_tsv(curves, points)
     write_tsv(hybrid, tables.hybrid_costs(tracks, places, score_floor))
     write_tsv(tiers, tier_table(tracks))
+    write_json(examples, {"genes": example_tracks(positions, annotated, tested, tracks)})
     write_json(summary, counts | {"canonical_by": canonical_by(tested)})
-    save_figure(figure, precision_recall(rankings, errors, title))
+    save_figure(figure, precision_recall(points, errors, title))
     log.info("%s; %s of them kept for ranking", title, f"{len(tracks.code):,}")
 
 

@@ -11,7 +11,7 @@ from genebatch.config.settings import Settings
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.rows import group_codes
 from genebatch.evaluation.test_groups import HeldOutRows, compare, compare_systems, resample
-from genebatch.io.files import write_json, write_parquet
+from genebatch.io.files import write_json, write_parquet, write_tsv
 from genebatch.metrics.multiclass import corrections, score_table
 from genebatch.model.archive import load_model
 from genebatch.model.boosting import build_matrix, fit_trees
@@ -33,6 +33,7 @@ FEW = "few"  # too few test groups for an interval
 PNG = b"\x89PNG"
 VOWELS = [f"vowel {number}" for number in range(4)]
 SITES = ("donor", "acceptor")
+ERRORS = ("corrected", "made", "missed_corrected", "missed_made", "false_corrected", "false_made")
 
 
 def track_comparison():
@@ -45,6 +46,33 @@ def track_comparison():
     names = ("class", "metric", "base", "model", "difference")
     names += ("difference_low", "difference_high", "reason")
     return pl.DataFrame(lines, schema=names, orient="row")
+
+
+def track_curves():
+    """Precision over recall on complete tracks, three points a curve."""
+    lines = [
+        (name, side, recall, precision, precision)
+        for name in SITES
+        for side, precision in (("base", 0.5), ("model", 0.75))
+        for recall in (1.0, 0.5, 0.0)
+    ]
+    names = ("class", "scores", "recall", "precision", "average_precision")
+    return pl.DataFrame(lines, schema=names, orient="row")
+
+
+def example_gene():
+    """A test gene of which the model finds a donor, and calls an acceptor that is none."""
+    lines = [
+        ("donor", 11, 0.2, 0.9, "found by the model"),
+        ("acceptor", 30, 0.8, 0.9, "found by both"),
+        ("acceptor", 50, 0.1, 0.6, "added by the model"),
+    ]
+    names = ("class", "position", "base", "model", "outcome")
+    positions = [dict(zip(names, line, strict=True)) for line in lines]
+    positions = [line | {"genomic_position": 100 + line["position"]} for line in positions]
+    place = {"chrom": "chr1", "strand": "+", "start": 100, "end": 200, "length": 100}
+    told = {"gene_id": "g1", "chosen_as": "typical", "exons": [[0, 12], [30, 100]], "sites": 2}
+    return told | place | {"errors": {"base": 1, "model": 1}, "positions": positions}
 
 
 def track_tiers(base_at=("default",)):
@@ -68,6 +96,35 @@ def track_tiers(base_at=("default",)):
     return pl.DataFrame(lines, infer_schema_length=None)
 
 
+def errors(at, limits, counts):
+    """Lines of corrections: of both classes with these thresholds, and these counts of all."""
+    lines = [
+        {"class": name, "base_at": at, "base_threshold": limit, "model_threshold": 0.4}
+        for name, limit in zip((*SITES, "all"), (*limits, None), strict=True)
+    ]
+    lines[-1]["model_threshold"] = None
+    drawn = {"n": 10, "base_missed": 4, "base_false": 2, "model_missed": 1, "model_false": 1}
+    return [line | drawn | dict(zip(ERRORS, counts, strict=True)) for line in lines]
+
+
+def track_files(folder, lines):
+    """Write the tables on complete tracks; `lines` are the corrections."""
+    names = ("comparison", "corrections", "hybrid", "tiers", "curves", "summary", "examples")
+    paths = {name: folder / f"tracks_{name}" for name in names}
+    write_tsv(paths["comparison"], track_comparison())
+    write_tsv(paths["corrections"], pl.DataFrame(lines, infer_schema_length=None))
+    cost = {"low": [0.1], "share": [0.01], "change_donor": [-0.01], "change_acceptor": [None]}
+    write_tsv(paths["hybrid"], pl.DataFrame(cost))
+    write_tsv(paths["tiers"], track_tiers(tuple({line["base_at"]: 0 for line in lines})))
+    write_tsv(paths["curves"], track_curves())
+    counts = {"positions": 7, "genes": 2, "groups": 2}
+    counts["left_out"] = {"foreign": 5, "ambiguous": 0, "other": 4}
+    counts["canonical_by"] = {"MANE_Select": 1, "longest": 2}
+    write_json(paths["summary"], counts | {"classes": {name: {} for name in SITES}})
+    write_json(paths["examples"], {"genes": [example_gene()]})
+    return {f"tracks_{name}": path for name, path in paths.items()}
+
+
 class Data:
     """Rows of a small data set, and everything a batch and an evaluation write about it."""
 
@@ -82,6 +139,7 @@ class Data:
         n_members=2,
         single=True,
         sample=None,
+        rest=None,
     ):
         """An ensemble and, where there is one, a `single` model, of which `final` was delivered.
 
@@ -102,6 +160,7 @@ class Data:
                     "group": "gene_id",
                     "label": "kind",
                     "classes": classes,
+                    "rest_class": rest,
                     "scores": {name: f"{name} score" for name in classes} if base else None,
                     "weight": "w" if weight else None,
                 },
@@ -411,7 +470,7 @@ class Data:
             "thresholds": self.thresholds(),
             "candidates": self.candidates(),
             "importance": self.folder / "importance.tsv",
-            "importance_figure": self.folder / "importance.png",
+            "final_families": self.folder / "families.tsv",
             "combiners": combiners,
             **self.evaluation(intervals),
         }

@@ -3,10 +3,9 @@
 import subprocess
 import sys
 
-import polars as pl
 import pytest
 
-from genebatch.io.files import read_json, write_json, write_tsv
+from genebatch.io.files import read_json, write_tsv
 from genebatch.metrics.neighbours import summarise
 from tests.builders.finished_run import (
     ABOVE,
@@ -15,12 +14,10 @@ from tests.builders.finished_run import (
     SITES,
     VOWELS,
     Data,
-    track_comparison,
-    track_tiers,
+    errors,
+    track_files,
 )
 from tests.builders.windows import MEASURED, made_windows
-
-ERRORS = ("corrected", "made", "missed_corrected", "missed_made", "false_corrected", "false_made")
 
 
 def test_drawing_a_batch_loads_no_library_that_trains():
@@ -62,16 +59,6 @@ def test_a_batch_gets_six_figures_and_a_summary(options, tmp_path):
         )
 
 
-def errors(at, limits, counts):
-    """Lines of corrections: of both classes with these thresholds, and these counts of all."""
-    lines = [
-        {"class": name, "base_at": at, "base_threshold": limit, "model_threshold": 0.4}
-        for name, limit in zip((*SITES, "all"), (*limits, None), strict=True)
-    ]
-    lines[-1]["model_threshold"] = None
-    return [line | dict(zip(ERRORS, counts, strict=True)) for line in lines]
-
-
 @pytest.fixture(scope="module")
 def run_of_sites(tmp_path_factory):
     """A run on donors and acceptors, and what a report reads of it."""
@@ -79,30 +66,18 @@ def run_of_sites(tmp_path_factory):
     return data, data.run((ABOVE,) * 3)
 
 
-@pytest.fixture
-def page(run_of_sites, tmp_path):
+@pytest.fixture(scope="module")
+def page(run_of_sites):
     """Write the page of a run with tracks whose corrections are these lines; give its text."""
     data, run = run_of_sites
+    pages = {}
 
     def write(*lines):
-        tracks = {f"tracks_{name}": tmp_path / name for name in ("comparison", "corrections")}
-        tracks |= {
-            f"tracks_{name}": tmp_path / name for name in ("hybrid", "tiers", "summary", "figure")
-        }
-        write_tsv(tracks["tracks_comparison"], track_comparison())
-        table = pl.DataFrame(lines, infer_schema_length=None)
-        write_tsv(tracks["tracks_corrections"], table)
-        cost = {"low": [0.1], "share": [0.01], "change_donor": [-0.01], "change_acceptor": [None]}
-        write_tsv(tracks["tracks_hybrid"], pl.DataFrame(cost))
-        thresholds = tuple({line["base_at"]: 0 for line in lines})
-        write_tsv(tracks["tracks_tiers"], track_tiers(thresholds))
-        left_out = {"foreign": 5, "ambiguous": 0, "other": 4}
-        counts = {"positions": 7, "genes": 2, "left_out": left_out}
-        counts["canonical_by"] = {"MANE_Select": 1, "longest": 2}
-        write_json(tracks["tracks_summary"], counts | {"classes": {name: {} for name in SITES}})
-        tracks["tracks_figure"].write_bytes(PNG)
-        text, _ = data.report(run | tracks)
-        return " ".join(text.split())
+        key = repr(lines)
+        if key not in pages:
+            text, _ = data.report(run | track_files(data.folder, lines))
+            pages[key] = " ".join(text.split())
+        return pages[key]
 
     return write
 
@@ -142,6 +117,16 @@ def test_page_tells_sites_of_the_canonical_transcript_from_others(page):
     ) in text
 
 
+def test_page_shows_what_the_model_changed_in_a_gene(page):
+    text = page(*errors("default", (0.5, 0.5), (130, 26, 127, 2, 3, 24)))
+    section = text.split('id="genes"')[1].split("</details> </div>")[0]
+    assert "g1, typical: 2 sites, 1 errors of the base scores, 1 of the model" in section
+    assert "<summary>g1, typical: 2 changed calls</summary>" in section
+    gains = section[section.index("chr1:112") :]
+    assert gains.index("found by the model") < gains.index("chr1:151")
+    assert "added by the model" in gains[gains.index("chr1:151") :]
+
+
 def test_page_of_an_older_model_compares_at_one_threshold(page):
     text = page(*errors("default", (0.5, 0.5), (130, 26, 127, 2, 3, 24)))
     assert "corrects 130 errors" in text
@@ -152,9 +137,7 @@ def test_page_says_whether_calls_sit_on_the_sites(run_of_sites, tmp_path):
     data, run = run_of_sites
     table = summarise(made_windows(model_at=1), SITES, MEASURED)
     write_tsv(tmp_path / "neighbours.tsv", table)
-    (tmp_path / "neighbours.png").write_bytes(PNG)
-    files = {"neighbours": tmp_path / "neighbours.tsv"}
-    page, _ = data.report(run | files | {"neighbours_figure": tmp_path / "neighbours.png"})
+    page, _ = data.report(run | {"neighbours": tmp_path / "neighbours.tsv"})
     assert "<b>Calls sit beside the sites: donor at +1 and acceptor at +1 nt" in page
     assert "4 of 4" in page
     without, _ = data.report(run)

@@ -24,8 +24,10 @@ SITES = made_tracks.SITES
 FILES = {
     "comparison.tsv",
     "corrections.tsv",
+    "curves.tsv",
     "hybrid.tsv",
     "tiers.tsv",
+    "examples.json",
     "summary.json",
     "figure.png",
 }

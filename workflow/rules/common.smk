@@ -438,20 +438,21 @@ def track_results(wildcards):
         "corrections.tsv",
         "hybrid.tsv",
         "tiers.tsv",
+        "curves.tsv",
+        "examples.json",
         "summary.json",
     )
     files = {
         f"tracks_{name.split('.')[0]}": f"<results>/tracks/{name}" for name in names
     }
-    return files | {"tracks_figure": "<results>/tracks/pr.png"} if BUILT else {}
+    calls = {"calls": "calls.bed", "session": "igv_session.xml"}
+    files |= {key: f"<results>/calls/test/{name}" for key, name in calls.items()}
+    return files if BUILT else {}
 
 
 def neighbour_results(wildcards):
     """What the report says about the neighbours of sites, where that is asked for."""
-    names = {"neighbours": "neighbours.tsv", "neighbours_figure": "neighbours.png"}
-    if not NEIGHBOURS:
-        return {}
-    return {name: f"<results>/neighbours/{file}" for name, file in names.items()}
+    return {"neighbours": "<results>/neighbours/neighbours.tsv"} if NEIGHBOURS else {}
 
 
 def evidence_use(wildcards):

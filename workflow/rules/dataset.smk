@@ -131,7 +131,7 @@ checkpoint plan_batches:
         manifest=report(
             MANIFEST,
             caption="../report/manifest.rst",
-            category="Data set",
+            category="Batches",
             labels={"table": "batches"},
         ),
         planned=PLANNED_GROUPS,
@@ -140,7 +140,7 @@ checkpoint plan_batches:
         coverage=report(
             "<results>/batches/coverage.tsv",
             caption="../report/coverage.rst",
-            category="Data set",
+            category="Batches",
             labels={"table": "coverage"},
         ),
         times_held="<results>/batches/times_held.tsv",

@@ -187,11 +187,16 @@ rule consolidate:
         model=MODEL,
         document_model="<results>/model/model_multiclass_all_genes.gbm",
         pickle="<results>/model/model_multiclass_all_genes.pkl",
-        thresholds="<results>/model/thresholds.tsv",
+        thresholds=report(
+            "<results>/model/thresholds.tsv",
+            caption="../report/thresholds.rst",
+            category="Thresholds",
+            labels={"table": "thresholds"},
+        ),
         candidates=report(
             "<results>/model/candidates.tsv",
             caption="../report/candidates.rst",
-            category="Evaluation",
+            category="Comparison of candidates",
             labels={"table": "candidates for the final model"},
         ),
         usage="<results>/usage/consolidate/all.json",

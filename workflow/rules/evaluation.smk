@@ -12,7 +12,7 @@ rule estimate:
         table=report(
             "<results>/ensemble/estimate.tsv",
             caption="../report/estimate.rst",
-            category="Evaluation",
+            category="Comparison of candidates",
             labels={"table": "every candidate on training groups"},
         ),
         usage="<results>/usage/estimate/all.json",
@@ -40,13 +40,13 @@ rule evaluate:
         systems=report(
             "<results>/evaluation/systems.tsv",
             caption="../report/systems.rst",
-            category="Evaluation",
+            category="Comparison of candidates",
             labels={"table": "every candidate"},
         ),
         comparison=report(
             "<results>/evaluation/comparison.tsv",
             caption="../report/comparison.rst",
-            category="Evaluation",
+            category="Comparison of candidates",
             labels={"table": "model beside base scores"},
         ),
         corrections="<results>/evaluation/corrections.tsv",
@@ -74,11 +74,11 @@ rule explain_final:
         importance=report(
             "<results>/evaluation/importance.tsv",
             caption="../report/importance.rst",
-            category="Evaluation",
+            category="What the model looks at",
             labels={"table": "importance of features in the delivered model"},
         ),
         families="<results>/evaluation/families.tsv",
-        figure=evaluation_figure("importance"),
+        figure=evaluation_figure("importance", "What the model looks at"),
         usage="<results>/usage/explain_final/all.json",
     log:
         "<logs>/explain_final.log",
@@ -104,7 +104,7 @@ rule rank_groups:
         figure=report(
             "<results>/ensemble/figures/ranks.png",
             caption="../report/ranks.rst",
-            category="Ensemble",
+            category="Data set",
             labels={"figure": "groups to add more of"},
         ),
         usage="<results>/usage/rank_groups/all.json",

@@ -44,14 +44,14 @@ rule neighbours:
         table=report(
             "<results>/neighbours/neighbours.tsv",
             caption="../report/neighbours.rst",
-            category="Evaluation",
+            category="Neighbours of sites",
             labels={"table": "scores around annotated sites"},
         ),
         windows="<results>/neighbours/windows.parquet",
         figure=report(
             "<results>/neighbours/neighbours.png",
             caption="../report/neighbours.rst",
-            category="Evaluation",
+            category="Neighbours of sites",
             labels={"figure": "scores around annotated sites"},
         ),
         usage="<results>/usage/neighbours/all.json",

@@ -56,7 +56,7 @@ rule write_report:
         combiners="<results>/ensemble/combiners.json",
         thresholds="<results>/model/thresholds.tsv",
         importance="<results>/evaluation/importance.tsv",
-        importance_figure="<results>/evaluation/figures/importance.png",
+        final_families="<results>/evaluation/families.tsv",
     output:
         page=report(
             "<results>/report/index.html",
@@ -67,9 +67,9 @@ rule write_report:
         card="<results>/report/MODEL_CARD.md",
         roc_figure=evaluation_figure("roc"),
         pr_figure=evaluation_figure("pr"),
-        calibration_figure=evaluation_figure("calibration"),
+        calibration_figure=evaluation_figure("calibration", "Calibration"),
         members_figure=evaluation_figure("members"),
-        weights_figure=evaluation_figure("weights"),
+        weights_figure=evaluation_figure("weights", "Batches"),
     log:
         "<logs>/write_report.log",
     threads: 1

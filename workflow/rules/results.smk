@@ -205,12 +205,12 @@ def batch_figure(name):
     )
 
 
-def evaluation_figure(name):
+def evaluation_figure(name, category="Comparison of candidates"):
     """A figure of the finished model on test groups, listed in Snakemake's report."""
     return report(
         f"<results>/evaluation/figures/{name}.png",
         caption="../report/evaluation_figure.rst",
-        category="Evaluation",
+        category=category,
         labels={"figure": name},
     )
 

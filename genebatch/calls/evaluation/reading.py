@@ -58,6 +58,24 @@ def read_tracks(path: str | Path, genes: Sequence[Gene]) -> Iterator[tuple[int, 
         )
 
 
+def read_some_tracks(path: str | Path, genes: Sequence[Gene]) -> dict[str, np.ndarray]:
+    """Read the tracks of a few genes of a file that `read_tracks` has read.
+
+    Holds these genes, 16 bytes per position.
+
+    Returns
+    -------
+    dict
+        Gene id to (candidates, sites, length) scores.
+    """
+    name = pl.col("gene_id").cast(pl.String)
+    wanted = pl.scan_parquet(path).filter(name.is_in([gene.id for gene in genes]))
+    rows = wanted.select(name, *_columns()).collect(engine="streaming")
+    parts = rows.partition_by("gene_id", as_dict=True, include_key=False, maintain_order=True)
+    shape = (len(CANDIDATES), len(SITES), -1)
+    return {gene: part.to_numpy().T.reshape(shape) for (gene,), part in parts.items()}
+
+
 class _GeneScores:
     """Collects the scores of one gene; refuses rows that are not its next positions."""
 

@@ -1,16 +1,20 @@
-"""Tabulates complete tracks: errors corrected and made, the cost of hybrids, the counts."""
+"""Tabulates complete tracks: curves, errors corrected and made, the cost of hybrids, the counts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from genebatch.calls.evaluation.counts import LOWS, Tracks
-from genebatch.calls.evaluation.ranking import rank
+from genebatch.calls.evaluation.ranking import Ranking, rank
 from genebatch.calls.evaluation.reading import CANDIDATES
 from genebatch.calls.rescoring import Band
 from genebatch.genome.genes import SITES
-from genebatch.metrics.binary import METRICS
+from genebatch.metrics.binary import METRICS, ScoredClass
+from genebatch.metrics.ranking import called, precision_recall_points
+
+CURVE_STEPS = 1_000  # points of a curve that differ by less, in recall and precision, are one
 
 
 def corrections(tracks: Tracks) -> pl.DataFrame:
@@ -35,6 +39,41 @@ def corrections(tracks: Tracks) -> pl.DataFrame:
             line["model_threshold"] = tracks.thresholds.get(name)
             lines.append(line | _errors(cells))
     return pl.DataFrame(lines, infer_schema_length=None)
+
+
+def curves(rankings: Mapping[str, Ranking]) -> pl.DataFrame:
+    """Give precision over recall of the model and of the base scores, at every position.
+
+    Of neighbouring points that agree in three decimals one is given, so that the curves of millions
+    of positions stay short.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns `class`, `scores` (base or model), `recall`, `precision` and the
+        `average_precision` of the whole curve. A class without sites has no lines.
+    """
+    parts = [
+        _curve(ranking, side).select(
+            pl.lit(name).alias("class"), pl.lit(side).alias("scores"), pl.all()
+        )
+        for name, ranking in rankings.items()
+        if ranking.y.any()
+        for side in CANDIDATES
+    ]
+    kinds = {"class": pl.String, "scores": pl.String}
+    kinds |= dict.fromkeys(("recall", "precision", "average_precision"), pl.Float64)
+    return pl.concat([pl.DataFrame(schema=kinds), *parts])
+
+
+def _curve(ranking: Ranking, side: str) -> pl.DataFrame:
+    scored, weight = ScoredClass(ranking.y, ranking.score[side]), ranking.weight
+    precision, recall = precision_recall_points(called(scored.ranking, scored.y, weight))
+    places = np.round(np.stack([recall, precision]) * CURVE_STEPS)
+    moved = np.append(True, (np.diff(places) != 0).any(axis=0))
+    table = pl.DataFrame({"recall": recall[moved], "precision": precision[moved]})
+    value = METRICS["average_precision"].of(scored, weight).value
+    return table.with_columns(pl.lit(value).alias("average_precision"))
 
 
 def hybrid_costs(tracks: Tracks, groups: np.ndarray, score_floor: float) -> pl.DataFrame:

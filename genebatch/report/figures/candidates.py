@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from genebatch.evaluation.systems import MEMBER
 from genebatch.evaluation.test_groups import RANKS
@@ -142,11 +143,13 @@ def _marks(axes: Axes, drawn: _Drawn, place: Mapping[str, int], colour: str) -> 
 def _grid(axes: Axes, own: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
     values = np.column_stack(list(own.values()))
     top = max(float(values.max()), 1 / len(names))
-    axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
-        ink = "white" if value > 0.6 * top else style.PALE if value == 0 else "black"
+        # So pale that the number is read on it, on light and dark paper.
+        shade = {"color": style.COLOURS[0], "alpha": 0.45 * max(value, 0) / top, "linewidth": 0}
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **shade))
         text = "0" if value == 0 else f"{value:.2f}"
-        axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
+        axes.text(column, row, text, ha="center", va="center", fontsize=8)
+    axes.set(xlim=(-0.5, len(own) - 0.5), ylim=(len(names) - 0.5, -0.5))
     axes.set(yticks=range(len(names)), yticklabels=[style.short(name) for name in names])
     heads = [f"{name}\nsum {weight.sum():.2f}" for name, weight in own.items()]
     axes.set(xticks=range(len(own)), xticklabels=heads)

@@ -35,7 +35,7 @@ def evaluation_figures(
     tuple
         `roc`, `pr`, `calibration`, `members` and `weights`, each with its figure.
     """
-    scored = _scored(results)
+    scored = scored_results(results)
     size = f"{results.rows.height:,} rows of {results.rows['group'].n_unique():,} test groups"
     yield "roc", scored_rows.roc(scored, f"ROC of {size}")
     title = f"Precision and recall of {size}"
@@ -51,8 +51,8 @@ def evaluation_figures(
     yield "weights", candidates.weights(combiners, results.classes, title)
 
 
-def _scored(results: EvaluationResults) -> Scored:
-    """The test rows with the probabilities of the model and the base scores."""
+def scored_results(results: EvaluationResults) -> Scored:
+    """Give the test rows with the probabilities of the model and the base scores."""
     classes, rows = results.classes, results.rows
     model = rows.select(f"probability_{name}" for name in classes).to_numpy()
     probabilities = {"model": model} | base_scores(rows, classes)

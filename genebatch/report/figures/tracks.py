@@ -1,15 +1,10 @@
 """Draws complete tracks: precision over recall of the model and of the base scores."""
 
-from collections.abc import Mapping
-
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from genebatch.calls.evaluation.counts import BASE_AT
-from genebatch.calls.evaluation.ranking import Ranking
-from genebatch.metrics.binary import METRICS, ScoredClass
-from genebatch.metrics.ranking import called, precision_recall_points
 from genebatch.report.figures import style
 from genebatch.report.numbers import format_value
 
@@ -21,33 +16,32 @@ MARKERS = {
 }
 
 
-def precision_recall(
-    rankings: Mapping[str, Ranking], corrections: pl.DataFrame, title: str
-) -> Figure:
+def precision_recall(curves: pl.DataFrame, corrections: pl.DataFrame, title: str) -> Figure:
     """Draw precision over recall at every position, a panel a class.
 
     Parameters
     ----------
-    rankings
-        Class to its ranking.
+    curves
+        As `calls.evaluation.tables.curves` makes it.
     corrections
         As `calls.evaluation.tables.corrections` makes it. A mark shows what the model calls at its
         threshold, and what the base scores call at each of theirs.
     title
         Title of the figure.
     """
-    with style.panels(len(rankings), title) as (figure, panels):
-        pairs = zip(rankings.items(), panels, strict=True)
+    sites = dict(corrections.filter(pl.col("class") != "all").select("class", "n").iter_rows())
+    with style.panels(len(sites), title) as (figure, panels):
+        pairs = zip(sites.items(), panels, strict=True)
         # In the other figures colour 0 is that of the class neither.
-        for number, ((name, ranking), axes) in enumerate(pairs, start=1):
-            sites = int(ranking.y.sum())
-            style.head(axes, f"{name} ({sites:,} sites)")
-            if not sites:
+        for number, ((name, count), axes) in enumerate(pairs, start=1):
+            style.head(axes, f"{name} ({count:,} sites)")
+            if not count:
                 style.say(axes, "no sites in the test genes")
                 continue
             colours = {"base": style.GREY, "model": style.colour(number)}
             for side, colour in colours.items():
-                _curve(axes, ranking, side, colour)
+                own = (pl.col("class") == name) & (pl.col("scores") == side)
+                _curve(axes, curves.filter(own), side, colour)
             for side, colour in colours.items():
                 _marks(axes, corrections.filter(pl.col("class") == name), side, colour)
             axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.03), xlabel="recall", ylabel="precision")
@@ -55,12 +49,10 @@ def precision_recall(
     return figure
 
 
-def _curve(axes: Axes, ranking: Ranking, side: str, colour: str) -> None:
-    scored, weight = ScoredClass(ranking.y, ranking.score[side]), ranking.weight
-    precision, recall = precision_recall_points(called(scored.ranking, scored.y, weight))
-    value = METRICS["average_precision"].of(scored, weight).value
-    label = f"{side} {format_value(value)}"
-    axes.plot(recall, precision, drawstyle="steps-post", color=colour, label=label)
+def _curve(axes: Axes, curve: pl.DataFrame, side: str, colour: str) -> None:
+    label = f"{side} {format_value(curve['average_precision'][0])}"
+    drawn = {"drawstyle": "steps-post", "color": colour, "label": label}
+    axes.plot(curve["recall"], curve["precision"], **drawn)
 
 
 def _marks(axes: Axes, lines: pl.DataFrame, side: str, colour: str) -> None:

@@ -1,7 +1,7 @@
 """The page and the card say what the tables say, and nothing else."""
 
 import html
-from html.parser import HTMLParser
+import re
 
 import polars as pl
 import pytest
@@ -9,68 +9,23 @@ import pytest
 from genebatch import load_model
 from genebatch.model.held_out import Sample
 from genebatch.report.candidate_tables import COMPARED, SHOWN
-from genebatch.report.numbers import format_value
+from genebatch.report.contents import OPTIONAL, SECTIONS
+from genebatch.report.numbers import format_share, format_value
 from genebatch.report.verdicts import COLUMNS
 from tests.builders.finished_run import (
     ABOVE,
-    AROUND,
     AWKWARD,
-    BELOW,
     FEATURES,
     FEW,
     PNG,
+    SITES,
     TEST_FIGURES,
     VOWELS,
     Data,
 )
+from tests.builders.pages import Page
 
 pytestmark = pytest.mark.slow
-
-
-class Page(HTMLParser):
-    """Text, tooltips, tags and loaded addresses of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.words, self.titles, self.tags, self.loaded = [], [], set(), []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        for key, value in attrs:
-            if key == "title":
-                self.titles.append(value)
-            if key in ("src", "href"):
-                self.loaded.append(value)
-
-    def handle_data(self, data):
-        if self.lasttag != "style":
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """Write a run's report once per kind of data; give data, page and card."""
-    reports = {}
-
-    def write(key, intervals=(ABOVE, AROUND, {True: BELOW, False: AROUND}), usage=None, **options):
-        if key not in reports:
-            data = Data(tmp_path_factory.mktemp(key), **options)
-            given = {} if usage is None else {"usage": usage}
-            reports[key] = data, *data.report(data.run(intervals, **given))
-        return reports[key]
-
-    return write
-
-
-def bare(written):
-    """Classes without base scores or weights."""
-    options = {"classes": VOWELS, "base": False, "weight": False, "single": False}
-    return written("bare", (ABOVE,) * 4, (), **options)
 
 
 def test_the_page_states_each_verdict_in_words(written):
@@ -91,21 +46,54 @@ def test_the_page_says_where_weights_change_the_verdict(written):
     assert Page(page).text.count(phrase) == 1
 
 
-def test_the_verdict_stands_before_everything_else(written):
+def test_the_first_screen_stands_before_the_contents_and_they_before_the_sections(written):
     _, page, _ = written("ordinary")
-    sections = ("verdict", "candidates", "choice", "use", "model", "corrections", "figures")
-    sections += ("batches", "screen", "data", "memory")
-    places = [page.index(f'<h2 id="{name}">') for name in sections]
+    marks = ['<header class="answers">', '<nav class="contents"']
+    marks += [f'<details class="section" id="{name}">' for name in SECTIONS if name not in OPTIONAL]
+    places = [page.index(mark) for mark in marks]
     assert places == sorted(places)
+
+
+def test_the_first_screen_answers_five_questions(written):
+    data, page, _ = written("ordinary")
+    first = page.split('<nav class="contents"')[0]
+    text = Page(first).text
+    for question in ("How much better?", "Which model?", "What does it look at?"):
+        assert question in text
+    assert "Can I trust it?" in text
+    assert "Where are the predictions?" in text
+    table = pl.read_csv(data.folder / "e_comparison.tsv", separator="\t")
+    line = table.row(
+        by_predicate=(pl.col("class") == "plain")
+        & (pl.col("metric") == "average_precision")
+        & pl.col("weighted"),
+        named=True,
+    )
+    base, model = (format_share(line[side]) for side in ("base", "model"))
+    assert f"plain {base} → {model}" in text
+    assert "of 10 groups" not in text
+    assert "Judged on 10 groups (300 rows) that no model saw" in text
+    assert "1 of 2 jobs needed more memory than estimated" in text
 
 
 def test_every_candidate_has_a_line_in_the_table_of_every_class(written):
     data, page, _ = written("ordinary")
-    tables = page.split('<h2 id="candidates">')[1].split("<h3>All classes")[0]
+    tables = page.split("Every candidate on the test groups")[1].split("<h4>All classes")[0]
     for label in ("base scores", "best member", "log_odds", "stacked", "single model"):
-        # Once weighted and once in rows.
-        assert tables.count(f"<th>{label}") == 2 * len(data.classes)
-    assert tables.count("in use</span>") == 2 * len(data.classes)
+        # Weighted, once more for the Brier score, and in rows.
+        assert tables.count(f'<th scope="row">{label}') == 3 * len(data.classes)
+    assert tables.count("delivered</span>") == 3 * len(data.classes)
+
+
+def test_the_best_candidate_comes_first(written):
+    _, page, _ = written("ordinary")
+    tables = page.split("Every candidate on the test groups")[1].split("<h4>All classes")[0]
+    ranked = [part for part in tables.split("<table")[1:] if "<th>average precision</th>" in part]
+    assert len(ranked) == 6  # three classes, weighted and in rows
+    for table in ranked:
+        values = re.findall(r'</th>\s*<td><span title="([^"]*)"', table.split("<tbody>")[1])
+        assert len(values) == 7
+        assert sorted(map(float, values), reverse=True) == list(map(float, values))
 
 
 def test_the_tables_have_every_value_of_the_candidates(written):
@@ -127,8 +115,9 @@ def test_the_page_says_which_model_was_delivered_and_why(written):
         assert "the ensemble is worse beyond chance" in text
     _, page, card = written("single", weight=False, final="single")
     text = Page(page).text
-    assert "A model of 3 classes from 2 batches: the single model" in text
-    assert "It is one calibrated model, boosted out of core on 300 rows" in text
+    assert "Which model? The single model" in text
+    assert "The delivered model is one calibrated model, boosted out of core" in text
+    assert "trained on 300 rows" in text
     assert "The delivered model is the single model, not the ensemble" in card
     assert "combines" not in text
 
@@ -136,9 +125,21 @@ def test_the_page_says_which_model_was_delivered_and_why(written):
 def test_with_many_classes_the_tables_of_all_but_the_first_are_folded(written):
     classes = [f"c{number}" for number in range(6)]
     _, page, _ = written("many", (ABOVE,) * 6, classes=classes, weight=False, n_members=35)
-    tables = page.split('<h2 id="candidates">')[1].split("<h3>All classes")[0]
-    assert tables.count("<details open>") == 1
-    assert tables.count("<details>") == 5
+    tables = page.split("Every candidate on the test groups")[1].split("<h4>All classes")[0]
+    assert [name for name in classes if f"<summary>{name}</summary>" in tables] == classes[1:]
+
+
+def test_the_rest_class_is_last_and_folded(tmp_path):
+    data = Data(tmp_path, classes=["neither", *SITES], rest="neither", weight=False)
+    page, _ = data.report(data.run((ABOVE,) * 3))
+    first, sections = page.split('<nav class="contents"')
+    gains = first.split("<tbody>")[1].split("</tbody>")[0]
+    assert re.findall(r'<th scope="row">(\w+)', gains) == list(SITES)
+    assert "neither, on test rows: ." in Page(first).text
+    tables = sections.split("Every candidate on the test groups")[1]
+    assert "<summary>neither (the rest)</summary>" in tables.split("<h4>All classes")[0]
+    lines = sections.split("The delivered model beside the base scores")[1].split("</table>")[0]
+    assert re.findall(r'<th scope="row">(\w+)', lines) == [*SITES, "neither"]
 
 
 def test_the_page_says_how_often_groups_are_held(written):
@@ -150,8 +151,8 @@ def test_the_page_says_how_often_groups_are_held(written):
 
 
 @pytest.mark.parametrize("key", ["ordinary", "bare"])
-def test_the_page_has_every_value_of_the_comparison(key, written):
-    data, page, _ = written("ordinary") if key == "ordinary" else bare(written)
+def test_the_page_has_every_value_of_the_comparison(key, written, bare):
+    data, page, _ = written("ordinary") if key == "ordinary" else bare
     table = pl.read_csv(data.folder / "e_comparison.tsv", separator="\t")
     titles = set(Page(page).titles)
     shown = table.filter(pl.col("metric").is_in(list(COLUMNS)))
@@ -194,16 +195,20 @@ def test_classes_features_and_columns_are_escaped(written):
 def test_the_page_needs_no_other_file(written):
     data, page, _ = written("ordinary")
     read = Page(page)
-    assert len(read.loaded) == len(TEST_FIGURES) + 2
-    assert all(address.startswith("data:image/png;base64,") for address in read.loaded)
-    assert not {"script", "link", "iframe"} & read.tags
+    links = [address for address in read.loaded if not address.startswith("#")]
+    files = ["model.gbm", "predictions.parquet", "CARD.md"]
+    assert links == files
+    assert all((data.folder / name).exists() for name in files)
+    assert not {"link", "iframe", "img", "object", "embed"} & read.tags
+    assert "<script>" in page
     assert "http" not in page
+    assert "url(" not in page.replace("url(#", "")
     assert all((data.folder / f"e_{name}.png").read_bytes()[:4] == PNG for name in TEST_FIGURES)
 
 
 def test_the_code_on_the_page_loads_the_model(written):
     data, page, _ = written("ordinary")
-    code = html.unescape(page.split("<pre>")[1].split("</pre>")[0])
+    code = html.unescape(page.split('<pre tabindex="0">')[1].split("</pre>")[0])
     assert len(code.splitlines()) == 5
     table = pl.DataFrame({name: [0.0, 1.0] for name in FEATURES})
     table.write_parquet(data.folder / "table.parquet")
@@ -226,8 +231,8 @@ def test_errors_corrected_and_made_are_those_of_the_table(written):
     )
 
 
-def test_without_base_scores_nothing_is_compared(written):
-    _, page, card = bare(written)
+def test_without_base_scores_nothing_is_compared(bare):
+    _, page, card = bare
     text = Page(page).text
     assert "nothing to compare the model with" in text
     assert not [phrase for phrase in ("etter than", "orse than", "model is") if phrase in text]
@@ -236,13 +241,13 @@ def test_without_base_scores_nothing_is_compared(written):
     assert "There are no base scores" in card
 
 
-def test_without_usage_records_the_page_says_so(written):
-    _, page, _ = bare(written)
+def test_without_usage_records_the_page_says_so(bare):
+    _, page, _ = bare
     assert "No job recorded its memory." in Page(page).text
 
 
-def test_nothing_is_shown_as_none_or_nan(written):
-    for _, page, card in (written("ordinary"), bare(written)):
+def test_nothing_is_shown_as_none_or_nan(written, bare):
+    for _, page, card in (written("ordinary"), bare):
         for text in (Page(page).text, card):
             assert not {"None", "nan", "NaN", "null"} & set(text.replace(",", " ").split())
 
@@ -300,22 +305,22 @@ def test_model_card_tells_how_the_model_was_made(written):
         assert f"## {heading}" in card
 
 
-def test_every_row_of_the_cards_tables_has_as_many_cells_as_its_head(written):
-    for _, _, card in (written("ordinary"), bare(written)):
+def test_every_row_of_the_cards_tables_has_as_many_cells_as_its_head(written, bare):
+    for _, _, card in (written("ordinary"), bare):
         results = card.split("## Test results")[1].split("## Limits")[0]
         rows = [line for line in results.splitlines() if line.startswith("|")]
         assert len(rows) > 6
         assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
 
 
-def test_thresholds_are_shown_or_the_reason_why_there_is_none(written):
+def test_thresholds_are_shown_or_the_reason_why_there_is_none(written, bare):
     _, page, _ = written("ordinary")
     text = Page(page).text
     assert "0.2500" in text
     assert "0.3750" in text
     assert "chosen on the same rows in the same way" in text
     assert "no positive rows" in Page(page).titles
-    _, page, _ = bare(written)
+    _, page, _ = bare
     text = Page(page).text
     assert "0.2500" in text
     assert "0.3750" not in text

@@ -5,7 +5,13 @@ import pytest
 
 from genebatch.io.tables import read_tsv
 from genebatch.report.tracks import TrackTables, threshold_lines, track_facts
-from tests.builders.finished_run import SITES, Data, track_comparison, track_tiers
+from tests.builders.finished_run import (
+    SITES,
+    Data,
+    track_comparison,
+    track_curves,
+    track_tiers,
+)
 
 
 @pytest.fixture
@@ -13,7 +19,9 @@ def tables():
     """Tables of an evaluation on tracks; top-k has too few groups for an interval."""
     corrections = pl.DataFrame({"class": ["all"], "corrected": [4]})
     hybrid = pl.DataFrame({"low": [0.1], "share": [0.01]})
-    return TrackTables(track_comparison(), corrections, hybrid, track_tiers(), {"positions": 7})
+    tiers, curves = track_tiers(), track_curves()
+    summary = {"positions": 7}
+    return TrackTables(track_comparison(), corrections, hybrid, tiers, curves, summary, [])
 
 
 def test_a_fallen_loss_is_better(tables):
@@ -47,12 +55,12 @@ def test_recall_is_shown_by_tier_and_a_tier_without_sites_has_none(tables):
 
 def test_thresholds_of_the_base_scores_stand_above_those_of_the_ensemble(tmp_path):
     path = Data(tmp_path, classes=["neither", *SITES]).thresholds()
-    lines = threshold_lines(read_tsv(path))
+    lines = threshold_lines(read_tsv(path), "neither")
     assert [(line["weighted"], line["class"], line["system"]) for line in lines] == [
         (weighted, name, system)
+        for name in (*SITES, "neither")  # the rest class is last
         for weighted in (True, False)
-        for name in ("neither", *SITES)
         for system in ("base", "model")
     ]
-    assert [line["threshold"].text for line in lines[2:4]] == ["0.3750", "0.2500"]
-    assert lines[0]["threshold"].note == "no positive rows"
+    assert [line["threshold"].text for line in lines[:2]] == ["0.3750", "0.2500"]
+    assert lines[8]["threshold"].note == "no positive rows"

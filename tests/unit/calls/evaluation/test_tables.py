@@ -9,7 +9,8 @@ from sklearn.metrics import average_precision_score
 
 from genebatch.calls.evaluation.compare import count_tracks
 from genebatch.calls.evaluation.counts import LOWS, TrackCounter
-from genebatch.calls.evaluation.tables import corrections, hybrid_costs, summarise
+from genebatch.calls.evaluation.ranking import Ranking
+from genebatch.calls.evaluation.tables import corrections, curves, hybrid_costs, summarise
 from genebatch.features.gene_rows import Sites
 from tests.builders import complete_tracks as made_tracks
 
@@ -148,3 +149,21 @@ def test_summary_counts_what_was_judged_and_what_was_not(made, tracks):
     below = (tracks.scores[0, 0, own] < 1e-4).sum()
     assert summary["sites_below_floor"]["donor"]["base"] == below > 0
     assert (summary["floor"], summary["kept"]) == (1e-4, len(tracks.code))
+
+
+def test_curves_hold_few_of_many_points_and_the_average_precision_of_all():
+    rng = np.random.default_rng(1)
+    y = rng.random(50_000) < 0.3
+    score = {"base": rng.random(50_000), "model": rng.random(50_000) * (1 + y) / 2}
+    ranking = Ranking(y, score, np.zeros(50_000, int), np.ones(50_000))
+    silent = Ranking(np.zeros(3, bool), {"base": np.ones(3)}, np.zeros(3, int), np.ones(3))
+    table = curves({"donor": ranking, "acceptor": silent})
+    assert table["class"].unique().to_list() == ["donor"]
+    for side in ("base", "model"):
+        own = table.filter(pl.col("scores") == side)
+        assert own.height < 5_000
+        value = average_precision_score(y, score[side])
+        assert own["average_precision"].unique().to_list() == [pytest.approx(value)]
+        # The area under the points that are left is that under all of them.
+        recall, precision = (own[key].to_numpy() for key in ("recall", "precision"))
+        assert float(-np.diff(recall) @ precision[:-1]) == pytest.approx(value, abs=0.003)

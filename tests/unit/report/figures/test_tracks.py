@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from genebatch.calls.evaluation.ranking import Ranking
+from genebatch.calls.evaluation.tables import curves
 from genebatch.report.figures.tracks import precision_recall
 from tests.builders.tables_and_figures import is_drawn, legend, said
 
@@ -28,8 +29,15 @@ def ranking(y):
     return Ranking(np.array(y, bool), score, np.zeros(4, int), np.array([1.0, 1.0, 1.0, 97.0]))
 
 
+def precision_recall_of(rankings, corrections=ERRORS):
+    """The figure, with a line of corrections for each class."""
+    silent = [corrections.with_columns(pl.lit(n).alias("class")) for n in rankings if n != "donor"]
+    none = [lines.with_columns(n=pl.lit(0, pl.Int64)) for lines in silent]
+    return precision_recall(curves(rankings), pl.concat([corrections, *none]), "t")
+
+
 def test_curves_and_thresholds_of_base_scores_and_model_are_drawn():
-    figure = precision_recall({"donor": ranking([1, 0, 1, 0])}, ERRORS, "t")
+    figure = precision_recall_of({"donor": ranking([1, 0, 1, 0])})
     assert is_drawn(figure)
     axes = figure.axes[0]
     assert axes.get_title(loc="left") == "donor (2 sites)"
@@ -43,25 +51,25 @@ def test_curves_and_thresholds_of_base_scores_and_model_are_drawn():
 
 
 def test_base_scores_are_marked_at_the_thresholds_they_have():
-    figure = precision_recall({"donor": ranking([1, 0, 1, 0])}, ERRORS[:1], "t")
+    figure = precision_recall_of({"donor": ranking([1, 0, 1, 0])}, ERRORS[:1])
     calls = ["base from 0.5 on", "model from 0.2 on (best F1)"]
     assert legend(figure.axes[0])[2:] == calls
 
 
 def test_base_scores_that_call_nothing_have_no_mark():
     silent = errors(("default", 0.5, 2, 2, 0, 0, 0))
-    figure = precision_recall({"donor": ranking([1, 0, 1, 0])}, silent, "t")
+    figure = precision_recall_of({"donor": ranking([1, 0, 1, 0])}, silent)
     assert legend(figure.axes[0])[2:] == ["model from 0.2 on (best F1)"]
 
 
 def test_positions_below_the_floor_weigh_as_many_as_they_are():
     last = ranking([1, 0, 0, 0])
     last = last._replace(y=np.array([0, 0, 0, 1], bool), weight=np.array([1.0, 1.0, 97.0, 1.0]))
-    figure = precision_recall({"donor": last}, ERRORS, "t")
+    figure = precision_recall_of({"donor": last})
     assert legend(figure.axes[0])[0] == "base 0.0100"
 
 
 def test_class_without_sites_is_said_and_not_drawn():
     rankings = {"donor": ranking([1, 0, 0, 0]), "acceptor": ranking([0, 0, 0, 0])}
-    figure = precision_recall(rankings, ERRORS, "t")
+    figure = precision_recall_of(rankings)
     assert said(figure.axes[1]) == ["no sites in the test genes"]
