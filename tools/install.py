@@ -1,6 +1,6 @@
 """Installs locked packages into the environment of the Python that runs this, and counts along.
 
-    .venv/bin/python tools/install.py --expect '1 minute, 1.0 GB' requirements.lock
+    .venv/bin/python tools/install.py --expect '1 minute, 1.1 GB' requirements.lock
 
 On a terminal the count stays on one line. In a log there is a line every 20 packages.
 """

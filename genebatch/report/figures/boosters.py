@@ -6,12 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from genebatch.report.figures import style
-from genebatch.report.figures.beeswarm import HIGH, LOW, beeswarm
+
+LOW, HIGH = "#0072B2", "#D55E00"  # colours of small and large feature values
 
 
 class Swarm(NamedTuple):
@@ -53,7 +56,7 @@ def learning_curves(
 
 
 def shap_values(swarms: Mapping[str, Swarm], heads: Sequence[str], title: str) -> Figure:
-    """Draw SHAP values as a beeswarm, coloured by the feature's value.
+    """Draw SHAP values as the beeswarm of the shap package, coloured by the feature's value.
 
     Parameters
     ----------
@@ -129,11 +132,20 @@ def _name_learning_curves(axes: Axes, n_trees: pl.Series, colour: str) -> None:
 
 
 def _beeswarm(axes: Axes, swarm: Swarm) -> None:
+    from shap import Explanation  # numba and pandas come with it: 2 s and 150 MB
+    from shap.plots import beeswarm
+
     values = swarm.shap.to_numpy()
     if not swarm.shap.width or not np.any(values):
         style.say(axes, "no feature has an effect")
         return
-    beeswarm(axes, values, swarm.values.to_numpy(), swarm.shap.columns)
+    names = [style.short(name) for name in swarm.shap.columns]
+    explanation = Explanation(values, data=swarm.values.to_numpy(), feature_names=names)
+    colours = LinearSegmentedColormap.from_list("value", [LOW, HIGH])
+    drawn = {"color": colours, "color_bar": False, "s": 9}
+    order = np.arange(len(names))
+    with rc_context({"lines.linewidth": 0.8}):
+        beeswarm(explanation, len(names), order, ax=axes, show=False, plot_size=None, **drawn)
     axes.tick_params("y", labelsize=8, length=0)
     axes.tick_params("x", labelsize=8)
     axes.set_xlabel("SHAP value of the log-odds", fontsize=9)
