@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from tests.builders import REPOSITORY
 
 LONG = 25  # words
-MOST_LONG = 0.03  # of the sentences of a page
+MOST_LONG = 0.03  # of the sentences of a page, or two
 NEVER = 40  # words
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 PAGES = sorted(
@@ -55,4 +55,4 @@ def test_sentences_of_a_page_are_short(page: Path):
     lengths = {each: length(each) for each in sentences((REPOSITORY / page).read_text())}
     long = [each for each, words in lengths.items() if words > LONG]
     assert [each for each in long if lengths[each] > NEVER] == []
-    assert len(long) <= MOST_LONG * len(lengths), "\n".join(long)
+    assert len(long) <= max(2, MOST_LONG * len(lengths)), "\n".join(long)
