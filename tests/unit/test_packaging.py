@@ -194,6 +194,13 @@ def test_continuous_integration_runs_what_there_is_on_every_supported_python():
     assert (REPOSITORY / ".ci" / "run").is_file()
 
 
+def test_addresses_of_files_of_the_repository_lead_to_files():
+    named = "".join(text(name) for name in tool("repository").NAMED)
+    paths = re.findall(r"/genebatch/blob/main/([\w./-]+)", named)
+    assert "CHANGELOG.md" in paths
+    assert [path for path in paths if not (REPOSITORY / path).is_file()] == []
+
+
 @pytest.mark.parametrize("name", ["bug_report.yml", "idea.yml"])
 def test_a_template_of_an_issue_asks_for_something(name):
     form = yaml.safe_load(text(f".github/ISSUE_TEMPLATE/{name}"))
