@@ -46,7 +46,7 @@ def write_session(
     Raises
     ------
     InputError
-        If a path has a control character, which XML has no way to write.
+        If XML has no way to write a path.
     """
     home = folder.resolve()
     root = ElementTree.Element(
@@ -66,11 +66,18 @@ def write_session(
 
 
 def relative(path: Path, home: Path) -> str:
-    """Path of a file as seen from a folder without links."""
+    """Path of a file as seen from a folder without links.
+
+    Raises
+    ------
+    InputError
+        If XML has no way to write it.
+    """
     seen = os.path.relpath(path.parent.resolve() / path.name, home)
-    if unprintable(seen):
+    if unprintable(seen) or any("\ud800" <= letter <= "\udfff" for letter in seen):
         raise InputError(
-            f"{path} cannot stand in {SESSION}: its name has a control character; rename it"
+            f"{path} cannot stand in {SESSION}: its path has a control character, or is not UTF-8 "
+            "text; rename it"
         )
     return Path(seen).as_posix()
 

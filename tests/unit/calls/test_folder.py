@@ -313,11 +313,12 @@ def test_a_folder_may_move_together_with_its_genome(called, made, tmp_path):
         assert (moved / path).is_file()
 
 
-def test_a_path_that_xml_cannot_write_is_refused_before_the_call(made, tmp_path):
+@pytest.mark.parametrize("letter", ["\x07", "\udcff"])  # a bell, and a byte that is no UTF-8
+def test_a_path_that_xml_cannot_write_is_refused_before_the_call(made, tmp_path, letter):
     model, fasta, _, scores = made.files
-    genes = tmp_path / "genes\x07.gtf"
+    genes = tmp_path / f"genes{letter}.gtf"
     shutil.copy(made.files[2], genes)
-    with pytest.raises(InputError, match=r"genes\\x07\.gtf cannot stand in calls_igv\.xml"):
+    with pytest.raises(InputError, match=r"genes\\\w+\.gtf cannot stand in calls_igv\.xml"):
         call(model, fasta, genes, scores, tmp_path / "out", mode="base")
     assert not (tmp_path / "out").exists()
 
