@@ -78,6 +78,7 @@ class Table(Section):
     metadata: tuple[str, ...]
     exclude: tuple[str, ...]
     infinite: str
+    categorical: tuple[str, ...]
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> Self:
@@ -112,6 +113,7 @@ class Screening(Section):
     max_rows: int
     max_auc: float
     max_missing_auc: float
+    max_categories: int
     keep: tuple[str, ...]
     seed: int
 

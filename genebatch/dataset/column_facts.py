@@ -1,11 +1,13 @@
 """Gathers counts, range, density and hash of a column over record batches."""
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from genebatch.io.files import digest
 
@@ -89,6 +91,11 @@ class ColumnFacts:
         """Rows that are null or NaN, by file."""
         return self.nulls + self.nans
 
+    @property
+    def example(self) -> str:
+        """The value of a constant column, for messages."""
+        return f"{self.minimum:g}"
+
     def _finite(self, values: np.ndarray, path: str) -> np.ndarray:
         # Features are float32: what is too large for it is infinite there.
         with np.errstate(over="ignore"):
@@ -102,6 +109,65 @@ class ColumnFacts:
         if nans:
             self.nans[path] += nans
         return values[finite]
+
+
+class CategoryFacts:
+    """Nulls of a column of categories, and whether it has several; see `ColumnFacts`."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.nulls: Counter[str] = Counter()
+        self.nans: Counter[str] = Counter()
+        self.infinite: Counter[str] = Counter()
+        self.some: set[str] = set()  # two of the categories at most
+        self._multiplier = multiplier(name)
+
+    def add(self, column: pa.Array, path: str, hashes: np.ndarray) -> np.ndarray:
+        """Take in a column of a record batch, add the bits of its texts to `hashes`."""
+        encoded = pc.cast(column, pa.string()).dictionary_encode()
+        names = encoded.dictionary.to_pylist()
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        missing = codes < 0
+        if missing.any():
+            self.nulls[path] += int(missing.sum())
+        own = [NULL_BITS, *(np.uint64(int(digest("text", name), 16)) for name in names)]
+        hashes += np.array(own, np.uint64)[codes + 1] * self._multiplier
+        self._add(names)
+        return codes
+
+    def merge(self, other: "CategoryFacts") -> None:
+        """Take in the facts of the same column of other rows."""
+        self.nulls.update(other.nulls)
+        self._add(other.some)
+
+    def summary(self, rows: int, kind: pa.DataType) -> dict[str, Any]:
+        """JSON facts; `kind` is `category`, and there is a `minimum` if there is a category."""
+        return {
+            "type": str(kind),
+            "kind": "category",
+            "nulls": self.nulls.total(),
+            "nans": 0,
+            "infinite": 0,
+            "minimum": 0 if self.some else None,
+            "maximum": len(self.some) - 1 if self.some else None,
+            "density": 1.0,
+            "constant": self.constant,
+        }
+
+    @property
+    def constant(self) -> bool:
+        """True if all values are equal and none is missing."""
+        return len(self.some) == 1 and not self.nulls
+
+    @property
+    def example(self) -> str:
+        """The value of a constant column, for messages."""
+        return repr(next(iter(self.some)))
+
+    def _add(self, names: Iterable[str]) -> None:
+        for name in names:
+            if len(self.some) < 2:
+                self.some.add(name)
 
 
 @cache

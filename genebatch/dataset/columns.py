@@ -22,7 +22,8 @@ START = "(start)"  # what explanations call that which boosters start from
 class Roles(NamedTuple):
     """What each column of the input table is for; `candidates` may become features.
 
-    `left_out` tells of columns without a role why they are no features.
+    `left_out` tells of columns without a role why they are no features. The candidates that are
+    `categorical` hold categories.
     """
 
     group: str
@@ -34,6 +35,7 @@ class Roles(NamedTuple):
     excluded: list[str]
     candidates: list[str]
     left_out: Mapping[str, str] = MappingProxyType({})
+    categorical: Sequence[str] = ()
 
 
 def assign_roles(
@@ -69,13 +71,24 @@ def assign_roles(
     _check_types(schema, labels, odd)
     metadata = match_columns(table.metadata, columns, "dataset.metadata")
     excluded = match_columns(table.exclude, columns, "dataset.exclude")
+    categorical = match_columns(table.categorical, columns, "dataset.categorical")
+    categorical = [name for name in categorical if name not in excluded]
     _check_metadata(schema, metadata)
+    _check_categorical(
+        schema,
+        categorical,
+        {
+            **dict.fromkeys(metadata, "dataset.metadata"),
+            **{column: key for key, column in named.items()},
+        },
+    )
     _check_scores_free(scores, {"dataset.metadata": metadata, "dataset.exclude": excluded})
     taken = {labels.group, labels.label, labels.weight, labels.position}
     taken |= set(metadata) | set(excluded)
-    no_features = {name: why for name, why in left_out.items() if name not in taken}
+    taken_as_is = taken | set(categorical)
+    no_features = {name: why for name, why in left_out.items() if name not in taken_as_is}
     candidates = [name for name in columns if name not in taken and name not in no_features]
-    _check_numeric(schema, candidates)
+    _check_numeric(schema, [name for name in candidates if name not in categorical])
     _check_names([*named.values(), *metadata, *candidates])
     return Roles(
         labels.group,
@@ -87,6 +100,7 @@ def assign_roles(
         excluded,
         candidates,
         no_features,
+        categorical,
     )
 
 
@@ -106,7 +120,7 @@ def _check_numeric(schema: pa.Schema, candidates: Sequence[str]) -> None:
         shown = ", ".join(f"'{name}' ({schema.field(name).type})" for name in text[:8])
         raise InputError(
             f"columns {shown} cannot be features as they are not numeric; "
-            "list them in dataset.metadata or dataset.exclude"
+            "list them in dataset.categorical, dataset.metadata or dataset.exclude"
         )
 
 
@@ -190,6 +204,24 @@ def _check_metadata(schema: pa.Schema, metadata: Sequence[str]) -> None:
             raise InputError(
                 f"column '{name}' ({kind}) cannot be metadata as it has no text form; store it as "
                 "text, or list it in dataset.exclude"
+            )
+
+
+def _check_categorical(
+    schema: pa.Schema, categorical: Sequence[str], others: Mapping[str, str]
+) -> None:
+    """Refuse categories that are no text, or that have another role; `others` has its key."""
+    for name in categorical:
+        kind = schema.field(name).type
+        if name in others:
+            raise InputError(
+                f"column '{name}' is in dataset.categorical and in {others[name]} too; take it out "
+                "of one of them"
+            )
+        if not _is_name(kind):
+            raise InputError(
+                f"column '{name}' ({kind}) cannot be in dataset.categorical; categories are text, "
+                "whole numbers or truth values. A column of numbers is a feature as it is"
             )
 
 

@@ -1,13 +1,14 @@
 """Orders the feature columns, and gives them as blocks of numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
+from genebatch.dataset.categories import numbered
 from genebatch.io.columns import check_lacking, is_number, no_number
 from genebatch.io.files import InputError, digest
 
@@ -25,31 +26,50 @@ class Features:
     n_dense
         How many are dense: kept as float32 with real zeros, null as missing. The others are
         counts whose zero is stored as absent, in training and in prediction alike.
+    categories
+        Of the dense features that hold categories: those of training. A row has the number of its
+        category; other categories are missing.
     """
 
     names: tuple[str, ...]
     n_dense: int
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def order(cls, kinds: Mapping[str, str]) -> "Features":
-        """Order columns given as name to kind, `dense` or `count`."""
-        dense = [name for name, kind in kinds.items() if kind == "dense"]
+    def order(
+        cls, kinds: Mapping[str, str], categories: Mapping[str, tuple[str, ...]] | None = None
+    ) -> "Features":
+        """Order columns given as name to kind, `dense`, `category` or `count`."""
+        dense = [name for name, kind in kinds.items() if kind != "count"]
         counts = [name for name, kind in kinds.items() if kind == "count"]
-        return cls((*dense, *counts), len(dense))
+        of_dense = {n: (categories or {})[n] for n in dense if kinds[n] == "category"}
+        return cls((*dense, *counts), len(dense), of_dense)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Features":
         """Read the form written by `to_json`."""
-        return cls(tuple(value["names"]), int(value["n_dense"]))
+        categories = value.get("categories", {}).items()  # absent where there are none
+        own = {name: tuple(names) for name, names in categories}
+        return cls(tuple(value["names"]), int(value["n_dense"]), own)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON form."""
-        return {"names": list(self.names), "n_dense": self.n_dense}
+        own = {name: list(names) for name, names in self.categories.items()}
+        plain = {"names": list(self.names), "n_dense": self.n_dense}
+        return plain | ({"categories": own} if own else {})
 
     @property
     def digest(self) -> str:
-        """Digest of the names, their order and their kinds."""
-        return digest(self.names, self.n_dense)
+        """Digest of the names, their order, their kinds and categories."""
+        own = [dict(self.categories)] if self.categories else []
+        return digest(self.names, self.n_dense, *own)
+
+    @property
+    def types(self) -> list[str] | None:
+        """XGBoost's type of each feature, category or quantity; None where all are quantities."""
+        if not self.categories:
+            return None
+        return ["c" if name in self.categories else "q" for name in self.names]
 
     @property
     def stores_zeros(self) -> bool:
@@ -63,7 +83,10 @@ class Features:
     def some(self, columns: np.ndarray) -> "Features":
         """The features at some places, which rise, as a feature set of their own."""
         names = tuple(self.names[number] for number in columns)
-        return Features(names, int(np.count_nonzero(np.asarray(columns) < self.n_dense)))
+        categories = {name: self.categories[name] for name in names if name in self.categories}
+        return Features(
+            names, int(np.count_nonzero(np.asarray(columns) < self.n_dense)), categories
+        )
 
     def spread(self, block: Block, columns: np.ndarray) -> Block:
         """Give a block of the features at some places the width of all; the others are absent."""
@@ -92,7 +115,7 @@ class Features:
         numpy.ndarray or scipy.sparse.csr_matrix
             float32, (rows, features). Sparse if there are counts and their zeros are not stored; a
             cell that is absent is a count of zero, a cell that is NaN is missing. Infinite values
-            are missing.
+            are missing, and so are categories that training did not have.
 
         Raises
         ------
@@ -100,6 +123,9 @@ class Features:
             Naming the features that `frame` lacks or holds as text.
         """
         check_lacking(self.names, frame.columns)
+        frame = frame.with_columns(
+            numbered(frame[name], known) for name, known in self.categories.items()
+        )
         schema = frame.schema  # made anew at each access
         for name in self.names:
             if not is_number(schema[name]):

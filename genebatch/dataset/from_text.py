@@ -92,7 +92,9 @@ def identity_of(names: Sequence[str], table: Table) -> dict[str, str]:
     named = [labels.group, labels.label, *([labels.position] if labels.position else [])]
     described = [name for pattern in table.metadata for name in matching(pattern, names)]
     kinds = {name: "" for name in [*named, *described] if name in names}
-    return kinds | ({labels.label: "text"} if labels.label in names else {})
+    texts = [labels.label] if labels.label in names else []
+    texts += [name for pattern in table.categorical for name in matching(pattern, names)]
+    return kinds | dict.fromkeys(texts, "text")
 
 
 def _refuse_text_in_some(seen: Mapping[str, Values], table: Table) -> None:
@@ -105,7 +107,8 @@ def _refuse_text_in_some(seen: Mapping[str, Values], table: Table) -> None:
         if path != values.number_in:
             raise InputError(
                 f"{path}: column '{name}' holds {word!r}, and numbers in {values.number_in}; "
-                "write numbers, or list the column in dataset.metadata or dataset.exclude"
+                "write numbers, or list the column in dataset.categorical, dataset.metadata or "
+                "dataset.exclude"
             )
 
 
@@ -116,7 +119,7 @@ def _of_folders(
     folders = [folder_columns(table.path, path) for path in paths]
     common = [name for name in folders[0] if all(name in each for each in folders)]
     wanted = {table.labels.group, table.labels.label, *names}
-    for pattern in (*table.metadata, *table.exclude):
+    for pattern in (*table.metadata, *table.exclude, *table.categorical):
         wanted.update(matching(pattern, common))
     return [{name: each[name] for name in common if name in wanted} for each in folders]
 

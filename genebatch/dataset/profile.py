@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from genebatch.config.settings import Labels, Table
-from genebatch.dataset.column_facts import ColumnFacts
+from genebatch.dataset.column_facts import CategoryFacts, ColumnFacts
 from genebatch.dataset.columns import Roles, assign_roles
 from genebatch.dataset.scan import Problem, Scan
 from genebatch.dataset.shard_batches import Stored, stored_batches
@@ -337,10 +337,12 @@ def _column_problems(scan: Scan, infinite: str) -> Iterator[Problem]:
         if name not in strict:
             yield from _feature_problems(facts, scan.rows, infinite)
         elif facts.constant:
-            yield Problem("note", f"column '{name}' is constant ({facts.minimum:g})")
+            yield Problem("note", f"column '{name}' is constant ({facts.example})")
 
 
-def _feature_problems(facts: ColumnFacts, rows: int, infinite: str) -> Iterator[Problem]:
+def _feature_problems(
+    facts: ColumnFacts | CategoryFacts, rows: int, infinite: str
+) -> Iterator[Problem]:
     name = facts.name
     for path, count in facts.infinite.items():
         if infinite == "error":
@@ -356,7 +358,7 @@ def _feature_problems(facts: ColumnFacts, rows: int, infinite: str) -> Iterator[
     if facts.nulls.total() == rows:
         yield Problem("note", f"column '{name}' is empty in every row")
     elif facts.constant:
-        yield Problem("note", f"column '{name}' is constant ({facts.minimum:g})")
+        yield Problem("note", f"column '{name}' is constant ({facts.example})")
     for path, count in facts.nans.items():
         yield Problem("note", f"{path}: column '{name}': {count:,} NaN are missing values")
 
@@ -365,14 +367,16 @@ def _describe(
     paths: Sequence[Path], columns: TableSchema, roles: Roles, digests: KeptDigests
 ) -> list[Shard]:
     states = [state(path) for path in paths]
+    texts = (roles.group, roles.label, *roles.categorical)
     numbers = [*filter(None, (roles.weight, roles.position)), *roles.candidates]
+    numbers = [name for name in numbers if name not in roles.categorical]
     shards = []
     for number, (path, told, content) in enumerate(
         zip(paths, states, digests.of(paths), strict=True)
     ):
         with open_shard(path) as file:
             rows, row_groups = file.metadata.num_rows, file.metadata.num_row_groups
-        casts = columns.casts(number, text=(roles.group, roles.label), numbers=numbers)
+        casts = columns.casts(number, text=texts, numbers=numbers)
         folders = {n: v for n, v in columns.folders[number].items() if n not in roles.left_out}
         shards.append(Shard(str(path), rows, row_groups, told, content, casts, folders))
     return shards

@@ -11,6 +11,7 @@ import polars as pl
 import yaml
 
 from genebatch.config.settings import Labels, Table
+from genebatch.dataset.categories import TELLS_GROUP
 from genebatch.dataset.from_text import text_in_parquet
 from genebatch.io.columns import check_needed
 from genebatch.io.data_files import find_shards, holds_text
@@ -20,6 +21,8 @@ MOST_CLASSES = 50
 WEIGHTS = ("sample_weight", "row_weight", "weight", "weights")
 POSITIONS = ("position", "pos", "row")
 SCORES = ("{}_score", "score_{}", "{}_prob", "prob_{}", "{}_probability", "probability_{}")
+TEXT = (pl.String, pl.Categorical, pl.Enum)
+MOST_CATEGORIES = 64  # the default of screen.max_categories; a test compares
 SMALL = (pl.UInt8, pl.Int8, pl.UInt16, pl.Int16)  # types of counts, which are no ids
 # Defaults of the configuration, as far as a small table needs lower ones.
 TEST_SHARE, MIN_GROUPS, MIN_POSITIVES, N_SPLITS = 0.2, 20, 10, 5
@@ -78,7 +81,7 @@ def propose(path: str | Path, label: str, group: str) -> Proposal:
         _add_scores(proposal, others, schema, classes)
         _add_weight(proposal, others, schema)
         _add_position(proposal, rows, others, schema)
-        _add_metadata(proposal, rows, others, schema, sum(counts.values()))
+        _add_columns(proposal, rows, others, schema, sum(counts.values()))
         _add_limits(proposal, counts, n_groups)
     return proposal
 
@@ -91,7 +94,7 @@ def _scanned(path: str | Path, label: str, group: str) -> Iterator[pl.LazyFrame]
         return
     labels = Labels(group, label, (), None, None, None, None, None)
     # Which columns are features is not known yet, so that text in some files only is no fault.
-    table = Table(str(path), labels, (), ("*",), "error")
+    table = Table(str(path), labels, (), ("*",), "error", ())
     with tempfile.TemporaryDirectory() as folder:
         written = text_in_parquet(table, folder)
         yield pl.scan_parquet(find_shards(written.path))
@@ -158,33 +161,65 @@ def _add_position(
                 return
 
 
-def _add_metadata(
+def _add_columns(
     proposal: Proposal,
     rows: pl.LazyFrame,
     others: Sequence[str],
     schema: pl.Schema,
     n_rows: int,
 ) -> None:
-    """Columns that are no features: what is no number, and ids."""
-    reasons: dict[str, list[str]] = {}
+    """Columns of text that are categories, and those that are no features: other text, and ids."""
+    text = [name for name in others if schema[name] in TEXT]
     whole = [name for name in others if schema[name].is_integer() and schema[name] not in SMALL]
     distinct: Mapping[str, int] = {}
-    if whole:
-        distinct = rows.select(pl.col(whole).n_unique()).collect(engine="streaming").to_dicts()[0]
+    if text or whole:
+        values = [*map(_category, text), *map(pl.col, whole)]
+        counting = rows.select(value.drop_nulls().n_unique() for value in values)
+        distinct = counting.collect(engine="streaming").row(0, named=True)
+    categorical, reasons = [], {}
     for name in others:
         kind = schema[name]
-        if not (kind.is_numeric() or kind == pl.Boolean):
-            what = "text" if kind == pl.String else str(kind)
-            reasons.setdefault(f"{what} is no number", []).append(name)
+        if name in text:
+            reason = _no_category(rows, name, distinct[name], proposal.config["dataset"]["group"])
+            if reason is None:
+                categorical.append(name)
+                proposal.notes.append(f"'{name}' is text of {distinct[name]} categories")
+                continue
+        elif not (kind.is_numeric() or kind == pl.Boolean):
+            reason = f"{kind} is no number"
         elif distinct.get(name, 0) == n_rows > 1:
-            reasons.setdefault("another whole number in every row, so an id", []).append(name)
-    if not reasons:
-        return
-    proposal.config["dataset"]["metadata"] = [n for names in reasons.values() for n in names]
+            reason = "another whole number in every row, so an id"
+        else:
+            continue
+        reasons.setdefault(reason, []).append(name)
+    dataset = proposal.config["dataset"]
+    if categorical:
+        dataset["categorical"] = categorical
+    if reasons:
+        dataset["metadata"] = [n for names in reasons.values() for n in names]
     proposal.notes += [
         f"no features: {first_names(map(repr, names))} ({reason})"
         for reason, names in reasons.items()
     ]
+
+
+def _category(name: str) -> pl.Expr:
+    """A column of text with empty text as missing."""
+    return pl.col(name).cast(pl.String).replace("", None)
+
+
+def _no_category(rows: pl.LazyFrame, name: str, n_values: int, group: str) -> str | None:
+    """Why a column of text is no feature; None if it is one."""
+    if n_values < 2:
+        return "text that is the same in every row"
+    if n_values > MOST_CATEGORIES:
+        return f"text of more than {MOST_CATEGORIES} values"
+    of_each = rows.with_columns(_category(name)).drop_nulls(name).group_by(name)
+    counts = of_each.agg(pl.len().alias("rows"), (pl.col(group).n_unique() == 1).alias("alone"))
+    rows_of = counts.collect(engine="streaming")
+    if rows_of.filter("alone")["rows"].sum() > TELLS_GROUP * rows_of["rows"].sum():
+        return "text that tells the group"
+    return None
 
 
 def _add_limits(proposal: Proposal, counts: Mapping[str, int], n_groups: int) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from genebatch.dataset.column_facts import ColumnFacts, mix, multiplier
+from genebatch.dataset.column_facts import CategoryFacts, ColumnFacts, mix, multiplier
 from genebatch.dataset.columns import Roles
 from genebatch.dataset.shards import Shard
 from genebatch.io.files import digest
@@ -50,7 +50,9 @@ class Scan:
         bounds |= {roles.weight: (0.0, np.inf)} if roles.weight else {}
         self.scores = [roles.scores[name] for name in classes] if roles.scores else []
         self.columns = {
-            name: ColumnFacts(name, bounds.get(name, (-np.inf, np.inf)))
+            name: CategoryFacts(name)
+            if name in roles.categorical
+            else ColumnFacts(name, bounds.get(name, (-np.inf, np.inf)))
             for name in [*roles.candidates, *filter(None, [roles.weight, roles.position])]
         }
         self.index: dict[str, int] = {}

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import polars as pl
 import polars.selectors as cs
 
 from genebatch.config.settings import Labels, Screening
+from genebatch.dataset.categories import TELLS_GROUP, Learned, learn, numbered
 from genebatch.dataset.columns import Roles, match_columns
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.rows import label_codes
@@ -91,14 +93,17 @@ def screen(data: Analysed, training: pl.DataFrame, labels: Labels, settings: Scr
         Sections of the configuration.
     """
     roles = data.roles
+    learned = learn(data.shards, training, roles.group, roles.categorical, settings.max_categories)
+    categories = {name: of.names for name, of in learned.items()}
     sampled = sample_groups(training, settings.max_rows, settings.seed)
-    frame = _read_sample(data, sampled)
+    frame = _read_sample(data, sampled, categories)
     counts = (f"{count:,}" for count in (frame.height, sampled.height))
     log.info("screening %s rows of %s training groups", *counts)
     codes = label_codes(frame[roles.label], labels.classes, labels.null_label)
     kept = match_columns(settings.keep, roles.candidates, "screen.keep")
+    kept = [name for name in kept if categories.get(name, True)]  # without any there is no number
     tests = Screen(frame, codes, labels.classes, roles, data.columns, settings)
-    findings = tests.findings()
+    findings = [*tests.findings(), *_telling_groups(learned, data.columns)]
     protected = dict.fromkeys(kept, "screen.keep")
     protected |= {column: "a base score" for column in roles.scores.values()}
     dropped = {finding.column for finding in findings} - protected.keys()
@@ -109,19 +114,41 @@ def screen(data: Analysed, training: pl.DataFrame, labels: Labels, settings: Scr
     for line in lines.filter(pl.col("reason").str.starts_with("leak")).iter_rows(named=True):
         log.warning("column '%s': %s", line["column"], line["reason"])
     log.info("%s features of %s columns", f"{len(names):,}", f"{lines.height:,}")
-    return Screened(feature_set(names, data.columns), lines)
+    return Screened(feature_set(names, data.columns, categories), lines)
 
 
-def _read_sample(data: Analysed, sampled: pl.DataFrame) -> pl.DataFrame:
-    """Read the rows of some groups; infinite values are missing."""
+def _telling_groups(
+    learned: Mapping[str, Learned], columns: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Categories that are in one group only: of a new group they say nothing."""
+    for name, of in learned.items():
+        if not of.names and columns[name]["minimum"] is not None:
+            yield Finding(name, "empty in every row of the training groups")
+        elif of.alone > TELLS_GROUP:
+            share = f"{of.alone:.0%} of its rows have a category of one training group only"
+            yield Finding(name, f"tells the group: {share}")
+
+
+def _read_sample(
+    data: Analysed, sampled: pl.DataFrame, categories: Mapping[str, Sequence[str]]
+) -> pl.DataFrame:
+    """Read the rows of some groups; infinite values are missing, categories are numbers."""
     columns = [*data.roles.candidates, data.roles.label]
-    frame = _joined(read_groups(data.shards, sampled, columns, data.roles.group))
+    frames = (
+        frame.with_columns(numbered(frame[name], known) for name, known in categories.items())
+        for frame in read_groups(data.shards, sampled, columns, data.roles.group)
+    )
+    frame = _joined(frames)
     return frame.with_columns(cs.float().cast(pl.Float32).replace([np.inf, -np.inf], None))
 
 
-def feature_set(names: Sequence[str], columns: Mapping[str, Any]) -> dict[str, Any]:
+def feature_set(
+    names: Sequence[str],
+    columns: Mapping[str, Any],
+    categories: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """The ordered features as JSON, with what the memory of a batch depends on."""
-    chosen = Features.order({name: columns[name]["kind"] for name in names})
+    chosen = Features.order({name: columns[name]["kind"] for name in names}, categories)
     facts = [columns[name] for name in chosen.names]
     densities = [column["density"] for column in facts[chosen.n_dense :]]
     size = {
@@ -134,6 +161,8 @@ def feature_set(names: Sequence[str], columns: Mapping[str, Any]) -> dict[str, A
 
 def _is_wide(column: Mapping[str, Any]) -> bool:
     """True if a column may take more values than a whole number of one byte."""
+    if column["kind"] == "category":
+        return False
     if "int" not in column["type"] or column["minimum"] is None:
         return column["type"] != "bool"
     return column["maximum"] - column["minimum"] > 255
@@ -199,7 +228,8 @@ class Screen:
             if facts["minimum"] is None:
                 found.append(Finding(name, "empty in every row"))
             elif facts["constant"]:
-                found.append(Finding(name, f"constant ({facts['minimum']:g})"))
+                value = "" if facts["kind"] == "category" else f" ({facts['minimum']:g})"
+                found.append(Finding(name, f"constant{value}"))
         found += self._duplicates({finding.column for finding in found})
         for name in self.roles.candidates:
             found += self._leaks(name)
@@ -207,14 +237,18 @@ class Screen:
         return found + self._pair_leaks(excused)
 
     def _auc(self, name: str) -> np.ndarray:
-        """AUC of the column for each class, NaN where a class or its rest has no value."""
+        """AUC of the column for each class, NaN where a class or its rest has no value.
+
+        Categories are in the order of the share of the class.
+        """
         column = self.frame[name]
         if column.dtype in (pl.UInt8, pl.UInt16) and not column.null_count():
             return aucs_by_value(column.to_numpy().astype(np.int64), self.positives)
         values = column.cast(pl.Float32).to_numpy()
         present = ~np.isnan(values)
         _, codes = np.unique(values[present], return_inverse=True)
-        return aucs_by_value(codes, self.positives[present])
+        aucs = aucs_by_category if name in self.roles.categorical else aucs_by_value
+        return aucs(codes, self.positives[present])
 
     def _limits(self) -> np.ndarray:
         """For each class, the AUC above which something gives the label away.
@@ -342,6 +376,20 @@ def aucs_by_value(codes: np.ndarray, positives: np.ndarray) -> np.ndarray:
         below = np.cumsum(rest) - rest
         pairs = hits.sum() * rest.sum()
         aucs[number] = (hits * (below + rest / 2)).sum() / pairs if pairs else np.nan
+    return aucs
+
+
+def aucs_by_category(codes: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """AUC of categories for each class against the rest, in the order of the class's share.
+
+    Arguments and result are those of `aucs_by_value`. No order has a larger AUC on these rows.
+    """
+    aucs = np.full(positives.shape[1], np.nan)
+    for number, own in enumerate(positives.T):
+        if len(codes):
+            share = np.bincount(codes, own) / np.maximum(np.bincount(codes), 1)
+            place = np.unique(share, return_inverse=True)[1]
+            aucs[number] = aucs_by_value(place[codes], own[:, None])[0]
     return aucs
 
 

@@ -24,7 +24,8 @@ from genebatch.model.ensemble import EnsembleModel, Member
 from genebatch.model.file_checks import check_booster, read_description
 from genebatch.model.pickle_file import load_pickle
 
-FORMAT = 1
+FORMAT = 2
+PLAIN_FORMAT = 1  # of a model without categories, which earlier versions read
 MODEL_JSON = "model.json"
 # Names of the delivered model in a results folder; older results have only the second.
 MODEL_NAMES = ("model.gbm", "model_multiclass_all_genes.gbm")
@@ -121,7 +122,7 @@ def _booster_names(kind: str, row: int, n_classes: int) -> list[str]:
 def _describe(model: EnsembleModel) -> dict[str, Any]:
     """Give the content of `model.json` but for the list of files."""
     return {
-        "format": FORMAT,
+        "format": FORMAT if model.features.categories else PLAIN_FORMAT,
         "genebatch": __version__,
         "libraries": {
             "python": platform.python_version(),
@@ -197,7 +198,7 @@ def _read(archive: zipfile.ZipFile, most: int) -> EnsembleModel:
     """Read an archive that may unpack to `most` bytes."""
     description = _read_description(archive, most)
     features = Features.from_json(description["features"])
-    boosters = _read_boosters(archive, description["files"], len(features.names))
+    boosters = _read_boosters(archive, description["files"], features)
     members, combiner = description["members"], description["combiner"]
     n_classes = len(description["classes"])
     combiners.check(combiner["name"], combiner["parameters"], len(members), n_classes)
@@ -240,9 +241,10 @@ def _read_description(archive: zipfile.ZipFile, most: int) -> dict[str, Any]:
 
 
 def _read_boosters(
-    archive: zipfile.ZipFile, files: Mapping[str, Mapping[str, Any]], n_features: int
+    archive: zipfile.ZipFile, files: Mapping[str, Mapping[str, Any]], features: Features
 ) -> dict[str, bytes]:
     """Read and check the bytes of every booster, by its name in the archive."""
+    sizes = [len(features.categories.get(name, ())) for name in features.names]
     boosters = {}
     for name, facts in files.items():
         data = _read_bytes(archive, name, facts["bytes"])
@@ -251,7 +253,7 @@ def _read_boosters(
         if hashlib.sha256(data).hexdigest() != facts["sha256"]:
             raise InputError(f"{name} does not have the digest it was saved with")
         try:
-            check_booster(data, n_features)
+            check_booster(data, np.array(sizes))
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         boosters[name] = data

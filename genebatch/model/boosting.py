@@ -78,6 +78,7 @@ def build_matrix(
     max_bin: int,
     threads: int,
     pages: str | Path | None = None,
+    types: Sequence[str] | None = None,
 ) -> xgb.QuantileDMatrix | xgb.ExtMemQuantileDMatrix:
     """Bin feature blocks into one matrix; labels, weights and margins are set later.
 
@@ -96,11 +97,13 @@ def build_matrix(
     pages
         First part of the names of files that hold the matrix on disk, one page for each block.
         None keeps the matrix in memory. The trees are the same.
+    types
+        `Features.types`.
     """
     given = {"max_bin": max_bin, "nthread": threads, "missing": np.nan}
     if pages is None:
-        return xgb.QuantileDMatrix(_Blocks(blocks, n_features, None), **given)
-    return xgb.ExtMemQuantileDMatrix(_Blocks(blocks, n_features, str(pages)), **given)
+        return xgb.QuantileDMatrix(_Blocks(blocks, n_features, None, types), **given)
+    return xgb.ExtMemQuantileDMatrix(_Blocks(blocks, n_features, str(pages), types), **given)
 
 
 def base_margins(frame: pl.DataFrame, scores: Mapping[str, str]) -> dict[str, np.ndarray]:
@@ -214,7 +217,8 @@ def contributions(
     mean of the trees over training rows, weighted by hessian. Each row sums to its margin.
     """
     matrix.set_base_margin(np.empty(0, np.float32) if margin is None else margin)
-    return booster.predict(matrix, pred_contribs=True)
+    values = booster.predict(matrix, pred_contribs=True)
+    return values.reshape(matrix.num_row(), booster.num_features() + 1)  # flat for no row
 
 
 def to_matrix(block: Block, threads: int) -> xgb.DMatrix:
@@ -248,6 +252,7 @@ def for_all_features(
     document = json.loads(booster.save_raw("json"))
     width = str(len(features.names))
     document["learner"]["learner_model_param"]["num_feature"] = width
+    document["learner"]["feature_types"] = []  # each split knows whether it is of categories
     for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
         tree["tree_param"]["num_feature"] = width
         for node, left in enumerate(tree["left_children"]):
@@ -361,9 +366,16 @@ def _loss(booster: xgb.Booster, part: Part) -> float:
 class _Blocks(xgb.DataIter):
     """Gives feature blocks to XGBoost one at a time, in every pass from the first one."""
 
-    def __init__(self, blocks: Iterable[Block], n_features: int, pages: str | None):
+    def __init__(
+        self,
+        blocks: Iterable[Block],
+        n_features: int,
+        pages: str | None,
+        types: Sequence[str] | None,
+    ):
         super().__init__(cache_prefix=pages, release_data=True)
         self.blocks, self.n_features = blocks, n_features
+        self.types = None if types is None else list(types)
         self.coming: Iterator[Block] | None = None
 
     def next(self, input_data: Any) -> bool:
@@ -377,7 +389,7 @@ class _Blocks(xgb.DataIter):
             return False
         if block.shape[1] != self.n_features:
             raise ValueError(f"a block of {block.shape[1]} features, not of {self.n_features}")
-        input_data(data=block)
+        input_data(data=block, feature_types=self.types)
         return True
 
     def reset(self) -> None:

@@ -14,8 +14,9 @@ import xgboost as xgb
 from scipy.special import logit
 
 from genebatch import model_from_bytes
+from genebatch.dataset.categories import Unseen
 from genebatch.dataset.feature_set import Features
-from genebatch.io.files import InputError
+from genebatch.io.files import InputError, first_names
 from genebatch.io.given_tables import named_columns
 from genebatch.io.tables import read_table
 from genebatch.model import boosting, combiners
@@ -211,6 +212,14 @@ class EnsembleModel(FinishedClassifier):
         return len(self.used)
 
     @property
+    def categories_(self) -> dict[str, tuple[str, ...]]:
+        """The categories of training, by feature that the model uses.
+
+        Other categories in a table count as missing.
+        """
+        return dict(self.features.some(self.used).categories)
+
+    @property
     def columns_in_(self) -> list[str]:
         """Columns that a table must have. Base scores are among them where boosters need them."""
         return list(dict.fromkeys([*self.feature_names_in_, *(self.scores or {}).values()]))
@@ -223,7 +232,8 @@ class EnsembleModel(FinishedClassifier):
         table
             polars, pandas or Arrow table (see `given_tables.given_frames`); path of a Parquet or
             CSV file; folder or glob of such files. Columns are taken by name, in any order. Other
-            columns are ignored. Or a NumPy array with the columns of `columns_in_`, in their order.
+            columns are ignored. Or a NumPy array with the columns of `columns_in_`, in their order,
+            if the model has no categories.
 
         Returns
         -------
@@ -439,14 +449,24 @@ class EnsembleModel(FinishedClassifier):
         self, table: Table, predict: Callable[[pl.DataFrame], np.ndarray], shape: tuple[int, ...]
     ) -> np.ndarray:
         """Predict a table in pieces; `shape` is that of one row's prediction."""
-        parts = [predict(frame) for frame in self._frames(table)]
+        parts, unseen = [], Unseen(self.categories_)
+        for frame in self._frames(table):
+            parts.append(predict(frame))
+            unseen.count(frame)
+        unseen.warn("table to predict")
         return np.concatenate(parts) if parts else np.empty((0, *shape))
 
     def _frames(self, table: Table) -> Iterable[pl.DataFrame]:
         """The needed columns of a table in pieces; those of an array have no names."""
+        categories = self.categories_
         if isinstance(table, np.ndarray) and table.dtype.names is None:
+            if categories:
+                raise InputError(
+                    f"the model has categories ({first_names(categories)}), which an array of "
+                    "numbers cannot hold; give a polars, pandas or Arrow table, or a path"
+                )
             table = named_columns(table, self.columns_in_)
-        return read_table(table, self.columns_in_)
+        return read_table(table, self.columns_in_, dict.fromkeys(categories, "text"))
 
     def _empty(self) -> pl.DataFrame:
         return pl.DataFrame(schema=dict.fromkeys(self.columns_in_, pl.Float32))

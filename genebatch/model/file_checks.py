@@ -94,7 +94,15 @@ DESCRIPTION = _object(
     {
         "genebatch": TEXT,
         "classes": NAMES | {"minItems": 2},
-        "features": _object({"names": NAMES, "n_dense": {"type": "integer", "minimum": 0}}),
+        "features": {
+            "type": "object",
+            "properties": {
+                "names": NAMES,
+                "n_dense": {"type": "integer", "minimum": 0},
+                "categories": {"type": "object", "additionalProperties": NAMES},
+            },
+            "required": ["names", "n_dense"],
+        },
         "scores": {"type": ["object", "null"], "additionalProperties": TEXT},
         "combiner": _object({"name": TEXT, "parameters": {"type": "object"}}),
         "prevalence": {
@@ -125,7 +133,8 @@ PER_NODE = {
     **dict.fromkeys(("default_left", "split_type"), "u"),
 }
 NO_PARENT = 2**31 - 1  # of the root
-NO_CATEGORIES = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+# The sets of categories of a tree, one after the other; the split of each, its first and length.
+CATEGORIES = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
 
 
 def read_description(data: bytes, newest: int) -> dict[str, Any]:
@@ -163,6 +172,8 @@ def _check_parts(description: Mapping[str, Any]) -> None:
     classes, features = description["classes"], description["features"]
     if features["n_dense"] > len(features["names"]):
         raise InputError("model.json: more dense features than features")
+    if not set(features.get("categories", {})) <= set(features["names"][: features["n_dense"]]):
+        raise InputError("model.json: categories of what is no dense feature")
     for key in ("scores", "prevalence"):
         if description[key] is not None and set(description[key]) != set(classes):
             raise InputError(f"model.json: {key} names other classes than {', '.join(classes)}")
@@ -188,7 +199,7 @@ def _no_number(text: str) -> NoReturn:
     raise InputError(f"model.json has {text} where a number belongs")
 
 
-def check_booster(data: bytes, n_features: int) -> None:
+def check_booster(data: bytes, categories: np.ndarray) -> None:
     """Raise unless the bytes are trees of one output, as XGBoost writes them and can follow.
 
     Takes some 100 microseconds a tree.
@@ -197,8 +208,8 @@ def check_booster(data: bytes, n_features: int) -> None:
     ----------
     data
         Bytes that `boosting.to_bytes` wrote, or that claim to be so.
-    n_features
-        Features that the booster must have.
+    categories
+        (features,) number of categories of each feature that the booster must have; 0 for numbers.
 
     Raises
     ------
@@ -207,15 +218,15 @@ def check_booster(data: bytes, n_features: int) -> None:
     """
     try:
         content = _Reader(data).whole()
-        _check_content(content, n_features)
+        _check_content(content, categories)
     except InputError:
         raise
     except (struct.error, LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"it is no booster: {error!r}") from error
 
 
-def _check_content(content: Mapping[str, Any], n_features: int) -> None:
-    learner = content["learner"]
+def _check_content(content: Mapping[str, Any], categories: np.ndarray) -> None:
+    learner, n_features = content["learner"], len(categories)
     given = learner["learner_model_param"]
     _require(int(given["num_feature"]) == n_features, f"it has not {n_features} features")
     _require(int(given["num_class"]) == 0 and int(given["num_target"]) == 1, "it has many outputs")
@@ -231,13 +242,16 @@ def _check_content(content: Mapping[str, Any], n_features: int) -> None:
     _require(list(model["tree_info"]) == [0] * len(trees), "its trees are of many outputs")
     rounds = list(model["iteration_indptr"])
     _require(rounds == list(range(len(trees) + 1)), "its rounds are not one tree each")
-    _require(not model.get("cats", {}).get("enc"), "it has categories")
+    _require(not model.get("cats", {}).get("enc"), "it has names of categories")
+    types = learner.get("feature_types", [])
+    _require(len(types) in (0, n_features), "it has types of other features")
     for number, tree in enumerate(trees):
         _require(tree["id"] == number, f"tree {number} is out of order")
-        _check_tree(tree, number, n_features)
+        _check_tree(tree, number, categories)
 
 
-def _check_tree(tree: Mapping[str, Any], number: int, n_features: int) -> None:
+def _check_tree(tree: Mapping[str, Any], number: int, categories: np.ndarray) -> None:
+    n_features = len(categories)
     parameters = tree["tree_param"]
     n_nodes = int(parameters["num_nodes"])
     wrong = f"tree {number} has "
@@ -249,8 +263,6 @@ def _check_tree(tree: Mapping[str, Any], number: int, n_features: int) -> None:
         _require(isinstance(cells, np.ndarray), wrong + f"no array {name}")
         _require(len(cells) == n_nodes, wrong + f"{len(cells)} {name} for {n_nodes} nodes")
         _require(cells.dtype.kind == kind, wrong + f"{name} of another type")
-    _require(not any(len(tree[name]) for name in NO_CATEGORIES), wrong + "categories")
-    _require(not tree["split_type"].any(), wrong + "categories")
     _require(not np.isnan(tree["split_conditions"]).any(), wrong + "no number in split_conditions")
     left, right = tree["left_children"], tree["right_children"]
     splits = np.flatnonzero(left != -1)
@@ -267,6 +279,30 @@ def _check_tree(tree: Mapping[str, Any], number: int, n_features: int) -> None:
     _require(np.array_equal(tree["parents"], parents), wrong + "parents of other children")
     features = tree["split_indices"][splits]
     _require(bool(((features >= 0) & (features < n_features)).all()), wrong + "an unknown feature")
+    _check_categories(tree, splits, categories, wrong)
+
+
+def _check_categories(
+    tree: Mapping[str, Any], splits: np.ndarray, categories: np.ndarray, wrong: str
+) -> None:
+    """Raise unless just the splits of features with categories go by sets of these."""
+    sizes = np.zeros(len(tree["split_type"]), np.int64)
+    sizes[splits] = categories[tree["split_indices"][splits]]
+    _require(np.array_equal(tree["split_type"], sizes > 0), wrong + "categories of a number")
+    nodes = np.flatnonzero(sizes)
+    sets, of_node, first, length = (tree[name] for name in CATEGORIES)
+    for name in CATEGORIES:
+        _require(isinstance(tree[name], np.ndarray) or not tree[name], wrong + f"no array {name}")
+    _require(np.array_equal(of_node, nodes), wrong + "sets of categories for other splits")
+    _require(len(first) == len(length) == len(nodes), wrong + "another number of sets")
+    # The sets follow each other, and each category is one of its feature.
+    _require(bool((np.asarray(length) >= 0).all()), wrong + "a set of less than no category")
+    ends = np.cumsum(length)
+    _require(np.array_equal(first, ends - length), wrong + "sets of categories that overlap")
+    _require(len(sets) == (ends[-1] if len(ends) else 0), wrong + "categories of no set")
+    most = np.repeat(sizes[nodes], length)
+    known = (np.asarray(sets) >= 0) & (np.asarray(sets) < most)
+    _require(bool(known.all()), wrong + "an unknown category")
 
 
 def _require(holds: bool, message: str) -> None:

@@ -149,7 +149,8 @@ def flattened(boosters: Sequence[xgb.Booster], used: np.ndarray) -> Forest | Non
     """The trees of boosters of the features at the places `used`.
 
     None if they do not fit: a tree has more than `MOST_LEAVES` leaves, a feature more than
-    `MOST_THRESHOLDS` thresholds, or boosters are not of plain trees.
+    `MOST_THRESHOLDS` thresholds, a split goes by a set of categories, or boosters are not of plain
+    trees.
     """
     splits: list[tuple[int, float, int, int, int]] = []
     firsts, leaves, values, owner = [0], [], [], []
@@ -158,6 +159,8 @@ def flattened(boosters: Sequence[xgb.Booster], used: np.ndarray) -> Forest | Non
         if model["name"] != "gbtree":
             return None
         for tree in model["model"]["trees"]:
+            if any(tree["split_type"]):
+                return None
             own = _leaves_and_splits(tree, splits)
             if len(own) > MOST_LEAVES:
                 return None

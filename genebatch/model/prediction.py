@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from genebatch.dataset.categories import Unseen
 from genebatch.dataset.rows import probability_columns
 from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError, whole
@@ -59,11 +60,13 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
     identity = _identity(model, table_columns(table))
     columns = list(dict.fromkeys([*identity, *model.columns_in_]))
     kinds = {name: kind for name, kind in identity.items() if name not in model.columns_in_}
-    rows = 0
+    kinds |= dict.fromkeys(model.categories_, "text")
+    rows, unseen = 0, Unseen(model.categories_)
     with whole(out) as temporary:
         writer = None
         for frame in read_table(table, columns, kinds):
             part = _predicted(model, frame, list(identity), table).to_arrow()
+            unseen.count(frame)
             if writer is None:
                 writer = pq.ParquetWriter(temporary, part.schema.with_metadata(model.origin))
             writer.write_table(part.cast(writer.schema))
@@ -71,6 +74,7 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
         if writer is None:
             raise InputError(f"{table} has no rows")
         writer.close()
+    unseen.warn(str(table))
     log.info("%s rows predicted into %s", f"{rows:,}", out)
     return rows
 

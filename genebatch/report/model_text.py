@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from genebatch.config.base_models import ToldModels
+from genebatch.io.files import first_names
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.held_out import recorded_sample
 
@@ -33,6 +34,8 @@ def model_lines(model: EnsembleModel) -> Iterator[str]:
         f"features: {model.n_features_in_} of the {offered} offered in training, of which {counts} "
         "are counts (absent means zero)"
     )
+    for name, categories in model.categories_.items():
+        yield f"category {name}: {len(categories)} known ({first_names(categories)})"
     sequence = model.facts.get("sequence") or {}
     named = base_models(sequence)
     if named:

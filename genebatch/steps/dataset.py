@@ -114,7 +114,8 @@ def describe_groups(
     from genebatch.dataset.similarity import describe
 
     roles, shards = described(read_json(profile))
-    names = Features.from_json(read_json(features)).names
+    chosen = Features.from_json(read_json(features))
+    names = [name for name in chosen.names if name not in chosen.categories]
     result = describe(shards, _training(groups, test_groups), roles.group, names, similar_by)
     write_parquet(group_features, result.groups)
     write_json(similarity, result.similarity)

@@ -13,6 +13,10 @@ from genebatch.dataset.columns import START
 from genebatch.io.files import InputError, read_json, write_parquet, write_tsv
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from genebatch.dataset.categories import Unseen
+    from genebatch.dataset.row_file import Rows
     from genebatch.evaluation.group_ranks import Ranks
     from genebatch.evaluation.systems import Compared
 
@@ -96,6 +100,7 @@ def evaluate(
     InputError
         If a member of a model was trained on a test group.
     """
+    from genebatch.dataset.categories import Unseen
     from genebatch.dataset.row_file import RowFile
     from genebatch.evaluation.systems import predict_rows
     from genebatch.evaluation.test_groups import judge
@@ -107,7 +112,10 @@ def evaluate(
     compared = _load(model, ensemble, combiners, alone, threads)
     groups = stored.groups["group"].to_list()
     refuse_seen_groups(compared.models, groups)
-    predicted = predict_rows(compared, stored.frames(compared.columns))
+    categories = stored.features.categories
+    unseen = Unseen({n: categories[n] for n in compared.columns if n in categories})
+    predicted = predict_rows(compared, _counted(stored.frames(compared.columns), unseen))
+    unseen.warn("test groups")
     log.info("%s rows of %s test groups", f"{predicted.rows.height:,}", f"{len(groups):,}")
     tables = judge(compared, predicted, evaluation)
     write_tsv(metrics, tables.metrics)
@@ -115,6 +123,12 @@ def evaluate(
     write_tsv(comparison, tables.comparison)
     write_tsv(corrections, tables.corrections)
     write_parquet(predictions, tables.predictions, compared.final.origin)
+
+
+def _counted(parts: "Iterable[Rows]", unseen: "Unseen") -> "Iterator[Rows]":
+    for part in parts:
+        unseen.count(part.features)
+        yield part
 
 
 def rank_groups(

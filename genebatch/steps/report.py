@@ -268,7 +268,12 @@ def _read_swarms(shap: str, sample: str, results: "BatchResults") -> dict[str, "
         ranked = results.features.filter(pl.col("class") == name)["feature"]
         top = ranked.head(BEESWARM_FEATURES).to_list()
         table = lazy.filter(cs.by_name(label) == name).select(cs.by_name(START, *top)).collect()
-        swarms[name] = Swarm(table, pl.read_parquet(sample)[top])
+        values = pl.read_parquet(sample)[top]
+        # Categories have no order that a colour could show.
+        text = [column for column, kind in values.schema.items() if kind == pl.String]
+        swarms[name] = Swarm(
+            table, values.with_columns(pl.lit(None, pl.Float32).alias(c) for c in text)
+        )
     return swarms
 
 

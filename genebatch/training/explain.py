@@ -12,6 +12,7 @@ import xgboost as xgb
 from scipy import sparse
 
 from genebatch.config.settings import Explaining
+from genebatch.dataset.categories import named
 from genebatch.dataset.columns import START, own_name
 from genebatch.dataset.families import families
 from genebatch.dataset.feature_set import Features
@@ -103,6 +104,7 @@ def explain(
         of_shown = {feature: family_of[feature] for feature in shown.names}
         importances.append(feature_table(name, of_shown, values, gain[used]))
     drawn = _labelled(sample, [], _present(sample.values[:, used], shown), shown)
+    drawn = drawn.with_columns(named(drawn[name], own) for name, own in shown.categories.items())
     return Explanation(pl.concat(tables), drawn, pl.concat(importances), pl.concat(by_family))
 
 

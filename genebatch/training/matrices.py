@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -54,23 +54,27 @@ def training_part(
     learner
         Settings.
     """
-    zeros = data.features.some(columns).stores_zeros
+    features = data.features.some(columns)
+    zeros, types = features.stores_zeros, features.types
     size = (len(columns), learner.max_bin, learner.threads)
     if np.count_nonzero(kept) * len(columns) <= HELD_CELLS:
         return _part(
-            data, column, kept, build_matrix([held_block(data, kept, columns, zeros)], *size)
+            data,
+            column,
+            kept,
+            build_matrix([held_block(data, kept, columns, zeros)], *size, types=types),
         )
     page_rows = PAGE_ROWS if data.on_disk else BATCH_ROWS
     blocks = Blocks(data.files, columns, data.stored(kept), page_rows, zeros=zeros)
     if not data.on_disk:
-        return _part(data, column, kept, build_matrix(blocks, *size))
+        return _part(data, column, kept, build_matrix(blocks, *size, types=types))
     n_rows = np.count_nonzero(kept)
     held, paged = (n_rows * each for each in _bytes_of_a_row(blocks, learner.max_bin))
     with ReadOnce(blocks) as once:
         if held <= HELD_BYTES:
-            return _part(data, column, kept, build_matrix(once, *size))
+            return _part(data, column, kept, build_matrix(once, *size, types=types))
         log.info("%s: about %s MB of pages go to $TMPDIR", data.name, f"{paged / MB:,.0f}")
-        return _part(data, column, kept, _on_disk(once, *size))
+        return _part(data, column, kept, _on_disk(once, *size, types))
 
 
 class ReadOnce:
@@ -179,12 +183,16 @@ def _part(data: Batch, column: int, kept: np.ndarray, matrix: xgb.DMatrix) -> Pa
 
 
 def _on_disk(
-    pages: Iterable[Block], n_features: int, max_bin: int, threads: int
+    pages: Iterable[Block],
+    n_features: int,
+    max_bin: int,
+    threads: int,
+    types: Sequence[str] | None,
 ) -> xgb.ExtMemQuantileDMatrix:
     """The matrix; its folder of pages is removed with it."""
     folder = tempfile.mkdtemp(prefix="genebatch-")
     try:
-        matrix = build_matrix(pages, n_features, max_bin, threads, Path(folder) / "matrix")
+        matrix = build_matrix(pages, n_features, max_bin, threads, Path(folder) / "matrix", types)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

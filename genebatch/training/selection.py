@@ -41,7 +41,8 @@ class Pilot:
         kept = np.zeros(len(data.codes), bool)
         kept[self.drawn] = True
         block = held_block(data, kept, None)
-        self.matrix = build_matrix([block], len(self.every), learner.max_bin, learner.threads)
+        size = (len(self.every), learner.max_bin, learner.threads)
+        self.matrix = build_matrix([block], *size, types=data.features.types)
 
     def columns(
         self, column: int, train: np.ndarray, target: np.ndarray | None = None

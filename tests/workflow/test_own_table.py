@@ -20,5 +20,9 @@ def test_a_folder_of_text_becomes_a_model_as_the_tutorial_says(environment, tmp_
     metrics = pl.read_csv(tmp_path / "my_results/evaluation/metrics.tsv", separator="\t")
     fever = metrics.filter(pl.col("class") == "fever", pl.col("metric") == "average_precision")
     assert fever["value"].min() > 0.5  # chance is the share of fever, 0.3
-    assert "remark" not in load_model(tmp_path / "my_results").columns_in_
+    model = load_model(tmp_path / "my_results")
+    assert "remark" not in model.columns_in_
+    assert model.categories_ == {"device": ("ear", "mouth", "skin")}
+    sample = pl.read_parquet(tmp_path / "my_results/batches/b000/sample.parquet")
+    assert set(sample["device"]) == {"ear", "mouth", "skin"}
     assert pl.read_parquet(tmp_path / "predictions.parquet").height == 100

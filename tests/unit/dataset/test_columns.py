@@ -31,7 +31,7 @@ LABELS = Labels(
     weight="weight",
     position="position",
 )
-TABLE = Table("data", LABELS, metadata=("chrom*",), exclude=("flag",), infinite="error")
+TABLE = Table("data", LABELS, ("chrom*",), ("flag",), "error", ())
 
 
 def with_keys(**keys):
@@ -101,3 +101,28 @@ def test_a_name_that_means_something_else_is_refused_or_excluded(name):
         assign_roles(schema, TABLE)
     roles = assign_roles(schema, with_keys(exclude=["flag", name]))
     assert name not in roles.candidates
+
+
+def test_categories_are_candidates_of_any_text_or_whole_number():
+    fields = [("c_text", pa.string()), ("c_code", pa.int8()), ("c_flag", pa.bool_())]
+    schema = pa.schema([*SCHEMA, *fields])
+    roles = assign_roles(schema, with_keys(categorical=["c_*"]))
+    assert roles.categorical == ["c_text", "c_code", "c_flag"]
+    assert set(roles.categorical) <= set(roles.candidates)
+    some = assign_roles(schema, with_keys(categorical=["c_*"], exclude=["flag", "c_code"]))
+    assert some.categorical == ["c_text", "c_flag"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("chrom", "'chrom' is in dataset.categorical and in dataset.metadata too"),
+        (LABELS.label, "is in dataset.categorical and in dataset.label too"),
+        ("c_share", r"'c_share' \(float\) cannot be in dataset.categorical; categories are text"),
+        ("absent", "column 'absent' is missing .* set dataset.categorical"),
+    ],
+)
+def test_what_cannot_be_a_category_is_refused(name, message):
+    schema = pa.schema([*SCHEMA, ("c_share", pa.float32())])
+    with pytest.raises(InputError, match=message):
+        assign_roles(schema, with_keys(categorical=[name]))

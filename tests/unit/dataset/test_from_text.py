@@ -13,7 +13,7 @@ from genebatch.io.files import InputError
 from genebatch.io.text_tables import seen_values
 
 LABELS = Labels("sample", "kind", ("no", "yes"), None, None, None, None, "place")
-TABLE = Table("t.csv", LABELS, ("note*",), (), "error")
+TABLE = Table("t.csv", LABELS, ("note*",), (), "error", ())
 TEXT = """sample,kind,place,note_1,count,large,signed,share,free,gap,truth
 007,no,1,x,0,300,-1,0.5,left,,true
 007,yes,2,,255,70000,5,1e-3,right,NA,False

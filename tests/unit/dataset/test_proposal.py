@@ -7,7 +7,7 @@ import yaml
 
 from genebatch.cli import main
 from genebatch.config.schema import resolve
-from genebatch.dataset.proposal import propose
+from genebatch.dataset.proposal import MOST_CATEGORIES, propose
 from genebatch.io.files import InputError
 
 N = 400
@@ -56,7 +56,7 @@ def test_a_folder_of_text_is_proposed_as_its_rows_together_are(tmp_path):
         found = propose(path, "kind", "sample")
         assert found.notes[0] == "400 rows of 40 groups: no 300, yes 100"
         assert found.config["dataset"]["path"] == str(path)
-        assert found.config["dataset"]["metadata"] == ["code"]
+        assert found.config["dataset"]["categorical"] == ["code"]
 
 
 def test_text_and_ids_are_no_features(tmp_path):
@@ -68,8 +68,31 @@ def test_text_and_ids_are_no_features(tmp_path):
     found = proposed(tmp_path, table(**extra))
     assert found.config["dataset"]["metadata"] == ["name", "barcode"]
     told = " ".join(found.notes)
-    assert "'name' (text is no number)" in told
+    assert "'name' (text of more than 64 values)" in told
     assert "'barcode' (another whole number in every row, so an id)" in told
+
+
+def test_text_of_few_values_is_a_category_unless_it_tells_the_group(tmp_path):
+    extra = {
+        "tissue": ["skin", "brain", None, ""] * (N // 4),
+        "constant": ["same"] * N,
+        "doctor": [f"d{n % 40}" for n in range(N)],  # of one group each
+        "kept": [True, False] * (N // 2),
+    }
+    for name in ("t.parquet", "t.csv"):
+        found = proposed(tmp_path, table(**extra), name)
+        assert found.config["dataset"]["categorical"] == ["tissue"]
+        assert found.config["dataset"]["metadata"] == ["constant", "doctor"]
+        told = " ".join(found.notes)
+        assert "'tissue' is text of 2 categories" in told
+        assert "'constant' (text that is the same in every row)" in told
+        assert "'doctor' (text that tells the group)" in told
+        resolve(yaml.safe_load(found.text()))
+
+
+def test_the_most_categories_that_are_proposed_are_those_that_a_run_takes():
+    dataset = {"path": "t", "group": "g", "label": "y", "classes": ["no", "yes"]}
+    assert resolve({"dataset": dataset})["screen"]["max_categories"] == MOST_CATEGORIES
 
 
 def test_scores_weights_and_positions_are_known_by_their_names(tmp_path):

@@ -362,7 +362,8 @@ def test_rows_of_any_table_are_those_of_the_table(
     folder = tmp_path_factory.mktemp("awkward")
     for number, rows in enumerate((frame[:cut], frame[cut:])):
         rows.write_parquet(folder / f"{number}.parquet", row_group_size=row_group_size)
-    others = {"path": str(folder), "metadata": (), "exclude": (), "infinite": "error"}
+    others = {"path": str(folder), "metadata": (), "exclude": (), "categorical": ()}
+    others |= {"infinite": "error"}
     section = Table(labels=Labels.build(keys), **others)
     analysed = Analysed(section, *analyze(section, None))
     names = analysed.groups["group"].to_list()

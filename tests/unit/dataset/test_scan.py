@@ -164,7 +164,7 @@ def test_the_digest_is_that_of_the_rows_in_their_order_however_they_are_cut(
     frame = make_table(n_groups=3, rows=8).drop("chrom")[order]
     labels = {"group": "gene_id", "label": "splice_type", "weight": None, "position": "position"}
     labels |= {"classes": CLASSES, "null_label": None, "rest_class": None, "scores": None}
-    others = {"metadata": [], "exclude": [], "infinite": "error"}
+    others = {"metadata": [], "exclude": [], "infinite": "error", "categorical": []}
     digests = []
     for shards, size in ((1, None), (n_shards, row_group)):
         folder = tmp_path_factory.mktemp("cut")

@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import polars as pl
@@ -13,10 +14,19 @@ from sklearn.metrics import roc_auc_score
 
 from genebatch.config.settings import Screening
 from genebatch.dataset.feature_set import Features
-from genebatch.dataset.screen import Analysed, aucs_by_value, sample_groups, say_tracks, screen
+from genebatch.dataset.screen import (
+    Analysed,
+    aucs_by_category,
+    aucs_by_value,
+    sample_groups,
+    say_tracks,
+    screen,
+)
 from genebatch.io.files import InputError
 
-SCREEN = Screening(max_rows=50_000, max_auc=0.99, max_missing_auc=0.6, keep=(), seed=7)
+SCREEN = Screening(
+    max_rows=50_000, max_auc=0.99, max_missing_auc=0.6, max_categories=64, keep=(), seed=7
+)
 CLASSES = ["neither", "donor", "acceptor"]
 
 
@@ -390,3 +400,78 @@ def test_tracks_are_told_with_what_is_kept_and_their_best_column():
     assert list(say_tracks(table, told, ["donor", "neither"])) == [
         "track a: 1 of 2 columns kept; best AUC of one alone: donor 0.800, neither -"
     ]
+
+
+# ---- categories
+
+
+def categorical(frame, values):
+    return frame.with_columns(c=values), {"categorical": ["c"]}
+
+
+def test_a_category_is_a_feature_with_the_categories_of_training(run, frame):
+    values = (
+        pl.when(in_test("g00"))
+        .then(pl.lit("of test"))
+        .otherwise(pl.lit("c") + (pl.int_range(pl.len()) % 3).cast(pl.String))
+    )
+    told, keys = categorical(frame, values)
+    features, lines = run(told, **keys)
+    assert features["categories"] == {"c": ["c0", "c1", "c2"]}
+    assert features["names"].index("c") < features["n_dense"]
+    assert lines["c"]["kind"] == "category"
+    assert lines["c"]["role"] == "feature"
+
+
+def test_categories_that_give_a_class_away_are_a_leak(run, frame):
+    words = pl.lit("c") + (pl.int_range(pl.len()) % 3).cast(pl.String)
+    told, keys = categorical(frame, pl.when(is_donor()).then(words + "d").otherwise(words))
+    features, lines = run(told, **keys)
+    assert "c" not in features["names"]
+    assert lines["c"]["reason"] == "leak: alone it has AUC 1.0000 for 'donor'"
+
+
+def test_missing_categories_that_give_a_class_away_are_a_leak(run, frame):
+    words = pl.lit("c") + (pl.int_range(pl.len()) % 3).cast(pl.String)
+    told, keys = categorical(frame, pl.when(~is_donor()).then(words))
+    assert "being missing has AUC 1.0000 for 'donor'" in run(told, **keys)[1]["c"]["reason"]
+
+
+@pytest.mark.parametrize("kept", [(), ("c",)])
+def test_categories_that_tell_the_group_are_dropped_unless_kept(run, frame, kept):
+    told, keys = categorical(frame, pl.col("gene_id"))
+    features, lines = run(told, screen_keys={"keep": kept}, **keys)
+    assert ("c" in features["names"]) == bool(kept)
+    assert lines["c"]["reason"].startswith(
+        "tells the group: 100% of its rows have a category of one training group only"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (pl.lit("same"), "constant"),
+        (pl.lit(None, pl.String), "empty in every row"),
+        (
+            pl.when(in_test("g00")).then(pl.lit("of test")),
+            "empty in every row of the training groups",
+        ),
+    ],
+)
+def test_a_constant_or_empty_category_is_dropped(run, frame, values, reason):
+    told, keys = categorical(frame, values)
+    kept = ("c",) if reason != "constant" else ()  # there is nothing to keep
+    features, lines = run(told, screen_keys={"keep": kept}, **keys)
+    assert lines["c"]["reason"] == reason
+    assert "c" not in features["names"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=40))
+def test_the_auc_of_categories_is_the_best_of_all_orders(cells):
+    codes, positive = map(np.array, zip(*cells, strict=True))
+    (found,) = aucs_by_category(codes, positive[:, None])
+    if positive.all() or not positive.any():
+        assert np.isnan(found)
+        return
+    orders = (np.array(order)[codes] for order in permutations(range(5)))
+    assert found == pytest.approx(max(roc_auc_score(positive, order) for order in orders))

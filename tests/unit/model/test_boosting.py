@@ -530,3 +530,71 @@ def test_bytes_hold_the_whole_booster(sample):
     np.testing.assert_array_equal(
         margins_of(back, sample.sparse), margins_of(booster, sample.sparse)
     )
+
+
+# ---- categories
+
+KINDS = {"t": "category", "x": "dense", "n": "count"}
+CATEGORIES = Features.order(KINDS, {"t": tuple("abcdefgh")})
+
+
+def categorical_rows(n=600, seed=2):
+    """Rows of a category, a number and a count; the category tells most of the label."""
+    rng = np.random.default_rng(seed)
+    text, x, count = rng.choice(list("abcdefgh"), n), rng.normal(size=n), rng.integers(0, 3, n)
+    y = (np.isin(text, list("aceg")) ^ (rng.random(n) < 0.1)) & (x > -1)
+    return pl.DataFrame({"t": text, "x": x, "n": count}), y
+
+
+def test_trees_split_by_sets_of_categories_however_the_rows_are_held(tmp_path):
+    frame, y = categorical_rows()
+    learner, weight, documents = settings(max_depth=3, **PLAIN), np.ones(len(y)), []
+    for zeros in (True, False):
+        for pages in (None, tmp_path / "pages"):
+            blocks = [CATEGORIES.select(part, zeros) for part in frame.iter_slices(200)]
+            size = (3, learner.max_bin, 1)
+            matrix = boosting.build_matrix(blocks, *size, pages=pages, types=CATEGORIES.types)
+            booster = boosting.fit_trees(matrix, y, weight, None, 5, learner)
+            documents.append(json.loads(booster.save_raw("json"))["learner"]["gradient_booster"])
+    first = documents[0]["model"]["trees"][0]
+    root = first["categories"][: first["categories_sizes"][0]]
+    assert {CATEGORIES.categories["t"][code] for code in root} in (set("aceg"), set("bdfh"))
+    assert documents[0] == documents[1]
+    assert documents[2] == documents[3]
+
+
+def test_trees_of_categories_keep_their_meaning_among_all_features():
+    frame, y = categorical_rows()
+    wide = Features.order({"a": "dense"} | KINDS, CATEGORIES.categories)
+    columns = np.array([1, 2])  # t and x
+    some = wide.some(columns)
+    learner = settings(max_depth=3, **PLAIN)
+    matrix = boosting.build_matrix([some.select(frame)], 2, learner.max_bin, 1, types=some.types)
+    booster = boosting.fit_trees(matrix, y, np.ones(len(y)), None, 5, learner)
+    spread = boosting.for_all_features(booster, columns, wide, 1)
+    told = frame.with_columns(a=pl.lit(0.5))
+    expected = boosting.predict_margin(booster, boosting.to_matrix(some.select(frame), 1), None)
+    block = wide.some(np.arange(3)).select(told)
+    found = boosting.predict_margin(
+        spread, boosting.to_matrix(wide.spread(block, np.arange(3)), 1), None
+    )
+    np.testing.assert_array_equal(found, expected)
+    values = boosting.contributions(spread, boosting.to_matrix(wide.select(told), 1), None)
+    np.testing.assert_allclose(values.sum(axis=1), expected, atol=1e-5)
+    assert np.abs(values[:, 1]).mean() > 10 * np.abs(values[:, 0]).max()
+
+
+def test_an_unknown_category_counts_as_missing():
+    frame, y = categorical_rows()
+    frame = frame.with_columns(t=pl.when(pl.int_range(pl.len()) % 5 > 0).then("t"))
+    learner = settings(max_depth=3, **PLAIN)
+    some = CATEGORIES.some(np.array([0, 1]))
+    matrix = boosting.build_matrix([some.select(frame)], 2, learner.max_bin, 1, types=some.types)
+    booster = boosting.fit_trees(matrix, y, np.ones(len(y)), None, 5, learner)
+
+    def margins(text):
+        told = frame.with_columns(t=pl.lit(text, pl.String))
+        return boosting.predict_margin(booster, boosting.to_matrix(some.select(told), 1), None)
+
+    np.testing.assert_array_equal(margins("zebra"), margins(None))
+    assert (margins("zebra") != margins("a")).any()

@@ -128,3 +128,14 @@ def test_the_loop_is_compiled_where_it_cannot_be_kept(monkeypatch):
     boosters = [trained(x, y, 3)]
     np.testing.assert_array_equal(by_forest(boosters, x, start), by_xgboost(boosters, x, start))
     forest.compiled.cache_clear()
+
+
+def test_trees_with_sets_of_categories_are_left_to_xgboost():
+    x, y, start = made()
+    given = {"feature_types": ["c", *"q" * 5], "enable_categorical": True}
+    booster = xgb.train({"objective": "binary:logistic"}, xgb.DMatrix(x, y, **given), 5)
+    assert flattened([booster], EVERY) is None
+    features = Features(tuple("abcdef"), 6, {"a": tuple(map(str, range(20)))})
+    scorer = Scorer([booster], features, EVERY, 1)
+    scorer.asked = forest.WORTH
+    np.testing.assert_array_equal(scorer.margins(x, [start]), by_xgboost([booster], x, start))
