@@ -548,7 +548,9 @@ def _add_predict_options(added: argparse.ArgumentParser) -> None:
     added.add_argument(
         "table", help="file, folder or glob of Parquet or of text (.csv, .tsv, also .gz)"
     )
-    added.add_argument("-o", "--output", required=True, help="Parquet file to write")
+    added.add_argument(
+        "-o", "--output", required=True, help="file to write: .parquet, .csv or .tsv"
+    )
     added.add_argument("--threads", type=_positive, default=1, help="default: 1")
 
 

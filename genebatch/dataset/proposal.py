@@ -183,7 +183,6 @@ def _add_columns(
             reason = _no_category(rows, name, distinct[name], proposal.config["dataset"]["group"])
             if reason is None:
                 categorical.append(name)
-                proposal.notes.append(f"'{name}' is text of {distinct[name]} categories")
                 continue
         elif not (kind.is_numeric() or kind == pl.Boolean):
             reason = f"{kind} is no number"
@@ -195,6 +194,8 @@ def _add_columns(
     dataset = proposal.config["dataset"]
     if categorical:
         dataset["categorical"] = categorical
+        shown = first_names(f"'{name}' ({distinct[name]} values)" for name in categorical)
+        proposal.notes.append(f"text of few values is categories: {shown}")
     if reasons:
         dataset["metadata"] = [n for names in reasons.values() for n in names]
     proposal.notes += [

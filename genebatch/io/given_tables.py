@@ -136,8 +136,9 @@ def _series(name: str, values: Any) -> pl.Series:
     """A column of a pandas frame; sparse ones are filled in, categories are their values."""
     if hasattr(values, "sparse"):
         values = values.sparse.to_dense()
-    elif hasattr(values, "cat"):
-        values = values.astype(values.cat.categories.dtype)
+    elif hasattr(values, "cat"):  # whole numbers have no missing value in pandas
+        missing = bool(values.isna().any())
+        values = values.astype(object if missing else values.cat.categories.dtype)
     fault = f"column '{name}' of the pandas table is {values.dtype}, which cannot be read; "
     fault += f"convert it: `table['{name}'] = table['{name}'].astype('float64')`"
     if values.dtype == object:

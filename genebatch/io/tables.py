@@ -103,6 +103,20 @@ def parquet_rows(
             raise InputError(f"there are no rows to write into {path}")
 
 
+@contextmanager
+def text_rows(path: str | Path, separator: str) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """Give a function that appends frames to a file of text, which is whole when the block ends.
+
+    Its first line has the names; a missing value is empty.
+    """
+    with whole(path) as temporary, temporary.open("wb") as stream:
+
+        def write(frame: pl.DataFrame) -> None:
+            frame.write_csv(stream, separator=separator, include_header=not stream.tell())
+
+        yield write
+
+
 def read_table(
     table: Any, columns: Sequence[str], identity: Mapping[str, str] | None = None
 ) -> Iterator[pl.DataFrame]:

@@ -1,21 +1,23 @@
-"""Predicts tables of any size into Parquet files."""
+"""Predicts tables of any size into files of Parquet or text."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
 from genebatch.dataset.categories import Unseen
 from genebatch.dataset.rows import probability_columns
 from genebatch.io.data_files import find_shards
-from genebatch.io.files import InputError, whole
-from genebatch.io.tables import read_table, table_columns
+from genebatch.io.files import InputError
+from genebatch.io.tables import parquet_rows, read_table, table_columns, text_rows
 from genebatch.model.archive import load_model
 from genebatch.model.ensemble import EnsembleModel
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}  # of predictions written as text
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ def predict_file(
 
 
 def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> int:
-    """Predict a table on disk into a Parquet file, in the order of its rows.
+    """Predict a table on disk into a file, in the order of its rows.
 
     Streams the table; holds one record batch of `tables.BATCH_ROWS` rows.
 
@@ -39,9 +41,9 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
     table
         File, folder or glob of Parquet or of text; see `tables.read_table`.
     out
-        Parquet file. Its columns are the group and position columns that the table has,
-        `prediction`, `probability_{class}` and `std_{class}`. The last is the standard deviation
-        of the members' probabilities, before the change of prevalence.
+        File `.parquet`, `.csv` or `.tsv`. Its columns are the group and position columns that the
+        table has, `prediction`, `probability_{class}` and `std_{class}`. The last is the standard
+        deviation of the members' probabilities, before the change of prevalence.
 
     Returns
     -------
@@ -54,29 +56,32 @@ def predict_table(model: EnsembleModel, table: str | Path, out: str | Path) -> i
         If a needed column is missing, the table has no rows, or the output is one of its files.
         Nothing is written then.
     """
-    if Path(out).suffix != ".parquet":
-        raise InputError(f"predictions are written as Parquet; {out} should end in .parquet")
+    if Path(out).suffix not in (".parquet", *SEPARATORS):
+        raise InputError(f"{out} should end in .parquet, .csv or .tsv, the kinds that are written")
     refuse_as_output(out, table)
     identity = _identity(model, table_columns(table))
     columns = list(dict.fromkeys([*identity, *model.columns_in_]))
     kinds = {name: kind for name, kind in identity.items() if name not in model.columns_in_}
     kinds |= dict.fromkeys(model.categories_, "text")
     rows, unseen = 0, Unseen(model.categories_)
-    with whole(out) as temporary:
-        writer = None
+    with _written(out, model.origin) as write:
         for frame in read_table(table, columns, kinds):
-            part = _predicted(model, frame, list(identity), table).to_arrow()
+            write(_predicted(model, frame, list(identity), table))
             unseen.count(frame)
-            if writer is None:
-                writer = pq.ParquetWriter(temporary, part.schema.with_metadata(model.origin))
-            writer.write_table(part.cast(writer.schema))
-            rows += part.num_rows
-        if writer is None:
+            rows += frame.height
+        if not rows:
             raise InputError(f"{table} has no rows")
-        writer.close()
     unseen.warn(str(table))
     log.info("%s rows predicted into %s", f"{rows:,}", out)
     return rows
+
+
+def _written(
+    out: str | Path, origin: Mapping[str, str]
+) -> AbstractContextManager[Callable[[pl.DataFrame], None]]:
+    """Give a function that appends frames to a file; text does not carry the origin."""
+    separator = SEPARATORS.get(Path(out).suffix)
+    return parquet_rows(out, origin) if separator is None else text_rows(out, separator)
 
 
 def refuse_as_output(out: str | Path, table: str | Path) -> None:

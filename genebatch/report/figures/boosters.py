@@ -149,7 +149,10 @@ def _beeswarm(axes: Axes, swarm: Swarm) -> None:
     axes.tick_params("y", labelsize=8, length=0)
     axes.tick_params("x", labelsize=8)
     axes.set_xlabel("SHAP value of the log-odds", fontsize=9)
-    for name, dot in (("low feature value", LOW), ("high", HIGH)):
+    dots = [("low feature value", LOW), ("high", HIGH)]
+    if swarm.values.select(pl.any_horizontal(pl.all().is_null() | pl.all().is_nan()).any()).item():
+        dots.append(("missing, or a category", style.PALE))
+    for name, dot in dots:
         axes.scatter([], [], s=16, color=dot, label=name)
     axes.grid(False)
     style.legend(axes)

@@ -440,3 +440,40 @@ def test_repeated_positions_are_found_whatever_columns_are_called(table, analyse
     keys = {"group": names.get("gene_id", "gene_id"), "position": names.get("position", "position")}
     with pytest.raises(InputError, match="rows repeat a "):
         analyse(frame, **keys)
+
+
+# ---- categories
+
+
+def test_categories_are_described_by_their_texts(table, analyse):
+    frame = table().with_columns(
+        c=pl.when(pl.col("position") > 0).then("chrom"), same=pl.lit("x"), code=pl.col("position")
+    )
+    analysed = analyse(frame, shards=2, categorical=["c", "same", "code"])
+    columns = analysed.profile["columns"]
+    assert {name: columns[name]["kind"] for name in ("c", "same", "code", "noise")} == {
+        **dict.fromkeys(("c", "same", "code"), "category"),
+        "noise": "dense",
+    }
+    assert (columns["c"]["nulls"], columns["c"]["constant"]) == (12, False)
+    assert columns["same"]["constant"]
+    assert "column 'same' is constant ('x')" in notes(analysed)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_another_category_gives_its_group_another_digest(table, analyse, shards):
+    frame = table().with_columns(c=pl.lit("a"))
+    changed = frame.with_columns(
+        c=pl.when((pl.col("gene_id") == "g03") & (pl.col("position") == 4))
+        .then(pl.lit("b"))
+        .otherwise("c")
+    )
+    before, after = (
+        dict(
+            analyse(each, shards=shards, folder=name, categorical=["c"])
+            .groups.select("group", "digest")
+            .iter_rows()
+        )
+        for name, each in (("before", frame), ("after", changed))
+    )
+    assert [name for name in before if before[name] != after[name]] == ["g03"]

@@ -84,7 +84,7 @@ def test_text_of_few_values_is_a_category_unless_it_tells_the_group(tmp_path):
         assert found.config["dataset"]["categorical"] == ["tissue"]
         assert found.config["dataset"]["metadata"] == ["constant", "doctor"]
         told = " ".join(found.notes)
-        assert "'tissue' is text of 2 categories" in told
+        assert "text of few values is categories: 'tissue' (2 values)" in told
         assert "'constant' (text that is the same in every row)" in told
         assert "'doctor' (text that tells the group)" in told
         resolve(yaml.safe_load(found.text()))

@@ -168,3 +168,8 @@ def test_a_plan_that_cannot_be_collected_is_refused(tmp_path):
         read(pl.scan_parquet(tmp_path / "absent.parquet"))
     with pytest.raises(InputError, match="the LazyFrame cannot be collected"):
         read(POLARS.lazy().with_columns(f0=pl.col("g").cast(pl.Float64)))
+
+
+def test_whole_numbers_as_pandas_categories_may_be_missing():
+    frame = pd.DataFrame({"x": pd.Categorical([3, None, 1])})
+    assert read(frame, ["x"])["x"].to_list() == [3, None, 1]

@@ -273,9 +273,21 @@ def test_table_that_is_not_there_is_named(model, tmp_path):
         predict_table(model, tmp_path / "absent", tmp_path / "out.parquet")
 
 
-@pytest.mark.parametrize("name", ["out.csv", "out", "out.parquet.gz"])
-def test_output_is_parquet(model, table, tmp_path, name):
-    with pytest.raises(InputError, match=r"should end in \.parquet"):
+@pytest.mark.parametrize(("name", "separator"), [("out.csv", ","), ("out.tsv", "\t")])
+def test_predictions_as_text_are_those_of_parquet(
+    model, table, tmp_path, name, separator, monkeypatch
+):
+    monkeypatch.setattr(tables, "BATCH_ROWS", 300)
+    predict_table(model, table, tmp_path / "out.parquet")
+    written = predict_table(model, table, tmp_path / name)
+    found = pl.read_csv(tmp_path / name, separator=separator, schema_overrides={"gene_id": str})
+    assert found.height == written
+    assert found.equals(pl.read_parquet(tmp_path / "out.parquet"))
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out", "out.parquet.gz"])
+def test_output_of_another_kind_is_refused(model, table, tmp_path, name):
+    with pytest.raises(InputError, match=r"should end in \.parquet, \.csv or \.tsv"):
         predict_table(model, table, tmp_path / name)
     assert no_file(tmp_path)
 

@@ -1,5 +1,7 @@
 """Figures of boosters show what the tables say, and say what they cannot show."""
 
+import warnings
+
 import numpy as np
 import polars as pl
 import pytest
@@ -90,6 +92,19 @@ def test_beeswarm_shows_the_given_features_in_their_order():
     assert ticks[::-1][:2] == names[:2]
     assert len(ticks[0]) == style.LONGEST_NAME
     assert said(second) == ["no feature has an effect"]
+
+
+def test_categories_and_missing_values_are_grey_and_named():
+    plain, other = swarm(["a", "b"]), swarm(["a", "b"])
+    values = other.values.with_columns(a=pl.lit(None, pl.Float64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        figure = boosters.shap_values(
+            {"x": plain, "y": other._replace(values=values)}, ["x", "y"], "t"
+        )
+    first, second = map(legend, figure.axes)
+    assert first == ["low feature value", "high"]
+    assert second == [*first, "missing, or a category"]
 
 
 @pytest.mark.parametrize("name", ["f", AWKWARD])
