@@ -266,7 +266,7 @@ def _named(similar_by: Sequence[str], names: Sequence[str]) -> list[str]:
     unknown = [name for name in plain if name not in set(names)]
     if unknown:
         raise InputError(
-            f"batching.similar_by names '{unknown[0]}', which is no feature; "
+            f"batching.similar_by names '{unknown[0]}', which is no feature of numbers; "
             "features/screen.tsv in the results folder says what every column is and why"
         )
     return match_columns(similar_by, names, "batching.similar_by")
