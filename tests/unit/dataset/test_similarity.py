@@ -90,7 +90,10 @@ def test_a_column_that_is_the_same_in_every_group_is_left_out(describe):
 @pytest.mark.parametrize(
     ("similar_by", "message"),
     [
-        (["levle"], r"batching\.similar_by names 'levle', which is no feature of numbers; .*screen\.tsv"),
+        (
+            ["levle"],
+            r"batching\.similar_by names 'levle', which is no feature of numbers; .*screen\.tsv",
+        ),
         (["chrom"], r"batching\.similar_by names 'chrom', which is no feature"),
         (["zzz*"], r"batching\.similar_by \['zzz\*'\] leaves no feature"),
         (["flat"], r"batching\.similar_by \['flat'\] leaves no feature"),
