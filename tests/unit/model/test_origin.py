@@ -76,7 +76,7 @@ def test_members_of_one_training_are_put_together():
 @pytest.mark.parametrize("settings", [{"cv": "2"}, {}])
 def test_the_member_of_another_training_is_named(settings):
     members = [member("b000", cv="1"), member("b001", **settings), member("b002", cv="1")]
-    with pytest.raises(InputError, match=r"batches b001 were .* batches/\{b001\} in the results folder"):
+    with pytest.raises(InputError, match=r"batches b001 were .* delete batches/\{b001\} in"):
         refuse_other_settings(members)
 
 
