@@ -482,6 +482,9 @@ def _add_run_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("--directory", help="folder of the run, with results/; default: this one")
     added.add_argument("--dry-run", action="store_true", help="say what would run, and run nothing")
     added.add_argument(
+        "--verbose", action="store_true", help="show what Snakemake says of every job as well"
+    )
+    added.add_argument(
         "snakemake",
         nargs=argparse.REMAINDER,
         help="further arguments for Snakemake, after --",

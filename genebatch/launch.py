@@ -11,6 +11,7 @@ from pathlib import Path
 
 from genebatch.config.places import profile, snakefile
 from genebatch.io.files import InputError
+from genebatch.jobs.run import TOLD
 
 UNITS = {"": 1.0, "m": 1.0, "g": 1000.0, "t": 1e6}  # MB, as Snakemake and SLURM count them
 SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([mgt]?)i?b?\s*", re.IGNORECASE)
@@ -64,6 +65,9 @@ def command_line(options: argparse.Namespace) -> list[str]:
     if options.memory is not None:
         command += ["--resources", f"mem_mb={memory_mb(options.memory)}"]
     command += ["--workflow-profile", str(profile()), "--cores", str(cores)]
+    command += ["--logger", "genebatch"]
+    if options.verbose:
+        command.append("--logger-genebatch-chatter")
     if options.directory is not None:
         command += ["--directory", options.directory]
     if options.dry_run:
@@ -83,4 +87,5 @@ def start(command: Sequence[str]) -> None:
     if importlib.util.find_spec("snakemake") is None:
         raise InputError("snakemake is not installed in this environment: pip install genebatch")
     print(shlex.join(command), flush=True)
+    os.environ[TOLD] = shlex.join(["genebatch", *sys.argv[1:]])
     os.execv(sys.executable, [sys.executable, "-m", *command])

@@ -121,6 +121,14 @@ def estimate_core_hours(rule: str, size: Shape | Whole) -> float:
     return float(f"{_seconds(rule, size) / 3600:.4g}")
 
 
+def estimate_seconds(rule: str, size: Shape | Whole) -> float:
+    """Seconds of a core that a rule takes at most, without slack, to three digits.
+
+    Raises as `estimate_minutes`.
+    """
+    return float(f"{_seconds(rule, size):.3g}")
+
+
 def estimate_minutes(rule: str, size: Shape | Whole) -> int:
     """Minutes that a rule may take, whatever the round at which boosting stops.
 

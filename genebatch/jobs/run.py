@@ -24,6 +24,7 @@ log = logging.getLogger("genebatch")
 # How often the memory of a job is read, and what the job may take in between; see `job`.
 WATCH_SECONDS = 0.02
 WATCH_MARGIN_MB = 100
+TOLD = "GENEBATCH_COMMAND"  # set by `genebatch run`, which tells what jobs do
 
 
 def peak_mb() -> float:
@@ -152,9 +153,15 @@ def job(
 
 
 def _log_to(path: str | Path) -> None:
-    """Send messages to a new log file and to standard error."""
+    """Send messages to a new log file and to standard error.
+
+    Where the run tells its steps and errors itself, standard error gets warnings alone.
+    """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    handlers = [logging.FileHandler(path, mode="w"), logging.StreamHandler(sys.stderr)]
+    stream = logging.StreamHandler(sys.stderr)
+    if TOLD in os.environ:
+        stream.addFilter(lambda record: record.levelno == logging.WARNING)
+    handlers = [logging.FileHandler(path, mode="w"), stream]
     style = PrintableFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     for handler in handlers:
         handler.setFormatter(style)

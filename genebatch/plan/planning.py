@@ -20,6 +20,7 @@ from genebatch.jobs.needs import (
     estimate_core_hours,
     estimate_mb,
     estimate_minutes,
+    estimate_seconds,
     largest_mb,
     rules_of,
 )
@@ -38,8 +39,8 @@ class Plan(NamedTuple):
     ----------
     manifest
         One row per batch: `batch`, `key`, `groups`, `folds`, `rows`, `rows_{class}`,
-        `mem_mb_{rule}` with one thread, `thread_mb` for each further thread that boosts, and
-        `minutes_{rule}`.
+        `mem_mb_{rule}` with one thread, `thread_mb` for each further thread that boosts,
+        `minutes_{rule}` that a scheduler grants, and `seconds_{rule}` that a core may take.
     groups
         One row per group and batch: the table of groups with `batch`, `fold` and `lent` (whether
         the batch borrows the group of another), null for test groups, and `test`.
@@ -132,10 +133,10 @@ def _aside(data: Data) -> pl.DataFrame:
 def whole_needs(plan: Plan, features: dict[str, Any], planning: Planning) -> dict[str, Any]:
     """What each rule about all batches needs.
 
-    In MB by rule, in MB of each further `thread` of one, and under `minutes` how long a rule may
-    take. `core_hours` are those that the single model takes at most, by rule. `sampled` has MB and
-    minutes again, where all members score the sample of `ensemble.score_rows` alone; it is None
-    where that is all rows.
+    In MB by rule, in MB of each further `thread` of one, under `minutes` how long a scheduler lets
+    a rule run, and under `seconds` how long a core takes at most. `core_hours` are those of the
+    single model, by rule. `sampled` has MB, minutes and seconds again, where all members score the
+    sample of `ensemble.score_rows` alone; it is None where that is all rows.
     """
     training = plan.groups.filter(~pl.col("test"))
     sizes = training.unique("group").select("group", "rows")
@@ -158,9 +159,11 @@ def whole_needs(plan: Plan, features: dict[str, Any], planning: Planning) -> dic
 
 
 def _needs_of(whole: Whole) -> dict[str, Any]:
-    """MB of each rule about all batches, and `minutes`."""
-    needs = {rule: estimate_mb(rule, whole) for rule in rules_of("whole")}
-    return needs | {"minutes": {rule: estimate_minutes(rule, whole) for rule in rules_of("whole")}}
+    """MB of each rule about all batches, `minutes` and `seconds`."""
+    needs: dict[str, Any] = {rule: estimate_mb(rule, whole) for rule in rules_of("whole")}
+    for name, estimate in (("minutes", estimate_minutes), ("seconds", estimate_seconds)):
+        needs[name] = {rule: estimate(rule, whole) for rule in rules_of("whole")}
+    return needs
 
 
 def batch_key(part: pl.DataFrame, features_digest: str, labels: Labels) -> str:
@@ -409,4 +412,5 @@ def _manifest_row(
         | {f"mem_mb_{rule}": estimate_mb(rule, filled) for rule in rules_of("batch")}
         | {"thread_mb": thread_mb(filled)}
         | {f"minutes_{rule}": estimate_minutes(rule, filled) for rule in rules_of("batch")}
+        | {f"seconds_{rule}": estimate_seconds(rule, filled) for rule in rules_of("batch")}
     )

@@ -2,11 +2,15 @@
 
 import csv
 import os
+import shlex
+import sys
 from functools import lru_cache
 
 from snakemake.exceptions import WorkflowError
 
 from genebatch.jobs.needs import NEEDS, rules_of
+from genebatch.jobs.run import TOLD
+from genebatch.progress.remaining import Remaining
 
 # Results of these rules are made when another rule or `predict.tables` asks for them.
 SCORING = ("gene_sequences", "score_genes", "table_of_text")
@@ -246,11 +250,17 @@ def is_of_these(files, older):
     return min(map(os.path.getmtime, files)) >= max(map(os.path.getmtime, older))
 
 
-def print_unfinished_batches():
+def say_what_is_left():
     """After a failed run, say which batches are not finished, and what the next run does."""
     path = rules.plan_batches.output.manifest
-    if not os.path.exists(path):
-        return
+    if os.path.exists(path):
+        print_unfinished_of(path)
+    again = os.environ.get(TOLD) or shlex.join(["snakemake", *sys.argv[1:]])
+    print(f"Mend the cause, then run again what is missing:\n    {again}")
+
+
+def print_unfinished_of(path):
+    """Say which batches of a plan are not finished."""
     with open(path, newline="") as stream:
         batches = [row["batch"] for row in csv.DictReader(stream, delimiter="\t")]
     unfinished = lacking(batch_results(), batches)

@@ -198,6 +198,7 @@ def test_the_manifest_counts_groups_rows_and_classes(groups):
         *(f"mem_mb_{rule}" for rule in rules_of("batch")),
         "thread_mb",
         *(f"minutes_{rule}" for rule in rules_of("batch")),
+        *(f"seconds_{rule}" for rule in rules_of("batch")),
     ]
 
 
@@ -439,7 +440,7 @@ def test_rules_about_all_batches_need_more_for_more_rows_and_batches():
         whole_needs(planned(groups, [], config()), FEATURE_SET, config().planning)
         for groups in (few, many)
     ]
-    others = {"thread", "minutes", "core_hours", "sampled"}
+    others = {"thread", "minutes", "seconds", "core_hours", "sampled"}
     assert needs[0].keys() == needs[1].keys() == {*rules_of("whole"), *others}
     hours = [each["core_hours"] for each in needs]
     assert all(hours[1][rule] > hours[0][rule] > 0 for rule in SINGLE_RULES)
@@ -464,7 +465,7 @@ def test_rules_of_a_sample_need_what_its_rows_need():
     assert whole["sampled"] is None
     assert needs | {"sampled": None} == whole
     sampled = needs["sampled"]
-    assert sampled.keys() == {*rules_of("whole"), "minutes"}
+    assert sampled.keys() == {*rules_of("whole"), "minutes", "seconds"}
     for rule in ("combine_batches", "consolidate", "estimate", "add_single"):
         assert sampled[rule] < needs[rule], rule
     for rule in rules_of("whole"):
