@@ -79,14 +79,15 @@ def init(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     """Predict a table of any size."""
-    from genebatch.model.archive import is_model_file
+    from genebatch.model.archive import holds_model
     from genebatch.model.prediction import predict_file
 
     model = Path(options.model)
-    if is_model_file(options.table) and model.is_file() and not is_model_file(model):
+    if model.exists() and holds_model(options.table) and not holds_model(model):
+        swapped = shlex.join([options.table, options.model, "-o", options.output])
         raise InputError(
-            f"{options.table} is a model file and {model} is none; the model comes first: "
-            f"genebatch predict {options.table} {model} -o {options.output}"
+            f"{options.table} holds a model and {model} does not; the model comes first: "
+            f"genebatch predict {swapped}"
         )
     rows = predict_file(options.model, options.table, options.output, options.threads)
     print(f"{rows:,} rows predicted into {options.output}")

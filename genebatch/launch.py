@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genebatch.config.places import profile, snakefile
+from genebatch.config.schema import read_file
 from genebatch.io.files import InputError
 from genebatch.jobs.run import TOLD
 
@@ -57,6 +58,8 @@ def command_line(options: argparse.Namespace) -> list[str]:
             f"name a configuration (--configfile), or write one as {default}: "
             "`genebatch config > my.yaml` has every key with its meaning"
         )
+    for file in files or [default]:
+        read_file(file)  # Snakemake does not say in which line a fault is
     cores = usable_cores() if options.cores is None else options.cores
     command = ["snakemake", "--snakefile", str(snakefile())]
     # Neither of these is the last option: it would take the targets that follow for its own.

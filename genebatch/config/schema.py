@@ -124,14 +124,26 @@ def load(*paths: str | Path) -> dict[str, Any]:
     """Read YAML configuration files, later ones merged over earlier ones, and resolve."""
     together: dict[str, Any] = {}
     for path in paths:
-        try:
-            config = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-            raise InputError(f"configuration file {path}: {error}") from error
-        if not isinstance(config, dict):
-            raise InputError(f"configuration file {path}: a mapping of keys is wanted")
-        together = merged(together, config)
+        together = merged(together, read_file(path))
     return resolve(together, paths)
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """Read a YAML configuration file as it is.
+
+    Raises
+    ------
+    InputError
+        If it is no YAML, with the line, or no mapping of keys.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            config = yaml.safe_load(stream) or {}
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise InputError(f"configuration file {path}: {error}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"configuration file {path}: a mapping of keys is wanted")
+    return config
 
 
 def render(example: bool = False) -> str:

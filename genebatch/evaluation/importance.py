@@ -11,6 +11,7 @@ from genebatch.dataset.families import built_families, families
 from genebatch.dataset.row_file import Rows
 from genebatch.dataset.rows import group_codes, label_codes
 from genebatch.groups import hashed
+from genebatch.metrics.binary import own_log_loss
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.explanation import (
     contributions,
@@ -157,8 +158,7 @@ def _losses(model: EnsembleModel, frame: pl.DataFrame, codes: np.ndarray) -> np.
     """Log loss of every row for each class against the others, (rows, classes)."""
     probability = model.frame_predictions(frame).probability
     own = codes[:, None] == np.arange(len(model.classes))
-    clipped = np.clip(np.where(own, probability, 1 - probability), np.finfo(float).tiny, 1)
-    return -np.log(clipped)
+    return own_log_loss(np.where(own, probability, 1 - probability))
 
 
 def _mean_and_error(values: np.ndarray, groups: np.ndarray) -> tuple[float, float | None]:

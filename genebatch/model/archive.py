@@ -189,9 +189,12 @@ def _load(source: Path | BinaryIO, size: int, name: str) -> EnsembleModel:
         raise InputError(f"{name} is damaged or no model file: {error!r}") from error
 
 
-def is_model_file(path: str | Path) -> bool:
-    """Whether a file is packed as a model file is."""
-    return Path(path).is_file() and zipfile.is_zipfile(path)
+def holds_model(path: str | Path) -> bool:
+    """Whether a file is packed as a model file is, or a folder holds such a file."""
+    try:
+        return zipfile.is_zipfile(_locate(Path(path)))
+    except InputError:
+        return False
 
 
 def _read(archive: zipfile.ZipFile, most: int) -> EnsembleModel:

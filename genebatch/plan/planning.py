@@ -269,10 +269,13 @@ def _check_groups(
     largest = training.sort("rows", descending=True).row(0, named=True)
     need = _needed(shape, largest["rows"], limits)
     if need > limits.budget_mb:
+        least = _needed(shape, 0, limits)
+        rows = "" if least > limits.budget_mb / 2 else ", or thin the rows of that group"
         raise InputError(
             f"group '{largest['group']}' alone has {largest['rows']:,} rows and needs {need} MB, "
-            f"but {limits.budget_mb} MB may be used; raise resources.memory_mb and --resources "
-            "mem_mb, or thin the rows of that group"
+            f"{least} MB of them whatever its rows, but {limits.budget_mb} MB may be used; raise "
+            f"resources.memory_mb and --resources mem_mb to {need} times resources.mem_factor or "
+            f"more{rows}"
         )
     if batching.max_rows is not None and largest["rows"] > batching.max_rows:
         raise InputError(

@@ -99,4 +99,4 @@ def test_the_command_is_printed_as_it_can_be_pasted(tmp_path, monkeypatch, capfd
 def test_a_checkout_has_the_workflow_beside_the_package():
     assert home() == REPOSITORY
     assert snakefile().is_file()
-    assert (profile() / "config.yaml").is_file()
+    assert (profile() / "profile.yaml").is_file()

@@ -1,5 +1,7 @@
 """Any table is predicted in pieces and in its order, or there is no file at all."""
 
+import shlex
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -292,10 +294,16 @@ def test_output_of_another_kind_is_refused(model, table, tmp_path, name):
     assert no_file(tmp_path)
 
 
-def test_swapped_arguments_are_told(toy, tmp_path, capsys):
+@pytest.mark.parametrize("folder", [False, True])
+def test_swapped_arguments_are_told(toy, tmp_path, capsys, folder):
     table, model = tmp_path / "table.parquet", toy.folder / "model.gbm"
     pl.DataFrame({"a": [1.0]}).write_parquet(table)
+    if folder:
+        model, table = tmp_path / "my results", tmp_path
+        (model / "model").mkdir(parents=True)
+        shutil.copy(toy.folder / "model.gbm", model / "model")
     assert main(["predict", str(table), str(model), "-o", str(tmp_path / "out.parquet")]) == 1
     said = capsys.readouterr().err
     assert "the model comes first" in said
-    assert f"genebatch predict {model} {table} -o {tmp_path / 'out.parquet'}" in said
+    command = shlex.join([str(model), str(table), "-o", str(tmp_path / "out.parquet")])
+    assert f"genebatch predict {command}" in said
