@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: demo lint test test-quick test-thorough test-cluster bench bench-quick docs dist lock repository clean
 
 demo: data/genome.fa
-	$(BIN)/snakemake --cores 2 --resources mem_mb=8000
+	$(BIN)/genebatch run --cores 2 --memory 8G
 
 data/genome.fa: .venv/ready
 	$(BIN)/genebatch simulate data

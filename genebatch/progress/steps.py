@@ -129,7 +129,7 @@ def read_error(log: str | Path) -> list[str]:
         (line for line in reversed(told) if re.match(r"[\w.]+(Error|Exception)\b", line)), ""
     )
     own = told[:traced]
-    return own[:ERROR_LINES] + ([last] if last and not any(line in last for line in own) else [])
+    return [line for line in own[:ERROR_LINES] if line not in last] + ([last] if last else [])
 
 
 def _lines(path: str | Path) -> list[str]:

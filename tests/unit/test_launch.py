@@ -49,7 +49,7 @@ def test_the_command_has_the_workflow_and_its_limits(tmp_path):
         *("snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile")),
         *("--configfile", str(tmp_path / "my.yaml"), "--resources", "mem_mb=8000"),
         *("--workflow-profile", str(REPOSITORY / "profiles/default"), "--cores", "3"),
-        *("--directory", "my run"),
+        *("--logger", "genebatch", "--directory", "my run"),
     ]
 
 
@@ -67,7 +67,7 @@ def test_further_arguments_go_to_snakemake(tmp_path):
     given = options(tmp_path, "--", "results/model/model.gbm", "--forcerun", "predict")
     # A target right behind --configfile or --resources would be taken for one more of theirs.
     assert launch.command_line(given)[-4:] == [
-        *(str(launch.usable_cores()), "results/model/model.gbm", "--forcerun", "predict")
+        *("genebatch", "results/model/model.gbm", "--forcerun", "predict")
     ]
 
 
@@ -87,6 +87,7 @@ def test_a_missing_configuration_is_named(tmp_path, monkeypatch):
 
 def test_the_command_is_printed_as_it_can_be_pasted(tmp_path, monkeypatch, capfd):
     started = []
+    monkeypatch.setenv(launch.TOLD, "")  # so that it is as before afterwards
     monkeypatch.setattr(launch.os, "execv", lambda *command: started.append(command))
     (tmp_path / "my.yaml").write_text("{}")
     assert main(["run", "--configfile", str(tmp_path / "my.yaml"), "--directory", "a b"]) == 0
@@ -94,6 +95,20 @@ def test_the_command_is_printed_as_it_can_be_pasted(tmp_path, monkeypatch, capfd
     assert program == sys.executable
     assert command[:3] == [sys.executable, "-m", "snakemake"]
     assert shlex.split(capfd.readouterr().out) == command[2:]
+    assert shlex.split(os.environ[launch.TOLD])[0] == "genebatch"
+
+
+def test_a_fault_of_yaml_is_told_with_its_line(tmp_path, capsys):
+    (tmp_path / "my.yaml").write_text("dataset:\n  path: [a\n  group: g\n")
+    assert main(["run", "--configfile", str(tmp_path / "my.yaml")]) == 1
+    said = capsys.readouterr().err
+    assert f"configuration file {tmp_path / 'my.yaml'}: " in said
+    assert "line 3" in said
+
+
+def test_verbose_shows_what_snakemake_says(tmp_path):
+    assert "--logger-genebatch-chatter" in launch.command_line(options(tmp_path, "--verbose"))
+    assert "--logger-genebatch-chatter" not in launch.command_line(options(tmp_path))
 
 
 def test_a_checkout_has_the_workflow_beside_the_package():

@@ -33,6 +33,18 @@ def unfinished(run) -> Run:
     return run
 
 
+def test_a_failed_batch_is_told_with_its_error_its_log_and_what_to_run_next(unfinished):
+    output = unfinished.fails(RESULT, "--logger", "genebatch", env=PLANTED)
+    name = "batch 2/3 cross-validation (rule cross_validate_batch b001)"
+    told = output.partition(f"FAILED: {name}\n")[2].splitlines()
+    assert told[0].strip() == "RuntimeError: planted failure"
+    assert told[1].strip() == f"log: {PLANTED['PLANTED_FAILURE']}"
+    assert output.count("FAILED") == 1
+    assert "jobid" not in output
+    assert "run again what is missing:\n    snakemake " in output
+    assert f"{RESULT} --logger genebatch" in output
+
+
 def to_repeat() -> Counter:
     return everything_of("b001") + after_the_batches()
 

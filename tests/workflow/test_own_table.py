@@ -1,5 +1,7 @@
 """From tables of text to the answer, by the tutorial that a new user of the wheel follows."""
 
+import re
+
 import polars as pl
 import pytest
 
@@ -14,6 +16,10 @@ def test_a_folder_of_text_becomes_a_model_as_the_tutorial_says(environment, tmp_
     page = REPOSITORY / "docs" / "tutorials" / "table.md"
     printed = follow(page, tmp_path, environment / "env" / "bin")
     assert f"--snakefile {environment}/env/lib/" in printed
+    # Snakemake finds the logger in the wheel, and says nothing itself.
+    assert re.search(r"^\d\d:\d\d:\d\d 100 %  report: ", printed, re.MULTILINE)
+    assert re.search(r"batch 1/1 training: \d+ groups, [\d,]+ rows, \d+ MB declared", printed)
+    assert "jobid" not in printed
     made = {path.name for path in tmp_path.iterdir()}
     said = {"wards", "new.csv", "my.yaml", "my_results", "predictions.parquet"}
     assert made == said | {".snakemake"}

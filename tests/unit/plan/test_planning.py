@@ -406,9 +406,20 @@ def test_a_batch_of_few_large_groups_is_named():
 def test_a_group_that_cannot_fit_is_named(groups):
     large = with_cell(groups, "g07", rows=5_000_000)
     with pytest.raises(
-        InputError, match=r"'g07' alone has 5,000,000 rows and needs \d+ MB, but 1000.*memory_mb"
-    ):
+        InputError,
+        match=r"'g07' alone has 5,000,000 rows and needs \d+ MB, .*but 1000 MB .*memory_mb",
+    ) as told:
         planned(large, [], config(), 1000)
+    assert "or thin the rows of that group" in str(told.value)
+
+
+def test_a_group_is_not_to_be_thinned_where_its_rows_cost_little(groups):
+    with pytest.raises(
+        InputError, match=r"needs (\d+) MB, \d+ MB of them whatever its rows"
+    ) as told:
+        planned(groups, [], config(), 300)
+    assert "but 300 MB may be used; raise resources.memory_mb and --resources" in str(told.value)
+    assert "thin" not in str(told.value)
 
 
 def test_memory_for_too_small_batches_only_is_an_error():
