@@ -270,7 +270,8 @@ def _check_groups(
     need = _needed(shape, largest["rows"], limits)
     if need > limits.budget_mb:
         least = _needed(shape, 0, limits)
-        rows = "" if least > limits.budget_mb / 2 else ", or thin the rows of that group"
+        thinner = least < limits.budget_mb and need > 2 * least
+        rows = ", or thin the rows of that group" if thinner else ""
         raise InputError(
             f"group '{largest['group']}' alone has {largest['rows']:,} rows and needs {need} MB, "
             f"{least} MB of them whatever its rows, but {limits.budget_mb} MB may be used; raise "
