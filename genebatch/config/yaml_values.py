@@ -116,7 +116,9 @@ def read_values(
         return _from_text(value, kinds, value == given)
     if "string" in kinds:
         fits = _fits(value, kinds) and not _differs(value, text)
-        return value if fits else _name(value, problems, where, text)
+        # Quotes do not help where the word is none of the list; the schema tells the list.
+        strange = "enum" in schema and _shown(value, text) not in schema["enum"]
+        return value if fits or strange else _name(value, problems, where, text)
     if isinstance(value, float) and not math.isfinite(value):
         problems.append(f"'{where}' is {value}; wanted a finite number")
     if isinstance(value, float) and "integer" in kinds and value.is_integer():
@@ -185,14 +187,23 @@ def _from_text(value: str, kinds: set[str], given: bool) -> Any:
     return parsed if _fits(parsed, kinds) or not kinds else value
 
 
+def _is_spelt(value: Any, text: Any) -> bool:
+    """Whether the file tells how a value is written."""
+    return isinstance(text, str) and _same(text, value)
+
+
+def _shown(value: Any, text: Any) -> str:
+    """How the file writes a value, or an example of it."""
+    return text if _is_spelt(value, text) else EXAMPLES.get(value, str(value))
+
+
 def _name(value: Any, problems: list[str], where: str, text: Any) -> Any:
     """Give a name as text; other readings of YAML that have several spellings are problems."""
     if isinstance(value, str) or type(value) not in READINGS:
         return value
-    spelt = text if isinstance(text, str) and _same(text, value) else None
-    if type(value) is int and spelt in (None, str(value)):
+    shown = _shown(value, text)
+    if type(value) is int and (shown == str(value) or not _is_spelt(value, text)):
         return str(value)
-    shown = spelt or EXAMPLES.get(value, str(value))
     reading = READINGS[type(value)].format(value=value)
     problems.append(f"'{where}': YAML reads {shown} as {reading}; write '{shown}' in quotes")
     return shown

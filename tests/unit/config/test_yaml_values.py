@@ -117,6 +117,13 @@ def test_without_the_file_an_example_is_shown(value, shown):
         config.resolve(given)
 
 
+@pytest.mark.parametrize("word", ["true", "no", "null"])
+def test_quotes_are_no_remedy_where_the_word_is_not_one_of_a_list(tmp_path, word):
+    with pytest.raises(InputError, match=r"not one of \['none', 'tbi', 'csi'\]") as caught:
+        loaded(tmp_path, f"call: {{bgzip: {word}}}")
+    assert "in quotes" not in str(caught.value)
+
+
 def test_text_of_another_file_decides_nothing(tmp_path):
     (tmp_path / "other.yaml").write_text(PLACES["dataset.classes.1"] % "5")
     given = yaml.safe_load(PLACES["dataset.classes.1"] % "8" + START)
