@@ -63,6 +63,9 @@ colsample_bytree, max_bin, early_stopping_rounds, device, params
         The candidate that becomes the model: `best`, `ensemble`, `single`, `both` or `distilled`.
     rest_class
         The class of rows that belong to no other class (`dataset.rest_class`).
+    categorical
+        Names of the columns of a table that hold categories (`dataset.categorical`). They may be
+        text. A category that was not in the fit counts as missing.
     memory_mb
         Memory that a batch may need, in MB (`resources.memory_mb`). None: 90 % of what this
         process may use when it fits.
@@ -142,6 +145,7 @@ colsample_bytree, max_bin, early_stopping_rounds, device, params
         single_n_splits: int | str = "auto",
         final: str = "best",
         rest_class: Any = None,
+        categorical: tuple[str, ...] = (),
         memory_mb: int | None = None,
         random_state: int | RandomState | None = 7,
         n_jobs: int | None = None,
@@ -179,6 +183,7 @@ colsample_bytree, max_bin, early_stopping_rounds, device, params
         self.single_n_splits = single_n_splits
         self.final = final
         self.rest_class = rest_class
+        self.categorical = categorical
         self.memory_mb = memory_mb
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -218,7 +223,7 @@ colsample_bytree, max_bin, early_stopping_rounds, device, params
             If something that was given is wrong, or does not suffice for batches and folds.
         """
         target = checked_target(self, y)
-        features = checked_features(self, X)
+        features = checked_features(self, X, categorical=self.categorical)
         check_consistent_length(features, target.codes)
         groups = checked_groups(groups, features.height)
         columns = features.columns
@@ -295,7 +300,7 @@ colsample_bytree, max_bin, early_stopping_rounds, device, params
     def _table(self, X: Any, base_scores: Any) -> pl.DataFrame:
         """The table that the model predicts."""
         check_is_fitted(self)
-        features = checked_features(self, X, self._columns)
+        features = checked_features(self, X, self._columns, self.categorical)
         if not self._scores_given:
             if base_scores is not None:
                 raise InputError(

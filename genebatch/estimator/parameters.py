@@ -44,6 +44,7 @@ KEYS = {
     "single_n_splits": "single.n_splits",
     "final": "final",
     "rest_class": "dataset.rest_class",
+    "categorical": "dataset.categorical",
     "memory_mb": "resources.memory_mb",
 }
 SEEDS = ("batching.seed", "cv.seed", "learner.seed")
@@ -54,6 +55,8 @@ WORDS = {
     "set learner.use_weights: false": "leave out sample_weight",
     "the column of dataset.weight": "sample_weight",
     "in the table (dataset.group)": "(groups)",
+    ", or take the column out of dataset.categorical and list it in dataset.metadata": "",
+    "raise screen.max_categories (up to 250)": "leave it out of X, or join some of them",
     "rename it in the table, or list it in dataset.exclude": "rename it, or leave it out of X",
     "dataset.weight": "sample_weight",
     "dataset.group": "groups",

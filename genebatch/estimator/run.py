@@ -1,14 +1,16 @@
 """Trains a model by the steps of the workflow, one after the other in this process."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from genebatch.config.settings import Settings
+from genebatch.dataset.categories import learn
 from genebatch.dataset.screen import feature_set
+from genebatch.dataset.shards import described
 from genebatch.io.files import read_json, write_json, write_tsv
 from genebatch.io.tables import read_tsv
 from genebatch.jobs.limits import run_limit_mb
@@ -79,10 +81,7 @@ class Run:
         dataset.analyze_dataset(
             table=settings.table, test_column=None, threads=self.threads, **analysed
         )
-        facts = read_json(analysed["profile"])
-        write_json(
-            self._file("features"), feature_set(facts["roles"]["candidates"], facts["columns"])
-        )
+        write_json(self._file("features"), self._features(analysed))
         write_tsv(self._file("test_groups"), pl.DataFrame(schema={"group": pl.String}))
         known = self._files("profile groups test_groups features")
         if self._routed:
@@ -100,6 +99,18 @@ class Run:
             **known,
             **self._files("manifest planned dataset memory coverage times_held"),
         )
+
+    def _features(self, analysed: Mapping[str, str]) -> dict[str, Any]:
+        """The feature set of all columns of features."""
+        facts, settings = read_json(analysed["profile"]), self.settings
+        roles, shards = described(facts)
+        groups = pl.read_parquet(analysed["groups"])
+        most = settings.screen.max_categories
+        learned = learn(shards, groups, roles.group, roles.categorical, most)
+        categories = {name: of.names for name, of in learned.items()}
+        # A column without any category has no number.
+        names = [name for name in roles.candidates if categories.get(name, True)]
+        return feature_set(names, facts["columns"], categories)
 
     def _batch(self, name: str) -> None:
         """The finished model of a batch."""

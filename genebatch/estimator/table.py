@@ -1,6 +1,6 @@
 """Checks what the estimator is given, and writes it as a table of the workflow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +57,9 @@ def checked_target(estimator: Any, y: Any) -> Target:
     return Target(classes, codes)
 
 
-def checked_features(estimator: Any, X: Any, names: list[str] | None = None) -> pl.DataFrame:
+def checked_features(
+    estimator: Any, X: Any, names: list[str] | None = None, categorical: Sequence[str] = ()
+) -> pl.DataFrame:
     """Check the features as scikit-learn does, and give them as a frame.
 
     Parameters
@@ -68,6 +70,8 @@ def checked_features(estimator: Any, X: Any, names: list[str] | None = None) -> 
         Table or array.
     names
         The names of the columns in fitting, in their order. None: this is the fitting.
+    categorical
+        Names of columns that may hold text.
 
     Raises
     ------
@@ -83,6 +87,7 @@ def checked_features(estimator: Any, X: Any, names: list[str] | None = None) -> 
         if not len(X):
             raise InputError(f"Found array with 0 sample(s) (shape={X.shape}); wanted 1 at least")
         frame = _of_table(X)
+        _refuse_text(frame, categorical)
     else:
         # Infinite values are looked for below, as float32 has them.
         X = validate_data(estimator, X, reset=fitting, ensure_all_finite=False)
@@ -190,13 +195,15 @@ def _is_table(X: Any) -> bool:
 
 
 def _of_table(X: Any) -> pl.DataFrame:
-    """A table of numbers as a polars frame with the same columns."""
+    """A table as a polars frame with the same columns."""
     columns = [str(name) for name in (X.column_names if isinstance(X, pa.Table) else X.columns)]
-    frame = pl.concat(given_frames(X, columns))
+    return pl.concat(given_frames(X, columns))
+
+
+def _refuse_text(frame: pl.DataFrame, categorical: Sequence[str]) -> None:
     for column in frame:
-        if not is_number(column.dtype):
-            raise InputError(no_number(column))
-    return frame
+        if column.name not in categorical and not is_number(column.dtype):
+            raise InputError(f"{no_number(column)}, or name it in the parameter categorical")
 
 
 def _refuse_infinite(frame: pl.DataFrame) -> None:

@@ -250,6 +250,24 @@ def test_labels_keep_their_type(rows, X):
     assert model.classes_.dtype == model.predict(X).dtype == np.int64
 
 
+def test_columns_of_text_are_categories_where_they_are_named(rows, X, tmp_path):
+    yes = rows["kind"].to_numpy() == "yes"
+    colour = np.where(yes, "red", np.where(np.arange(240) % 2, "blue", "green"))
+    table = X.select("b").with_columns(colour=pl.Series(colour), nothing=pl.lit(None, pl.String))
+    names = ["colour", "nothing"]
+    model = BatchEnsembleClassifier(**QUICK | {"n_estimators": 20}, categorical=names)
+    model.fit(table, rows["kind"], groups=rows["gene"])
+    assert model.score(table, rows["kind"]) == 1
+    assert model.model_.categories_ == {"colour": ("blue", "green", "red")}
+    as_category = table.to_pandas().astype({"colour": "category"})
+    np.testing.assert_array_equal(model.predict_proba(as_category), model.predict_proba(table))
+    model.model_.save(tmp_path / "model.gbm")
+    saved = load_model(tmp_path / "model.gbm")
+    np.testing.assert_array_equal(saved.predict_proba(table), model.predict_proba(table))
+    with pytest.raises(InputError, match="or name it in the parameter categorical"):
+        BatchEnsembleClassifier(**QUICK).fit(table, rows["kind"])
+
+
 # Base scores
 
 
