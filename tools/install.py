@@ -29,7 +29,7 @@ def main() -> int:
     options = parser.parse_args()
     missing = {name for lock in options.locks for name in locked(lock)} - installed()
     place, start = Path(sys.prefix), time.monotonic()
-    print(f"Installing {len(missing)} packages in {place}: about {options.expect}", flush=True)
+    print(f"Installs {len(missing)} packages in {place}: about {options.expect}", flush=True)
     status = install(options.locks, Progress(len(missing)))
     if status == 0:
         seconds = time.monotonic() - start
