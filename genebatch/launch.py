@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from genebatch.config.places import profile, snakefile
+from genebatch.config.places import profile, program, snakefile
 from genebatch.config.schema import read_file
 from genebatch.io.files import InputError
 from genebatch.jobs.run import TOLD
@@ -90,5 +90,5 @@ def start(command: Sequence[str]) -> None:
     if importlib.util.find_spec("snakemake") is None:
         raise InputError("snakemake is not installed in this environment: pip install genebatch")
     print(shlex.join(command), flush=True)
-    os.environ[TOLD] = shlex.join(["genebatch", *sys.argv[1:]])
+    os.environ[TOLD] = shlex.join([program(), *sys.argv[1:]])
     os.execv(sys.executable, [sys.executable, "-m", *command])

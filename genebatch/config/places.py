@@ -1,5 +1,8 @@
 """Finds the files of the workflow: beside the package in a checkout, else inside of it."""
 
+import os
+import shutil
+import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -9,6 +12,13 @@ def home() -> Path:
     """The folder that holds `workflow` and `profiles`."""
     checkout = PACKAGE.parent
     return checkout if (checkout / "workflow" / "Snakefile").is_file() else PACKAGE
+
+
+def program() -> str:
+    """The command `genebatch`, as it can be pasted in this folder."""
+    if shutil.which("genebatch"):
+        return "genebatch"
+    return os.path.relpath(Path(sys.executable).with_name("genebatch"))
 
 
 def snakefile() -> Path:

@@ -1,5 +1,6 @@
 """Writes the last words of a finished run: how the model did, where it is, how to use it."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import polars as pl
@@ -14,6 +15,8 @@ NAMES = {
     "both": "the ensemble with the single model",
     "distilled": "the distilled model",
 }
+KINDS = {False: "rows", True: "weighted"}
+WIDTH = 80  # of a terminal
 METRICS = ("average_precision", "log_loss", "ece", "top_k")
 MEANINGS = {
     "ece": "expected calibration error: how far probabilities lie from the shares that come true",
@@ -25,8 +28,10 @@ def closing_words(
     comparison: pl.DataFrame,
     candidates: pl.DataFrame,
     results: str,
+    commands: Sequence[tuple[str, str]],
     tracks: pl.DataFrame | None = None,
     missing: Sequence[str] = (),
+    manual: str | None = None,
 ) -> str:
     """Tell the test metrics beside the base scores, the delivered model, and how to use it.
 
@@ -38,44 +43,43 @@ def closing_words(
         `candidates.tsv` of the final model.
     results
         The folder of the results.
+    commands
+        What can be done next, and the command for it.
     tracks
         `comparison.tsv` of the evaluation on complete tracks, where there is one.
     missing
         Batches without a model, which the ensemble goes without.
+    manual
+        Where the manual is, if it is there.
     """
-    model = f"{results}/model/model.gbm"
-    lines = ["", "Results on the test groups, which no batch has seen:", ""]
-    lines += _table(comparison)
+    answers = ["", "Results on the test groups, which no batch has seen:", ""]
+    answers += _answers(comparison)
     if tracks is not None:
-        lines += ["", "Results on every position of the test genes:", "", *_differences(tracks)]
-    lines += ["", *_delivered(candidates)]
+        answers += ["", "Results on every position of the test genes:", "", *_answers(tracks)]
+    delivered = [*_delivered(candidates)]
     if missing:
-        lines += [
+        delivered += [
             f"The ensemble goes without {', '.join(missing)}, as ensemble.allow_missing permits. "
             "To train the missing batches, run again with ensemble.allow_missing: false."
         ]
-    lines += ["", f"Model: {model}", f"Report: {results}/report/index.html"]
+    lines = [*map(_filled, answers), "", *_table(comparison), "", *map(_filled, delivered)]
+    lines += ["", f"Open: {results}/report/index.html"]
     if tracks is not None:
-        lines += [f"Calls: {results}/calls/test/calls.bed"]
-        lines += [f"       {results}/calls/test/calls_igv.xml opens them in IGV"]
-    lines += [
-        "",
-        "    import polars as pl",
-        "    from genebatch import load_model",
-        f'    model = load_model("{model}")',
-        '    table = pl.read_parquet("table.parquet")  # has model.columns_in_, in any order',
-        "    probabilities = model.predict_proba(table)  # (rows, classes), rows sum to 1",
-        "",
-        "On the command line, a table of any size:",
-        f"    genebatch predict {model} table.parquet -o predictions.parquet",
-    ]
-    if tracks is not None:
-        lines += [
-            "and the genes of another genome:",
-            f"    genebatch call {model} --fasta FASTA --genes GTF --scores SCORES -o calls",
-        ]
-    lines.append("")
-    return "\n".join(lines)
+        lines += [f"      {results}/calls/test/calls.bed, the calls"]
+        lines += [f"      {results}/calls/test/calls_igv.xml, the same in IGV"]
+    lines += [f"Model: {results}/model/model.gbm"]
+    lines += [f"Manual: {manual}"] if manual else []
+    return "\n".join([*lines, "", "Next, to be pasted as it is:", *_listed(commands), ""])
+
+
+def _filled(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent="    ")
+
+
+def _listed(commands: Sequence[tuple[str, str]]) -> Iterator[str]:
+    for what, command in commands:
+        yield f"    # {what}"
+        yield f"    {command}"
 
 
 def _delivered(candidates: pl.DataFrame) -> Iterator[str]:
@@ -97,35 +101,37 @@ def _table(table: pl.DataFrame) -> list[str]:
     """Write one line for each class and metric: plain rows first, then weighted rows."""
     sides = [side for side in ("base", "model") if table[side].null_count() < table.height]
     kinds = table["weighted"].unique().sort().to_list()
-    names = [f"{side}{' (weighted)' if kind else ''}" for kind in kinds for side in sides]
-    wide = max(14, *(len(name) + 2 for name in table["class"]))
-    head = f"{'class':<{wide}}{'metric':<19}" + "".join(f"{name:>20}" for name in names)
-    lines = [head, "-" * len(head)]
+    wide = max(12, *(len(name) + 2 for name in table["class"]))
+    above = [KINDS[kind] for kind in kinds for _ in sides] if len(kinds) > 1 else []
+    head = f"{'class':<{wide}}{'metric':<19}" + "".join(
+        f"{name:>11}" for name in sides * len(kinds)
+    )
+    lines = [" " * (wide + 19) + "".join(f"{name:>11}" for name in above)] if above else []
+    lines += [head, "-" * len(head)]
     shown = table.filter(pl.col("metric").is_in(METRICS), pl.col("class") != "all")
     for (label, metric), part in shown.group_by("class", "metric", maintain_order=True):
         values = [
             part.filter(pl.col("weighted") == kind)[side].item() for kind in kinds for side in sides
         ]
-        lines.append(f"{label:<{wide}}{metric:<19}" + "".join(f"{_number(v):>20}" for v in values))
+        lines.append(f"{label:<{wide}}{metric:<19}" + "".join(f"{_number(v):>11}" for v in values))
     metrics = set(shown["metric"])
-    lines += [f"{name}: {text}" for name, text in MEANINGS.items() if name in metrics]
-    lines.append("")
-    lines += list(_differences(table))
-    return lines
+    return lines + [f"{name}: {text}" for name, text in MEANINGS.items() if name in metrics]
 
 
-def _differences(table: pl.DataFrame) -> Iterator[str]:
-    judged = table.filter(
-        pl.col("metric") == "average_precision", pl.col("difference").is_not_null()
-    )
+def _answers(table: pl.DataFrame) -> Iterator[str]:
+    """Tell the average precision of each class, after that of the base scores if there are any."""
+    judged = table.filter(pl.col("metric") == "average_precision", pl.col("class") != "all")
     for row in judged.iter_rows(named=True):
+        name = f"{row['class']}{COUNTED[row.get('weighted')]}: average precision"
+        if row["difference"] is None:
+            yield f"{name} {_number(row['model'])}"
+            continue
         low, high = row["difference_low"], row["difference_high"]
         said = f"not judged: {why_no_interval(row['class'], row['groups'])}"
         if low is not None:
             said = f"95 % interval over groups [{low:+.4f}, {high:+.4f}]"
         yield (
-            f"{row['class']}{COUNTED[row.get('weighted')]}: average precision "
-            f"{_number(row['base'])} to {_number(row['model'])}, {row['difference']:+.4f} "
+            f"{name} {_number(row['base'])} to {_number(row['model'])}, {row['difference']:+.4f} "
             f"against the base scores, {said}"
         )
 

@@ -238,6 +238,10 @@ def print_closing_words():
                 candidates=candidates,
                 results=RESULTS,
                 predictions=predictions,
+                dataset=TEXT or config["dataset"],
+                sequence=SEQUENCE,
+                scores=SCORES,
+                unscored=UNSCORED,
                 tracks=tracks if judged else None,
             )
         )
