@@ -32,9 +32,10 @@ class BatchEnsembleClassifier(ClassifierMixin, BaseEstimator):
 
     For tables that fit in memory. It runs the steps of the workflow in this process: the plan, the
     cross-validation, boosters and calibration of every batch, the combiner, the candidates beside
-    the ensemble, and the choice among them. With the same rows, batches and seed the model is that
-    of the workflow. The table and what the steps make are written to a temporary folder
-    (`$TMPDIR`), which is removed. It needs about twice the disk of the table.
+    the ensemble, and the choice among them. With the same rows, batches, seed and order of classes
+    the model is that of the workflow, bit for bit; here classes are sorted. The table and what the
+    steps make are written to a temporary folder (`$TMPDIR`), which is removed. It needs about twice
+    the disk of the table.
 
     Three things are the workflow's alone. No test groups are set aside: keep your own apart, or use
     `cross_val_score`. No column is screened: leave out those that give the label away. Nothing is
