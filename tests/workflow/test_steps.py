@@ -138,3 +138,9 @@ def test_rules_and_steps_agree_on_names(tmp_path, config):
         f"rule {rule} {fault}" for rule, job in jobs.items() for fault in faults_of(rule, job)
     }
     assert not faults, "\n".join(sorted(faults))
+
+
+def test_the_page_names_the_table_of_text_and_not_the_shards_made_of_it(tmp_path):
+    workflow = load(tmp_path, CONFIGS["text"])
+    rule = next(rule for rule in workflow.rules if rule.name == "write_report")
+    assert rule.params.settings["dataset"]["path"] == CONFIGS["text"]["dataset"]["path"]

@@ -414,7 +414,8 @@ combiner_config = settings.ensemble.plain() | {
 }
 # What the report prints of the settings; a change of any other key does not remake it.
 report_config = {
-    "dataset": config["dataset"],
+    # The files of the user, not the shards that are made of text.
+    "dataset": TEXT or config["dataset"],
     "test": config["test"],
     "batching": {"strategy": config["batching"]["strategy"]},
     "cv": config["cv"],
