@@ -44,10 +44,10 @@ CONFIG = {
     },
     "batching": {"max_groups": 20, "min_groups": 5, "min_positives": 2},
 }
-# Of a whole run: batches of some 250 rows, whose boosters have next to no trees.
-GROUPS, ROWS = 6, 50  # of a batch, of a group
+# Of a whole run: batches of some 500 rows, whose boosters have next to no trees.
+GROUPS, ROWS = 12, 50  # of a batch, of a group
 TINY = {
-    "batching": {"max_groups": GROUPS, "min_groups": 5, "min_positives": 2},
+    "batching": {"max_groups": GROUPS, "min_groups": 4, "min_positives": 0},
     "cv": {"n_splits": 2},
     "learner": {"n_estimators": 5, "select": None},
     "explain": {"rows": 20, "neighbour_sites": 10},
@@ -66,7 +66,7 @@ RUN = """
 ## A whole run
 
 Made by `python benchmarks/scheduling.py --run N`: the workflow from a table to the page on N
-batches of some 250 rows, with five trees a booster, no single model and two cores. "Scheduler" is
+batches of some 500 rows, with five trees a booster, no single model and two cores. "Scheduler" is
 the process of Snakemake, without its jobs. The machine was not quiet: other work shared the two
 cores, so jobs a minute is what they left.
 
@@ -121,12 +121,13 @@ def whole_run(folder: Path, n_batches: int) -> dict[str, float]:
     prepare(folder, round(n_batches * (GROUPS - 0.5) / 0.9), TINY)
     command = [*workflow(folder), "--quiet", "--resources", "mem_mb=8000"]
     start, peak, cpu = time.monotonic(), 0.0, 0.0
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    log = folder / "log.txt"
+    with log.open("w") as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
         while process.poll() is None:
             peak, cpu = watched(process.pid) or (peak, cpu)
             time.sleep(0.5)
     if process.returncode:
-        raise SystemExit(f"the run failed; see {folder}")
+        raise SystemExit(log.read_text())
     minutes = (time.monotonic() - start) / 60
     records = read_usage([str(path) for path in (folder / "results/usage").rglob("*.json")])
     manifest = pl.read_csv(folder / "results/batches/manifest.tsv", separator="\t")

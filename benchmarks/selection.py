@@ -71,6 +71,11 @@ rate of .1 and 64 bins.
 - The base scores are the same for every seed. Boosters start from them.
 - Differences: to the first line with the same seed, mean ± standard error over seeds. A negative
   difference of log loss is a gain. Differences of AP are in 1/10,000.
+
+On real genes (`mouse`, `mane`) the default is far above the base scores for both classes: AP rises
+by .032 and .019 on mouse, by .014 and .011 on mane. Against all features it takes a quarter to two
+fifths of the CPU time. Three of the four pairs of base model and class are equal within two
+standard errors. On mouse donors picking costs .0004 of AP and 1.5 % of the log loss.
 """
 COLUMNS = (
     "| learner | seeds | CPU s | trees: neither, donor, acceptor | donor log loss | donor AP "
