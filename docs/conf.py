@@ -1,9 +1,15 @@
 """Settings of Sphinx. The source folder is the repository, so that its pages link to each other."""
 
+import shutil
 import sys
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 import genebatch
+
+# The page of `make demo`, which is part of the site if it is there.
+EXAMPLE = Path(__file__).parents[1] / "results" / "report" / "index.html"
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
@@ -30,7 +36,7 @@ extensions = [
     "sphinxarg.ext",
 ]
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
 myst_heading_anchors = 4
 
 nitpicky = True
@@ -51,3 +57,16 @@ html_extra_path = ["_extra"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+
+
+def copy_example(app: Sphinx, error: Exception | None) -> None:
+    """Put the page of the built-in example beside the page that explains it."""
+    if error is None and app.tags.has("example"):
+        shutil.copyfile(EXAMPLE, Path(app.outdir) / "docs" / "reference" / "example.html")
+
+
+def setup(app: Sphinx) -> None:
+    """Tell the pages whether the example is there."""
+    if EXAMPLE.is_file():
+        app.tags.add("example")
+    app.connect("build-finished", copy_example)

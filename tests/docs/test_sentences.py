@@ -26,7 +26,7 @@ def sentences(text: str) -> Iterator[str]:
 
     In a cell of a table the items of a list stand between semicolons.
     """
-    tokens = MARKDOWN.parse(re.sub(r"^:::.*$", "", text, flags=re.MULTILINE))
+    tokens = MARKDOWN.parse(text)
     for before, token in itertools.pairwise(tokens):
         if token.type == "inline":
             ends = r"(?<=[.?!;])\s+" if before.type == "td_open" else r"(?<=[.?!])\s+"

@@ -188,7 +188,7 @@ def test_continuous_integration_runs_what_there_is_on_every_supported_python():
     assert min(versions, key=Version) == PROJECT["project"]["requires-python"].removeprefix(">=")
     commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     targets = [name for line in commands if line.startswith("make ") for name in line.split()[1:]]
-    assert set(targets) == {"bench-quick", "dist", "docs"}
+    assert set(targets) == {"bench-quick", "demo", "dist", "docs"}
     assert all(re.search(rf"^{name}:", text("Makefile"), re.MULTILINE) for name in targets)
     assert "bash .ci/run" in commands
     assert (REPOSITORY / ".ci" / "run").is_file()
