@@ -1,6 +1,6 @@
 """Tells on the first screen what the results rest on, and every warning."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from genebatch.report.numbers import DASH, Cell, format_share
@@ -41,7 +41,8 @@ def _grounds(facts: Mapping[str, Any]) -> Iterator[Remark]:
             f"{'class' if len(standing) == 1 else 'classes'}",
             "comparison",
         )
-    yield Remark(f"Calibration error (ECE): {_calibration(facts)}", "calibration")
+    sides = ", base scores to model" * facts["has_base"]
+    yield Remark(f"Calibration error (ECE){sides}: {_calibration(facts)}", "calibration")
 
 
 def _calibration(facts: Mapping[str, Any]) -> str:
@@ -65,9 +66,12 @@ def _warnings(facts: Mapping[str, Any]) -> Iterator[Remark]:
     if absent:
         total = facts["n_batches"] + len(absent)
         yield Remark(f"{len(absent)} of {total} batches have no model", "batches", True)
+    reasons: dict[str | None, list[str]] = {}
     for line in facts["standings"]:
         if line.low is None:
-            yield Remark(f"{line.name} has no interval: {line.reason}", "comparison", True)
+            reasons.setdefault(line.reason, []).append(line.name)
+    for reason, names in reasons.items():
+        yield Remark(f"No interval for {_named(names)}: {reason}", "comparison", True)
     if facts["neighbours"] and facts["neighbours"]["beside"]:
         yield Remark("Calls sit beside the sites, not on them", "neighbours", True)
     if facts["has_base"] and facts["differing"] and not facts["tracks"]:
@@ -80,6 +84,11 @@ def _warnings(facts: Mapping[str, Any]) -> Iterator[Remark]:
     if problems:
         found = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         yield Remark(f"The table has {found}", "data", True)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _share(shown: Cell) -> str:

@@ -11,13 +11,15 @@ from genebatch.config.settings import Settings
 from genebatch.dataset.feature_set import Features
 from genebatch.dataset.rows import group_codes
 from genebatch.evaluation.test_groups import HeldOutRows, compare, compare_systems, resample
-from genebatch.io.files import write_json, write_parquet, write_tsv
+from genebatch.io.files import read_json, write_json, write_parquet, write_tsv
+from genebatch.io.tables import read_tsv
 from genebatch.metrics.multiclass import corrections, score_table
 from genebatch.model.archive import load_model
 from genebatch.model.boosting import build_matrix, fit_trees
 from genebatch.model.calibration import identity
 from genebatch.model.ensemble import EQUAL, EnsembleModel, Member
 from genebatch.model.origin import Origin
+from genebatch.report.batch import BatchResults, summarise
 from genebatch.report.settings import PrintedSettings
 from genebatch.steps.batches import calibrate_batch
 from genebatch.steps.report import diagnose_batch, write_report
@@ -415,6 +417,20 @@ class Data:
         diagnose_batch(**given, **written, summary=summary)
         return figures, summary
 
+    def summary(self):
+        """Sum a batch up without its figures, which take seconds to draw."""
+        paths = self.batch()
+        results = BatchResults(
+            name="b000",
+            classes=self.classes,
+            rows=pl.read_parquet(paths["out_of_fold"]),
+            curves=pl.read_parquet(paths["curves"]),
+            calibration=read_json(paths["calibration"])["classes"],
+            **{key: read_tsv(paths[key]) for key in ("folds", "metrics", "importance", "families")},
+        )
+        write_json(self.folder / "summary.json", summarise(results))
+        return self.folder / "summary.json"
+
     def report(self, inputs):
         """Write the page and the card from these inputs; give both as text."""
         page, card = self.folder / "index.html", self.folder / "CARD.md"
@@ -425,7 +441,7 @@ class Data:
 
     def run(self, intervals, usage=JOBS):
         """Write everything a report reads; give the inputs of `write_report`."""
-        _, summary = self.diagnose()
+        summary = self.summary()
         dataset = {
             "rows": 600,
             "groups": 20,

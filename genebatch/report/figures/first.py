@@ -80,8 +80,8 @@ def precision_recall(curves: Iterable[Curve], lines: Sequence[Standing], title: 
 def differences(lines: Sequence[Standing], title: str) -> Figure:
     """Draw the average precision of base scores and model, a line a class.
 
-    A bar is the 95 % interval of the difference, put where the base score is; without base scores
-    it is that of the model.
+    A bar is the 95 % interval of the difference, put where the base score is. Without base scores
+    it is that of the model, and chance takes the place of the base score.
     """
     shown = lines[:MOST_LINES]
     size = (6.6, max(2.5, 0.75 + 0.24 * len(shown)))
@@ -92,9 +92,9 @@ def differences(lines: Sequence[Standing], title: str) -> Figure:
         axes.set(yticks=range(len(shown)), yticklabels=names, ylim=(len(shown) - 0.4, -0.6))
         axes.set(xlabel="average precision", xlim=(None, 1.02))
         axes.grid(False, axis="y")
-        for label, shape in (("base scores", "base"), ("model", "model")):
-            if shape == "model" or any(line.base is not None for line in shown):
-                axes.plot([], [], label=label, **_marks(shape))
+        has_base = any(line.base is not None for line in shown)
+        axes.plot([], [], label="base scores" if has_base else "chance", **_marks("base"))
+        axes.plot([], [], label="model", **_marks("model"))
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
     return figure
 
@@ -115,8 +115,9 @@ def _difference(axes: Axes, place: int, line: Standing) -> None:
     if line.low is not None:
         start = line.base or 0.0
         axes.hlines(place, start + line.low, start + line.high, color=style.COLOURS[0], alpha=0.35)
-    if line.base is not None:
-        axes.plot(line.base, place, **_marks("base"))
+    below = line.chance if line.base is None else line.base
+    if below is not None:
+        axes.plot(below, place, **_marks("base"))
     axes.plot(line.model, place, **_marks("model"))
 
 
