@@ -46,6 +46,7 @@ from genebatch.report.verdicts import (
 )
 
 T = TypeVar("T")
+MOST_TABLES = 12  # classes whose candidates the page lists, so that it stays small
 TOP_FEATURES = 5  # of each class, named in a sentence
 
 
@@ -198,6 +199,7 @@ def _candidate_facts(run: FinishedRun) -> dict[str, Any]:
         ),
         "overall_candidates": overall_lines(compared, weighted, run.n_batches),
         "unit_text": unit_text,
+        "most_tables": MOST_TABLES,
         "choice": choice(run.candidates, run.settings.final),
         "estimates": _rest_last(
             estimates(run.estimate, compared.in_use, weighted), run.rest, attrgetter("name")

@@ -63,7 +63,7 @@ def members(
     lines = [*names, *([f"{len(own)} members"] if together else own)]
     place = {name: number for number, name in enumerate(lines)}
     place |= dict.fromkeys(own, len(names)) if together else {}
-    labels = [f"{style.short(name)}{' (in use)' * (name in in_use)}" for name in lines]
+    labels = [f"{style.short(name)}{' (delivered)' * (name in in_use)}" for name in lines]
     size = (4.1, 1.7 + 0.24 * len(lines))
     with style.panels(len(classes), title, size=size) as (figure, panels):
         for number, (name, axes) in enumerate(zip(classes, panels, strict=True)):

@@ -45,7 +45,7 @@ def test_every_candidate_and_member_has_a_line_and_the_one_in_use_is_named(base)
     assert is_drawn(figure)
     first, second = figure.axes
     others = ["single", "member b000", "member b001"]
-    assert names(first) == [*(["base"] if base else []), "voting (in use)", *others]
+    assert names(first) == [*(["base"] if base else []), "voting (delivered)", *others]
     assert said(second) == ["no positive rows"]
 
 
@@ -61,7 +61,7 @@ def test_bars_are_intervals_of_the_difference_put_where_the_base_is():
 def test_hundreds_of_members_share_a_line():
     metrics, compared = tables(n_members=80)
     figure = candidates.members(metrics, compared, CLASSES, "t")
-    assert names(figure.axes[0]) == ["base", "voting (in use)", "single", "80 members"]
+    assert names(figure.axes[0]) == ["base", "voting (delivered)", "single", "80 members"]
 
 
 def combiners(n_members):
