@@ -153,7 +153,7 @@ def test_candidates_on_different_rows_are_refused(candidate, groups):
         candidate("ensemble", [0.5] * 3, groups=["a", "a", "b"]),
         candidate("single", [0.5] * len(groups), groups=groups),
     ]
-    with pytest.raises(InputError, match=r"judged on different rows; delete results/ensemble"):
+    with pytest.raises(InputError, match=r"judged on different rows; delete ensemble, single and"):
         compare_candidates(given, "best")
 
 
