@@ -1,12 +1,13 @@
 """Records which settings and which data the results of a folder were made from."""
 
+import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genebatch.io.files import read_json, write_json
+from genebatch.io.files import InputError, read_json, write_json
 
 # Sections and keys that change no result.
 PASSING = ("resources", "learner.threads", "results")
@@ -66,11 +67,36 @@ class Record:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        self._held: int | None = None
 
     @property
     def entries(self) -> list[dict[str, Any]]:
         """What runs made results from, since and with the last whole one."""
         return read_json(self.path) if self.path.exists() else []
+
+    def hold(self) -> None:
+        """Keep other runs from the folder as long as this process lives.
+
+        Snakemake's own locks are those of the folder of the run: a run with other results there
+        takes all of them away when it ends. Does nothing on a file system without locks.
+
+        Raises
+        ------
+        InputError
+            If another run has the folder.
+        """
+        folder = self.path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        self._held = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another run writes into {folder}; wait for its end, or give this run a folder of "
+                "its own (results). No job has been started"
+            ) from error
+        except OSError:
+            pass
 
     def begin(self, entry: Mapping[str, Any]) -> None:
         """Note that a run begins, some of whose results may stay if it does not finish."""

@@ -178,9 +178,9 @@ class Teller:
         yield Line(self._head(), "\n".join(told), "failed")
 
     def _error(self, record: LogRecord) -> Iterator[Line]:
-        text = record.getMessage()
+        text = plain_error(record.getMessage())
         if EXIT_STATUS not in text and not text.startswith(TOLD_BEFORE):
-            yield Line(self._head(), plain_error(text), "failed")
+            yield Line(self._head(), text, "failed")
 
     def _name(self, step: Step) -> str:
         return step.name(self.plan.batches if self.plan else {})

@@ -132,6 +132,14 @@ def current_origin():
     return made_from(config, files, ALGORITHM, current_data())
 
 
+def hold_results():
+    """Refuse to write where another run writes."""
+    try:
+        RECORD.hold()
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
 @lru_cache(maxsize=1)
 def refuse_other_data():
     """Refuse to write results of a data set into those of another one."""

@@ -1,8 +1,11 @@
 """What results were made from, and whether it is the data set of a run."""
 
+import os
+
 import pytest
 
 from genebatch.config.record import Record, Source, free_name, made_from
+from genebatch.io.files import InputError
 
 TABLE = {"dataset.path": Source("../data/a.csv", ["1"])}
 GENOME = {
@@ -57,6 +60,16 @@ def test_another_data_set_is_told_by_what_the_results_belong_to(record, before, 
 
 def test_results_without_a_record_belong_to_nobody(tmp_path):
     assert Record(tmp_path / "config.json").other_data(TABLE) is None
+
+
+def test_one_run_at_a_time_has_the_folder(tmp_path):
+    first, second = (Record(tmp_path / "results/config.json") for _ in range(2))
+    first.hold()
+    with pytest.raises(InputError, match=r"another run writes into .*results; wait for its end"):
+        second.hold()
+    Record(tmp_path / "other/config.json").hold()
+    os.close(first._held)  # as its process ends
+    second.hold()
 
 
 def test_a_name_that_is_taken_gets_the_next_number(tmp_path, monkeypatch):

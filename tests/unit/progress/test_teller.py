@@ -122,7 +122,8 @@ def test_what_snakemake_says_of_itself_is_left_out(run):
         "Exiting because a job execution failed. Look",
         "At least one job did not complete",
     ):
-        assert run.tell("error", text, logging.ERROR) == run.tell(None, text, logging.ERROR) == []
+        assert run.tell(None, text, logging.ERROR) == []
+        assert run.tell("error", f"WorkflowError:\n{text}", logging.ERROR) == []
 
 
 def test_an_error_of_an_input_function_is_its_message_alone():
