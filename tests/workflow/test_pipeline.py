@@ -398,7 +398,7 @@ def test_batch_of_another_plan_is_not_consolidated(run):
     config["cv"]["seed"] = 8
     run.configure(config)
     output = run.fails("--rerun-triggers", "mtime", "--forcerun", "plan_batches", "consolidate")
-    assert "were trained for another plan or other rows; delete results/batches/" in output
+    assert "were trained for another plan or other rows; delete batches/" in output
 
 
 def test_plan_to_keep_is_not_read_from_the_results_that_it_replaces(run):

@@ -117,7 +117,9 @@ def test_files_of_different_rows_are_refused(tmp_path):
 
 
 def test_missing_file_names_what_makes_it(tmp_path):
-    with pytest.raises(InputError, match=r"snakemake results/ensemble/cross_batch.parquet"):
+    with pytest.raises(
+        InputError, match=r"cross_batch.parquet does not exist; run the workflow again"
+    ):
         read_layout(tmp_path / "cross_batch.parquet", tmp_path / "combined.parquet", "voting")
 
 
