@@ -224,6 +224,8 @@ def _verdict(word: str) -> str:
 
 def _classes(names: Sequence[str], n_classes: int) -> str:
     """Name the classes of a verdict, or count them where there are many."""
+    if len(names) > MOST_NAMED and len(names) == n_classes:
+        return f"in all {n_classes} classes"
     if len(names) > MOST_NAMED:
         return f"in {len(names)} of {n_classes} classes"
     return "for " + " and ".join(names)

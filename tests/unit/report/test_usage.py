@@ -1,6 +1,6 @@
 """Usage is summed up by rule."""
 
-from genebatch.report.usage import usage_by_rule
+from genebatch.report.usage import MOST_JOBS, listed_jobs, usage_by_rule
 
 
 def test_usage_is_summed_up_by_rule():
@@ -11,3 +11,11 @@ def test_usage_is_summed_up_by_rule():
     first, second = usage_by_rule(records)
     assert first[:2] == ("b", 1)
     assert second == ("a", 2, 200, 150.0, 0.5, 0.75, 4.0, 1)
+
+
+def test_the_jobs_nearest_to_their_estimate_are_listed_first():
+    jobs = [{"rule": "a", "peak_mb": float(n), "declared_mb": 1_000} for n in range(MOST_JOBS + 9)]
+    peaks = [job["peak_mb"] for job in listed_jobs(jobs)]
+    assert len(peaks) == MOST_JOBS
+    assert peaks == sorted(peaks, reverse=True)
+    assert peaks[0] == MOST_JOBS + 8
