@@ -68,7 +68,8 @@ RUN = """
 Made by `python benchmarks/scheduling.py --run N`: the workflow from a table to the page on N
 batches of some 500 rows, with five trees a booster, no single model and two cores. "Scheduler" is
 the process of Snakemake, without its jobs. The machine was not quiet: other work shared the two
-cores, so jobs a minute is what they left.
+cores, so jobs a minute is what they left. A job takes some 2 CPU seconds at least, most of them
+imports, so 1,000 jobs (200 batches) take some 40 core minutes. That was not run.
 
 | batches | jobs | minutes | jobs a minute | CPU s a job | scheduler CPU s | scheduler peak MB |
 |---|---|---|---|---|---|---|
