@@ -446,7 +446,7 @@ def track_results(wildcards):
     files = {
         f"tracks_{name.split('.')[0]}": f"<results>/tracks/{name}" for name in names
     }
-    calls = {"calls": "calls.bed", "session": "igv_session.xml"}
+    calls = {"calls": "calls.bed", "session": "calls_igv.xml"}
     files |= {key: f"<results>/calls/test/{name}" for key, name in calls.items()}
     return files if BUILT else {}
 
