@@ -23,11 +23,12 @@ class Plan:
         self.batches: dict[str, dict[str, str]] = {}
         self.whole: dict[str, Any] = {}
         manifest = self.results / "batches" / "manifest.tsv"
-        if manifest.exists():
+        needs = manifest.with_name("memory.json")
+        if manifest.exists() and needs.exists():
             with manifest.open(newline="", encoding="utf-8") as stream:
                 lines = csv.DictReader(stream, delimiter="\t")
                 self.batches = {line["batch"]: line for line in lines}
-            self.whole = read_json(manifest.parent / "memory.json")
+            self.whole = read_json(needs)
 
     def expected(self, step: Step) -> Expected:
         """How long a step should take: by the plan, and by an earlier run of these results."""
