@@ -101,10 +101,10 @@ def test_classes_and_columns_are_the_same_in_model_and_predictions(awkward):
 
 def test_no_name_is_markup_on_the_page_or_in_the_card(awkward):
     folder = awkward.folder / "results/report"
-    for name in ("index.html", "MODEL_CARD.md"):
+    for name, own in {"index.html": 1, "MODEL_CARD.md": 0}.items():
         text = (folder / name).read_text()
         assert "&lt;script>" in text.replace("&gt;", ">")
-        assert "<script>" not in text
+        assert text.count("<script") == own  # the page sorts its tables
 
 
 def test_such_a_run_is_finished_and_can_be_moved(awkward, tmp_path):
