@@ -43,7 +43,7 @@ def after_the_batches() -> Counter:
 def test_run_ends_with_model_metrics_and_how_to_use_it(finished):
     folder, output = finished
     assert "results/model/model_multiclass_all_genes.gbm" in output
-    assert "from genebatch import load_model" in output
+    assert "genebatch predict results" in output
     assert "donor" in output
     assert "average_precision" in output
     assert "Provided resources: mem_mb=" in output  # a run without a cap caps itself
@@ -258,7 +258,7 @@ def test_a_single_model_that_would_take_too_long_is_left_out_and_named(run):
     assert jobs(output) == Counter(made)
     reason = "the single model would take up to .* hours of a core, more than single.max_hours"
     assert re.search(rf"{reason} .1e-09.; it is left out", output)
-    assert re.search(rf"Not trained: {reason}", output)
+    assert re.search(rf"Not trained: {reason}", " ".join(output.split()))  # lines are wrapped
     table = pl.read_csv(run.folder / "results/model/candidates.tsv", separator="\t")
     left_out = table.filter(pl.col("log_loss").is_null())
     assert set(left_out["candidate"]) == {"single", "both"}
@@ -549,11 +549,13 @@ def test_a_module_takes_its_results_folder_from_the_configuration_alone(empty_ru
 
 
 def test_lint_and_format_are_clean():
+    """Every rule runs in the environment of Snakemake, so none names one of its own."""
     command = [sys.executable, "-m", "snakemake", "--lint", "--snakefile", "Snakefile"]
     done = subprocess.run(
         command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    lints = re.findall(r"^ +\* (.+?):?$", done.stdout + done.stderr, re.MULTILINE)
+    assert set(lints) == {"Specify a conda environment or container for each rule."}
     command = [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow"]
     done = subprocess.run(
         command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300

@@ -203,13 +203,15 @@ def test_every_model_file_calls_predicts_and_tells_of_itself(called, tmp_path, c
     inputs = [part if part.startswith("--") else str(called / part) for part in inputs]
     files = sorted((called / "results").rglob("*.gbm"))
     places = {str(path.parent.relative_to(called / "results")) for path in files}
-    assert places == {"batches/b000", "batches/b001", "ensemble", "single", "both", "model"}
+    folds = {f"single/folds/{fold}" for fold in range(3)}
+    assert places == {"batches/b000", "batches/b001", "ensemble", "single", "both", "model"} | folds
     test = read(called, "results/dataset/test_groups.tsv")["group"].to_list()
     genes = read(called, "results/table/genes.tsv")
     planned = pl.read_parquet(called / "results/batches/groups.parquet")
     first = planned.filter(batch="b000")["group"].cast(pl.String).to_list()
     (trained,) = genes.filter(pl.col("group").is_in(first))["gene_id"][:1]
     (unseen,) = genes.filter(pl.col("group").is_in(test))["gene_id"][:1]
+    trained_on = {}
     for number, path in enumerate(files):
         out = tmp_path / str(number)
         # Of fold models and of uncalibrated ones no held-out probabilities are known.
@@ -218,14 +220,18 @@ def test_every_model_file_calls_predicts_and_tells_of_itself(called, tmp_path, c
         done = main(["call", str(path), *inputs, *options, "-o", str(out / "calls")])
         assert done == 0, (path, capsys.readouterr().err)
         coverage = read(out, "calls/coverage.tsv")
-        assert dict(coverage.select("gene_id", "trained_on").iter_rows()) == {
-            trained: path.parent.name != "b001",
-            unseen: False,
-        }, path
+        trained_on[path] = dict(coverage.select("gene_id", "trained_on").iter_rows())
         table, rows = called / "results/table/part-000.parquet", out / "rows.parquet"
         assert main(["predict", str(path), str(table), "-o", str(rows)]) == 0
         assert pl.read_parquet(rows).height == pl.read_parquet(table).height
         assert main(["inspect", str(path)]) == 0
+    assert not any(of[unseen] for of in trained_on.values())
+    in_folds = [
+        of[trained] for path, of in trained_on.items() if path.parent.parent.name == "folds"
+    ]
+    assert sorted(in_folds) == [False, True, True]
+    others = {path for path in files if path.parent.parent.name != "folds"}
+    assert all(trained_on[path][trained] == (path.parent.name != "b001") for path in others)
 
 
 def test_second_run_has_nothing_to_do(run):

@@ -1,6 +1,7 @@
 """Draws the boosters of a batch: learning curves, SHAP values, importances."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from genebatch.report.figures import style
 
 LOW, HIGH = "#0072B2", "#D55E00"  # colours of small and large feature values
+MISSING = "#777777"  # the grey that shap gives dots without a value
 
 
 class Swarm(NamedTuple):
@@ -144,14 +146,16 @@ def _beeswarm(axes: Axes, swarm: Swarm) -> None:
     colours = LinearSegmentedColormap.from_list("value", [LOW, HIGH])
     drawn = {"color": colours, "color_bar": False, "s": 9}
     order = np.arange(len(names))
-    with rc_context({"lines.linewidth": 0.8}):
+    with rc_context({"lines.linewidth": 0.8}), warnings.catch_warnings():
+        # shap takes percentiles of a column without values too, and then draws it grey.
+        warnings.filterwarnings("ignore", "All-NaN slice encountered", RuntimeWarning)
         beeswarm(explanation, len(names), order, ax=axes, show=False, plot_size=None, **drawn)
     axes.tick_params("y", labelsize=8, length=0)
     axes.tick_params("x", labelsize=8)
     axes.set_xlabel("SHAP value of the log-odds", fontsize=9)
     dots = [("low feature value", LOW), ("high", HIGH)]
     if swarm.values.select(pl.any_horizontal(pl.all().is_null() | pl.all().is_nan()).any()).item():
-        dots.append(("missing, or a category", style.PALE))
+        dots.append(("missing, or a category", MISSING))
     for name, dot in dots:
         axes.scatter([], [], s=16, color=dot, label=name)
     axes.grid(False)

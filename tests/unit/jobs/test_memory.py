@@ -149,8 +149,10 @@ def test_estimates_keep_their_promise_on_what_was_measured(shape, threads, peaks
     for rule, peak in peaks.items():
         estimate = estimate_mb(rule, shape, threads)
         assert max(peak.values()) <= estimate, rule
-        # Deep trees of few rows are not full, and estimates count full ones.
-        if shape.max_depth < 8 or shape.rows > 30_000:
+        # Deep trees of few rows are not full, and estimates count full ones. Of few rows the
+        # further threads have little to hold.
+        few = shape.rows < 5_000 and threads > 2
+        if (shape.max_depth < 8 or shape.rows > 30_000) and not few:
             assert estimate <= 2 * peak["resident"], rule
 
 
