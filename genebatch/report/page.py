@@ -82,20 +82,21 @@ def page_facts(run: FinishedRun) -> dict[str, Any]:
 
 def first_standings(run: FinishedRun) -> list[Standing]:
     """Give the standing of the classes that the first screen shows, which the rest is not."""
+    return _shown(run, standings(run.results, verdicts(run.results), run.rest))
+
+
+def _shown(run: FinishedRun, on_rows: Sequence[Standing]) -> list[Standing]:
     if run.tracks is not None:
         return track_standings(run.tracks.comparison, run.tracks.summary)
-    return [line for line in _row_standings(run) if line.name != run.rest]
-
-
-def _row_standings(run: FinishedRun) -> list[Standing]:
-    return standings(run.results, verdicts(run.results), run.rest)
+    return [line for line in on_rows if line.name != run.rest]
 
 
 def _first_screen(run: FinishedRun, facts: Mapping[str, Any]) -> dict[str, Any]:
-    shown = first_standings(run)
+    on_rows = standings(run.results, facts["verdicts"], run.rest)
+    shown = _shown(run, on_rows)
     told = {
         "standings": shown,
-        "rest": next((line for line in _row_standings(run) if line.name == run.rest), None),
+        "rest": next((line for line in on_rows if line.name == run.rest), None),
         "headline": headline(facts["delivered"], shown, facts["has_base"]),
         "looks": looks(run.importance, run.families, run.results.classes, run.rest),
         "most_classes": MOST_CLASSES,
