@@ -17,7 +17,7 @@ from genebatch.jobs.limits import run_limit_mb
 from genebatch.model.archive import load_model
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.held_out import score_names
-from genebatch.plan.single import ONE_BATCH, final_of, held_out_folds
+from genebatch.plan.single import ONE_BATCH, final_of, held_out_folds, left_out_with
 from genebatch.steps import batches, dataset, ensemble
 
 
@@ -66,7 +66,8 @@ class Run:
         for name in names:
             self._batch(name)
         self._ensemble(names)
-        beside = self._beside(len(names))
+        left_out = self._left_out(len(names))
+        beside = [name for name in self.settings.beside if name not in left_out]
         if "single" in beside:
             self._single(names)
         if "both" in beside:
@@ -152,10 +153,9 @@ class Run:
             **self._files("scores model combiners combined", "ensemble"),
         )
 
-    def _beside(self, n_batches: int) -> list[str]:
-        """The candidates beside the ensemble."""
-        alone = n_batches == 1
-        return [name for name in self.settings.beside if not (alone and name in ("single", "both"))]
+    def _left_out(self, n_batches: int) -> dict[str, str]:
+        """The candidates that are not trained, and why."""
+        return left_out_with(ONE_BATCH if n_batches == 1 else None, self.settings.beside)
 
     def _single(self, names: Sequence[str]) -> None:
         settings = self.settings
@@ -221,7 +221,6 @@ class Run:
 
     def _deliver(self, names: Sequence[str], beside: Sequence[str]) -> Trained:
         settings = self.settings
-        left_out = dict.fromkeys(set(settings.beside) - set(beside), ONE_BATCH)
         models = {name: self._file("model", name) for name in beside}
         scored = {f"{name}_held_out": self._file("held_out", name) for name in beside}
         delivered = self._files("model document_model pickle thresholds candidates", "delivered")
@@ -230,7 +229,7 @@ class Run:
             combined=self._file("combined", "ensemble"),
             final=final_of(settings.final, len(names)),
             prevalence=settings.calibration.prevalence,
-            left_out=left_out,
+            left_out=self._left_out(len(names)),
             **self._files("manifest planned dataset"),
             **models,
             **scored,

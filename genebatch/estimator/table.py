@@ -1,6 +1,6 @@
 """Checks what the estimator is given, and writes it as a table of the workflow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +44,7 @@ def checked_target(estimator: Any, y: Any) -> Target:
         If there are no labels, or they are no classes.
     """
     y = validate_data(estimator, y=y)
-    missing = sum(value is None or value != value for value in y) if y.dtype == object else 0
+    missing = _n_missing(y) if y.dtype == object else 0
     if missing:
         raise InputError(f"y has {missing:,} rows without a label; leave them out, or label them")
     check_classification_targets(y)
@@ -112,7 +112,7 @@ def checked_groups(groups: Any, n_rows: int) -> pl.Series:
         return pl.Series(range(n_rows)).cast(pl.String)
     values = column_or_1d(groups)
     check_consistent_length(values, np.empty(n_rows))
-    missing = sum(value is None or value != value for value in values.tolist())
+    missing = _n_missing(values.tolist())
     if missing:
         raise InputError(f"groups has {missing:,} rows without a group; every row needs one")
     return pl.Series([str(value) for value in values.tolist()], dtype=pl.String)
@@ -187,6 +187,10 @@ def write_table(
     table = features.with_columns(columns)
     table.write_parquet(path, compression="lz4", row_group_size=ROW_GROUP)
     return {"path": str(path), **roles, "classes": target.names}
+
+
+def _n_missing(values: Iterable[Any]) -> int:
+    return sum(value is None or value != value for value in values)
 
 
 def _is_table(X: Any) -> bool:

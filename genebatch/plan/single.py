@@ -1,6 +1,6 @@
 """Tells what a plan means for the single model: its held-out folds, and whether it is trained."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genebatch.config.settings import SingleModel
@@ -28,3 +28,17 @@ def held_out_folds(
 def final_of(final: str, n_batches: int) -> str:
     """Give the candidate that `final` asks for; with one batch its model is the single model."""
     return "ensemble" if n_batches == 1 and final in ("single", "both") else final
+
+
+def left_out_with(reason: str | None, beside: Sequence[str]) -> dict[str, str]:
+    """Give the candidates beside the ensemble that are left out with the single model, and why.
+
+    Parameters
+    ----------
+    reason
+        Why the single model is not trained; None if it is.
+    beside
+        The candidates that the settings ask for.
+    """
+    names = {"single", "both"}.intersection(beside)
+    return {} if reason is None else dict.fromkeys(sorted(names), reason)

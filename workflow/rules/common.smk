@@ -332,9 +332,7 @@ def trained_alone(wildcards):
 
 def candidates_left_out(wildcards):
     """The candidates that this run leaves out, and why."""
-    reason = single_left_out(wildcards)
-    names = {"single", "both"}.intersection(settings.beside)
-    return {} if reason is None else dict.fromkeys(sorted(names), reason)
+    return left_out_with(single_left_out(wildcards), settings.beside)
 
 
 def alone(wildcards):

@@ -11,7 +11,7 @@ from snakemake.logging import logger
 from genebatch.dataset.row_file import read_metadata
 from genebatch.io.files import InputError, check_whole
 from genebatch.jobs.needs import rules_of
-from genebatch.plan.single import ONE_BATCH, final_of, held_out_folds
+from genebatch.plan.single import ONE_BATCH, final_of, held_out_folds, left_out_with
 
 
 def refuse_cut(path):

@@ -3,7 +3,7 @@
 import pytest
 
 from genebatch.config.settings import SingleModel
-from genebatch.plan.single import final_of, held_out_folds
+from genebatch.plan.single import ONE_BATCH, final_of, held_out_folds, left_out_with
 
 MANIFEST = [{"groups": "400", "folds": "3"}, {"groups": 500, "folds": 3}]  # as text too
 
@@ -35,3 +35,10 @@ def test_model_of_the_only_batch_is_the_single_model(final):
 @pytest.mark.parametrize("final", ["best", "ensemble", "distilled"])
 def test_other_candidates_do_not_depend_on_the_batches(final):
     assert final_of(final, 1) == final_of(final, 2) == final
+
+
+def test_the_single_model_takes_with_it_what_is_made_of_it():
+    beside = ("both", "distilled", "single")
+    assert left_out_with(None, beside) == {}
+    assert left_out_with(ONE_BATCH, beside) == {"both": ONE_BATCH, "single": ONE_BATCH}
+    assert left_out_with(ONE_BATCH, ["distilled"]) == {}
