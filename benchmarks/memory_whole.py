@@ -171,6 +171,7 @@ def run_judging_rule(rule: str, folder: Path, settings: dict) -> None:
         given = {"labels": chosen.table.labels, "neighbours": chosen.neighbours, "batches": []}
         given |= {"scores": files["scores"]}
         given |= {"predictions": str(folder / "evaluation-predictions")}
+        given |= {"reading": chosen.sequence.reading}
         outputs = {"table": "neighbours.tsv", "windows": "windows.parquet", "figure": "n.png"}
         neighbours(**given, **{name: str(folder / file) for name, file in outputs.items()})
 

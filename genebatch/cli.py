@@ -268,14 +268,13 @@ def _print_plan(
 
 def structure_lengths(options: argparse.Namespace) -> None:
     """Fit lengths of exons and introns to gene models, for features.structure.lengths."""
+    from genebatch.config.settings import Reading
+    from genebatch.genome.genes import MIN_INTRON
+    from genebatch.genome.left_out import MAX_REFUSED
     from genebatch.steps.structure import structure_lengths as fit
 
-    lengths = fit(
-        genes=options.genes,
-        transcripts=options.transcripts,
-        biotypes=options.biotypes,
-        output=options.output,
-    )
+    reading = Reading(options.transcripts, options.biotypes, MIN_INTRON, MAX_REFUSED)
+    lengths = fit(genes=options.genes, reading=reading, output=options.output)
     print(
         f"introns of {lengths.shortest_intron:,} to {lengths.longest_intron:,} nt, exons of up to "
         f"{lengths.longest_exon:,} nt: {options.output}"

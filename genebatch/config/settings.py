@@ -334,6 +334,16 @@ class Evaluation(Section):
 
 
 @dataclass(frozen=True)
+class Reading(Section):
+    """How gene models are read: keys of `sequence`; see `genome.genes.read_gene_models`."""
+
+    transcripts: str
+    biotypes: tuple[str, ...] | None
+    min_intron: int
+    max_refused: float
+
+
+@dataclass(frozen=True)
 class Sequence(Section):
     """The genome, its genes, their base scores and evidence along the genome."""
 
@@ -349,6 +359,11 @@ class Sequence(Section):
     unscored: str
     tracks: dict[str, Any]
     n_shards: int
+
+    @property
+    def reading(self) -> Reading:
+        """How the gene models are read."""
+        return Reading(*(getattr(self, part.name) for part in fields(Reading)))
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,14 @@ Functions import the libraries of their own rule: no job pays for those of anoth
 """
 
 import logging
-from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from genebatch.config.settings import Labels, Neighbours
+from genebatch.config.settings import Labels, Neighbours, Reading
 from genebatch.config.tracks import KEY, NO_TRACKS, Tracks
-from genebatch.genome.genes import MIN_INTRON
-from genebatch.genome.left_out import MAX_REFUSED
 from genebatch.genome.scores.tracks import ScoreSource
 from genebatch.io.files import write_parquet, write_tsv
 
@@ -37,10 +34,7 @@ def neighbours_batch(
     tracks: Tracks = NO_TRACKS,
     scores: ScoreSource,
     unscored: str,
-    transcripts: str,
-    biotypes: Collection[str] | None = None,
-    min_intron: int = MIN_INTRON,
-    max_refused: float = MAX_REFUSED,
+    reading: Reading,
     use_weights: bool,
     neighbours: Neighbours,
     threads: int,
@@ -63,7 +57,7 @@ def neighbours_batch(
         Genome, gene models, evidence and base scores, as `sequence.build_dataset` takes them.
     table
         Genes of the training table, with the group of each.
-    transcripts, biotypes, min_intron, max_refused
+    reading
         How the gene models are read, see `genes.read_gene_models`.
     use_weights
         `learner.use_weights`: calibrators are fitted with weights.
@@ -98,13 +92,11 @@ def neighbours_batch(
     features = Spec.build(sequence["features"]), structure_model(sequence)
     by_group = _unseen_models(out_of_fold, models, model, use_weights, threads)
     group_of = read_gene_groups(table)
-    annotated = read_gene_models(
-        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
-    )
+    annotated = read_gene_models(genes, **reading.plain())
     with ExitStack() as files:
         reader = files.enter_context(Fasta(fasta))
         annotated = genes_on_genome(
-            annotated, reader.contigs, genes, reader.path, max_refused=max_refused
+            annotated, reader.contigs, genes, reader.path, max_refused=reading.max_refused
         )
         own = genes_of_groups(group_of, list(by_group), table, out_of_fold)
         chosen = select_genes(annotated, own, table)
@@ -138,10 +130,7 @@ def neighbours(
     genes: str | None = None,
     gene_table: str | None = None,
     test_groups: str | None = None,
-    transcripts: str = "all",
-    biotypes: Collection[str] | None = None,
-    min_intron: int = MIN_INTRON,
-    max_refused: float = MAX_REFUSED,
+    reading: Reading,
     scores: str | None = None,
     predictions: str | None = None,
 ) -> None:
@@ -165,7 +154,7 @@ def neighbours(
     positions, genes, gene_table, test_groups
         With a genome: the positions file of the test genes in mode "meta", the gene models, the
         genes of the training table, and the test groups.
-    transcripts, biotypes, min_intron, max_refused
+    reading
         How the gene models are read, see `genes.read_gene_models`.
     scores, predictions
         Of a finished table: held-out scores of all members, and the predictions on test rows.
@@ -177,8 +166,6 @@ def neighbours(
 
     reasons: dict[str, str | None] = {TEST: None, TRAINING: None}
     if positions is not None:
-        reading = {"transcripts": transcripts, "biotypes": biotypes}
-        reading |= {"min_intron": min_intron, "max_refused": max_refused}
         tested = _track_windows(positions, genes, gene_table, test_groups, reading, neighbours)
         found = pl.concat([tested, *map(pl.read_parquet, batches)])
     else:
@@ -222,7 +209,7 @@ def _track_windows(
     genes: str,
     table: str,
     test_groups: str,
-    reading: dict[str, object],
+    reading: Reading,
     settings: Neighbours,
 ) -> pl.DataFrame:
     """Windows of test genes, from their complete tracks."""
@@ -233,7 +220,7 @@ def _track_windows(
     from genebatch.metrics.neighbours import TEST
 
     held_out, group_of = read_groups_list(test_groups), read_gene_groups(table)
-    annotated = read_gene_models(genes, **reading)
+    annotated = read_gene_models(genes, **reading.plain())
     wanted = genes_of_groups(group_of, held_out, table, test_groups)
     tested = select_genes(annotated, wanted, table)
     drawn = site_windows(TEST, tested, foreign_sites(annotated), settings.sites, settings.seed)

@@ -14,7 +14,7 @@ import numpy as np
 
 from genebatch.config.base_models import KEY as SCORES_KEY
 from genebatch.config.base_models import BaseModels
-from genebatch.config.settings import Calls, Evaluation
+from genebatch.config.settings import Calls, Evaluation, Reading
 from genebatch.config.tracks import NO_TRACKS, Tracks
 from genebatch.features.along_gene import Genome
 from genebatch.features.cross_fitting import CrossFitted
@@ -38,7 +38,6 @@ from genebatch.genome.evidence.checks import Assembly
 from genebatch.genome.evidence.tracks import count_use, open_tracks
 from genebatch.genome.fasta import Fasta
 from genebatch.genome.genes import (
-    MIN_INTRON,
     SITES,
     Gene,
     overlap_groups,
@@ -63,10 +62,7 @@ def score_genes_light(
     *,
     fasta: str,
     genes: str,
-    transcripts: str,
-    biotypes: Collection[str] | None = None,
-    min_intron: int = MIN_INTRON,
-    max_refused: float = MAX_REFUSED,
+    reading: Reading,
     scores: str,
 ) -> None:
     """Score every position of the genes by the light scorer of the example.
@@ -77,7 +73,7 @@ def score_genes_light(
     ----------
     fasta, genes
         The genome and the gene models.
-    transcripts, biotypes, min_intron, max_refused
+    reading
         How the gene models are read, see `genes.read_gene_models`.
     scores
         Parquet file to write, sorted by gene id and position.
@@ -87,24 +83,18 @@ def score_genes_light(
     InputError
         If an input is broken, or a gene is not on the genome.
     """
-    models = read_gene_models(
-        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
-    )
 
     def write(genome: Fasta, placed: list[Gene]) -> int:
         return write_scores(scores, light.score_genes(genome, placed))
 
-    _score_on_genome(fasta, genes, models, max_refused, scores, write)
+    _score_on_genome(fasta, genes, reading, scores, write)
 
 
 def score_genes_spliceai(
     *,
     fasta: str,
     genes: str,
-    transcripts: str,
-    biotypes: Collection[str] | None = None,
-    min_intron: int = MIN_INTRON,
-    max_refused: float = MAX_REFUSED,
+    reading: Reading,
     scores: str,
     threads: int,
 ) -> None:
@@ -121,24 +111,18 @@ def score_genes_spliceai(
     from genebatch.genome.scores import spliceai
 
     model = spliceai.published_model(threads)
-    models = read_gene_models(
-        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
-    )
 
     def write(genome: Fasta, placed: list[Gene]) -> int:
         return spliceai.score_genes(genome, placed, model, scores)
 
-    _score_on_genome(fasta, genes, models, max_refused, scores, write)
+    _score_on_genome(fasta, genes, reading, scores, write)
 
 
 def gene_sequences(
     *,
     fasta: str,
     genes: str,
-    transcripts: str,
-    biotypes: Collection[str] | None = None,
-    min_intron: int = MIN_INTRON,
-    max_refused: float = MAX_REFUSED,
+    reading: Reading,
     flank: int,
     sequences: str,
 ) -> None:
@@ -155,12 +139,10 @@ def gene_sequences(
     """
     from genebatch.genome.scores.command import write_gene_sequences
 
-    models = read_gene_models(
-        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
-    )
+    models = read_gene_models(genes, **reading.plain())
     with Fasta(fasta) as genome:
         placed = genes_on_genome(
-            models, genome.contigs, genes, genome.path, max_refused=max_refused
+            models, genome.contigs, genes, genome.path, max_refused=reading.max_refused
         )
         write_gene_sequences(genome, placed, flank, sequences)
     log.info("%s genes with %s bases on either side in %s", f"{len(placed):,}", flank, sequences)
@@ -171,10 +153,7 @@ def score_genes_command(
     fasta: str,
     genes: str,
     given: str,
-    transcripts: str,
-    biotypes: Collection[str] | None = None,
-    min_intron: int = MIN_INTRON,
-    max_refused: float = MAX_REFUSED,
+    reading: Reading,
     unscored: str,
     scores: str,
 ) -> None:
@@ -191,15 +170,11 @@ def score_genes_command(
     """
     from genebatch.genome.scores.command import given_stretches
 
-    models = read_gene_models(
-        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
-    )
-
     def write(genome: Fasta, placed: list[Gene]) -> int:
         with open_scores(given, placed, unscored, "sequence.scorer.command") as tracks:
             return write_scores(scores, given_stretches(tracks, placed))
 
-    _score_on_genome(fasta, genes, models, max_refused, scores, write)
+    _score_on_genome(fasta, genes, reading, scores, write)
 
 
 def build_dataset(
@@ -211,10 +186,7 @@ def build_dataset(
     coding: str | None = None,
     tracks: Tracks = NO_TRACKS,
     scores: ScoreSource,
-    transcripts: str,
-    biotypes: Collection[str] | None = None,
-    min_intron: int = MIN_INTRON,
-    max_refused: float = MAX_REFUSED,
+    reading: Reading,
     unscored: str,
     n_shards: int,
     features: Spec,
@@ -254,7 +226,7 @@ def build_dataset(
         Evidence along the genome, the key `sequence.tracks`.
     scores
         Base scores, see `tracks.open_scores`, or name to base scores, see `BaseModels`.
-    transcripts, biotypes, min_intron, max_refused
+    reading
         How the gene models are read, see `genes.read_gene_models`.
     unscored
         What a gene without any score is, "error" or "zero".
@@ -276,15 +248,13 @@ def build_dataset(
         If an input is broken, genes do not lie on the sequence, sequence, genes and scores do not
         fit together, or there are more shards than groups.
     """
-    models = read_gene_models(
-        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
-    )
+    models = read_gene_models(genes, **reading.plain())
     given = read_groups(groups) if groups else None
     structure = read_structure(features.structure.ends, lengths, coding)
     with ExitStack() as complete:
         reader = complete.enter_context(Fasta(fasta))
         models = genes_on_genome(
-            models, reader.contigs, genes, reader.path, max_refused=max_refused
+            models, reader.contigs, genes, reader.path, max_refused=reading.max_refused
         )
         models = long_enough(models, genes)
         motifs, site_scores = check_motifs(reader, models, genes), SiteScores()
@@ -308,12 +278,12 @@ def build_dataset(
         alignment = alignment_facts(motifs, site_scores.check())
         dealt = deal_genes(planned, n_shards, sampling.seed)
         counted = gene_table(planned, dealt, sampling)
-        kept = None if biotypes is None else list(biotypes)
-        reading = {"transcripts": transcripts, "biotypes": kept, "min_intron": min_intron}
+        taken = reading.plain()
+        del taken["max_refused"]  # no rows depend on it
         fitted = CrossFitted(genome)
         if features.learns_codons:
             fitted = CrossFitted.learn(genome, planned)
-        facts = table_facts(fitted, sampling, reading, alignment, planned, counted, base.name)
+        facts = table_facts(fitted, sampling, taken, alignment, planned, counted, base.name)
         for number, path in enumerate(shards):
             temporary = complete.enter_context(whole(path))
             members = [planned[place] for place in np.flatnonzero(dealt == number)]
@@ -400,10 +370,7 @@ def evaluate_tracks(
     table: str,
     model: str,
     test_groups: str,
-    transcripts: str,
-    biotypes: Collection[str] | None = None,
-    min_intron: int = MIN_INTRON,
-    max_refused: float = MAX_REFUSED,
+    reading: Reading,
     evaluation: Evaluation,
     comparison: str,
     corrections: str,
@@ -440,7 +407,7 @@ def evaluate_tracks(
         The model.
     test_groups
         TSV with the column `group`.
-    transcripts, biotypes, min_intron, max_refused
+    reading
         How the gene models are read, see `genes.read_gene_models`.
     evaluation
         The bootstrap.
@@ -484,9 +451,7 @@ def evaluate_tracks(
     refuse_seen_groups({"the model": finished}, held_out)
     score_floor = feature_spec(finished, model).floor
     limits = call_thresholds(finished), score_floor, base_call_thresholds(finished)
-    annotated = read_gene_models(
-        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
-    )
+    annotated = read_gene_models(genes, **reading.plain())
     wanted = genes_of_groups(group_of, held_out, table, test_groups)
     tested = select_genes(annotated, wanted, table)
     places = group_places(group_of, tested)
@@ -508,16 +473,16 @@ def evaluate_tracks(
 
 def _score_on_genome(
     fasta: str,
-    source: str,
-    models: Sequence[Gene],
-    max_refused: float,
+    genes: str,
+    reading: Reading,
     scores: str,
     write: Callable[[Fasta, list[Gene]], int],
 ) -> None:
     """Score the genes that lie on the genome, sorted by id, and log what was written."""
+    models = read_gene_models(genes, **reading.plain())
     with Fasta(fasta) as genome:
         placed = genes_on_genome(
-            models, genome.contigs, source, genome.path, max_refused=max_refused
+            models, genome.contigs, genes, genome.path, max_refused=reading.max_refused
         )
         placed = sorted(placed, key=lambda gene: gene.id)
         rows = write(genome, placed)

@@ -1,13 +1,11 @@
 """Writes what is known of gene structure: length distributions, scores of codon pairs."""
 
-from collections.abc import Collection
-
 from genebatch.calls.calling import structure_model
+from genebatch.config.settings import Reading
 from genebatch.features.structure.files import write_lengths, write_pairs
 from genebatch.features.structure.fitting import fit_lengths
 from genebatch.features.structure.lengths import Lengths
-from genebatch.genome.genes import MIN_INTRON, read_gene_models
-from genebatch.genome.left_out import MAX_REFUSED
+from genebatch.genome.genes import read_gene_models
 from genebatch.io.files import InputError
 from genebatch.model.archive import load_model
 
@@ -15,18 +13,17 @@ from genebatch.model.archive import load_model
 def structure_lengths(
     *,
     genes: str,
-    transcripts: str = "all",
-    biotypes: Collection[str] | None = None,
-    min_intron: int = MIN_INTRON,
-    max_refused: float = MAX_REFUSED,
+    reading: Reading,
     output: str,
 ) -> Lengths:
     """Fit the lengths of exons and introns of gene models, and write them as YAML.
 
     Parameters
     ----------
-    genes, transcripts, biotypes, min_intron, max_refused
-        How the gene models are read, see `genes.read_gene_models`.
+    genes
+        The gene models.
+    reading
+        How they are read, see `genes.read_gene_models`.
     output
         File to write, for `features.structure.lengths`.
 
@@ -35,9 +32,7 @@ def structure_lengths(
     InputError
         If the gene models cannot be read, or have too few spliced transcripts.
     """
-    models = read_gene_models(
-        genes, transcripts, biotypes=biotypes, min_intron=min_intron, max_refused=max_refused
-    )
+    models = read_gene_models(genes, **reading.plain())
     lengths = fit_lengths(models)
     write_lengths(output, lengths)
     return lengths

@@ -7,6 +7,13 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from genebatch.config.settings import Reading
+from genebatch.genome.genes import MIN_INTRON
+from genebatch.genome.left_out import MAX_REFUSED
+
+# Gene models are read whole, as by default.
+READING = Reading("all", None, MIN_INTRON, MAX_REFUSED)
+
 
 class Model(NamedTuple):
     """A gene: exons of each transcript, 1-based with both ends, ascending; `cds` or None."""

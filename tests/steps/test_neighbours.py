@@ -20,6 +20,7 @@ from genebatch.model.origin import Origin
 from genebatch.steps.neighbours import neighbours, neighbours_batch
 from tests.builders import called_genome as made_calls
 from tests.builders import complete_tracks as made_tracks
+from tests.builders.annotations import READING
 from tests.builders.held_genome import write_gtf
 from tests.builders.small_table import resolved
 from tests.builders.tables_and_figures import is_picture
@@ -94,7 +95,7 @@ class Batch:
         paths = {key: self.folder / name for key, name in files.items()}
         given = paths | {"fasta": fasta, "genes": genes, "scores": scores}
         given |= {"table": self.folder / "genes.tsv", "windows": self.folder / "windows.parquet"}
-        given |= {"batch": "b000", "transcripts": "all", "unscored": "error", "threads": 1}
+        given |= {"batch": "b000", "reading": READING, "unscored": "error", "threads": 1}
         given |= {"use_weights": False, "neighbours": SETTINGS}
         neighbours_batch(**given | changes)
         return pl.read_parquet(given["windows"])
@@ -191,7 +192,7 @@ def test_complete_tracks_and_batches_make_the_table_of_a_genome(batch, toy, tmp_
         genes=write_gtf(tmp_path / "tested.gtf", made.genes),
         gene_table=tmp_path / "tested.tsv",
         test_groups=tmp_path / "groups.tsv",
-        min_intron=1,
+        reading=replace(READING, min_intron=1),
         **files,
     )
     found = read_tsv(files["table"])
@@ -208,6 +209,7 @@ def finished_table(toy, folder, **keys):
     neighbours(
         labels=replace(toy.settings.table.labels, **keys),
         neighbours=SETTINGS,
+        reading=READING,
         batches=[],
         scores=toy.ensemble_files["scores"],
         predictions=toy.evaluate()["predictions"],

@@ -21,6 +21,7 @@ from genebatch.genome.scores import spliceai
 from genebatch.io.files import InputError
 from genebatch.steps import sequence as steps
 from genebatch.steps.sequence import build_dataset, score_genes_light, score_genes_spliceai
+from tests.builders.annotations import READING
 from tests.builders.held_genome import made_codes, made_gene, made_scores, write_genome, write_gtf
 
 CONTIGS = {"c1": 3_000, "c2": 2_000}
@@ -101,9 +102,9 @@ def score(request, tmp_path, monkeypatch):
         fasta, gtf = write_genome(tmp_path, {"chr1": "".join(letters)}, genes)
         files = {"fasta": fasta, "genes": gtf, "scores": tmp_path / "scores.parquet"}
         if request.param == "light":
-            score_genes_light(**files, transcripts="all")
+            score_genes_light(**files, reading=READING)
         else:
-            score_genes_spliceai(**files, transcripts="all", threads=1)
+            score_genes_spliceai(**files, reading=READING, threads=1)
         return files["scores"]
 
     run.path = tmp_path / "scores.parquet"
@@ -149,7 +150,7 @@ def genome(tmp_path):
     return {
         "fasta": str(folder / "genome.fa"),
         "genes": str(folder / "genes.gtf"),
-        "transcripts": "all",
+        "reading": READING,
         "groups": str(folder / "groups.tsv"),
         "scores": str(folder / "scores.parquet"),
         "unscored": "error",
@@ -298,7 +299,9 @@ def test_further_genes_change_no_row_of_a_gene(built, genome, tmp_path):
 
 
 def test_longest_transcript_alone_gives_the_labels(genome, tmp_path):
-    rows, genes = build(genome | {"transcripts": "longest"}, tmp_path / "longest")
+    rows, genes = build(
+        genome | {"reading": replace(READING, transcripts="longest")}, tmp_path / "longest"
+    )
     # 400 is a donor here, but an acceptor of the other transcript.
     assert labelled(rows, "alpha") == {199: "donor", 300: "acceptor", 900: "acceptor"}
     assert rows.filter(gene_id="alpha")["transcript_id"].unique().to_list() == ["alpha.0"]
@@ -317,7 +320,8 @@ def test_genes_of_other_biotypes_are_no_rows_and_their_sites_none_of_other_genes
         for line in gtf(MODELS).splitlines()
     ]
     path.write_text("\n".join(lines) + "\n")
-    given = genome | {"genes": str(path), "biotypes": ["protein_coding"]}
+    coding = replace(READING, biotypes=("protein_coding",))
+    given = genome | {"genes": str(path), "reading": coding}
     rows, genes = build(given, tmp_path / "coding")
     assert set(genes["gene_id"]) == {"alpha", "gamma", "delta"}
     # A site of omega, which lies in alpha too.

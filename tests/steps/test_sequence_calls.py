@@ -17,6 +17,7 @@ from genebatch.io.tables import read_tsv
 from genebatch.steps.sequence import call_genes, evaluate_tracks
 from tests.builders import called_genome as made_calls
 from tests.builders import complete_tracks as made_tracks
+from tests.builders.annotations import READING
 from tests.builders.held_genome import write_gtf
 from tests.builders.tables_and_figures import is_picture
 
@@ -33,8 +34,7 @@ FILES = {
 }
 BASE = {"donor": {"rows": 0.8, "weighted": 0.35}, "acceptor": {"rows": 0.6, "weighted": None}}
 SETTINGS = {
-    "transcripts": "all",
-    "min_intron": 1,
+    "reading": replace(READING, min_intron=1),
     "evaluation": Evaluation(n_replicates=60, seed=3),
 }
 SIDES = ("base", "model", "difference")

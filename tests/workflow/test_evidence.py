@@ -12,6 +12,7 @@ from genebatch import load_model
 from genebatch.cli import main
 from genebatch.genome.genes import read_gene_models, splice_sites
 from genebatch.simulation.genome import simulate_genome
+from tests.builders.annotations import READING
 from tests.workflow.running import Run
 from tests.workflow.test_sequence import GENOME, read
 
@@ -158,7 +159,7 @@ def test_another_genome_is_called_with_its_own_tracks(made, tmp_path, capsys):
 
     scores = str(tmp_path / "scores.parquet")
     files = {"fasta": str(data / "genome.fa"), "genes": str(data / "genes.gtf")}
-    score_genes_light(**files, transcripts="all", scores=scores)
+    score_genes_light(**files, reading=READING, scores=scores)
     inputs = ["call", str(made / "results"), "--scores", scores, "--unscored", "zero"]
     inputs += ["--fasta", files["fasta"], "--genes", files["genes"], "-o", str(tmp_path / "calls")]
     assert main(inputs) == 1

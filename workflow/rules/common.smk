@@ -129,6 +129,7 @@ DIGESTS = KeptDigests(KEPT_DIGESTS)
 RECORD = Record(f"{RESULTS}/config.json")
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
+READING = settings.sequence.reading.plain()
 NEIGHBOURS = settings.neighbours.sites > 0
 BUILT_SHARDS = [
     f"{RESULTS}/table/part-{number:03d}.parquet"

@@ -23,8 +23,8 @@ if BUILT:
         resources:
             **needs("neighbours_batch", SEQUENCE["genes"]),
         params:
-            **READING,
             **TRACKS,
+            reading=READING,
             fingerprint=given_fingerprint("fasta", "genes", "scores", "tracks"),
             algorithm=ALGORITHM,
             scores=SCORES,
@@ -61,7 +61,7 @@ rule neighbours:
     resources:
         **needs("neighbours", *([SEQUENCE["genes"]] if BUILT else [])),
     params:
-        **(READING if BUILT else {}),
+        reading=READING,
         fingerprint=given_fingerprint("genes") if BUILT else None,
         algorithm=ALGORITHM,
         labels=settings.table.labels.plain(),

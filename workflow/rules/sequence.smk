@@ -1,12 +1,6 @@
 # From sequence and gene models to the table, and from the model to calls. Included only where
 # sequence.fasta is set.
 
-# How rules read the gene models.
-READING = {
-    name: SEQUENCE[name]
-    for name in ("transcripts", "biotypes", "min_intron", "max_refused")
-}
-
 if SCORER_KIND == "command":
 
     rule gene_sequences:
@@ -22,7 +16,7 @@ if SCORER_KIND == "command":
         resources:
             **needs("gene_sequences", SEQUENCE["genes"]),
         params:
-            **READING,
+            reading=READING,
             fingerprint=given_fingerprint("fasta", "genes"),
             algorithm=ALGORITHM,
             flank=SEQUENCE["scorer"]["flank"],
@@ -60,7 +54,7 @@ if SCORER_KIND == "command":
         resources:
             **needs("score_genes_command", SEQUENCE["genes"]),
         params:
-            **READING,
+            reading=READING,
             fingerprint=given_fingerprint("fasta", "genes"),
             algorithm=ALGORITHM,
             scorer=scorer_given,
@@ -83,7 +77,7 @@ elif SCORER_KIND is not None:
         resources:
             **needs(f"score_genes_{SCORER_KIND}", SEQUENCE["genes"]),
         params:
-            **READING,
+            reading=READING,
             fingerprint=given_fingerprint("fasta", "genes"),
             algorithm=ALGORITHM,
             scorer=SEQUENCE["scorer"],
@@ -110,8 +104,8 @@ rule build_dataset:
     resources:
         **needs("build_dataset", SEQUENCE["genes"]),
     params:
-        **READING,
         **TRACKS,
+        reading=READING,
         fingerprint=given_fingerprint(
             "fasta", "genes", "scores", "groups", "structure", "tracks"
         ),
@@ -204,7 +198,7 @@ rule evaluate_tracks:
     resources:
         **needs("evaluate_tracks", SEQUENCE["genes"]),
     params:
-        **READING,
+        reading=READING,
         fingerprint=given_fingerprint("genes"),
         algorithm=ALGORITHM,
         evaluation=config["evaluation"],

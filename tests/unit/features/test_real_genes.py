@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -22,6 +23,7 @@ from genebatch.genome.genes import (
 )
 from genebatch.genome.scores.tracks import open_scores
 from genebatch.steps.sequence import build_dataset
+from tests.builders.annotations import READING
 
 pytestmark = pytest.mark.real
 
@@ -192,8 +194,7 @@ def test_built_table_has_the_same_sites_and_candidates(
         fasta=str(genome_file),
         genes=str(tmp_path / "genes.gtf"),
         scores=str(score_file),
-        transcripts="all",
-        min_intron=1,
+        reading=replace(READING, min_intron=1),
         unscored="error",
         n_shards=3,
         features=spec,

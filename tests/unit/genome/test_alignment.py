@@ -13,6 +13,7 @@ from genebatch.genome.scores.tracks import open_scores
 from genebatch.io.files import InputError
 from genebatch.simulation.genome import simulate_genome
 from genebatch.steps.sequence import score_genes_light
+from tests.builders.annotations import READING
 from tests.builders.held_genome import HeldScores, made_gene
 
 LENGTH = 3_000
@@ -233,7 +234,7 @@ def simulated(tmp_path_factory):
         tmp_path_factory.mktemp("simulated"), n_genes=40, n_chromosomes=2, seed=3
     )
     files = {"fasta": folder / "genome.fa", "genes": folder / "genes.gtf"}
-    score_genes_light(**files, transcripts="all", scores=folder / "scores.parquet")
+    score_genes_light(**files, reading=READING, scores=folder / "scores.parquet")
     return read_gene_models(folder / "genes.gtf"), folder
 
 
