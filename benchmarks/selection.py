@@ -35,15 +35,24 @@ from genebatch.training.cross_validation import cross_validate
 KEPT = Path(__file__).with_suffix(".json")
 N_SPLITS, SEEDS = 3, (1, 2, 3)
 LIMIT = 2_000  # trees; more than any booster here needs, so that patience ends each
-DEFAULT, BASE = "default", "base"
-FEW_ROWS = {"learning_rate": 0.05, "max_bin": 256}  # what the default is for few rows
+DEFAULT, ALL, BASE = "default", "all", "base"
+# What the default is for few rows, but for 75 features as for many.
+FEW_ROWS = {"learning_rate": 0.05, "max_bin": 256}
+TOP = 75
 # Name: changes to this learner, and what the page calls it.
 LEARNERS: dict[str, tuple[dict[str, Any], str]] = {
     DEFAULT: ({}, "top 75, learning rate .05, 256 bins"),
     BASE: ({}, "none: the base scores"),
-    "all": ({"select": None}, "all features (`select: null`)"),
+    ALL: ({"select": None}, "all features (`select: null`)"),
     "top40": ({"select": {"top": 40}}, "top 40"),
     "top150": ({"select": {"top": 150}}, "top 150"),
+    "top200": ({"select": {"top": 200}}, "top 200"),
+    "top300": ({"select": {"top": 300}}, "top 300"),
+    "whole150": ({"select": {"top": 150, "share": 1}}, "top 150, pilots on all rows"),
+    "whole300": (
+        {"select": {"top": 300, "share": 1, "rounds": 80}},
+        "top 300, pilots of 80 rounds on all rows",
+    ),
     "rate.1": ({"learning_rate": 0.1}, "learning rate .1"),
     "bins64": ({"max_bin": 64}, "64 bins"),
     "fast": ({"learning_rate": 0.1, "max_bin": 64}, "learning rate .1, 64 bins"),
@@ -57,8 +66,8 @@ JUDGED = ("donor", "acceptor")
 HEAD = f"""# Picked features, learning rate and bins
 
 Made by `python benchmarks/selection.py` (it names the row files). Each line changes settings of the
-first, which is the default for a model of few rows. From 200,000 rows on the default is a learning
-rate of .1 and 64 bins.
+first. The default (`auto`) for a model of fewer than 200,000 rows is "top 150". From 200,000 rows
+on it is "learning rate .1, 64 bins", with 75 features.
 
 - Groups are dealt at random into {N_SPLITS} folds. Features are picked in each fold and class by
   the pilot. Boosting stops with a patience of 30 rounds, and at most {LIMIT:,} trees.
@@ -69,7 +78,7 @@ rate of .1 and 64 bins.
 - Log loss x 10^6 and average precision (AP): of the out-of-fold log-odds, not calibrated, by the
   rows' weights. Mean over seeds ± standard deviation over seeds.
 - The base scores are the same for every seed. Boosters start from them.
-- Differences: to the first line with the same seed, mean ± standard error over seeds. A negative
+- Differences: to another line with the same seed, mean ± standard error over seeds. A negative
   difference of log loss is a gain. Differences of AP are in 1/10,000.
 
 On real genes (`mouse`, `mane`; five seeds) the default is far above the base scores for both
@@ -87,7 +96,7 @@ COLUMNS = (
     "| acceptor log loss | acceptor AP |\n" + "|---" * 8 + "|\n"
 )
 DIFFERENCES = (
-    "\n| against the first | seeds | CPU, times | donor log loss | donor AP "
+    "\n| against {} | seeds | CPU, times | donor log loss | donor AP "
     "| acceptor log loss | acceptor AP |\n" + "|---" * 7 + "|\n"
 )
 
@@ -136,8 +145,9 @@ def measured(rows: Path, name: str, seed: int) -> dict[str, Any]:
 
 
 def settings(changes: Mapping[str, Any], seed: int) -> Learner:
-    """The learner for few rows with changes; a change of `select` keeps its other keys."""
+    """The first learner with changes; a change of `select` keeps its other keys."""
     given = defaults("learner") | FEW_ROWS | {"n_estimators": LIMIT, "seed": seed}
+    given["select"] = given["select"] | {"top": TOP}
     for name, value in changes.items():
         given[name] = given[name] | value if isinstance(value, dict) else value
     return Learner.build(given)
@@ -184,13 +194,19 @@ def section(table: str, runs: Mapping[str, Any]) -> str:
             cells.append(spread([1e6 * s["log_loss"][one] for s in seeds], 1))
             cells.append(spread([s["ap"][one] for s in seeds], 4))
         text += f"| {' | '.join(cells)} |\n"
-    return text + DIFFERENCES + "".join(differences(name, runs) for name in present[1:])
+    text += DIFFERENCES.format("the first")
+    text += "".join(differences(name, DEFAULT, runs) for name in present[1:])
+    picked = [name for name in present if LEARNERS[name][0].get("select") or name == DEFAULT]
+    if ALL in present and len(picked) > 1:
+        text += DIFFERENCES.format("all features")
+        text += "".join(differences(name, ALL, runs) for name in picked)
+    return text
 
 
-def differences(name: str, runs: Mapping[str, Any]) -> str:
-    """A line of paired differences, over the seeds that both have."""
-    seeds = [seed for seed in runs[name] if seed in runs[DEFAULT]]
-    pairs = [(runs[name][seed], runs[DEFAULT][seed]) for seed in seeds]
+def differences(name: str, reference: str, runs: Mapping[str, Any]) -> str:
+    """A line of paired differences to another learner, over the seeds that both have."""
+    seeds = [seed for seed in runs[name] if seed in runs[reference]]
+    pairs = [(runs[name][seed], runs[reference][seed]) for seed in seeds]
     ratio = sum(own["cpu"] for own, _ in pairs) / sum(other["cpu"] for _, other in pairs)
     cells = [LEARNERS[name][1], str(len(pairs)), "" if name == BASE else f"{ratio:.2f}"]
     for one in JUDGED:

@@ -53,7 +53,8 @@ class BatchEnsembleClassifier(ClassifierMixin, BaseEstimator):
 colsample_bytree, max_bin, early_stopping_rounds, device, params
         The boosters, as in `learner`; `reg_lambda` is `learner.lambda`.
     select_top
-        Most features of a booster, which a pilot picks (`learner.select.top`). None boosts on all.
+        Most features of a booster, which a pilot picks (`learner.select.top`); "auto" goes by the
+        number of rows. None boosts on all.
     calibration, prevalence
         `calibration.method` and `calibration.prevalence`.
     combiner, top_k, score_rows, rivals, with_single, distil_mix, uncertainty
@@ -131,7 +132,7 @@ colsample_bytree, max_bin, early_stopping_rounds, device, params
         colsample_bytree: float = 0.8,
         max_bin: int | str = "auto",
         early_stopping_rounds: int = 30,
-        select_top: int | None = 75,
+        select_top: int | str | None = "auto",
         device: str = "cpu",
         params: dict[str, Any] | None = None,
         calibration: str = "auto",

@@ -334,10 +334,11 @@ def evaluate(whole: Whole) -> float:
 def explain_final(whole: Whole) -> float:
     """Features and SHAP values of the sample by all members, and its scores with families permuted.
 
-    A model of all members uses at most as many features as their boosters take.
+    A model of all members uses at most as many features as their boosters take. Those of members
+    of few rows may take most.
     """
     shape = whole.shape
-    features, boosted = shape.n_dense + shape.n_counts, shape.boosted
+    features, boosted = shape.n_dense + shape.n_counts, shape._replace(rows=0).boosted
     members = max(whole.n_members, 1) + whole.kept_folds
     taken = (boosted.n_dense + boosted.n_counts) * shape.n_classes * members
     used = min(features, taken)

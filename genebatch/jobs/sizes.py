@@ -63,7 +63,7 @@ class Shape(NamedTuple):
     def piloted(self) -> "Shape | None":
         """What pilots are boosted on, or None where no features are picked."""
         select = self.select
-        if select is None or self.n_dense + self.n_counts <= select.top:
+        if select is None or self.n_dense + self.n_counts <= select.most(self.rows):
             return None
         drawn = min(select.share * self.rows, select.max_rows) + LEAST_DRAWN * self.n_classes
         return self._replace(rows=min(math.ceil(drawn), self.rows), select=None)
@@ -74,8 +74,9 @@ class Shape(NamedTuple):
         select = self.select
         if select is None or self.piloted is None:
             return self
-        n_dense = min(self.n_dense, select.top)
-        n_counts = select.top - n_dense
+        most = select.most(self.rows)
+        n_dense = min(self.n_dense, most)
+        n_counts = most - n_dense
         # With counts among the features, absent cells may be among those that are picked.
         return self._replace(
             n_dense=n_dense,

@@ -35,7 +35,7 @@ class Pilot:
         self.every = np.arange(len(data.features.names))
         self.matrix: xgb.QuantileDMatrix | None = None
         select = learner.select
-        if select is None or len(self.every) <= select.top:
+        if select is None or len(self.every) <= select.most(len(data.codes)):
             return
         self.drawn, self.factor = draw(data.codes, select, learner.seed)
         kept = np.zeros(len(data.codes), bool)
@@ -61,8 +61,8 @@ class Pilot:
         Returns
         -------
         numpy.ndarray
-            Places of the features, rising; at most `select.top`. All features if no tree of the
-            pilot found a split.
+            Places of the features, rising; at most `learner.select.top`. All features if no tree of
+            the pilot found a split.
         """
         select = self.learner.select
         if self.matrix is None or select is None:
@@ -80,7 +80,8 @@ class Pilot:
             fast,
         )
         gain = gains(booster, data.features)
-        found = np.argsort(-gain, kind="stable")[: min(select.top, np.count_nonzero(gain))]
+        most = min(select.most(len(data.codes)), np.count_nonzero(gain))
+        found = np.argsort(-gain, kind="stable")[:most]
         return np.sort(found) if len(found) else self.every
 
 

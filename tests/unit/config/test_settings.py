@@ -47,6 +47,18 @@ def test_what_a_section_passes_on_builds_it_again(config):
         assert type(section).build(section.plain()) == section
 
 
+def test_what_is_auto_in_the_learner_goes_by_the_rows_of_the_model(config):
+    auto = Settings.build(config).learner
+    few, many = auto.for_rows(199_999), auto.for_rows(200_000)
+    assert (few.learning_rate, few.max_bin, few.select.top) == (0.05, 256, 150)
+    assert (many.learning_rate, many.max_bin, many.select.top) == (0.1, 64, 75)
+    section = config["learner"] | {"learning_rate": 0.2, "max_bin": 16}
+    given = Learner.build(section | {"select": config["learner"]["select"] | {"top": 9}})
+    assert given.for_rows(1) == given.for_rows(10**6) == given
+    every = Learner.build(config["learner"] | {"select": None})
+    assert every.for_rows(1).select is every.for_rows(10**6).select is None
+
+
 def test_threads_of_a_learner_are_not_passed_on(config):
     assert "threads" not in Settings.build(config).learner.plain()
 

@@ -106,6 +106,17 @@ def test_picked_features_take_less_memory():
         assert estimate_mb(rule, picked) < estimate_mb(rule, SHAPE)
 
 
+def test_how_many_features_are_picked_goes_by_the_rows():
+    select = Selection(top="auto", share=0.33, max_rows=100_000, rounds=40)
+    few, many = (SHAPE._replace(select=select, rows=rows) for rows in (199_999, 200_000))
+    assert (few.boosted.n_dense, few.boosted.n_counts) == (60, 90)
+    assert (many.boosted.n_dense, many.boosted.n_counts) == (60, 15)
+    # The members of many rows may each be of few.
+    whole = Whole(many, 100_000, 4, 10_000, 100_000)
+    fixed = Whole(many._replace(select=replace(select, top=75)), *whole[1:])
+    assert estimate_mb("explain_final", whole) > estimate_mb("explain_final", fixed)
+
+
 def test_histograms_of_deep_trees_are_bounded():
     needed = [estimate_mb("train_batch", SHAPE._replace(max_depth=depth)) for depth in (9, 10, 14)]
     assert needed[0] == needed[1] == needed[2]
