@@ -130,8 +130,8 @@ tables. The promise, for resident memory:
 
     measured <= estimate <= 2 x measured
 
-The limit that a job keeps to counts reserved memory (column `reserved`). It must not exceed the
-estimate either.
+A job is ended when it holds more than it declared. Estimates cover what is reserved as well (column
+`reserved`), which is up to 260 MB more.
 
 An estimate counts full trees. Trees of depth 8 or more are not full if rows are few, so there the
 estimate can be two to six times what is measured. Further threads reserve memory that few rows
@@ -302,7 +302,7 @@ def diagnose(files: dict[str, str], classes: list[str]) -> None:
 
 @contextmanager
 def reserved() -> Iterator[list[float]]:
-    """Watch what the limit of a job counts: data that is reserved, in MB."""
+    """Watch what a process reserves, in MB, whether it is touched or not."""
     most, done = [0.0], threading.Event()
 
     def watch() -> None:

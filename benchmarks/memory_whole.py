@@ -332,7 +332,7 @@ RUNS = """
 Made by `python benchmarks/memory_whole.py --runs`, from `results/usage`. Of each rule, the job that
 took most. These data sets are small, so some rules take less than half of what they declare:
 
-- A limit counts reserved memory, which is some 100 MB more than what is measured here.
+- Estimates cover reserved memory, which is 100 to 250 MB more than what is measured here.
 - Rules about the genome (`build_dataset`, `score_genes`, `call_genes`, `evaluate_tracks`,
   `neighbours_batch`) declare fixed figures, for whole genomes.
 - Rules about the data set allow for full buffers of rows, mostly `plan_batches`.

@@ -18,7 +18,7 @@ BATCH_MB = 380  # the same in the rules of a batch, which import less
 DRAW_MB = 120
 PANEL_MB = 12  # of the panels of a class in the figures of a job
 # numpy, polars and Arrow alone: 130 MB, and 85 MB of stacks and heaps that are reserved but not
-# used. The limit of a job counts reserved memory.
+# used. Estimates cover what is reserved.
 IMPORTS_MB = 215
 SCREEN_MB = 45  # beside the sample: ranks and products of columns, however few the rows
 SCIPY_MB = 90  # on top, for rules that measure losses or AUCs

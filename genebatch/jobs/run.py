@@ -24,6 +24,9 @@ log = logging.getLogger("genebatch")
 # How often the memory of a job is read, and what the job may take in between; see `job`.
 WATCH_SECONDS = 0.02
 WATCH_MARGIN_MB = 100
+# What a job reserves and never touches: stacks of threads, pieces of freed memory. At most 260 MB
+# in benchmarks/memory.md.
+UNUSED_MB = 300
 TOLD = "GENEBATCH_COMMAND"  # set by `genebatch run`, which tells what jobs do
 
 
@@ -88,9 +91,10 @@ def job(
     Enter it before numpy is imported, because libraries read their thread counts at import.
     Temporary files go to a folder of the job in `$TMPDIR`, which is removed after it.
     Snakemake does not enforce memory. On Linux the body therefore runs in a child process, and
-    this process ends the child when its data segment exceeds the declared memory. The child ends
-    with the scheduler and does not go on writing. It is also the first victim of the kernel's
-    out-of-memory killer. Under SLURM the scheduler limits and ends jobs.
+    this process ends the child when it holds more than the declared memory. What it reserves and
+    never touches does not count, since no other job lacks it. The child ends with the scheduler and
+    does not go on writing. It is also the first victim of the kernel's out-of-memory killer. Under
+    SLURM the scheduler limits and ends jobs.
 
     Parameters
     ----------
@@ -212,11 +216,10 @@ def _go_on_in_child(mem_mb: int, remedy: str, scratch: Path, results: str | Path
 def _watch(process: int, mem_mb: int) -> float | None:
     """Wait for the end of a child, not reaping it; kill it beyond `mem_mb` and give its MB."""
     while not os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-        # VmData counts reserved memory. A process that has just ended has no VmData.
-        reserved_mb = _status_mb(process, "VmData")
-        if reserved_mb is not None and reserved_mb > mem_mb:
+        held_mb = _status_mb(process, "VmRSS")  # None if it has just ended
+        if held_mb is not None and held_mb > mem_mb:
             os.kill(process, signal.SIGKILL)
-            return reserved_mb
+            return held_mb
         time.sleep(WATCH_SECONDS)
     return None
 
@@ -242,7 +245,7 @@ def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
     for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ[f"{name}_NUM_THREADS"] = str(threads)
     os.environ["POLARS_MAX_THREADS"] = str(threads)
-    # The limit below counts reserved memory. Arrow's own allocators reserve far more than they
+    # The hard limit counts reserved memory. Arrow's own allocators reserve far more than they
     # use: 1,490 MB at 490 MB resident, where the system's allocator reserves 540 MB.
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     # A waiting OpenMP thread sleeps, so that another batch can use its core.
@@ -250,7 +253,7 @@ def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
     if not _bounds_itself():
         return
     # This stops what a job takes between two readings of its memory; large requests raise.
-    hard = (mem_mb + max(WATCH_MARGIN_MB, mem_mb // 10)) * MB
+    hard = (mem_mb + max(WATCH_MARGIN_MB, mem_mb // 10) + UNUSED_MB) * MB
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     # A container may forbid this; the kernel then picks its victim without preferring the job.
     with contextlib.suppress(OSError):

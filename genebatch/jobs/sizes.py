@@ -185,7 +185,7 @@ def annotation_mb(path: str | Path) -> int:
     """MB that reading gene models reserves, by the size of their file; 0 if there is no file.
 
     Measured on 1.65 GB of GTF and of GFF3 with 1.7 million exons (plain text): 0.8 and 1.2 GB
-    resident. The limit of a job counts what is reserved: 1.6 to 2.2 MB for each MB of text. Gzip
+    resident. The estimate covers what is reserved: 1.6 to 2.2 MB for each MB of text. Gzip
     makes such a file about 25 times smaller.
     """
     return math.ceil(_text_mb(path, 25) * 2.2)
@@ -195,7 +195,7 @@ def junctions_mb(path: str | Path) -> int:
     """MB that reading splice junctions reserves, by the size of their file; 0 if there is no file.
 
     Measured on SJ.out.tab of 0.3, 1 and 3 million junctions (12, 39 and 117 MB of text): 0.18, 0.47
-    and 1.18 GB resident. The limit of a job counts what is reserved. Gzip makes such a file about 6
+    and 1.18 GB resident. The estimate covers what is reserved. Gzip makes such a file about 6
     times smaller.
     """
     return math.ceil(_text_mb(path, 6) * 20)

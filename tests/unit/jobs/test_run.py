@@ -100,7 +100,7 @@ def test_any_other_error_ends_a_job_with_its_traceback(run):
 
 @linux
 def test_an_allocation_beyond_the_bound_names_the_keys(run):
-    done = run("bytearray(700 << 20)", mem_mb=600)
+    done = run("bytearray(1100 << 20)", mem_mb=600)
     assert done.status == 1
     assert done.usage is None
     assert re.search(
@@ -202,15 +202,25 @@ def test_a_job_that_waits_beyond_its_memory_is_ended_from_outside(run):
 
 
 @linux
+def test_a_job_may_reserve_what_it_does_not_touch(run):
+    body = """
+    import mmap, time
+    held = mmap.mmap(-1, 620 << 20, flags=mmap.MAP_PRIVATE)
+    time.sleep(0.5)
+    """
+    assert run(body, mem_mb=600).status == 0
+
+
+@linux
 def test_what_a_job_takes_between_two_looks_is_bounded(run):
     print_limit = "print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 20)"
-    assert run(print_limit, mem_mb=800).stdout.strip() == "900"
-    assert run(print_limit, mem_mb=4000).stdout.strip() == "4400"
+    assert run(print_limit, mem_mb=800).stdout.strip() == "1200"
+    assert run(print_limit, mem_mb=4000).stdout.strip() == "4700"
 
 
 @linux
 def test_under_slurm_the_scheduler_keeps_the_bound(run):
-    print_limit = "print(resource.getrlimit(resource.RLIMIT_DATA)[0] == 900 << 20)"
+    print_limit = "print(resource.getrlimit(resource.RLIMIT_DATA)[0] == 1200 << 20)"
     done = run(print_limit, mem_mb=800, environment={"SLURM_JOB_ID": "1"})
     assert done.stdout.strip() == "False"
 
