@@ -184,7 +184,8 @@ def both_ways(built: Path, seed: int) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     dataset = resolve({"sequence": SEQUENCE})["dataset"]
     seeds = {section: {"seed": seed} for section in ("batching", "cv", "learner")}
-    config = {"dataset": dataset | {"path": str((built / "results/table").resolve())}, **seeds}
+    shards = (built / "results/table").resolve() / "*.parquet"
+    config = {"dataset": dataset | {"path": str(shards)}, **seeds}
     config |= {"test": {"fraction": TEST, "seed": seed}}
     config["batching"] |= {"max_groups": 70}
     config["cv"] |= {"n_splits": max(HELD_OUT)}
