@@ -228,7 +228,8 @@ def _classes(names: Sequence[str], n_classes: int) -> str:
         return f"in all {n_classes} classes"
     if len(names) > MOST_NAMED:
         return f"in {len(names)} of {n_classes} classes"
-    return "for " + " and ".join(names)
+    *first, last = names
+    return "for " + " and ".join([", ".join(first), last] if first else [last])
 
 
 def _text(value: float | None, signed: bool = False) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from genebatch.model.ensemble import EnsembleModel
+
 
 def limits(facts: Mapping[str, Any]) -> Iterator[str]:
     """Give a sentence or two for each limit of the results of a run.
@@ -48,5 +50,22 @@ def limits(facts: Mapping[str, Any]) -> Iterator[str]:
             "So log loss, Brier score and calibration are measured at a prevalence that the "
             "probabilities are not made for."
         )
+    most = settings.learner.n_estimators
+    names = _at_most_trees(facts["model"], most)
+    if names:
+        yield (
+            f"Boosters of {', '.join(names)} have as many trees as learner.n_estimators allows "
+            f"({most:,}). More may lower the loss."
+        )
     lines = [line for line in facts["verdicts"] if line.weighted == facts["weighted"]]
     yield f"Test rows of each class: {', '.join(f'{line.name} {line.n:,}' for line in lines)}."
+
+
+def _at_most_trees(model: EnsembleModel, most: int) -> list[str]:
+    """The classes of which a booster of the model has as many trees as it may have."""
+    by_class = zip(*(member.boosters for member in model.members), strict=True)
+    return [
+        name
+        for name, boosters in zip(model.classes, by_class, strict=True)
+        if any(booster.num_boosted_rounds() == most for booster in boosters)
+    ]

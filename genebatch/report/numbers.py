@@ -45,13 +45,15 @@ def loss_text(losses: Mapping[str, float | None]) -> str:
 def format_share(value: float, signed: bool = False) -> str:
     """Write a share in three decimals without its zero, in more where it is nearly 0 or 1.
 
-    0.675 is .675, and 0.999985 is .999985.
+    0.675 is .675, and 0.999985 is .999985. What is nearer to 1 than decimals tell is >.999999.
     """
     sign = "+" if signed else ""
     rest = min(abs(value), 1 - abs(value))
     if rest <= 0:
         return f"{value:{sign}.0f}"
     decimals = max(3, 1 - math.floor(math.log10(rest)))
+    if decimals > MOST_DECIMALS and abs(value) > 0.5:
+        return ">.999999" if value > 0 else "<-.999999"
     if decimals > MOST_DECIMALS:
         return f"{value:{sign}.1e}"
     return f"{value:{sign}.{decimals}f}".replace("0.", ".", 1)

@@ -138,7 +138,15 @@ def final_trees(folds: pl.DataFrame, n_rows: int, n_estimators: int) -> dict[str
     grown = pl.col("n_trees") * n_rows / pl.col("train_rows")
     trees = grown if n_rows >= MANY_ROWS else pl.col("n_trees")
     medians = folds.group_by("class", maintain_order=True).agg(trees.median().alias("median"))
-    return {name: min(round(median), n_estimators) for name, median in medians.iter_rows()}
+    wanted = {name: round(median) for name, median in medians.iter_rows()}
+    for name, number in wanted.items():
+        if number > n_estimators:
+            log.warning(
+                "class %s: the folds ask for %s trees, learner.n_estimators allows %s; raise it, "
+                "or leave the loss a little higher",
+                *(name, f"{number:,}", f"{n_estimators:,}"),
+            )
+    return {name: min(number, n_estimators) for name, number in wanted.items()}
 
 
 def fold_metrics(rows: pl.DataFrame, labels: Labels) -> pl.DataFrame:

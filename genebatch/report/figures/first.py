@@ -91,6 +91,7 @@ def differences(lines: Sequence[Standing], title: str) -> Figure:
         names = [style.short(line.name) for line in shown]
         axes.set(yticks=range(len(shown)), yticklabels=names, ylim=(len(shown) - 0.4, -0.6))
         axes.set(xlabel="average precision", xlim=(None, 1.02))
+        axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 1])
         axes.grid(False, axis="y")
         has_base = any(line.base is not None for line in shown)
         axes.plot([], [], label="base scores" if has_base else "chance", **_marks("base"))

@@ -28,6 +28,7 @@ def test_the_headline_names_the_classes_of_each_verdict():
     assert said("better", "worse", "not distinguishable") == (
         "The single model beats the base scores for c0, is worse for c1, shows no difference for c2"
     )
+    assert said(*["better"] * 3) == ("The single model beats the base scores for c0, c1 and c2")
     assert said("not judged") == "The single model has too few test groups to be judged for c0"
 
 
@@ -60,7 +61,10 @@ def test_numbers_are_absolute_and_have_their_interval():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.675, ".675"), (0.99998496, ".999985"), (7.7e-7, "7.7e-07"), (1.0, "1"), (0.0, "0")],
+    [
+        *((0.675, ".675"), (0.99998496, ".999985"), (7.7e-7, "7.7e-07"), (1.0, "1"), (0.0, "0")),
+        *((0.99999971, ">.999999"), (-0.99999971, "<-.999999"), (-7.7e-7, "-7.7e-07")),
+    ],
 )
 def test_a_share_has_the_decimals_that_tell_it_from_0_and_1(value, text):
     assert format_share(value) == text

@@ -46,6 +46,12 @@ def test_the_page_says_where_weights_change_the_verdict(written):
     assert Page(page).text.count(phrase) == 1
 
 
+def test_the_page_says_that_boosters_have_as_many_trees_as_they_may(written):
+    _, page, _ = written("ordinary")
+    words = "have as many trees as learner.n_estimators allows (2). More may lower the loss."
+    assert Page(page).text.count(words) == 1
+
+
 def test_the_first_screen_stands_before_the_contents_and_they_before_the_sections(written):
     _, page, _ = written("ordinary")
     marks = ['<header class="answers">', '<nav class="contents"']

@@ -58,6 +58,13 @@ def test_numbers_of_trees_of_many_rows_grow_as_the_rows_do():
     assert trees_of(folds, 125_000, 199_999) == {"a": 50, "b": 600}
 
 
+def test_trees_beyond_the_limit_are_told(caplog):
+    folds = {"class": ["a", "b"], "n_trees": [500, 600]}
+    trees_of(folds, 125_000, 200_000)
+    (told,) = caplog.messages
+    assert told.startswith("class b: the folds ask for 960 trees, learner.n_estimators allows 800")
+
+
 def test_median_trees_stand_in_the_order_of_the_classes():
     names = [f"class {number}" for number in range(40)]
     folds = {"class": names * 3, "n_trees": [4] * 40 + [9] * 40 + [1] * 40}
