@@ -91,6 +91,8 @@ CHECKED = [
     Point(300_000, 300, 300, 0.15),
     Point(100_000, 60, 1_100, 0.28, top=0),
     Point(100_000, 60, 1_100, 0.28, top=300),
+    Point(60_000, 60, 1_100, 0.10, top=150),
+    Point(180_000, 60, 1_100, 0.20, top=150),
     Point(12_000, 150, 0, 0.0, max_depth=9, n_classes=15, max_bin=128, n_splits=3, trees=3),
     Point(6_000, 400, 0, 0.0, threads=4, max_depth=14, max_bin=512, n_splits=3, trees=4),
     Point(4_000, 60, 3_000, 0.30, threads=2, max_depth=8, n_classes=5, n_splits=2, trees=3),
