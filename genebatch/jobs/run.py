@@ -25,8 +25,8 @@ log = logging.getLogger("genebatch")
 WATCH_SECONDS = 0.02
 WATCH_MARGIN_MB = 100
 # What a job reserves and never touches: stacks of threads, pieces of freed memory. At most 260 MB
-# in benchmarks/memory.md.
-UNUSED_MB = 300
+# in benchmarks/memory.md, with stacks of 8 MB for up to 24 threads.
+UNUSED_MB, STACK_MB, STACKS = 300, 8, 32
 TOLD = "GENEBATCH_COMMAND"  # set by `genebatch run`, which tells what jobs do
 
 
@@ -253,11 +253,18 @@ def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
     if not _bounds_itself():
         return
     # This stops what a job takes between two readings of its memory; large requests raise.
-    hard = (mem_mb + max(WATCH_MARGIN_MB, mem_mb // 10) + UNUSED_MB) * MB
+    hard = (mem_mb + max(WATCH_MARGIN_MB, mem_mb // 10) + _unused_mb()) * MB
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     # A container may forbid this; the kernel then picks its victim without preferring the job.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("900")
+
+
+def _unused_mb() -> int:
+    """MB that a job may reserve and never touch: more where `ulimit -s` gives larger stacks."""
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]  # without a limit they are small
+    larger = 0 if stack == resource.RLIM_INFINITY else max(stack // MB - STACK_MB, 0)
+    return UNUSED_MB + STACKS * larger
 
 
 def _out_of_memory(error: BaseException) -> bool:

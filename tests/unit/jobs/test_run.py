@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import textwrap
@@ -209,6 +210,22 @@ def test_a_job_may_reserve_what_it_does_not_touch(run):
     time.sleep(0.5)
     """
     assert run(body, mem_mb=600).status == 0
+
+
+@linux
+def test_large_stacks_of_threads_do_not_end_a_job(run):
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    body = """
+    import threading, time
+    threads = [threading.Thread(target=time.sleep, args=(0.2,)) for _ in range(20)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    """
+    resource.setrlimit(resource.RLIMIT_STACK, (64 * MB, hard))
+    try:
+        assert run(body, mem_mb=600).status == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))
 
 
 @linux
