@@ -264,7 +264,22 @@ def agreement(found: dict[str, Any]) -> str:
             scale * (value(one, label, metric) - value(five, label, metric)) for five, one in pairs
         ]
         parts.append(f"{label} {unit} {spread(gaps, 1, sign='+', error=True)}")
-    return "\n" + fill(text + ", ".join(parts) + ".", 100) + "\n"
+    text = "\n" + fill(text + ", ".join(parts) + ".", 100) + "\n"
+    told = [sum(tells_apart(pair[place]) for pair in pairs) for place in (1, 0)]
+    pilot = (
+        "Could one fold be a pilot, after which the rest is not fitted? It showed one of ensemble "
+    )
+    pilot += (
+        "and single model worse than the lowest candidate beyond chance, and not the other, in "
+    )
+    pilot += f"{told[0]} of {len(pairs)} runs; five folds did in {told[1]}. So there is no such "
+    return text + "\n" + fill(pilot + "rule: it would seldom spare anything.", 100) + "\n"
+
+
+def tells_apart(run: dict[str, Any]) -> bool:
+    """Whether one of ensemble and single model is worse than the lowest, and the other is not."""
+    rows = [row for row in run["candidates"] if row["candidate"] in ("ensemble", "single")]
+    return sum((row["difference_low"] or 0) > 0 for row in rows) == 1
 
 
 def value(run: dict[str, Any], label: str, metric: str) -> float:
