@@ -97,6 +97,10 @@ These tables have too few clusters for the default: `single.n_splits: auto` hold
 {ENOUGH_GROUPS} groups a fold on, and here a fold has 54. So this is a harder case than one in
 which `auto` takes one fold.
 
+Where `auto` does take one fold there is one comparison, on the run at an eighth of the document
+([scale.md](scale.md); 1,102 training groups, 367 in the fold). One fold and three deliver the same
+candidate, `both`, with a test log loss of 869.8 and 868.6 x 10^-6, for 144 and 246 CPU seconds.
+
 - Log loss x 10^6: on the held-out clusters of the single model, by the rows' weights. One fold is
   judged on other rows than five. In brackets: the log loss less that of the lowest, and its 95 %
   interval, of the candidate that was delivered.
