@@ -284,7 +284,7 @@ def run_variant(name: str, folder: Path, config: Mapping[str, Any]) -> dict[str,
     cv, learner = Folds.build(config["cv"]), Learner.build(config["learner"] | changes)
     start = time.process_time()
     data = load_batch(RowFile.open(folder / "rows" / "b000.arrow"), learner)
-    margins, trees = carry_out(data, cv, learner)
+    margins, trees = carry_out(data, cv, learner.for_rows(data.rows.height))
     seconds = time.process_time() - start
     facts = {"rows": data.rows.height, "groups": len(data.groups)}
     facts |= {"features": len(data.features.names), "splits": data.n_folds}
