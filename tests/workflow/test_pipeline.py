@@ -548,6 +548,13 @@ def test_a_module_takes_its_results_folder_from_the_configuration_alone(empty_ru
     assert "set by the key 'results' of the configuration" in done.stdout
 
 
+def test_the_scheduler_looks_at_the_ready_jobs_when_a_job_has_ended_and_no_oftener(empty_run):
+    said = empty_run.ok("--verbose")
+    ended = said.count("Finished jobid")
+    assert ended > 10
+    assert said.count("Ready jobs:") <= 2 * ended
+
+
 def test_lint_and_format_are_clean():
     """Every rule runs in the environment of Snakemake, so none names one of its own."""
     command = [sys.executable, "-m", "snakemake", "--lint", "--snakefile", "Snakefile"]
