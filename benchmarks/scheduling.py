@@ -75,7 +75,7 @@ timer behind, by which the process looks at all ready jobs once a second until t
 workflow takes the default limit away (`spare_the_scheduler` in `workflow/rules/memory.smk`). A run
 of 200 batches (1,008 jobs) was begun with the limit and without, and neither was finished. With it
 the scheduler had used 502 CPU seconds behind 240 jobs. Without it 7 CPU seconds behind 98, at 35
-jobs a minute. The line below was measured with the limit, on a busy machine.
+jobs a minute. The lines below are without the limit.
 
 | batches | jobs | minutes | jobs a minute | CPU s a job | scheduler CPU s | scheduler peak MB |
 |---|---|---|---|---|---|---|
