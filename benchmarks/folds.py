@@ -270,14 +270,11 @@ def agreement(found: dict[str, Any]) -> str:
         parts.append(f"{label} {unit} {spread(gaps, 1, sign='+', error=True)}")
     text = "\n" + fill(text + ", ".join(parts) + ".", 100) + "\n"
     told = [sum(tells_apart(pair[place]) for pair in pairs) for place in (1, 0)]
-    pilot = (
-        "Could one fold be a pilot, after which the rest is not fitted? It showed one of ensemble "
-    )
-    pilot += (
-        "and single model worse than the lowest candidate beyond chance, and not the other, in "
-    )
-    pilot += f"{told[0]} of {len(pairs)} runs; five folds did in {told[1]}. So there is no such "
-    return text + "\n" + fill(pilot + "rule: it would seldom spare anything.", 100) + "\n"
+    pilot = "Could one fold be a pilot, after which the rest is not fitted? It showed one of "
+    pilot += "ensemble and single model worse than the lowest candidate beyond chance, and not the "
+    pilot += f"other, in {told[0]} of {len(pairs)} runs; five folds did in {told[1]}. "
+    pilot += "So there is no such rule: it would seldom spare anything."
+    return text + "\n" + fill(pilot, 100) + "\n"
 
 
 def tells_apart(run: dict[str, Any]) -> bool:

@@ -67,7 +67,7 @@ RUN = """
 
 Made by `python benchmarks/scheduling.py --run N`: the workflow from a table to the page on N
 batches of some 500 rows, with five trees a booster, no single model and two cores. "Scheduler" is
-the process of Snakemake, without its jobs. A job takes some 2 CPU seconds at least, most of them
+the process of Snakemake, without its jobs. A job takes 2 to 4 CPU seconds, most of them
 imports.
 
 By itself Snakemake limits jobs to 100 a second. With that limit each job that has ended leaves a

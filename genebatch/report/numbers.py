@@ -52,11 +52,11 @@ def format_share(value: float, signed: bool = False) -> str:
     if rest <= 0:
         return f"{value:{sign}.0f}"
     decimals = max(3, 1 - math.floor(math.log10(rest)))
-    if decimals > MOST_DECIMALS and abs(value) > 0.5:
-        return ">.999999" if value > 0 else "<-.999999"
-    if decimals > MOST_DECIMALS:
+    if decimals <= MOST_DECIMALS:
+        return f"{value:{sign}.{decimals}f}".replace("0.", ".", 1)
+    if abs(value) < 0.5:
         return f"{value:{sign}.1e}"
-    return f"{value:{sign}.{decimals}f}".replace("0.", ".", 1)
+    return ">.999999" if value > 0 else "<-.999999"
 
 
 def format_seconds(seconds: float) -> str:

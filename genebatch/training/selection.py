@@ -27,7 +27,7 @@ class Pilot:
     data
         The rows of a batch, or of all batches.
     learner
-        Settings; `select` is the selection.
+        Settings with numbers in place of `auto` (`Learner.for_rows`); `select` is the selection.
     """
 
     def __init__(self, data: Batch, learner: Learner):
@@ -35,7 +35,7 @@ class Pilot:
         self.every = np.arange(len(data.features.names))
         self.matrix: xgb.QuantileDMatrix | None = None
         select = learner.select
-        if select is None or len(self.every) <= select.most(len(data.codes)):
+        if select is None or len(self.every) <= select.top:
             return
         self.drawn, self.factor = draw(data.codes, select, learner.seed)
         kept = np.zeros(len(data.codes), bool)
@@ -80,8 +80,7 @@ class Pilot:
             fast,
         )
         gain = gains(booster, data.features)
-        most = min(select.most(len(data.codes)), np.count_nonzero(gain))
-        found = np.argsort(-gain, kind="stable")[:most]
+        found = np.argsort(-gain, kind="stable")[: min(select.top, np.count_nonzero(gain))]
         return np.sort(found) if len(found) else self.every
 
 

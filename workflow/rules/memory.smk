@@ -266,8 +266,7 @@ def spare_the_scheduler():
     """Take away Snakemake's own limit on jobs a second, which no run of this workflow comes near.
 
     With a limit, each job that ends leaves a timer behind that looks at all ready jobs once a
-    second, until the run ends. Behind some hundred jobs that takes a core. A limit that was given
-    stays.
+    second, until the run ends. Behind some hundred jobs that takes a core. Any other limit stays.
     """
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
