@@ -14,6 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
 from genebatch.config.schema import RENAMED, load_schema
+from genebatch.config.wanted import wanted
 
 # Under these pages a name with a dot may be of an earlier version.
 PAST = ("CHANGELOG", "benchmarks/")
@@ -28,27 +29,6 @@ def keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Map
         yield from keys(below, f"{prefix}{name}.")
 
 
-def typed(key: Mapping[str, Any]) -> str:
-    """What the value of a key may be, in words."""
-    if "enum" in key:
-        return ", ".join(f"`{json.dumps(value).strip(chr(34))}`" for value in key["enum"])
-    if "anyOf" in key or "oneOf" in key:
-        return " or ".join(typed(each) for each in key.get("anyOf") or key["oneOf"])
-    if "const" in key:
-        return f"`{key['const']}`"
-    types = key["type"] if isinstance(key["type"], list) else [key["type"]]
-    words = {"array": "list", "object": "map", "boolean": "true or false"}
-    return " or ".join(words.get(each, each) for each in types) + limits(key)
-
-
-def limits(key: Mapping[str, Any]) -> str:
-    """Least and largest value of a number, in words."""
-    words = {"minimum": "from", "exclusiveMinimum": "above"}
-    words |= {"maximum": "to", "exclusiveMaximum": "below"}
-    parts = [f"{words[name]} {key[name]}" for name in words if name in key]
-    return ", " + " ".join(parts) if parts else ""
-
-
 def value(content: Any) -> str:
     """A value as YAML in one line."""
     return f"`{json.dumps(content, ensure_ascii=False)}`"
@@ -56,7 +36,7 @@ def value(content: Any) -> str:
 
 def described(name: str, key: Mapping[str, Any]) -> str:
     """The entry of one key."""
-    lines = [f"::::{{confval}} {name}", f":type: {typed(key)}"]
+    lines = [f"::::{{confval}} {name}", f":type: {wanted(key)}"]
     if "default" in key:
         lines.append(f":default: {value(key['default'])}")
     lines += ["", marked(key["description"], key)]

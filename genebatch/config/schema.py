@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from genebatch.config import base_models, places
 from genebatch.config.settings import FEW_FOLDS
 from genebatch.config.tracks import faults, track_files
+from genebatch.config.wanted import wanted
 from genebatch.config.yaml_values import merged, read_values, text_of_files
 from genebatch.io.files import InputError, unprintable
 
@@ -237,10 +238,14 @@ def _say(error: ValidationError) -> Iterator[str]:
     elif error.validator == "required":
         for key in sorted(set(error.validator_value) - set(error.instance)):
             known = error.schema.get("properties", {}).get(key, {})
-            wanted = known.get("description", f"{where} needs it")
-            yield f"missing key '{_join(where, key)}': {wanted}"
+            meaning = known.get("description", f"{where} needs it")
+            yield f"missing key '{_join(where, key)}': {meaning}"
+    elif "propertyNames" in error.absolute_schema_path:
+        yield f"'{where}' has the name {error.instance!r}: wanted {wanted(error.schema)}"
     else:
-        yield f"'{where or 'configuration'}' is {error.instance!r}: {error.message}"
+        plain = error.instance is None or isinstance(error.instance, bool)
+        shown = _flow(error.instance) if plain else repr(error.instance)
+        yield f"'{where or 'configuration'}' is {shown}: wanted {wanted(error.schema)}"
 
 
 def _contradictions(config: dict[str, Any]) -> Iterator[str]:

@@ -161,7 +161,7 @@ def test_resolving_twice_changes_nothing():
         ({"dataset": "data"}, "'dataset' is 'data'"),
         ({"batching__strategy": "random"}, "'batching.strategy' is 'random'"),
         ({"learner__device": "gpu"}, "'learner.device' is 'gpu'"),
-        ({"predict__tables": {"a/b": "data"}}, "'predict.tables' is"),
+        ({"predict__tables": {"a/b": "data"}}, "'predict.tables' has the name 'a/b'"),
         ({"learner__start_from": "scores"}, "dataset.scores is null"),
         ({"learner__params": {"objective": "rank:map"}}, "'learner.params' may not set objective"),
         (
@@ -338,7 +338,7 @@ def test_columns_of_a_built_table_can_be_left_out():
         ({"sequence__fasta": "{chrom}.fa"}, "'sequence.fasta' is '{chrom}.fa': Snakemake takes"),
         ({"call__sets": {"few": "{x}.txt"}}, "'call.sets.few' is '{x}.txt': Snakemake takes"),
         ({"call__band": [0.5, 0.1]}, "'call.band' needs two rising numbers"),
-        ({"call__sets": {"test": "all"}}, "'call.sets' is"),
+        ({"call__sets": {"test": "all"}}, "'call.sets' has the name 'test'"),
         ({"features__families": ["colour"]}, "'features.families.0' is 'colour'"),
         ({"sampling__rest": [{"above": 0.1, "fraction": 1}]}, "one of them 0"),
         ({"sampling__rest": [{"above": 0, "fraction": 1}] * 2}, "different values of above"),

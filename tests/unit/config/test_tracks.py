@@ -46,8 +46,14 @@ NUMBER = {"kind": "number", "file": "a.bw"}
     [
         ({"a": {"file": "a.bw"}}, r"missing key 'sequence\.tracks\.a\.kind'"),
         ({"a": {"kind": "number"}}, r"'sequence\.tracks\.a\.file' is missing: name the file"),
-        ({"a": NUMBER | {"kind": "x"}}, r"'sequence\.tracks\.a\.kind' is 'x': .*'junctions'"),
-        ({"a": NUMBER | {"role": "label"}}, r"'sequence\.tracks\.a\.role' is 'label': .*'ignore'"),
+        (
+            {"a": NUMBER | {"kind": "x"}},
+            r"'sequence\.tracks\.a\.kind' is 'x': wanted number or junctions",
+        ),
+        (
+            {"a": NUMBER | {"role": "label"}},
+            r"tracks\.a\.role' is 'label': wanted feature or ignore",
+        ),
         (
             {"a": NUMBER | {"strand": "+"}},
             r"unknown key 'sequence\.tracks\.a\.strand': did you mean",

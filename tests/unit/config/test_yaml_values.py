@@ -119,7 +119,7 @@ def test_without_the_file_an_example_is_shown(value, shown):
 
 @pytest.mark.parametrize("word", ["true", "no", "null"])
 def test_quotes_are_no_remedy_where_the_word_is_not_one_of_a_list(tmp_path, word):
-    with pytest.raises(InputError, match=r"not one of \['none', 'tbi', 'csi'\]") as caught:
+    with pytest.raises(InputError, match="wanted none, tbi or csi") as caught:
         loaded(tmp_path, f"call: {{bgzip: {word}}}")
     assert "in quotes" not in str(caught.value)
 

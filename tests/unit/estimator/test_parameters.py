@@ -79,7 +79,7 @@ def test_errors_speak_of_parameters():
         settings_of(given(max_groups=1, reg_lambda=-1, calibration="mine"), DATASET)
     message = str(raised.value)
     assert message.startswith("parameters:\n")
-    assert "'max_groups' is 1: 1 is less than the minimum of 2" in message
+    assert "'max_groups' is 1: wanted a whole number from 2" in message
     assert "'reg_lambda' is -1" in message
     assert "'calibration' is 'mine'" in message
 
