@@ -139,13 +139,13 @@ def final_trees(folds: pl.DataFrame, n_rows: int, n_estimators: int) -> dict[str
     trees = grown if n_rows >= MANY_ROWS else pl.col("n_trees")
     medians = folds.group_by("class", maintain_order=True).agg(trees.median().alias("median"))
     wanted = {name: round(median) for name, median in medians.iter_rows()}
-    for name, number in wanted.items():
-        if number > n_estimators:
-            log.warning(
-                "class %s: the folds ask for %s trees, learner.n_estimators allows %s; raise it, "
-                "or leave the loss a little higher",
-                *(name, f"{number:,}", f"{n_estimators:,}"),
-            )
+    beyond = [f"{name} {most:,}" for name, most in wanted.items() if most > n_estimators]
+    if beyond:
+        log.warning(
+            "the folds ask for more trees than learner.n_estimators allows (%s): %s; raise it, "
+            "or leave the loss a little higher",
+            *(f"{n_estimators:,}", ", ".join(beyond)),
+        )
     return {name: min(number, n_estimators) for name, number in wanted.items()}
 
 

@@ -59,10 +59,10 @@ def test_numbers_of_trees_of_many_rows_grow_as_the_rows_do():
 
 
 def test_trees_beyond_the_limit_are_told(caplog):
-    folds = {"class": ["a", "b"], "n_trees": [500, 600]}
+    folds = {"class": ["a", "b", "c"], "n_trees": [500, 600, 700]}
     trees_of(folds, 125_000, 200_000)
     (told,) = caplog.messages
-    assert told.startswith("class b: the folds ask for 960 trees, learner.n_estimators allows 800")
+    assert "more trees than learner.n_estimators allows (800): b 960, c 1,120; raise it" in told
 
 
 def test_median_trees_stand_in_the_order_of_the_classes():
