@@ -8,6 +8,9 @@ __version__ = "0.2.0"
 # Raised whenever the same rows and config would give another model; batches then run again.
 ALGORITHM = 2
 
+# Raised whenever the same rows would have other digests; the data set is then analysed again.
+ROW_DIGESTS = 2
+
 # Imported on first use. Workflow scripts must set thread counts before numpy is imported, so
 # importing this package alone imports nothing heavy.
 _EXPORTS = {
@@ -20,6 +23,7 @@ _EXPORTS = {
 }
 __all__ = [
     "ALGORITHM",
+    "ROW_DIGESTS",
     "BatchEnsembleClassifier",
     "EnsembleModel",
     "InputError",

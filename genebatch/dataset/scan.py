@@ -7,7 +7,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from genebatch.dataset.column_facts import CategoryFacts, ColumnFacts, mix, multiplier
+from genebatch.dataset.column_facts import (
+    CategoryFacts,
+    ColumnFacts,
+    add_bits,
+    mix,
+    multiplier,
+)
 from genebatch.dataset.columns import Roles
 from genebatch.dataset.shards import Shard
 from genebatch.io.files import digest
@@ -84,7 +90,8 @@ class Scan:
         local = encoded.indices.to_numpy()
         names = encoded.dictionary.to_pylist()
         labels = self._label_codes(batch.column(self.roles.label), path)
-        hashes = np.multiply(labels.astype(np.uint64), multiplier("label"))
+        hashes = np.zeros(len(labels), np.uint64)
+        add_bits(hashes, labels.astype(np.uint64), multiplier("label"))  # of no column's name
         values_of: dict[str | None, np.ndarray] = {}
         for name, facts in self.columns.items():
             values = facts.add(batch.column(name), path, hashes)

@@ -22,7 +22,7 @@ from tests.workflow.loading import CONFIGS, load, names_of, wildcards_of
 # Params that only tell Snakemake when a rule has to run again, and inputs that a step finds by a
 # param or by another file, or that only keep the order of rules.
 TRIGGERS = {"algorithm", "key", "batch_keys", "fingerprint", "kept_plan", "scorer"}
-TRIGGERS |= {"shards", "plan", "score_files", "track_files"}
+TRIGGERS |= {"row_digests", "shards", "plan", "score_files", "track_files"}
 SCORERS = {f"score_genes_{kind}": kind for kind in ("light", "spliceai", "command")}
 
 

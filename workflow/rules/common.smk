@@ -5,7 +5,7 @@ import os
 from snakemake.exceptions import WorkflowError
 
 try:
-    from genebatch import ALGORITHM
+    from genebatch import ALGORITHM, ROW_DIGESTS
     from genebatch.config.base_models import BaseModels
     from genebatch.config.base_models import files_of as named_files
     from genebatch.config.boosting_library import xgboost_version

@@ -36,6 +36,7 @@ rule analyze_dataset:
         **needs("analyze_dataset"),
     params:
         fingerprint=data_fingerprint,
+        row_digests=ROW_DIGESTS,
         kept_digests=KEPT_DIGESTS,
         table=settings.table.plain(),
         test_column=settings.test.column,

@@ -1,9 +1,13 @@
 """Facts of a column are those of its values."""
 
+from itertools import combinations
+
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
+from genebatch.dataset.column_facts import CategoryFacts, ColumnFacts
 from tests.builders.tables_and_figures import set_cells
 
 
@@ -37,3 +41,41 @@ def test_every_numeric_type_is_taken(table, analyse, kind):
     frame = table().with_columns((pl.col("position") % 2).cast(kind).alias("odd"))
     facts = analyse(frame).profile["columns"]["odd"]
     assert (facts["minimum"], facts["maximum"], facts["density"]) == (0, 1, 0.5)
+
+
+# Indicators, what differs in the highest bits alone, and what differs in the lowest.
+NUMBERS = [0, 1, 2, 3, 4, 100]
+FRACTIONS = [0.0, 1.0, 2.0, 3.0, 0.5, -1.0, 1024.0, 0.1]
+VALUES = {
+    **{kind: pa.array(FRACTIONS, kind) for kind in (pa.float16(), pa.float32(), pa.float64())},
+    **{kind: pa.array([*NUMBERS, -1], kind) for kind in (pa.int8(), pa.int16(), pa.int32())},
+    **{kind: pa.array(NUMBERS, kind) for kind in (pa.uint8(), pa.uint16(), pa.uint32())},
+    pa.int64(): pa.array([*NUMBERS, -1, 2**52, 2**62, -(2**63)], pa.int64()),
+    pa.uint64(): pa.array([*NUMBERS, 2**52, 2**62, 2**63, 2**64 - 1], pa.uint64()),
+    pa.bool_(): pa.array([False, True, None]),
+    pa.string(): pa.array(["", "0", "1", "no", "yes", None]),
+}
+
+
+def hashes_of(name, values):
+    """What a column of these values adds to the hashes of rows."""
+    hashes = np.zeros(len(values), np.uint64)
+    facts = CategoryFacts(name) if pa.types.is_string(values.type) else ColumnFacts(name)
+    facts.add(values, "file", hashes)
+    return hashes
+
+
+@pytest.mark.parametrize("kind", VALUES, ids=str)
+def test_no_two_columns_may_change_places(kind):
+    """Neither 0 and 1, nor any other two values of a type, in any two of a thousand columns."""
+    hashes = np.array([hashes_of(f"k{number:03d}", VALUES[kind]) for number in range(1_000)])
+    for left, right in combinations(range(len(VALUES[kind])), 2):
+        assert len(np.unique(hashes[:, left] - hashes[:, right])) == 1_000
+
+
+@pytest.mark.parametrize("kind", VALUES, ids=str)
+def test_all_values_of_a_column_differ_in_the_low_bits_of_their_hashes(kind):
+    """A product modulo 2^64 keeps the trailing zeros of its factors, and loses as many bits."""
+    hashes = hashes_of("x", VALUES[kind])
+    gaps = np.subtract.outer(hashes, hashes)[np.triu_indices(len(hashes), 1)]
+    assert (gaps & np.uint64(0xFFFF)).all()

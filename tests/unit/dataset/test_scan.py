@@ -243,6 +243,31 @@ def test_values_that_change_places_change_the_digest(table, analyse):
     assert (before["digest"] != moved["digest"]).all()
 
 
+@pytest.mark.parametrize("kind", [pl.Float64, pl.Float32, pl.UInt64, pl.UInt8, pl.Boolean])
+def test_indicators_that_change_columns_change_the_digest(table, analyse, kind):
+    # Hashes of these two names agree in their lowest 12 bits, and 1.0 of float64 has no others.
+    even = (pl.col("position") % 2 == 0).cast(kind)
+    odd = (pl.col("position") % 2 == 1).cast(kind)
+    before = analyse(table().with_columns(k017=even, k046=odd), folder="before").groups
+    after = analyse(table().with_columns(k017=odd, k046=even), folder="after").groups
+    assert (before["digest"] != after["digest"]).all()
+
+
+@pytest.mark.parametrize("role", ["label", "weight", "position"])
+def test_a_role_and_a_feature_of_its_name_are_told_apart(table, analyse, role):
+    """What the column of the role loses, the feature gains: a donor (1) becomes neither (0)."""
+    columns = {"label": "splice_type", "weight": "sample_weight", "position": "place"}
+    frame = table().with_columns(place=pl.col("position") + 10).drop("position")
+    frame = frame.with_columns(pl.col("sample_weight").cast(pl.Int64), pl.lit(1).alias(role))
+    value = {"label": "neither", "weight": 0, "position": 9}[role]  # in place of donor, 1 and 10
+    after = set_cells(set_cells(frame, columns[role], [40], value), role, [40], 2)
+    before, after = (
+        analyse(each, folder=name, position="place").groups["digest"]
+        for name, each in (("before", frame), ("after", after))
+    )
+    assert (before != after).to_list() == [False] * 4 + [True] + [False] * 7
+
+
 def test_a_removed_row_changes_the_digest(table, analyse):
     before = analyse(table(), folder="before").groups
     after = analyse(table()[:-1], folder="after").groups
