@@ -83,8 +83,13 @@ class ColumnFacts:
 
     @property
     def constant(self) -> bool:
-        """True if all values are equal and none is missing."""
-        return self.minimum == self.maximum and not self.empty
+        """True if all values are equal and none is missing. Infinite ones, if allowed, are."""
+        return self.minimum == self.maximum and not (self.empty or self.infinite)
+
+    @property
+    def blank(self) -> bool:
+        """True if every value is missing."""
+        return self.minimum > self.maximum
 
     @property
     def empty(self) -> Counter[str]:
@@ -158,6 +163,11 @@ class CategoryFacts:
     def constant(self) -> bool:
         """True if all values are equal and none is missing."""
         return len(self.some) == 1 and not self.nulls
+
+    @property
+    def blank(self) -> bool:
+        """True if every value is missing."""
+        return not self.some
 
     @property
     def example(self) -> str:

@@ -335,14 +335,12 @@ def _column_problems(scan: Scan, infinite: str) -> Iterator[Problem]:
     strict = {scan.roles.weight, scan.roles.position, *scan.roles.scores.values()}
     for name, facts in scan.columns.items():
         if name not in strict:
-            yield from _feature_problems(facts, scan.rows, infinite)
+            yield from _feature_problems(facts, infinite)
         elif facts.constant:
             yield Problem("note", f"column '{name}' is constant ({facts.example})")
 
 
-def _feature_problems(
-    facts: ColumnFacts | CategoryFacts, rows: int, infinite: str
-) -> Iterator[Problem]:
+def _feature_problems(facts: ColumnFacts | CategoryFacts, infinite: str) -> Iterator[Problem]:
     name = facts.name
     for path, count in facts.infinite.items():
         if infinite == "error":
@@ -355,7 +353,7 @@ def _feature_problems(
             yield Problem(
                 "note", f"{path}: {count:,} infinite values of '{name}' are missing values"
             )
-    if facts.nulls.total() == rows:
+    if facts.blank:
         yield Problem("note", f"column '{name}' is empty in every row")
     elif facts.constant:
         yield Problem("note", f"column '{name}' is constant ({facts.example})")
@@ -416,7 +414,7 @@ def _sequence_facts(paths: Sequence[Path]) -> dict[str, Any] | None:
 def _duplicates(shards: list[Shard], groups: pl.DataFrame, roles: Roles) -> list[Problem]:
     """Find rows that share group and position, some groups at a time in order of appearance."""
     ordered = groups.sort(pl.col("chunks").list.first(), "group")
-    part = (ordered["rows"].cast(pl.UInt64).cum_sum() - 1) // DUPLICATE_ROWS
+    part = (ordered["rows"].cum_sum() - 1) // DUPLICATE_ROWS
     n_repeated = 0
     example = None
     for some in ordered.with_columns(part.alias("part")).partition_by("part"):

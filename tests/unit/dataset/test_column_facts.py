@@ -31,9 +31,14 @@ def test_facts_of_columns_are_those_of_their_values(table, analyse):
     assert columns["noise"]["kind"] == "dense"
 
 
-def test_a_column_with_one_value_and_gaps_is_not_constant(table, analyse):
-    frame = set_cells(table().with_columns(pl.lit(1.0).alias("same")), "same", [3], None)
-    assert not analyse(frame).profile["columns"]["same"]["constant"]
+@pytest.mark.parametrize("gap", [None, float("nan"), float("inf"), -float("inf"), 1e39])
+def test_a_column_with_one_value_and_gaps_is_not_constant(table, analyse, gap):
+    frame = table().with_columns(pl.lit(1.0).alias("same"), pl.lit(gap, pl.Float64).alias("bare"))
+    analysed = analyse(set_cells(frame, "same", [3], gap), infinite="missing")
+    assert not analysed.profile["columns"]["same"]["constant"]
+    notes = [problem["message"] for problem in analysed.profile["problems"]]
+    assert "column 'bare' is empty in every row" in notes
+    assert not any("is constant" in note for note in notes)
 
 
 @pytest.mark.parametrize("kind", [pl.Int8, pl.UInt64, pl.Float32, pl.Float64, pl.Boolean])
