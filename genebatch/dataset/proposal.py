@@ -216,7 +216,8 @@ def _no_category(rows: pl.LazyFrame, name: str, n_values: int, group: str) -> st
     if n_values > MOST_CATEGORIES:
         return f"text of more than {MOST_CATEGORIES} values"
     of_each = rows.with_columns(_category(name)).drop_nulls(name).group_by(name)
-    counts = of_each.agg(pl.len().alias("rows"), (pl.col(group).n_unique() == 1).alias("alone"))
+    rows_of_each = pl.len().cast(pl.Int64).alias("rows")
+    counts = of_each.agg(rows_of_each, (pl.col(group).n_unique() == 1).alias("alone"))
     rows_of = counts.collect(engine="streaming")
     if rows_of.filter("alone")["rows"].sum() > TELLS_GROUP * rows_of["rows"].sum():
         return "text that tells the group"

@@ -125,7 +125,7 @@ class RowFile:
     def groups(self) -> pl.DataFrame:
         """The groups of the file with their number of `rows`, sorted by name."""
         groups = self._whole(["group"])
-        return groups.group_by("group").agg(pl.len().alias("rows")).sort("group")
+        return groups.group_by("group").agg(pl.len().cast(pl.Int64).alias("rows")).sort("group")
 
     def frames(self, wanted: Collection[str] | None = None) -> Iterator[Rows]:
         """Stream the rows, with all features or those that are `wanted`; holds a record batch."""

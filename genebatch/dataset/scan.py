@@ -151,20 +151,21 @@ class Scan:
         nats) and `base_errors` (rows whose highest base score is another class's), null where
         there are no base scores, `digest` (of the rows in their order), `chunks` (row groups of
         the data set), `first` (row number inside the first of them), `shards`, and
-        `fact.{column}` for every metadata column that is constant inside each group.
+        `fact.{column}` for every metadata column that is constant inside each group. Numbers of
+        rows are 64-bit, as sums of 32-bit ones would wrap round.
         """
-        counts = np.array(self.counts).reshape(-1, len(self.classes))
+        counts = np.array(self.counts, np.int64).reshape(-1, len(self.classes))
         weights = np.array(self.weights).reshape(-1, len(self.classes))
         columns: dict[str, Any] = {
             "group": pl.Series(list(self.index), dtype=pl.String),
-            "rows": counts.sum(axis=1).astype(np.uint32),
+            "rows": counts.sum(axis=1),
         }
         for number, name in enumerate(self.classes):
-            columns[f"n_{name}"] = counts[:, number].astype(np.uint32)
+            columns[f"n_{name}"] = counts[:, number]
             columns[f"weight_{name}"] = weights[:, number]
         base = (self.losses, self.errors) if self.scores else ([None] * len(counts),) * 2
         columns["base_log_loss"] = pl.Series(base[0], dtype=pl.Float64)
-        columns["base_errors"] = pl.Series(base[1], dtype=pl.UInt32)
+        columns["base_errors"] = pl.Series(base[1], dtype=pl.Int64)
         columns["digest"] = [f"{value:016x}" for value in self.digests]
         columns["chunks"] = pl.Series(self.chunks, dtype=pl.List(pl.UInt32))
         columns["first"] = np.array(self.first, np.uint32)

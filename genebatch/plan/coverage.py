@@ -43,8 +43,8 @@ def coverage(plan: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
         .agg(
             (~pl.col("lent")).sum().cast(pl.Int64).alias("groups"),
             pl.col("lent").sum().cast(pl.Int64),
-            pl.col("rows").cast(pl.Int64).sum(),
-            *(pl.col(f"n_{name}").cast(pl.Int64).sum().alias(f"rows_{name}") for name in classes),
+            pl.col("rows").sum(),
+            *(pl.col(f"n_{name}").sum().alias(f"rows_{name}") for name in classes),
             pl.col("share").sum().alias("weight_share"),
             pl.col("rows").mean().alias("rows_per_group"),
             pl.col("complexity").sum(),

@@ -35,10 +35,10 @@ def make_groups(n_groups=40, rows=100):
     return pl.DataFrame(
         {
             "group": names,
-            "rows": np.full(n_groups, rows, np.uint32),
-            "n_neither": np.full(n_groups, rows - 6, np.uint32),
-            "n_donor": np.full(n_groups, 3, np.uint32),
-            "n_acceptor": np.full(n_groups, 3, np.uint32),
+            "rows": np.full(n_groups, rows),
+            "n_neither": np.full(n_groups, rows - 6),
+            "n_donor": np.full(n_groups, 3),
+            "n_acceptor": np.full(n_groups, 3),
             "weight_neither": np.full(n_groups, 5.0 * (rows - 6)),
             "weight_donor": np.full(n_groups, 3.0),
             "weight_acceptor": np.full(n_groups, 3.0),
@@ -55,7 +55,7 @@ def make_groups(n_groups=40, rows=100):
 def uneven_groups(n_groups=40):
     """Groups of unequal size and difficulty."""
     rng = np.random.default_rng(3)
-    rows = rng.integers(50, 150, n_groups).astype(np.uint32)
+    rows = rng.integers(50, 150, n_groups)
     return make_groups(n_groups).with_columns(
         rows=rows, n_neither=rows - 6, base_log_loss=rng.gamma(1, 1, n_groups)
     )

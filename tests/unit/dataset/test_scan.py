@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from genebatch.config.settings import Table
 from genebatch.dataset import profile as analysis
+from genebatch.dataset.columns import assign_roles
+from genebatch.dataset.scan import Scan
+from genebatch.dataset.screen import sample_groups
 from genebatch.io import tables
 from tests.builders.small_table import CLASSES, make_table
 from tests.builders.tables_and_figures import set_cells
@@ -27,6 +30,19 @@ def test_the_table_of_groups_counts_rows_classes_and_weights(table, analyse):
 def test_without_weights_every_row_weighs_one(table, analyse):
     groups = analyse(table(), weight=None, exclude=["sample_weight"]).groups
     assert groups["weight_neither"].to_list() == groups["n_neither"].to_list()
+
+
+def test_rows_are_summed_beyond_32_bits(table, write):
+    """Two groups of 2^31 rows, as a scan would have counted them."""
+    frame = table(n_groups=2)
+    (batch,) = frame.to_arrow().to_batches()
+    scan = Scan(assign_roles(batch.schema, write(frame)), CLASSES, None, batch.schema)
+    scan.add(batch, "file", 0, 0, 0)
+    scan.counts = [np.array([2**31, 0, 0])] * 2
+    groups = scan.groups()
+    assert groups["rows"].sum() == groups["n_neither"].sum() == 2**32
+    assert scan.profile([], groups, [])["classes"] == {"neither": 2**32, "donor": 0, "acceptor": 0}
+    assert sample_groups(groups, 200_000, seed=0).height == 1
 
 
 def base_scored(table):
@@ -60,7 +76,7 @@ def test_base_scores_count_by_their_share_of_the_sum(table, analyse):
 def test_without_base_scores_their_losses_are_unknown(table, analyse):
     groups = analyse(table()).groups
     assert groups["base_log_loss"].null_count() == groups["base_errors"].null_count() == 12
-    assert groups.select("base_log_loss", "base_errors").dtypes == [pl.Float64, pl.UInt32]
+    assert groups.select("base_log_loss", "base_errors").dtypes == [pl.Float64, pl.Int64]
 
 
 def test_what_base_scores_are_for_is_no_part_of_the_digest(table, analyse):

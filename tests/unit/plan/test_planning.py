@@ -434,7 +434,7 @@ def test_memory_for_too_small_batches_only_is_an_error():
 
 
 def test_a_batch_may_lack_a_class_on_request():
-    groups = make_groups(20).with_columns(pl.lit(0, pl.UInt32).alias("n_donor"))
+    groups = make_groups(20).with_columns(pl.lit(0, pl.Int64).alias("n_donor"))
     groups = with_cell(groups, "g00", n_donor=5)
     with pytest.raises(InputError, match=r"0 rows of class 'donor'.*\(0 accepts a batch"):
         planned(groups, [], config())
