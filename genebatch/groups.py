@@ -122,12 +122,25 @@ def hold_out(groups: pl.DataFrame, test: HoldOut) -> pl.Series:
         shares = [test.fraction, 1 - test.fraction]
         parts = deal(groups["group"].to_list(), measures(groups), shares, test.seed)
         chosen = pl.Series(parts == 0)
+    check_sides(chosen, "the test keys set", "change test.fraction, test.groups or test.values")
+    return chosen.alias("test")
+
+
+def check_sides(chosen: pl.Series, told: str, remedy: str) -> None:
+    """Raise unless there are test groups and training groups.
+
+    Parameters
+    ----------
+    chosen
+        (groups,) bool, the test groups.
+    told, remedy
+        What set them aside, with its verb, and what to do about it.
+    """
     if not chosen.any() or chosen.all():
         raise InputError(
-            f"the test keys set aside {int(chosen.sum())} of {groups.height} groups; both test and "
-            "training groups are needed: change test.fraction, test.groups or test.values"
+            f"{told} aside {int(chosen.sum())} of {len(chosen)} groups; both test and training "
+            f"groups are needed: {remedy}"
         )
-    return chosen.alias("test")
 
 
 def _named_groups(groups: pl.DataFrame, names: Sequence[str]) -> pl.Series:

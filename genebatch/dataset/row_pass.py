@@ -83,8 +83,10 @@ def write_row_files(
     Raises
     ------
     InputError
-        If the data set is no longer the one that was planned.
+        If a part has no rows, or the data set is no longer the one that was planned.
     """
+    for part in parts:
+        _check_filled(part)
     paths = {part.name: Path(folder) / f"{part.name}.arrow" for part in parts}
     stamps = {part.name: _stamp(part, shards, labels) for part in parts}
     stale = [part for part in parts if _stamp_of(paths[part.name]) != stamps[part.name]]
@@ -143,6 +145,14 @@ def _stored(
     label = pl.Series("label", codes, dtype=pl.UInt16)
     values = (rows[name].alias(FEATURE + name) for name in features.names)
     return pl.DataFrame([identity["group"], label, *given, *known, *values])
+
+
+def _check_filled(part: Part) -> None:
+    if part.groups.is_empty():
+        raise InputError(
+            f"{part.name} has no rows; run the workflow again from the choice of test groups "
+            "(--forcerun choose_test_groups)"
+        )
 
 
 def _verify(part: Part, written: int) -> None:

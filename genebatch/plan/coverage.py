@@ -11,6 +11,8 @@ from genebatch.plan.strategies import complexity
 
 log = logging.getLogger(__name__)
 
+FEWEST_OUTSIDE = 2  # groups outside of a fold: one to train, one to stop boosting on
+
 
 def coverage(plan: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     """What each batch of a plan holds.
@@ -116,7 +118,7 @@ def check_classes(training: pl.DataFrame, groups: pl.DataFrame, classes: Sequenc
 
 
 def check_folds(fold: np.ndarray, batch: str) -> None:
-    """Raise unless two groups are outside of each fold: one to train, one to stop boosting on.
+    """Raise unless `FEWEST_OUTSIDE` groups are outside of each fold.
 
     Parameters
     ----------
@@ -127,7 +129,7 @@ def check_folds(fold: np.ndarray, batch: str) -> None:
     """
     numbers, sizes = np.unique(fold, return_counts=True)
     fewest = len(fold) - int(sizes.max())
-    if fewest < 2:
+    if fewest < FEWEST_OUTSIDE:
         raise InputError(
             f"batch {batch} has {len(fold)} groups, of which fold {numbers[sizes.argmax()]} leaves "
             f"{fewest}: training and stopping need two groups outside of each fold; raise "

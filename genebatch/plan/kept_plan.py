@@ -1,11 +1,16 @@
 """Reads an earlier plan whose groups keep their batch, fold and test role (`batching.keep`)."""
 
+import logging
+
 import numpy as np
 import polars as pl
 
 from genebatch.config.settings import HoldOut
-from genebatch.groups import deal, measures
+from genebatch.groups import check_sides, deal, folds, measures
 from genebatch.io.files import InputError
+from genebatch.plan.coverage import FEWEST_OUTSIDE
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ["group", "batch", "lent", "fold", "test"]
 
@@ -85,7 +90,13 @@ def kept_members(
 
 
 def extended_test_groups(table: pl.DataFrame, earlier: pl.DataFrame, test: HoldOut) -> pl.Series:
-    """Choose the test groups: those of the earlier plan, and a share of the new groups."""
+    """Choose the test groups: those of the earlier plan, and a share of the new groups.
+
+    Raises
+    ------
+    InputError
+        If nothing is left on one side.
+    """
     was_test = table["group"].is_in(earlier.filter("test")["group"].implode())
     new = ~table["group"].is_in(earlier["group"].implode())
     sizes = measures(table)
@@ -98,7 +109,14 @@ def extended_test_groups(table: pl.DataFrame, earlier: pl.DataFrame, test: HoldO
     parts = deal(names, sizes[new.to_numpy()], shares, test.seed, loads=np.array(loads))
     chosen = was_test.to_numpy().copy()
     chosen[np.flatnonzero(new.to_numpy())[parts == 0]] = True
-    return pl.Series("test", chosen)
+    given = pl.Series("test", chosen)
+    check_sides(
+        given,
+        "the plan of batching.keep sets",
+        "name test groups of this table by test.groups (or test.column and test.values), or set "
+        "batching.keep: null to deal all groups anew",
+    )
+    return given
 
 
 def kept_n_folds(earlier: pl.DataFrame) -> int:
@@ -109,18 +127,30 @@ def kept_n_folds(earlier: pl.DataFrame) -> int:
 def kept_folds(
     part: pl.DataFrame, batch: str, earlier: pl.DataFrame, n_folds: int, seed: int
 ) -> np.ndarray:
-    """Give each group of a batch its earlier fold, or a new group the fold with most room."""
+    """Give each group of a batch its earlier fold, or a new group the fold with most room.
+
+    If a fold has no group, or leaves fewer than two to train and stop on, all groups of the batch
+    are dealt anew. The batch has lost groups then, so it is trained again in any case.
+    """
+    if kept_n_folds(earlier) != n_folds:
+        raise InputError(
+            f"batching.keep holds {kept_n_folds(earlier)} folds but cv.n_splits is "
+            f"{n_folds}; make the two agree or set batching.keep: null"
+        )
     earlier_fold = dict(
         earlier.filter(pl.col("batch") == batch).select("group", "fold").iter_rows()
     )
-    if earlier_fold and max(earlier_fold.values()) + 1 != n_folds:
-        raise InputError(
-            f"batching.keep holds {max(earlier_fold.values()) + 1} folds but cv.n_splits is "
-            f"{n_folds}; make the two agree or set batching.keep: null"
-        )
     fold = np.array([earlier_fold.get(name, -1) for name in part["group"]])
     sizes, new = measures(part), np.flatnonzero(fold < 0)
     loads = np.array([sizes[fold == number].sum(axis=0) for number in range(n_folds)])
     names = part["group"].gather(new).to_list()
     fold[new] = deal(names, sizes[new], np.ones(n_folds), seed, loads=loads)
-    return fold
+    left = np.bincount(fold, minlength=n_folds)
+    if left.all() and len(fold) - left.max() >= FEWEST_OUTSIDE:
+        return fold
+    log.warning(
+        "batch %s: of the kept plan its folds have %s groups left; the groups are dealt into folds "
+        "anew, and the batch is trained again",
+        *(batch, "/".join(map(str, left))),
+    )
+    return folds(part, n_folds, seed)

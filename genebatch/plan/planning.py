@@ -184,7 +184,7 @@ def row_parts(
     facts: Mapping[str, Any] = MappingProxyType({}),
     group_of: Mapping[str, str] | None = None,
 ) -> list[Part]:
-    """What each row file holds: one for each batch, and one for the test groups.
+    """What each row file holds: one for each batch, and one for the test groups if there are any.
 
     Parameters
     ----------
@@ -199,15 +199,15 @@ def row_parts(
     """
     batches = plan.groups.filter(~pl.col("test")).partition_by("batch", as_dict=True)
     keys = dict(plan.manifest.select("batch", "key").iter_rows())
-    test = plan.groups.filter("test")
-    return [
-        *(
-            Part(batch, keys[batch], groups, {**facts, **_genes(groups, group_of)})
-            for batch in sorted(keys)
-            for groups in [batches[(batch,)]]
-        ),
-        Part(TEST, batch_key(test, features_digest, labels), test, facts),
+    parts = [
+        Part(batch, keys[batch], groups, {**facts, **_genes(groups, group_of)})
+        for batch in sorted(keys)
+        for groups in [batches[(batch,)]]
     ]
+    test = plan.groups.filter("test")
+    if test.height:
+        parts.append(Part(TEST, batch_key(test, features_digest, labels), test, facts))
+    return parts
 
 
 def _genes(groups: pl.DataFrame, group_of: Mapping[str, str] | None) -> dict[str, list[str]]:
@@ -374,9 +374,11 @@ def _check_batch(
     part: pl.DataFrame, batch: str, batching: Batching, planning: Planning, n_folds: int
 ) -> None:
     if part.height < max(batching.min_groups, n_folds):
+        anew = "set batching.keep: null to deal all groups anew"
         raise InputError(
             f"batch {batch} has {part.height} groups, fewer than "
-            f"batching.min_groups={batching.min_groups} or cv.n_splits={n_folds}"
+            f"batching.min_groups={batching.min_groups} or cv.n_splits={n_folds}; lower that key, "
+            f"or {anew if batching.keep else 'use larger batches (batching.max_groups)'}"
         )
     for name in planning.labels.classes:
         positives = int(part[f"n_{name}"].sum())

@@ -183,6 +183,18 @@ def test_named_test_groups_are_taken_whatever_an_earlier_plan_says(kept, tmp_pat
     assert chosen(tmp_path, make_groups(), test, kept) == ["g05"]
 
 
+def test_lost_test_groups_of_an_earlier_plan_are_told_and_the_remedies_work(kept, tmp_path):
+    groups = make_groups().filter(~pl.col("group").is_in(["g03", "g11"]))
+    share = config(test={"fraction": 0.2}).test
+    with pytest.raises(InputError, match=r"batching\.keep sets aside 0 of 38 groups"):
+        chosen(tmp_path, groups, share, kept)
+    assert not (tmp_path / "test_groups").exists()
+    assert chosen(tmp_path, groups, config(test={"groups": ["g05"]}).test, kept) == ["g05"]
+    column = config(test={"column": "chrom", "values": ["chr2"]}).test
+    assert len(chosen(tmp_path, groups, column, kept)) == 10
+    assert chosen(tmp_path, groups, share, keep=None)
+
+
 # ---- screen_features
 
 

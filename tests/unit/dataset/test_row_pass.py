@@ -307,6 +307,13 @@ def test_a_data_set_that_changed_since_the_analysis_is_refused(
     assert {path.stem for path in folder.glob("*")} == ({"b000", "test"} if kept else set())
 
 
+def test_a_part_without_rows_is_refused_before_any_file_is_written(analysed, parts, folder):
+    empty = parts[-1]._replace(groups=parts[-1].groups.clear())
+    with pytest.raises(InputError, match=r"test has no rows; .*--forcerun choose_test_groups"):
+        write_parts(analysed, [*parts[:-1], empty], folder)
+    assert not list(folder.glob("*"))
+
+
 def test_rows_that_were_not_planned_are_refused(analysed, parts, folder):
     more = parts[0].groups.with_columns(pl.col("rows") + 1)
     message = r"b000 has 50 rows but 55 were planned; .*run the workflow again"

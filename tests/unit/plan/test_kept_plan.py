@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from genebatch.io.files import InputError
+from genebatch.plan.kept_plan import extended_test_groups, read_plan
 from genebatch.plan.strategies import STRATEGIES
 from tests.builders.plans import (
     changed,
@@ -64,6 +65,77 @@ def test_kept_overlap_is_kept(groups, tmp_path):
     before.groups.write_parquet(tmp_path / "kept.parquet")
     keep = config(batching={"overlap": 0.2, "keep": str(tmp_path / "kept.parquet")})
     assert not changed(before, planned(groups, [], keep))
+
+
+@pytest.mark.parametrize("n_new", [0, 1])
+def test_a_kept_plan_without_test_groups_takes_a_new_one_or_is_refused(kept, groups, n_new):
+    settings = kept[1]
+    earlier = read_plan(settings.batching.keep)
+    left = make_groups(40 + n_new).filter(~pl.col("group").is_in(["g03", "g11"]))
+    if n_new:
+        assert left["group"].filter(extended_test_groups(left, earlier, settings.test))[0] == "g40"
+        return
+    remedies = r"test\.groups \(or test\.column and test\.values\), or set batching\.keep: null"
+    with pytest.raises(InputError, match=rf"batching\.keep sets aside 0 of 38 groups.*{remedies}"):
+        extended_test_groups(left, earlier, settings.test)
+
+
+def test_a_kept_plan_without_training_groups_is_refused(kept, groups):
+    left = groups.filter(pl.col("group").is_in(["g03", "g11"]))
+    with pytest.raises(InputError, match=r"batching\.keep sets aside 2 of 2 groups"):
+        extended_test_groups(left, read_plan(kept[1].batching.keep), kept[1].test)
+
+
+def without_fold(plan, batch, fold):
+    """Names of the groups that are left when a batch loses those of a fold."""
+    lost = (pl.col("batch") == batch) & (pl.col("fold") == fold)
+    return plan.groups.filter(~lost.fill_null(False))["group"]
+
+
+@pytest.mark.parametrize("fold", range(3))
+def test_a_batch_that_lost_a_fold_is_dealt_into_folds_anew(kept, groups, caplog, fold):
+    before, settings = kept
+    left = groups.filter(pl.col("group").is_in(without_fold(before, "b001", fold).implode()))
+    after = planned(left, ["g03", "g11"], settings)
+    assert changed(before, after) == {"b001"}
+    folds = after.groups.filter(batch="b001")["fold"]
+    assert sorted(folds.value_counts()["count"]) == [2, 2, 2 if fold == 0 else 3]
+    assert after.manifest["folds"].to_list() == [3] * 4
+    told = ("0/3/3", "4/0/3", "4/3/0")[fold]
+    assert f"batch b001: of the kept plan its folds have {told} groups left" in caplog.text
+    assert "b000" not in caplog.text
+
+
+def test_a_kept_batch_whose_folds_leave_one_group_is_dealt_into_folds_anew(groups, tmp_path):
+    before = planned(groups[:8], [], config(cv={"n_splits": 2}))
+    before.groups.write_parquet(tmp_path / "kept.parquet")
+    second = before.groups.filter(fold=1)["group"][1:]  # one of four stays
+    keep = config(batching={"keep": str(tmp_path / "kept.parquet")}, cv={"n_splits": 2})
+    after = planned(groups[:8].filter(~pl.col("group").is_in(second.implode())), [], keep)
+    assert sorted(after.groups["fold"].value_counts()["count"]) == [2, 3]
+
+
+def test_new_groups_fill_a_kept_fold_that_lost_its_groups(kept):
+    before, settings = kept
+    left = [*without_fold(before, "b001", 1), *(f"g{number}" for number in range(40, 50))]
+    groups = make_groups(50).filter(pl.col("group").is_in(left))
+    after = planned(groups, ["g03", "g11"], settings).groups
+    both = before.groups.join(after, on=["group", "batch"], suffix="_after")
+    assert both["fold"].equals(both["fold_after"], check_names=False)
+    assert set(after.filter(batch="b001", fold=1)["group"]) <= {f"g{n}" for n in range(40, 50)}
+    assert after.filter(batch="b001", fold=1).height
+
+
+def test_a_fold_that_a_kept_plan_lacks_in_one_batch_is_dealt(kept, groups):
+    """As of a plan that was made when nobody saw to it."""
+    before, settings = kept
+    cut = before.groups.with_columns(
+        fold=pl.when(batch="b001", fold=2).then(0).otherwise("fold").cast(pl.Int32)
+    )
+    cut.write_parquet(settings.batching.keep)
+    after = planned(groups, ["g03", "g11"], settings)
+    assert changed(before, after) <= {"b001"}
+    assert after.groups.filter(batch="b001")["fold"].n_unique() == 3
 
 
 def test_other_folds_than_the_kept_ones_are_refused(kept, groups):

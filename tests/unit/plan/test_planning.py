@@ -354,6 +354,13 @@ def test_each_batch_and_the_test_groups_have_a_part_of_the_rows(groups):
     assert row_parts(other, FEATURES.digest, settings.planning.labels)[-1].key != test.key
 
 
+def test_without_test_groups_there_is_no_part_of_them(groups):
+    """An estimator trains on all of its groups."""
+    plan = planned(groups, [], config())
+    parts = row_parts(plan, FEATURES.digest, config().planning.labels)
+    assert [part.name for part in parts] == list(keys(plan))
+
+
 def test_each_batch_knows_the_genes_of_its_groups(groups):
     settings = config(batching={"overlap": 0.2})
     plan = planned(groups, ["g03", "g11"], settings)
