@@ -171,6 +171,8 @@ class Planning(Section):
         About how many rows all members score; None: all.
     uncertainty
         Whether the delivered model may keep the models of its folds.
+    weighted
+        Whether boosters are trained with weights of rows.
     """
 
     labels: Labels
@@ -183,6 +185,7 @@ class Planning(Section):
     explain_rows: int
     score_rows: int | None
     uncertainty: bool
+    weighted: bool
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> Self:
@@ -492,6 +495,7 @@ class Settings:
             self.explain.rows,
             self.ensemble.score_rows,
             self.ensemble.uncertainty,
+            learner.use_weights and self.table.labels.weight is not None,
         )
 
 

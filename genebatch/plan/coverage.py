@@ -79,7 +79,9 @@ def times_held(plan: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(lines)
 
 
-def check_classes(training: pl.DataFrame, groups: pl.DataFrame, classes: Sequence[str]) -> None:
+def check_classes(
+    training: pl.DataFrame, groups: pl.DataFrame, classes: Sequence[str], *, weighted: bool
+) -> None:
     """Raise if a class has no row in training groups; warn if one group has all of them.
 
     Parameters
@@ -90,6 +92,8 @@ def check_classes(training: pl.DataFrame, groups: pl.DataFrame, classes: Sequenc
         The table of groups.
     classes
         Names of the classes.
+    weighted
+        Whether boosters are trained with weights: a row of weight 0 is then as good as none.
 
     Raises
     ------
@@ -97,24 +101,37 @@ def check_classes(training: pl.DataFrame, groups: pl.DataFrame, classes: Sequenc
         Naming the class, and the test groups that have its rows.
     """
     for name in classes:
-        holding = training.filter(training[f"n_{name}"] > 0)
+        measure = f"weight_{name}" if weighted else f"n_{name}"
+        holding = training.filter(training[measure] > 0)
         if holding.height > 1:
             continue
         if holding.height:
+            rows = f"({holding[f'n_{name}'][0]:,})"
             log.warning(
-                "class '%s': all training rows (%s) are in one group, '%s'; no model that never "
-                "saw this group knows the class",
+                "class '%s': all training rows %s are in one group, '%s'; no model that never saw "
+                "this group knows the class",
                 name,
-                f"{holding[f'n_{name}'][0]:,}",
+                "with a weight above 0" if weighted else rows,
                 holding["group"][0],
             )
             continue
-        test = groups.filter(groups[f"n_{name}"] > 0)
+        _refuse_class(name, training, groups.filter(groups[measure] > 0))
+
+
+def _refuse_class(name: str, training: pl.DataFrame, test: pl.DataFrame) -> None:
+    """Raise for a class that some test groups alone have."""
+    rows, where = training[f"n_{name}"].sum(), first_names(test["group"])
+    others = "choose other test groups (test.groups, test.values, test.seed), or "
+    if rows:
         raise InputError(
-            f"class '{name}' has no row in training groups: its {test[f'n_{name}'].sum():,} rows "
-            f"are in test groups ({first_names(test['group'])}); choose other test groups "
-            "(test.groups, test.values, test.seed), or take the class out of dataset.classes"
+            f"class '{name}' has no weight in training groups: its {rows:,} rows there have weight "
+            f"0 (dataset.weight), unlike those in test groups ({where}); correct the column of "
+            f"dataset.weight, {others}set learner.use_weights: false"
         )
+    raise InputError(
+        f"class '{name}' has no row in training groups: its {test[f'n_{name}'].sum():,} rows "
+        f"are in test groups ({where}); {others}take the class out of dataset.classes"
+    )
 
 
 def check_folds(fold: np.ndarray, batch: str) -> None:

@@ -92,7 +92,7 @@ def make_plan(data: Data, batching: Batching, planning: Planning, limits: Limits
     training = data.groups.filter(~pl.col("group").is_in(data.test_groups)).sort("group")
     # Before batches are known, as many folds are reckoned with as they may have.
     shape = batch_shape(data.features, planning, planning.n_folds(0, 0))
-    check_classes(training, data.groups, planning.labels.classes)
+    check_classes(training, data.groups, planning.labels.classes, weighted=planning.weighted)
     _check_groups(training, shape, batching, planning, limits)
     if data.earlier is not None:
         members, owner = kept_members(training, data.earlier, batching.overlap)
@@ -381,10 +381,12 @@ def _check_batch(
             f"or {anew if batching.keep else 'use larger batches (batching.max_groups)'}"
         )
     for name in planning.labels.classes:
-        positives = int(part[f"n_{name}"].sum())
+        positives, counted = int(part[f"n_{name}"].sum()), ""
+        if positives and planning.weighted and not part[f"weight_{name}"].sum() > 0:
+            positives, counted = 0, " with a weight above 0 (dataset.weight)"
         if positives < batching.min_positives:
             raise InputError(
-                f"batch {batch} has {positives} rows of class '{name}', fewer than "
+                f"batch {batch} has {positives} rows of class '{name}'{counted}, fewer than "
                 f"batching.min_positives={batching.min_positives}; use larger batches "
                 "(batching.max_groups), strategy: balanced, or lower that key (0 accepts a batch "
                 "that lacks a class)"

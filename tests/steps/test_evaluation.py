@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from genebatch.cli import main
@@ -82,6 +83,22 @@ def test_prevalence_of_the_final_model_is_that_of_every_other(toy, alone, tmp_pa
         for name in ("model", "log_odds")
     }
     assert values["model"] == pytest.approx(values["log_odds"], rel=1e-5)
+
+
+def test_a_class_without_weight_in_test_groups_has_a_reason_for_every_missing_value(toy, tmp_path):
+    with pa.OSFile(str(toy.folder / "rows" / "test.arrow")) as source:
+        stored = pa.ipc.open_file(source).read_all()
+    place = stored.schema.names.index("weight")
+    weights = pl.Series(stored["label"]).ne(CLASSES.index("donor")).cast(pl.Float64)
+    stored = stored.set_column(place, "weight", weights.to_arrow())
+    with pa.ipc.new_file(str(tmp_path / "test.arrow"), stored.schema) as writer:
+        writer.write_table(stored)
+    metrics = read_tsv(evaluated(toy, tmp_path, rows=tmp_path / "test.arrow")["metrics"])
+    donors = metrics.filter((pl.col("class") == "donor") & pl.col("weighted"))
+    told = donors.filter(pl.col("metric").is_in(["average_precision", "auc", "f1"]))
+    assert told["value"].null_count() == told.height > 0
+    assert set(told["reason"]) == {"no positive rows with a weight above zero"}
+    assert metrics.filter(pl.col("value").is_null() & pl.col("reason").is_null()).is_empty()
 
 
 @pytest.mark.parametrize(

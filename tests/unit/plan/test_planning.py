@@ -165,23 +165,52 @@ def test_the_smallest_batch_decides_on_the_folds_of_all():
     assert plan.manifest["folds"].to_list() == [5, 5]
 
 
+def rare(groups, only):
+    """Five donors, in one group only."""
+    held = pl.col("group") == only
+    donors = pl.when(held).then(5).otherwise(0)
+    return groups.with_columns(n_donor=donors, weight_donor=donors.cast(pl.Float64))
+
+
+def weightless(groups, but):
+    """Donors weigh something in some groups only."""
+    weighed = pl.col("group").is_in(but)
+    return groups.with_columns(weight_donor=pl.when(weighed).then(3.0).otherwise(0.0))
+
+
 def test_a_class_without_training_rows_names_the_test_groups():
-    groups = make_groups(6)
-    rare = groups.with_columns(n_donor=pl.when(pl.col("group") == "g02").then(5).otherwise(0))
+    groups = rare(make_groups(6), "g02")
     with pytest.raises(InputError) as caught:
-        planned(rare, ["g02"], config(batching={"min_positives": 0}))
+        planned(groups, ["g02"], config(batching={"min_positives": 0}))
     assert (
         "class 'donor' has no row in training groups: its 5 rows are in test groups (g02)"
         in str(caught.value)
     )
-    planned(rare, ["g03"], config(batching={"min_positives": 0}))  # the remedy
+    planned(groups, ["g03"], config(batching={"min_positives": 0}))  # the remedy
 
 
-def test_a_class_of_one_training_group_is_told(caplog):
-    groups = make_groups(6)
-    rare = groups.with_columns(n_donor=pl.when(pl.col("group") == "g02").then(5).otherwise(0))
-    planned(rare, ["g03"], config(batching={"min_positives": 0}))
-    assert "class 'donor': all training rows (5) are in one group, 'g02'" in caplog.text
+@pytest.mark.parametrize(("use_weights", "told"), [(False, "(5)"), (True, "with a weight above 0")])
+def test_a_class_of_one_training_group_is_told(caplog, use_weights, told):
+    keys = {"batching": {"min_positives": 0}, "learner": {"use_weights": use_weights}}
+    planned(rare(make_groups(6), "g02"), ["g03"], config(**keys))
+    assert f"class 'donor': all training rows {told} are in one group, 'g02'" in caplog.text
+
+
+def test_a_class_without_weight_in_training_groups_is_refused():
+    groups = weightless(make_groups(8), but=["g02", "g05"])
+    with pytest.raises(InputError) as caught:
+        planned(groups, ["g02", "g05"], config())
+    assert (
+        "class 'donor' has no weight in training groups: its 18 rows there have weight 0 "
+        "(dataset.weight), unlike those in test groups (g02, g05)" in str(caught.value)
+    )
+    planned(groups, ["g02"], config())  # the remedies
+    planned(groups, ["g02", "g05"], config(learner={"use_weights": False}))
+
+
+def test_where_the_table_has_no_weights_rows_count():
+    keys = {"weight": None, "exclude": ["sample_weight"]}
+    planned(weightless(make_groups(8), but=[]), ["g02"], config(dataset=keys))
 
 
 # ---- the manifest
@@ -447,6 +476,14 @@ def test_a_batch_may_lack_a_class_on_request():
         planned(groups, [], config())
     plan = planned(groups, [], config(batching={"min_positives": 0}))
     assert sorted(plan.manifest["rows_donor"]) == [0, 5]
+
+
+def test_a_batch_without_weight_of_a_class_lacks_it():
+    groups = weightless(make_groups(20), but=["g00"])
+    with pytest.raises(InputError, match=r"0 rows of class 'donor' with a weight above 0"):
+        planned(groups, [], config())
+    planned(groups, [], config(batching={"min_positives": 0}))
+    planned(groups, [], config(learner={"use_weights": False}))
 
 
 # ---- needs
