@@ -40,6 +40,7 @@ from genebatch.features.structure.model import StructureModel
 from genebatch.genome.evidence.checks import Assembly
 from genebatch.genome.evidence.tracks import count_use, open_tracks
 from genebatch.genome.fasta import Fasta
+from genebatch.genome.gene_ids import other_versions
 from genebatch.genome.genes import (
     MIN_INTRON,
     SITES,
@@ -392,7 +393,9 @@ def _header(
         "data_digest": model.facts.get("data_digest"),
     }
     trained_on = _trained_on(model, genes)
-    notes = misfits + (_warn_of_fitted_values(trained_on) if mode != "base" else [])
+    notes = list(misfits)
+    if mode != "base":
+        notes += _warn_of_fitted_values(trained_on) + _warn_of_other_versions(model, genes)
     origin = {"genebatch.calls": json.dumps(facts)}
     return Header(model.classes, thresholds, trained_on, origin, notes)
 
@@ -412,6 +415,22 @@ def _warn_of_fitted_values(trained_on: pl.Series) -> list[str]:
     note = (
         f"{trained_on.sum():,} of {len(trained_on):,} genes were in the training data; their "
         "probabilities are fitted values: do not judge the model on them"
+    )
+    log.warning(note)
+    return [note]
+
+
+def _warn_of_other_versions(model: EnsembleModel, genes: Sequence[Gene]) -> list[str]:
+    """Warn if genes have ids of the training data but for the version; return the warning."""
+    trained = set(model.facts.get("trained_genes") or ())
+    near = other_versions((gene.id for gene in genes if gene.id not in trained), trained)
+    if not near:
+        return []
+    called, there = next(iter(near.items()))
+    note = (
+        f"{len(near):,} of {len(genes):,} genes have the id of a gene of the training data with "
+        f"another version, such as {called!r} ({there!r} there); they count as not trained on, but "
+        "their probabilities may be fitted values"
     )
     log.warning(note)
     return [note]

@@ -1,13 +1,17 @@
 """Compares the gene ids that a file names with those of the gene models."""
 
 import logging
-from collections.abc import Collection, Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from genebatch.genome.genes import Gene
 from genebatch.io.files import InputError, first_names
 
 log = logging.getLogger(__name__)
+
+VERSION = re.compile(r"\.\d+(?=(_PAR_Y)?$)")
 
 
 def id_hint(genes: Sequence[Gene], ids: Collection[str]) -> str:
@@ -18,12 +22,29 @@ def id_hint(genes: Sequence[Gene], ids: Collection[str]) -> str:
     for gene in genes:
         if gene.name in ids:
             return f"; its ids look like gene names: {gene.name!r} is gene {gene.id!r}"
-    bare = {name.partition(".")[0]: name for name in sorted(ids)}
-    for gene in genes:
-        near = bare.get(gene.id.partition(".")[0])
-        if near:
-            return f"; its ids have other versions: {near!r} there, {gene.id!r} in the gene models"
+    for gene, near in other_versions((gene.id for gene in genes), ids).items():
+        return f"; its ids have other versions: {near!r} there, {gene!r} in the gene models"
     return ""
+
+
+def other_versions(genes: Iterable[str], ids: Collection[str]) -> dict[str, str]:
+    """Gene id to the id of a file that is the same but for its version, such as `.5`.
+
+    Ids that several share without what looks like a version have none, such as `MSTRG.1` and
+    `MSTRG.2`.
+    """
+    genes = list(genes)
+    counts = [Counter(map(_bare, names)) for names in (genes, ids)]
+    of_bare = {_bare(name): name for name in ids}
+    return {
+        gene: of_bare[bare]
+        for gene, bare in zip(genes, map(_bare, genes), strict=True)
+        if all(count[bare] == 1 for count in counts) and of_bare[bare] != gene
+    }
+
+
+def _bare(gene: str) -> str:
+    return VERSION.sub("", gene)
 
 
 def check_group_ids(

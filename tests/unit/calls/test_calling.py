@@ -292,6 +292,18 @@ def test_genes_outside_of_the_training_need_no_word(made, tmp_path, caplog):
     assert "training data" not in (tmp_path / "out" / "calls.bed").read_text()
 
 
+def test_genes_of_the_training_with_other_versions_are_a_warning(made, tmp_path, caplog):
+    files = trained_on(made, tmp_path / "m.gbm", "long.4", "inner", "a.1", "a.2")
+    coverage = call(*files, tmp_path / "out", wanted=["long", "other"])
+    assert coverage.table["trained_on"].to_list() == [False, False]
+    (warning,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    assert warning.startswith(
+        "1 of 2 genes have the id of a gene of the training data with another version, such as "
+        "'long' ('long.4' there)"
+    )
+    assert f"\n# {warning}\n" in (tmp_path / "out" / "calls.bed").read_text()
+
+
 def test_base_scores_are_no_fitted_values(made, tmp_path, caplog):
     files = trained_on(made, tmp_path / "m.gbm", "long")
     coverage = call(*files, tmp_path / "out", wanted=["long"], mode="base")
