@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from genebatch.genome.gene_ids import check_group_ids, id_hint
+from genebatch.genome.gene_ids import check_group_ids, id_hint, other_versions
 from genebatch.genome.genes import Gene
 from genebatch.io.files import InputError
 
@@ -54,3 +54,19 @@ def test_ids_of_genes_that_are_left_out_are_known_but_not_used(caplog):
     check_group_ids("groups.tsv", ["ENSG9"], GENES, {"ENSG9"}, "g.gtf")
     (warning,) = caplog.records
     assert "0 of 1 gene ids are genes of the table, 1 are of genes left out" in warning.message
+
+
+@pytest.mark.parametrize(
+    ("genes", "ids", "found"),
+    [
+        (["A.1"], ["A.2"], {"A.1": "A.2"}),
+        (["A.1", "B.1"], ["B", "C"], {"B.1": "B"}),
+        (["A.1_PAR_Y", "A.1"], ["A.2_PAR_Y", "A.2"], {"A.1_PAR_Y": "A.2_PAR_Y", "A.1": "A.2"}),
+        (["A.1"], ["A.1"], {}),
+        (["A.1"], ["A.x"], {}),
+        (["MSTRG.1"], ["MSTRG.2", "MSTRG.3"], {}),
+        (["MSTRG.1", "MSTRG.4"], ["MSTRG.2"], {}),
+    ],
+)
+def test_versions_are_told_only_where_one_id_is_meant(genes, ids, found):
+    assert other_versions(genes, ids) == found
