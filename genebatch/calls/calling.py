@@ -54,6 +54,7 @@ from genebatch.genome.scores.bigwig import bigwig_library
 from genebatch.genome.scores.tracks import ScoreSource
 from genebatch.io.files import InputError
 from genebatch.io.tables import check_lacking
+from genebatch.io.text import line_blocks
 from genebatch.model.archive import load_model
 from genebatch.model.ensemble import EnsembleModel
 
@@ -61,6 +62,7 @@ log = logging.getLogger(__name__)
 
 CLASSES = ("neither", *SITES)
 LIMIT_KEY = "sequence.max_refused or --max-refused"
+IDS_KEY, IDS_WANTED = "call.sets or --only", "a gene id a line"
 
 
 @dataclass(frozen=True)
@@ -310,17 +312,18 @@ def structure_model(sequence: Mapping[str, Any]) -> StructureModel:
 
 
 def read_ids(path: str | Path) -> list[str]:
-    """Read gene ids from a text file, one a line; skips empty lines and `#` lines.
+    """Read gene ids from a text file, plain or gzip, one a line; skips empty and `#` lines.
 
     Raises
     ------
     InputError
-        If the file names no gene.
+        If the file names no gene, or is no text.
     """
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    blocks = line_blocks(path, IDS_WANTED, IDS_KEY)
+    lines = [line.strip() for block in blocks for line in block.lines]
     ids = [line for line in lines if line and not line.startswith("#")]
     if not ids:
-        raise InputError(f"{path} names no gene; wanted a gene id a line")
+        raise InputError(f"{path} names no gene; wanted {IDS_WANTED}; set {IDS_KEY}")
     return ids
 
 
