@@ -1,5 +1,6 @@
 """Finds the scores that a model needs among those of several base models."""
 
+import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from genebatch.config.base_models import BaseModels, ToldModels
 from genebatch.features.further_scores import further_columns
 from genebatch.features.positions import Spec
 from genebatch.io.files import InputError
+
+log = logging.getLogger(__name__)
 
 SCORES_KEY = "sequence.scores or --scores"
 
@@ -67,5 +70,12 @@ def scores_for(
         raise InputError(
             f"{model_file} was trained with the scores of the base model {names} too, which are "
             f"not given; set {key} to those of each: NAME: scores, {first or 'FIRST'} in front"
+        )
+    known = [first, *further]
+    unknown = [name for name in sources if name not in known]
+    if unknown and len(sources) > 1:
+        log.warning(
+            "not used: the scores of %s, as %s was trained on those of %s",
+            *(", ".join(map(repr, unknown)), model_file, ", ".join(map(repr, known))),
         )
     return BaseModels(start, first, {name: sources[name] for name in needed})

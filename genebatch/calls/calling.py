@@ -40,6 +40,7 @@ from genebatch.features.structure.model import StructureModel
 from genebatch.genome.evidence.checks import Assembly
 from genebatch.genome.evidence.tracks import count_use, open_tracks
 from genebatch.genome.fasta import Fasta
+from genebatch.genome.gene_ids import other_versions
 from genebatch.genome.genes import (
     MIN_INTRON,
     SITES,
@@ -53,6 +54,7 @@ from genebatch.genome.scores.bigwig import bigwig_library
 from genebatch.genome.scores.tracks import ScoreSource
 from genebatch.io.files import InputError
 from genebatch.io.tables import check_lacking
+from genebatch.io.text import line_blocks
 from genebatch.model.archive import load_model
 from genebatch.model.ensemble import EnsembleModel
 
@@ -60,6 +62,7 @@ log = logging.getLogger(__name__)
 
 CLASSES = ("neither", *SITES)
 LIMIT_KEY = "sequence.max_refused or --max-refused"
+IDS_KEY, IDS_WANTED = "call.sets or --only", "a gene id a line"
 
 
 @dataclass(frozen=True)
@@ -309,17 +312,18 @@ def structure_model(sequence: Mapping[str, Any]) -> StructureModel:
 
 
 def read_ids(path: str | Path) -> list[str]:
-    """Read gene ids from a text file, one a line; skips empty lines and `#` lines.
+    """Read gene ids from a text file, plain or gzip, one a line; skips empty and `#` lines.
 
     Raises
     ------
     InputError
-        If the file names no gene.
+        If the file names no gene, or is no text.
     """
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    blocks = line_blocks(path, IDS_WANTED, IDS_KEY)
+    lines = [line.strip() for block in blocks for line in block.lines]
     ids = [line for line in lines if line and not line.startswith("#")]
     if not ids:
-        raise InputError(f"{path} names no gene; wanted a gene id a line")
+        raise InputError(f"{path} names no gene; wanted {IDS_WANTED}; set {IDS_KEY}")
     return ids
 
 
@@ -392,7 +396,9 @@ def _header(
         "data_digest": model.facts.get("data_digest"),
     }
     trained_on = _trained_on(model, genes)
-    notes = misfits + (_warn_of_fitted_values(trained_on) if mode != "base" else [])
+    notes = list(misfits)
+    if mode != "base":
+        notes += _warn_of_fitted_values(trained_on) + _warn_of_other_versions(model, genes)
     origin = {"genebatch.calls": json.dumps(facts)}
     return Header(model.classes, thresholds, trained_on, origin, notes)
 
@@ -412,6 +418,22 @@ def _warn_of_fitted_values(trained_on: pl.Series) -> list[str]:
     note = (
         f"{trained_on.sum():,} of {len(trained_on):,} genes were in the training data; their "
         "probabilities are fitted values: do not judge the model on them"
+    )
+    log.warning(note)
+    return [note]
+
+
+def _warn_of_other_versions(model: EnsembleModel, genes: Sequence[Gene]) -> list[str]:
+    """Warn if genes have ids of the training data but for the version; return the warning."""
+    trained = set(model.facts.get("trained_genes") or ())
+    near = other_versions((gene.id for gene in genes if gene.id not in trained), trained)
+    if not near:
+        return []
+    called, there = next(iter(near.items()))
+    note = (
+        f"{len(near):,} of {len(genes):,} genes have the id of a gene of the training data with "
+        f"another version, such as {called!r} ({there!r} there); they count as not trained on, but "
+        "their probabilities may be fitted values"
     )
     log.warning(note)
     return [note]

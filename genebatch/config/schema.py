@@ -135,11 +135,16 @@ def read_file(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it is no YAML, with the line, or no mapping of keys.
+        If it is no text, no YAML, with the line, or no mapping of keys.
     """
     try:
         with open(path, encoding="utf-8") as stream:
             config = yaml.safe_load(stream) or {}
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"configuration file {path}: not UTF-8 text; wanted YAML as plain text; unpack the "
+            "file, or convert it, for example `iconv -f latin1 -t utf-8`"
+        ) from error
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise InputError(f"configuration file {path}: {error}") from error
     if not isinstance(config, dict):

@@ -27,6 +27,12 @@ def families(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[s
     return {name: family_of[name] for name in names}
 
 
+def unmatched(names: Sequence[str], given: Mapping[str, Sequence[str]]) -> list[str]:
+    """Names and patterns of the given families that match no feature, in their order."""
+    patterns = [pattern for patterns in given.values() for pattern in patterns]
+    return [pattern for pattern in patterns if not matching(pattern, names)]
+
+
 def track_family(track: str) -> str:
     """Name of the family of a track of evidence."""
     return f"track {track}"

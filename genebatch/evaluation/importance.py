@@ -1,5 +1,6 @@
 """Explains the delivered model on test groups: what its trees look at, and what it would lose."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -7,10 +8,11 @@ import numpy as np
 import polars as pl
 
 from genebatch.config.settings import Explaining
-from genebatch.dataset.families import built_families, families
+from genebatch.dataset.families import built_families, families, unmatched
 from genebatch.dataset.row_file import Rows
 from genebatch.dataset.rows import group_codes, label_codes
 from genebatch.groups import hashed
+from genebatch.io.files import first_names
 from genebatch.metrics.binary import own_log_loss
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.model.explanation import (
@@ -20,6 +22,8 @@ from genebatch.model.explanation import (
     gains,
     shap_table,
 )
+
+log = logging.getLogger(__name__)
 
 
 class FinalExplanation(NamedTuple):
@@ -111,6 +115,7 @@ def explain_final(model: EnsembleModel, sample: Rows, settings: Explaining) -> F
     settings
         The section `explain`.
     """
+    _warn_of_families(model, settings)
     scores = list((model.scores or {}).values())
     given = {**settings.families, "base scores": scores, **built_families(model.facts)}
     family_of = families(model.feature_names_in_.tolist(), given)
@@ -126,6 +131,17 @@ def explain_final(model: EnsembleModel, sample: Rows, settings: Explaining) -> F
     leading = sample.identity.select("group", "label")
     shap = shap_table(model, leading, values)
     return FinalExplanation(pl.concat(features), pl.concat(by_family), shap)
+
+
+def _warn_of_families(model: EnsembleModel, settings: Explaining) -> None:
+    """Warn of names of families that no feature has, whether a tree splits on it or not."""
+    absent = unmatched(model.features.names, settings.families)
+    if absent:
+        log.warning(
+            "%s names of explain.families match no feature: %s; they may be misspelt, or columns "
+            "that the screen dropped",
+            *(f"{len(absent):,}", first_names(absent)),
+        )
 
 
 def _starting(

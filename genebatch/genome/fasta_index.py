@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -27,6 +27,8 @@ CHUNK_BYTES = 16 << 20
 # samtools names repeated sequences and the lines of errors on standard error only. pysam does not
 # read it, so samtools runs in a process of its own.
 FAIDX = "import pysam, sys; pysam.faidx(*sys.argv[1:])"
+# What samtools counts as letters of a sequence, and all else.
+LETTER, BLANK = re.compile(rb"[!-~]"), re.compile(rb"[^!-~]")
 REPEATED = re.compile(r'duplicate sequence "(.*)" at byte offset (\d+)')
 HEADER_BYTES = 1 << 16  # before a sequence, among which its name is looked for
 LOOKED_AT = 50  # sequences of a bgzip file whose names are looked for
@@ -61,6 +63,17 @@ class Record(NamedTuple):
     offset: int
     bases: int
     width: int
+
+    @property
+    def end(self) -> int:
+        """Where the last letter ends."""
+        if not self.length:
+            return self.offset
+        lines, rest = divmod(self.length - 1, max(self.bases, 1))
+        return self.offset + lines * self.width + rest + 1
+
+
+Reader = Callable[[int, int], bytes]  # gives the bytes of the plain text from one place to another
 
 
 def ensure_index(path: Path, key: str) -> FastaIndex:
@@ -128,8 +141,10 @@ def _is_current(path: Path, index: FastaIndex) -> bool:
         return False
     # A file that was copied with its old time may be newer than the index and not look so.
     records = _records(index.fai)
+    if not records:
+        return False
     if index.gzi is None:
-        return _names_stand_before(path, records)
+        return _lines_agree(path, records)
     return _blocks_agree(path, index.gzi, records)
 
 
@@ -146,17 +161,41 @@ def _records(fai: Path) -> list[Record]:
     return records
 
 
-def _names_stand_before(path: Path, records: Iterable[Record]) -> bool:
-    """Whether the name of each sequence stands before it; those beyond the end are passed over."""
+def _lines_agree(path: Path, records: Sequence[Record]) -> bool:
+    """Whether the sequences of a plain file stand where its index says, and the last ends there.
+
+    Those that the file cuts off are passed over, as `_check_length` tells of them.
+    """
     size = path.stat().st_size
     with path.open("rb") as stream:
-        for record in records:
-            if record.offset <= size:
-                start = max(record.offset - HEADER_BYTES, 0)
-                stream.seek(start)
-                if not _ends_in_name(stream.read(record.offset - start), record.name):
-                    return False
-    return True
+
+        def read(start: int, stop: int) -> bytes:
+            stream.seek(start)
+            return stream.read(stop - start)
+
+        if not all(_stands(record, read, size) for record in records if record.offset <= size):
+            return False
+        return any(record.end > size for record in records) or _nothing_behind(records, read, size)
+
+
+def _stands(record: Record, read: Reader, size: int) -> bool:
+    """Whether the name of a sequence stands before it, and its first line is as long as told."""
+    start, edge = max(record.offset - HEADER_BYTES, 0), record.offset + record.bases
+    if not _ends_in_name(read(start, record.offset), record.name):
+        return False
+    if edge > size:
+        return True
+    line = read(record.offset, min(edge, record.offset + HEADER_BYTES))
+    rest = read(edge, min(record.offset + record.width, edge + HEADER_BYTES))
+    ends = b"\n" in rest or record.length <= record.bases  # the last line may end with the file
+    return ends and not BLANK.search(line) and not LETTER.search(rest)
+
+
+def _nothing_behind(records: Sequence[Record], read: Reader, size: int) -> bool:
+    """Whether the last sequence ends in a letter, and only blank lines follow."""
+    end = max(record.end for record in records)
+    pieces = (read(at, min(at + CHUNK_BYTES, size)) for at in range(end, size, CHUNK_BYTES))
+    return bool(LETTER.match(read(end - 1, end))) and not any(map(LETTER.search, pieces))
 
 
 def _ends_in_name(text: bytes, name: bytes) -> bool:
@@ -167,9 +206,9 @@ def _ends_in_name(text: bytes, name: bytes) -> bool:
 
 
 def _blocks_agree(path: Path, gzi: Path, records: Sequence[Record]) -> bool:
-    """Whether the blocks of a bgzip file are those of its index, and names stand where they should.
+    """Whether blocks and sequences of a bgzip file stand where its indices say.
 
-    Reads the frame of every block. Of many sequences some are looked at.
+    Reads the frame of every block. Of many sequences some are looked at, and the end of the last.
     """
     numbers = np.fromfile(gzi, "<u8")
     if not len(numbers) or len(numbers) != 1 + 2 * numbers[0]:
@@ -180,11 +219,19 @@ def _blocks_agree(path: Path, gzi: Path, records: Sequence[Record]) -> bool:
             end = _block_end(stream, *here)
             if end is None or following not in (None, end):
                 return False
-        for record in records[:: max(len(records) // LOOKED_AT, 1)]:
-            start = max(record.offset - HEADER_BYTES, 0)
-            if not _ends_in_name(_unpacked(stream, blocks, start, record.offset), record.name):
-                return False
-    return True
+        packed, size = end
+        stream.seek(packed)
+        if stream.read(len(END_OF_BGZF) + 1) not in (b"", END_OF_BGZF):
+            return False
+        if any(record.end > size for record in records):
+            return False
+
+        def read(start: int, stop: int) -> bytes:
+            return _unpacked(stream, blocks, start, stop)
+
+        some = records[:: max(len(records) // LOOKED_AT, 1)]
+        standing = all(_stands(record, read, size) for record in some)
+        return standing and _nothing_behind(records, read, size)
 
 
 def _block_end(stream: BinaryIO, packed: int, plain: int) -> tuple[int, int] | None:
@@ -220,13 +267,12 @@ def _check_length(path: Path, index: FastaIndex) -> None:
     if index.gzi is not None:
         return
     size = path.stat().st_size
-    for name, length, offset, bases, width in _records(index.fai):
-        rows, rest = divmod(length, max(bases, 1))
-        if offset + rows * width + rest - (width - bases) * (not rest) > size:
+    for record in _records(index.fai):
+        if record.end > size:
+            name = record.name.decode(errors="replace")
             raise InputError(
-                f"{path} ends inside of {name.decode(errors='replace')}, as its index {index.fai} "
-                "has it; copy the file again if it is truncated, delete the index if it belongs "
-                "to another file"
+                f"{path} ends inside of {name}, as its index {index.fai} has it; copy the file "
+                "again if it is truncated, delete the index if it belongs to another file"
             )
 
 

@@ -94,6 +94,7 @@ def read_gene_models(
     min_intron: int = MIN_INTRON,
     max_refused: float = MAX_REFUSED,
     limit_key: str = "sequence.max_refused",
+    known: set[str] | None = None,
 ) -> list[Gene]:
     """Read the genes of a GTF or GFF3 file, plain or gzip, sorted by chromosome, start, end and id.
 
@@ -132,6 +133,8 @@ def read_gene_models(
         Largest share of the genes that may be left out; see `left_out.LeftOut.check`.
     limit_key
         The config key or flag of `max_refused`.
+    known
+        Takes the ids of all genes of the file, also of those that are left out.
 
     Raises
     ------
@@ -145,6 +148,8 @@ def read_gene_models(
     left_out = LeftOut(path)
     structure = read_annotation(path, key, left_out)
     built = build_exons(path, structure, min_intron, left_out)
+    if known is not None:
+        known.update(*(table["gene"].unique() for table in (structure.pieces, structure.facts)))
     structure = structure._replace(pieces=structure.pieces.clear())  # a third of the memory
     exons, loci, lost = find_loci(path, built.exons, structure, left_out)
     if not exons.height:
@@ -152,6 +157,8 @@ def read_gene_models(
     hollow = hollow_stretches(path, structure, exons)
     left_out.check(loci.height, max_refused, limit_key)
     every = list(_genes(exons, structure, loci))
+    if known is not None:
+        known.update(gene.id for gene in every)  # copies have ids of their own
     genes = choose_biotypes(path, every, biotypes)
     genes = sorted(choose_transcripts(path, genes, transcripts, untagged, every), key=_place)
     genes = unsure_of_genes(genes, built.unsure, lost, hollow)

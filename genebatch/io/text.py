@@ -72,6 +72,12 @@ def line_blocks(path: str | Path, wanted: str, key: str) -> Iterator[Block]:
         yield _block(path, first, rest + b"\n")
 
 
+def whole_text(path: str | Path, wanted: str, key: str) -> str:
+    """Read a small text file as a whole; parameters and errors as those of `line_blocks`."""
+    blocks = line_blocks(path, wanted, key)
+    return "\n".join(line for block in blocks for line in block.lines) + "\n"
+
+
 def _block(path: str | Path, first: int, data: bytes) -> Block:
     try:
         text = data[:-1].decode("utf-8")

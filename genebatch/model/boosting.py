@@ -1,6 +1,8 @@
 """Fits boosters on one binned matrix for all folds and classes, and predicts with them."""
 
 import json
+import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -294,9 +296,35 @@ def _start(
     half = 0.5 * total / rows if total else 0.5
     share = (positive + half) / (total + 2 * half)
     given["base_score"] = share if part.margin is None else 0.5
-    booster = xgb.Booster(given, cache=[each.matrix for each in (part, *others)])
-    booster.num_features()  # XGBoost counts them now, while the matrix is there
+    booster = _configured(given, [each.matrix for each in (part, *others)], learner.params)
     _check_device(booster, learner.device)
+    return booster
+
+
+def _configured(
+    given: Mapping[str, Any], matrices: Sequence[xgb.DMatrix], params: Mapping[str, Any]
+) -> xgb.Booster:
+    """A booster with some parameters; refuses those of `learner.params` that have no effect."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            booster = xgb.Booster(given, cache=matrices)
+            booster.num_features()  # XGBoost counts them now, while the matrix is there
+        except ValueError as error:  # what XGBoost raises; of other things too
+            fact = str(error).partition("\n")[0]
+            if not params or " Parameter " not in fact:
+                raise
+            raise InputError(f"learner.params: {fact}; correct the value there") from error
+    for warning in told:  # XGBoost only warns of a name that it does not know
+        text = str(warning.message)
+        unused = set(re.findall('"(.+?)"', text)) & params.keys() if "not used" in text else ()
+        if unused:
+            names = ", ".join(map(repr, sorted(unused)))
+            raise InputError(
+                f"learner.params: XGBoost does not use {names}; wanted names of its parameters of "
+                "trees, such as gamma or max_leaves; correct learner.params"
+            )
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return booster
 
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from genebatch.config.settings import HoldOut
 from genebatch.groups import check_sides, deal, folds, measures
-from genebatch.io.files import InputError
+from genebatch.io.files import InputError, first_names
 from genebatch.plan.coverage import FEWEST_OUTSIDE
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,33 @@ def read_plan(path: str | None) -> pl.DataFrame | None:
             "it, or set batching.keep: null"
         )
     return plan
+
+
+def check_kept(path: str, earlier: pl.DataFrame, groups: pl.Series) -> None:
+    """Log how many groups of an earlier plan are in the data, and warn of those that are not.
+
+    Raises
+    ------
+    InputError
+        If none is: the plan is one of other data, and would keep nothing.
+    """
+    planned, present = set(earlier["group"]), set(groups)
+    absent = sorted(planned - present)
+    if len(absent) == len(planned):
+        raise InputError(
+            f"batching.keep: none of the {len(planned):,} groups of {path} is in the data: "
+            f"{first_names(absent)}; the data has {first_names(sorted(present))}; give a plan of "
+            "these groups, or set batching.keep: null"
+        )
+    log.info(
+        "%s of %s groups of the kept plan are in the data, which has %s new ones",
+        *(f"{len(n):,}" for n in (planned & present, planned, present - planned)),
+    )
+    if absent:
+        log.warning(
+            "%s of %s groups of the kept plan are not in the data: %s",
+            *(f"{len(absent):,}", f"{len(planned):,}", first_names(absent)),
+        )
 
 
 def kept_members(

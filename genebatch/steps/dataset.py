@@ -54,10 +54,12 @@ def choose_test_groups(*, groups: str, test: HoldOut, keep: str | None, test_gro
 
     Groups of an earlier plan (`keep`) keep their role, unless `test` names the test groups.
     """
-    from genebatch.plan.kept_plan import extended_test_groups, read_plan
+    from genebatch.plan.kept_plan import check_kept, extended_test_groups, read_plan
 
     table = pl.read_parquet(groups)
     earlier = read_plan(keep)
+    if earlier is not None:
+        check_kept(keep, earlier, table["group"])
     if earlier is not None and test.groups is None and test.column is None:
         chosen = extended_test_groups(table, earlier, test)
     else:

@@ -37,6 +37,7 @@ from genebatch.genome.alignment import SiteScores, check_motifs
 from genebatch.genome.evidence.checks import Assembly
 from genebatch.genome.evidence.tracks import count_use, open_tracks
 from genebatch.genome.fasta import Fasta
+from genebatch.genome.gene_ids import check_group_ids
 from genebatch.genome.genes import (
     SITES,
     Gene,
@@ -246,9 +247,10 @@ def build_dataset(
     ------
     InputError
         If an input is broken, genes do not lie on the sequence, sequence, genes and scores do not
-        fit together, or there are more shards than groups.
+        fit together, the given groups are of other genes, or there are more shards than groups.
     """
-    models = read_gene_models(genes, **reading.plain())
+    known: set[str] = set()
+    models = read_gene_models(genes, **reading.plain(), known=known)
     given = read_groups(groups) if groups else None
     structure = read_structure(features.structure.ends, lengths, coding)
     with ExitStack() as complete:
@@ -257,6 +259,8 @@ def build_dataset(
             models, reader.contigs, genes, reader.path, max_refused=reading.max_refused
         )
         models = long_enough(models, genes)
+        if given is not None:
+            check_group_ids(groups, given, models, known, genes)
         motifs, site_scores = check_motifs(reader, models, genes), SiteScores()
         sources = complete.enter_context(
             open_tracks(tracks, models, Assembly(reader.contigs, reader.path))

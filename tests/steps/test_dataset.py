@@ -1,5 +1,6 @@
 """Steps from the input table to the plan and the row files: files in, files out."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -170,6 +171,24 @@ def kept(tmp_path):
     path = tmp_path / "kept.parquet"
     planned(make_groups(), ["g03", "g11"], config()).groups.write_parquet(path)
     return str(path)
+
+
+def test_a_kept_plan_of_other_groups_is_refused(kept, tmp_path):
+    other = make_groups().with_columns(pl.format("other_{}", "group").alias("group"))
+    message = r"batching\.keep: none of the 40 groups of .*kept\.parquet is in the data: g00, g01"
+    for test in ({"fraction": 0.25}, {"groups": ["other_g03"]}):
+        with pytest.raises(InputError, match=f"{message}.*the data has other_g00, .*keep: null"):
+            chosen(tmp_path, other, config(test=test).test, kept)
+
+
+def test_groups_of_a_kept_plan_are_counted_and_missing_ones_named(kept, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    chosen(tmp_path, make_groups(45), config(test={"fraction": 0.25}).test, kept)
+    assert "40 of 40 groups of the kept plan are in the data, which has 5 new ones" in caplog.text
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+    chosen(tmp_path, make_groups(38), config(test={"fraction": 0.25}).test, kept)
+    (warning,) = (r.message for r in caplog.records if r.levelno > logging.INFO)
+    assert "2 of 40 groups of the kept plan are not in the data: g38, g39" in warning
 
 
 def test_kept_test_groups_stay_and_new_ones_join_by_fraction(kept, tmp_path):

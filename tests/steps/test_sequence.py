@@ -522,6 +522,44 @@ def test_genes_that_are_all_without_features_are_refused(genome, tmp_path):
         build(genome | {"unscored": "zero"}, tmp_path / "table")
 
 
+@pytest.mark.parametrize(
+    ("ids", "hint"),
+    [
+        (("gamma.1", "delta.7"), "its ids have other versions: 'gamma.1' there, 'gamma' in the"),
+        (("G. of gamma", "G. of delta"), "its ids look like gene names: 'G. of gamma' is gene 'ga"),
+        (("x1", "x2"), "wanted the ids of these genes; set sequence.groups"),
+    ],
+)
+def test_given_groups_of_no_gene_are_refused(genome, tmp_path, ids, hint):
+    named = re.sub('gene_id "(.*?)";', r'\g<0> gene_name "G. of \1";', gtf(MODELS))
+    (tmp_path / "data/genes.gtf").write_text(named)
+    lines = "".join(f"{name}\tpair\n" for name in ids)
+    (tmp_path / "data/groups.tsv").write_text("gene_id\tgroup\n" + lines)
+    fact = "groups.tsv: none of its 2 gene ids is in "
+    with pytest.raises(InputError, match=f"{fact}.*genes.gtf: .*{re.escape(hint)}"):
+        build(genome, tmp_path / "table", n_shards=1)
+    assert not (tmp_path / "table").exists()
+
+
+def test_given_groups_are_counted_and_unknown_ids_are_named(genome, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    models = MODELS | {"beyond": ("c9", "+", [[(0, 50)]])}
+    other = gtf({"other": ("c2", "-", [[(0, 50)]])}).replace("coding", "rna")
+    (tmp_path / "data/genes.gtf").write_text(gtf(models) + other)
+    ids = ["gamma", "delta", "beyond", "other", *(f"x{number}" for number in range(6))]
+    lines = "".join(f"{name}\tpair\n" for name in ids)
+    (tmp_path / "data/groups.tsv").write_text("gene_id\tgroup\n" + lines)
+    genome["reading"] = replace(READING, biotypes=("coding",))
+    _, genes = build(genome, tmp_path / "table", n_shards=1)
+    assert genes.filter(pl.col("gene_id").is_in(["gamma", "delta"]))["group"].n_unique() == 1
+    assert "groups.tsv: 2 of 10 gene ids are genes of the table, 2 are of genes left out" in (
+        caplog.text
+    )
+    (warning,) = (r.message for r in caplog.records if "groups.tsv" in r.message and r.levelno > 20)
+    assert "6 of 10 gene ids are not in" in warning
+    assert "they join nothing: x0, x1, x2, x3, ..." in warning
+
+
 def test_more_shards_than_groups_are_refused(genome, tmp_path):
     with pytest.raises(InputError, match=r"set sequence\.n_shards to at most 2"):
         build(genome, tmp_path / "table", n_shards=3)

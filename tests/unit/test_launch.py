@@ -1,6 +1,7 @@
 """`genebatch run`: the command that it starts, and what it refuses."""
 
 import argparse
+import gzip
 import os
 import shlex
 import sys
@@ -104,6 +105,15 @@ def test_a_fault_of_yaml_is_told_with_its_line(tmp_path, capsys):
     said = capsys.readouterr().err
     assert f"configuration file {tmp_path / 'my.yaml'}: " in said
     assert "line 3" in said
+
+
+@pytest.mark.parametrize(
+    "data", [gzip.compress(b"{}"), "a: b".encode("utf-16"), "# \u00e8".encode("latin-1")]
+)
+def test_a_configuration_that_is_no_utf_8_text_is_told_so(tmp_path, capsys, data):
+    (tmp_path / "my.yaml").write_bytes(data)
+    assert main(["run", "--configfile", str(tmp_path / "my.yaml")]) == 1
+    assert "my.yaml: not UTF-8 text; wanted YAML as plain text; " in capsys.readouterr().err
 
 
 def test_verbose_shows_what_snakemake_says(tmp_path):

@@ -11,7 +11,7 @@ from genebatch.features.structure.codons import CODONS
 from genebatch.features.structure.lengths import Lengths
 from genebatch.features.structure.model import StructureModel
 from genebatch.io.files import InputError, write_text, write_tsv
-from genebatch.io.text import read_columns
+from genebatch.io.text import read_columns, whole_text
 
 LENGTHS_KEY, CODING_KEY = "features.structure.lengths", "features.structure.coding"
 
@@ -31,13 +31,14 @@ def read_structure(
 
 
 def read_lengths(path: str | Path) -> Lengths:
-    """Read length distributions from a YAML file, as `write_lengths` writes them."""
+    """Read length distributions from a YAML file, plain or gzip, as `write_lengths` writes them."""
+    text = whole_text(path, "length distributions as YAML", LENGTHS_KEY)
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.safe_load(text)
         if not isinstance(values, dict):
             raise InputError("wanted a mapping")
         return Lengths.build(values)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, InputError) as error:
+    except (ValueError, TypeError, yaml.YAMLError) as error:  # such as an impossible date
         raise InputError(
             f"{path}: no length distributions ({error}); genebatch structure-lengths makes them; "
             f"set {LENGTHS_KEY}"

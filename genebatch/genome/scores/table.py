@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from genebatch.genome.gene_ids import id_hint
 from genebatch.genome.genes import SITES, Gene
 from genebatch.genome.scores.checks import refuse_unscored
 from genebatch.genome.scores.rows import CheckedRows, ParquetRows, open_rows
@@ -184,16 +185,9 @@ def _check_scored(
 
 def _hint(silent: Sequence[Gene], rows: CheckedRows) -> str:
     """Say how the ids of genes without scores resemble ids in the table."""
-    for gene in silent:
-        if gene.name in rows.ignored:
-            return f"; its ids look like gene names: {gene.name!r} is gene {gene.id!r}"
-    bare = {name.partition(".")[0]: name for name in sorted(rows.ignored)}
-    for gene in silent:
-        near = bare.get(gene.id.partition(".")[0])
-        if near:
-            return f"; its ids have other versions: {near!r} there, {gene.id!r} in the gene models"
-    if len(silent) < len(rows.genes):
-        return ""
+    hint = id_hint(silent, rows.ignored)
+    if hint or len(silent) < len(rows.genes):
+        return hint
     return f"; it has scores of {first_names(sorted(rows.ignored)) or 'no gene at all'}"
 
 

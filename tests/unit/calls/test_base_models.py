@@ -57,3 +57,13 @@ def test_columns_of_another_version_are_refused():
     sequence = PLAIN | {"base_models": {"first": "mouse", "further": further}}
     with pytest.raises(InputError, match="other columns of the base model 'human'"):
         needed(sequence, ["scores_human_old"], GIVEN)
+
+
+def test_scores_of_base_models_that_the_model_does_not_know_are_a_warning(caplog):
+    needed(TOLD, HUMAN, GIVEN)
+    assert not caplog.records
+    needed(TOLD, HUMAN, GIVEN | {"flyy": "f.tsv"})
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "not used: the scores of 'flyy'" in record.message
+    assert "was trained on those of 'mouse', 'human', 'fly'" in record.message

@@ -1,5 +1,6 @@
 """Tests of calls.calling: every position of every gene by one rule, or no file at all."""
 
+import gzip
 import json
 import re
 import subprocess
@@ -292,6 +293,18 @@ def test_genes_outside_of_the_training_need_no_word(made, tmp_path, caplog):
     assert "training data" not in (tmp_path / "out" / "calls.bed").read_text()
 
 
+def test_genes_of_the_training_with_other_versions_are_a_warning(made, tmp_path, caplog):
+    files = trained_on(made, tmp_path / "m.gbm", "long.4", "inner", "a.1", "a.2")
+    coverage = call(*files, tmp_path / "out", wanted=["long", "other"])
+    assert coverage.table["trained_on"].to_list() == [False, False]
+    (warning,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    assert warning.startswith(
+        "1 of 2 genes have the id of a gene of the training data with another version, such as "
+        "'long' ('long.4' there)"
+    )
+    assert f"\n# {warning}\n" in (tmp_path / "out" / "calls.bed").read_text()
+
+
 def test_base_scores_are_no_fitted_values(made, tmp_path, caplog):
     files = trained_on(made, tmp_path / "m.gbm", "long")
     coverage = call(*files, tmp_path / "out", wanted=["long"], mode="base")
@@ -571,9 +584,44 @@ def test_genes_of_wanted_biotypes_are_called(made, tmp_path, capsys):
 def test_ids_are_a_line_each(tmp_path):
     (tmp_path / "ids.txt").write_text("# two genes\nlong\n\n other \n")
     assert read_ids(tmp_path / "ids.txt") == ["long", "other"]
-    (tmp_path / "none.txt").write_text("# none\n")
-    with pytest.raises(InputError, match=r"none\.txt names no gene"):
-        read_ids(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(b"# two genes\nlong\nother\n"),
+        b"\xef\xbb\xbflong\r\nother",
+        b"long\rother\r",
+    ],
+)
+def test_lists_of_ids_are_read_as_other_texts_are(tmp_path, data):
+    (tmp_path / "ids.txt").write_bytes(data)
+    assert read_ids(tmp_path / "ids.txt") == ["long", "other"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"# none\n", "names no gene"),
+        (b"", "is empty"),
+        ("long\n".encode("utf-16"), "is UTF-16 text"),
+        ("g\u00e8ne\n".encode("latin-1"), "line 1: not UTF-8 text"),
+        (b"PK\x03\x04", "is a zip archive"),
+    ],
+)
+def test_what_is_no_list_of_ids_is_refused_with_what_was_wanted(
+    made, tmp_path, capsys, data, message
+):
+    path = tmp_path / "ids.txt"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=rf"ids\.txt.*{message}"):
+        read_ids(path)
+    assert main(command(made, tmp_path / "out", "--only", str(path))) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "UTF-8" in error or (
+        "wanted a gene id a line" in error and "set call.sets or --only" in error
+    )
 
 
 def command(made, out, *options):

@@ -1,6 +1,6 @@
 """Families of features, by what is given and by their names."""
 
-from genebatch.dataset.families import built_families, families
+from genebatch.dataset.families import built_families, families, unmatched
 
 
 def test_families_go_by_prefix_and_single_names_stay_alone():
@@ -52,3 +52,9 @@ def test_a_name_with_marks_of_patterns_is_a_name_in_a_family():
     given = {"far": ["dist to TSS [bp]"], "near": ["dist*"]}
     found = families(["dist to TSS [bp]", "dist to TSS b"], given)
     assert found == {"dist to TSS [bp]": "far", "dist to TSS b": "near"}
+
+
+def test_names_of_families_that_match_no_feature_are_told():
+    given = {"context": ["ctx_*", "ctz_*"], "scores": ["score_a", "score_b"], "ctx": ["ctx_a"]}
+    assert unmatched(["score_a", "ctx_a"], given) == ["ctz_*", "score_b"]
+    assert unmatched(["score_a", "score_b", "ctx_a", "ctz_z"], given) == []

@@ -112,6 +112,17 @@ def test_what_a_model_depends_on_raises_its_loss_and_what_it_does_not_use_change
     assert (unsplit["log_loss_rise"].abs() < 0.05).all()
 
 
+def test_names_of_families_that_match_no_feature_are_a_warning(model, sample, caplog):
+    first, *others = model.features.names
+    explain_final(model, sample, replace(SETTINGS, families={"own": (f"{first}*", *others)}))
+    assert not caplog.records
+    families = {"own": (f"{first}*", "cg*"), "other": ("absent",)}
+    explain_final(model, sample, replace(SETTINGS, families=families))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "2 names of explain.families match no feature: cg*, absent" in record.message
+
+
 def test_permuting_the_scores_permutes_what_boosters_start_from(model, sample):
     """A model without trees has nothing but its start."""
     bare = tuple(

@@ -260,6 +260,107 @@ def test_an_index_of_another_file_is_made_anew_whatever_the_times(file, bgzip, p
         assert [min(code, 4) for code in fasta.fetch(name, 0, len(bases), "+")] == wanted
 
 
+BASES = "".join(np.random.default_rng(3).choice([*"ACGT"], 130))
+
+
+def wrapped(bases, width, name="chr1", end="\n"):
+    lines = [bases[start : start + width] for start in range(0, len(bases), width)]
+    return f">{name}{end}" + end.join(lines) + end
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (wrapped(BASES[:65], 60), wrapped(BASES, 60)),  # longer
+        (wrapped(BASES[:65], 60), wrapped(BASES[:66], 60)),  # one letter more
+        (wrapped(BASES[:60], 60), wrapped(BASES, 60)),  # a further line
+        (wrapped(BASES, 60), wrapped(BASES, 61)),  # lines of another length, as many bytes
+        (wrapped(BASES, 60), wrapped(BASES, 130)),  # one line
+        (wrapped(BASES, 130), wrapped(BASES, 60)),
+        (wrapped(BASES[:65], 60), wrapped(BASES[:65], 60) + wrapped(BASES, 60, "chr2")),
+        (wrapped(BASES[:65], 60), wrapped(BASES[:61], 60) + "\n" * 4),  # blank lines for letters
+        (
+            wrapped("A", 60, "x") + wrapped(BASES[:65], 60),
+            wrapped("A", 60, "x") + wrapped(BASES, 61),
+        ),
+        (wrapped(BASES, 60), wrapped(BASES, 60, end="\r\n")),
+    ],
+)
+def test_a_change_behind_the_last_name_is_seen_whatever_the_times(
+    file, bgzip, packed, before, after
+):
+    write = bgzip if packed else file
+    path = write(before)
+    Fasta(path).close()
+    earlier = Path(f"{path}.fai").stat().st_mtime - 10
+    write(after)
+    os.utime(path, (earlier, earlier))
+    with Fasta(path) as fasta:
+        for text in after.split(">")[1:]:
+            name, *lines = text.split()
+            assert fasta.contigs[name] == len("".join(lines))
+            wanted = ["ACGT".index(base) for base in "".join(lines)]
+            assert fasta.fetch(name, 0, len(wanted), "+").tolist() == wanted
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        wrapped(BASES, 60),
+        wrapped(BASES, 65),  # the last line is full
+        wrapped(BASES.lower(), 60),
+        wrapped(BASES, 60, end="\r\n"),
+        wrapped(BASES, 65, end="\r\n"),
+        wrapped(BASES, 130),  # one line
+        wrapped(BASES, 130, end="\r\n"),
+        wrapped(BASES, 60) + "\n\n",
+        wrapped(BASES, 60, end="\r\n") + "\r\n\r\n",
+        wrapped(BASES, 60) + "\n" + wrapped(BASES, 70, "chr2"),
+        wrapped(BASES, 60).rstrip(),
+        wrapped(BASES, 65, end="\r\n").rstrip(),
+        wrapped(BASES, 130).rstrip(),
+        wrapped(BASES[:2], 60) + wrapped(BASES[:1], 60, "chr2").rstrip(),
+        ">empty\n" + wrapped(BASES, 60),
+        ">chr1\nACGT  \nAC \n",
+    ],
+)
+def test_an_index_of_the_file_stays_however_the_file_ends(file, bgzip, packed, text):
+    path = (bgzip if packed else file)(text)
+    Fasta(path).close()
+    indexed = Path(f"{path}.fai").stat()
+    Fasta(path).close()
+    assert Path(f"{path}.fai").stat() == indexed
+
+
+def test_a_long_line_is_not_read_whole(file, monkeypatch):
+    path = file(wrapped("ACGT" * 100_000, 400_000))
+    Fasta(path).close()
+    monkeypatch.setattr(module, "HEADER_BYTES", 1_000)
+    indexed = Path(f"{path}.fai").stat()
+    Fasta(path).close()
+    assert Path(f"{path}.fai").stat() == indexed
+
+
+def test_blocks_behind_those_of_the_index_are_seen(bgzip):
+    text = wrapped("A" * (2 * 65_280 - 7), 2 * 65_280)  # fills two blocks
+    path = bgzip(text)
+    Fasta(path).close()
+    earlier = Path(f"{path}.fai").stat().st_mtime - 10
+    bgzip(text + wrapped("ACGT", 60, "chr2"))
+    os.utime(path, (earlier, earlier))
+    with Fasta(path) as fasta:
+        assert list(fasta.contigs) == ["chr1", "chr2"]
+
+
+def test_an_empty_index_is_made_anew(file):
+    path = file()
+    Path(f"{path}.fai").write_text("")
+    with Fasta(path) as fasta:
+        assert fasta.contigs == {"chr20": 12, "chrM": 3}
+
+
 def test_an_index_of_a_larger_bgzip_file_is_known_by_its_blocks(bgzip):
     rng = np.random.default_rng(1)
     texts = [

@@ -235,6 +235,17 @@ def test_unknown_genes_are_named_with_the_nearest_known():
     )
 
 
+def test_ids_of_genes_that_are_left_out_are_told_too(file):
+    left_out = exon("bad", "b", 20, 10) + exon("rna", "r", 1, 9, extra=' gene_type "lncRNA";')
+    copies = "".join(
+        exon("two", f"t{c}", 1, 9, chrom=c, extra=' gene_type "coding";') for c in ("chr1", "chr2")
+    )
+    known = set()
+    genes = read_gene_models(file(left_out + copies), biotypes=["coding"], known=known)
+    assert [gene.id for gene in genes] == ["two", "two@chr2"]
+    assert known == {"bad", "rna", "two", "two@chr2"}
+
+
 @pytest.mark.parametrize("separator", ["\t", ","])
 def test_groups_are_read_from_named_columns(file, separator):
     rows = [("group", "x", "gene_id"), ("c1", "1", "a"), ("c1", "2", "b"), ("c1", "2", "b")]

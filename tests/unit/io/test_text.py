@@ -5,7 +5,7 @@ import pytest
 
 from genebatch.io import text as text_blocks
 from genebatch.io.files import InputError
-from genebatch.io.text import line_blocks, read_columns
+from genebatch.io.text import line_blocks, read_columns, whole_text
 
 
 @pytest.fixture
@@ -34,6 +34,10 @@ def test_lines_and_their_numbers_do_not_depend_on_the_blocks(file, monkeypatch, 
 def test_gzip_byte_order_mark_and_windows_ends_are_taken_off(file):
     path = file(gzip.compress("\ufeffone\r\ntwo\r\n".encode()))
     assert lines_of(path) == ([1, 2], ["one", "two"])
+
+
+def test_a_text_is_read_as_a_whole(file):
+    assert whole_text(file(gzip.compress(b"a\r\n\nb")), "a list", "key") == "a\n\nb\n"
 
 
 def test_several_gzip_members_are_one_text(file):

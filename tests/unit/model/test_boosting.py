@@ -486,6 +486,25 @@ def test_the_config_arrives_at_xgboost(sample):
     assert values_of(told, "device") == ["cpu"]
 
 
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"gama": 0.25, "gamma": 1, "max_detph": 3},
+            r"learner\.params: XGBoost does not use 'gama', 'max_detph'",
+        ),
+        ({"gamma": "much"}, r"learner\.params: .* for min_split_loss .*'much'"),
+        ({"max_leaves": -1}, r"learner\.params: .*max_leaves"),
+    ],
+)
+def test_params_that_xgboost_does_not_take_are_refused(sample, params, message):
+    matrix = boosting.build_matrix([sample.dense], 4, 32, 1)
+    with pytest.raises(InputError, match=message):
+        boosting.fit_trees(
+            matrix, sample.y, sample.weight, None, 2, replace(settings(), params=params)
+        )
+
+
 def test_params_never_win_over_the_keys_of_our_own():
     ours = {"max_depth": 9, "nthread": 9, "gamma": 1, "verbosity": 0}
     given = replace(settings(), params=ours)

@@ -1,5 +1,6 @@
 """Length distributions: what they weigh, how they are fitted, read and refused."""
 
+import gzip
 import math
 
 import numpy as np
@@ -101,9 +102,33 @@ def test_impossible_lengths_name_the_file_the_key_and_the_remedy(tmp_path, chang
     assert "features.structure.lengths" in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "a: [", ""])
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "# none", "a: 2001-99-99", "? {a: b}"])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
     path = tmp_path / "lengths.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match="no length distributions"):
+        read_lengths(path)
+
+
+def test_lengths_are_read_as_other_texts_are(tmp_path):
+    path = tmp_path / "lengths.yaml"
+    write_lengths(path, Lengths())
+    plain = path.read_bytes()
+    for data in (gzip.compress(plain), b"\xef\xbb\xbf" + plain, plain.replace(b"\n", b"\r\n")):
+        path.write_bytes(data)
+        assert read_lengths(path) == Lengths()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("# \u00e8\n".encode("latin-1"), "line 1: not UTF-8 text"),
+        ("a: b\n".encode("utf-16"), "is UTF-16 text; wanted length distributions"),
+        (b"", "is empty; wanted length distributions"),
+    ],
+)
+def test_what_is_no_text_of_lengths_is_refused_with_what_was_wanted(tmp_path, data, message):
+    path = tmp_path / "lengths.yaml"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=f"lengths.yaml.*{message}"):
         read_lengths(path)
