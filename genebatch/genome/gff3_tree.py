@@ -93,7 +93,7 @@ def join_blocks(pieces: pl.DataFrame, nodes: pl.DataFrame, left_out: LeftOut) ->
     facts = genes.unique(["gene", "chrom"], keep="first", maintain_order=True)
     return Structure(
         pieces.select("gene", "key", *PLACE, "kind", "number", "flaw", "transcript"),
-        pieces.select("gene", "key", *PLACE).clear(),
+        _lines(transcripts, nodes),
         genes.filter(pl.col("end") > 0).select("gene", *PLACE),
         facts.select("gene", "chrom", "name", "biotype", "link"),
         _hollow(nodes, owners),
@@ -226,6 +226,16 @@ def _transcripts(owners: pl.DataFrame, nodes: pl.DataFrame, genes: pl.DataFrame)
     flagged = pl.col("of_line") | pl.col("gene").is_in(spliced.implode()).fill_null(False)
     keys = keys.select("key", gene.alias("gene"), "transcript", flagged.alias("flagged"))
     return keys.unique(maintain_order=True)
+
+
+def _lines(transcripts: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
+    """The span of each transcript by its own lines."""
+    placed = nodes.filter((pl.col("kind") != Kind.CONTAINER) & (pl.col("end") > 0))
+    spans = placed.group_by("chrom", "strand", key="instance", maintain_order=True).agg(
+        pl.col("start").min(), pl.col("end").max(), pl.col("line").min()
+    )
+    named = transcripts.select("gene", "key")
+    return named.join(spans, on="key", maintain_order="left").select("gene", "key", *PLACE)
 
 
 def _tags(transcripts: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:

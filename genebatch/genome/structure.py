@@ -24,8 +24,8 @@ class Structure(NamedTuple):
         a gene apart, `transcript` is their name. `number` is the exon's, or null. `flaw` is not 0
         if the transcript cannot be used.
     transcripts : pl.DataFrame
-        gene, key, chrom, strand, start, end, line: lines of transcripts whose id may stand at
-        several loci.
+        gene, key, chrom, strand, start, end, line: lines of transcripts. Several lines of one are
+        its loci.
     genes : pl.DataFrame
         gene, chrom, strand, start, end, line: lines of genes.
     facts : pl.DataFrame
