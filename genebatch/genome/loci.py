@@ -107,6 +107,8 @@ def untangle(pieces: Sequence[Piece], lines: Lines, hints: Hints, min_intron: in
         return Untangled([], "have no strand", counts=len({p[:4] for p in pieces}) > 1)
     exons, outside = _best(pieces)
     cuts = [_split(place, lines, hints) for place in _places(exons)]
+    if not all(cut.loci for cut in cuts):
+        return Untangled([], "have exon numbers that repeat at one locus")
     loci = [locus for cut in cuts for locus in cut.loci]
     if _is_trans_spliced(loci, lines.own):
         return Untangled([], "have exons on several strands or chromosomes (trans-spliced?)")
@@ -152,7 +154,7 @@ def _split(exons: list[Piece], lines: Lines, hints: Hints) -> _Cut:
         return _Cut([locus for locus in loci if locus])
     whole = any(all(_overlap(line, exon) for exon in exons) for line in (*spans, *lines.gene))
     if len({exon.number for exon in exons} - {None}) < sum(e.number is not None for e in exons):
-        return _Cut(_by_number(exons))
+        return _by_number(exons, whole)
     if any(exon.number is not None for exon in exons):
         return _Cut([exons])
     copies = _by_pattern(exons) if hints.bare else [exons]
@@ -162,15 +164,48 @@ def _split(exons: list[Piece], lines: Lines, hints: Hints) -> _Cut:
     return _Cut(blocks, doubtful=len(blocks) > 1)
 
 
-def _by_number(exons: list[Piece]) -> list[list[Piece]]:
-    """Begin a locus where the numbers of the exons begin again."""
-    loci: list[list[Piece]] = []
+def _by_number(exons: list[Piece], whole: bool) -> _Cut:
+    """Exons whose numbers repeat, by their copy; no locus if they cannot be told.
+
+    The numbers tell copies if each has the same ones. Numbers that are all alike tell nothing of
+    exons near each other. Numbers that stay the same along the strand are of parts of an exon.
+    """
+    along = sorted(exons)
+    numbers = [exon.number for exon in along if exon.number is not None]
+    cuts = [_where_numbers_repeat(ordered) for ordered in (along, exons)]
+    copies = next((parts for parts in cuts if _same_numbers(parts)), None)
+    parts = copies or cuts[0]
+    groups = [parts] if whole else _by_distance(parts)
+    if len(set(numbers)) == 1:
+        loci = [list(itertools.chain(*group)) for group in groups]
+        return _Cut(loci, doubtful=len(loci) > 1)
+    near = len(groups) < len(parts)
+    if copies:
+        return _Cut(copies, doubtful=near or not _are_alike(copies))
+    if near and numbers not in (sorted(numbers), sorted(numbers, reverse=True)):
+        return _Cut([])
+    return _Cut(parts, doubtful=True)
+
+
+def _where_numbers_repeat(exons: list[Piece]) -> list[list[Piece]]:
+    """Begin a part where the numbers of the exons begin again."""
+    parts: list[list[Piece]] = []
     for exon in exons:
-        used = [other.number for other in loci[-1]] if loci else []
-        if not loci or (exon.number is not None and exon.number in used):
-            loci.append([])
-        loci[-1].append(exon)
-    return loci
+        used = [other.number for other in parts[-1]] if parts else []
+        if not parts or (exon.number is not None and exon.number in used):
+            parts.append([])
+        parts[-1].append(exon)
+    return parts
+
+
+def _same_numbers(parts: list[list[Piece]]) -> bool:
+    return len({frozenset(exon.number for exon in part) - {None} for part in parts}) == 1
+
+
+def _are_alike(parts: list[list[Piece]]) -> bool:
+    """Whether all have about as many bases in exons."""
+    lengths = [sum(exon.end - exon.start for exon in part) for part in parts]
+    return max(lengths) <= ALIKE * min(lengths)
 
 
 def _by_block(exons: list[Piece]) -> list[list[Piece]]:
@@ -223,11 +258,9 @@ def _is_trans_spliced(loci: list[list[Piece]], lines: Sequence[Span]) -> bool:
     numbers = [{exon.number for exon in locus} - {None} for locus in loci]
     if all(numbers):
         return len(set.union(*numbers)) == sum(map(len, numbers))
-    lengths = [sum(exon.end - exon.start for exon in locus) for locus in loci]
-    alike = max(lengths) <= ALIKE * min(lengths)
     order = sorted((exon.line, number) for number, locus in enumerate(loci) for exon in locus)
     runs = 1 + sum(one[1] != other[1] for one, other in itertools.pairwise(order))
-    return len({len(locus) for locus in loci}) > 1 or not alike or runs > len(loci)
+    return len({len(locus) for locus in loci}) > 1 or not _are_alike(loci) or runs > len(loci)
 
 
 def _joined(locus: list[Piece], min_intron: int) -> list[Piece]:

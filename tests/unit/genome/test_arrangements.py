@@ -33,21 +33,37 @@ def gff3(gene):
         yield from (("exon", *span, f"Parent={name}.{number}") for span in exons)
 
 
-def gtf(gene, lines=False, numbers=False):
+def gtf(gene, lines=False, number=None):
     name, strand, transcripts = gene
-    for number, exons in enumerate(transcripts):
-        names = f'gene_id "{name}"; transcript_id "{name}.{number}";'
+    for n, exons in enumerate(transcripts):
+        names = f'gene_id "{name}"; transcript_id "{name}.{n}";'
         if lines:
             yield "transcript", exons[0][0], exons[-1][1], names
         for place, span in enumerate(exons if strand == "+" else exons[::-1], start=1):
-            yield "exon", *span, names + (f' exon_number "{place}";' if numbers else "")
+            yield "exon", *span, names + (f' exon_number "{number(place)}";' if number else "")
+
+
+def odd_numbers(number, lines):
+    """A writer of ordinary genes with exon numbers, and of others with other ones."""
+    return lambda gene: gtf(gene, lines, number if gene[0][0] != "P" else int)
 
 
 FORMS = {
     "GFF3": gff3,
     "GTF of exons": gtf,
     "GTF with transcripts": lambda gene: gtf(gene, lines=True),
-    "GTF with numbers": lambda gene: gtf(gene, numbers=True),
+    "GTF with numbers": lambda gene: gtf(gene, number=int),
+}
+REPEATING = {
+    "all are 1": lambda place: 1,
+    "each twice": lambda place: (place + 1) // 2,
+    "the second twice": lambda place: place - (place > 2),
+    "the first again": lambda place: place % 3 + 1,
+}
+ODD_FORMS = {
+    f"{name}{', with transcripts' if lines else ''}": odd_numbers(number, lines)
+    for name, number in REPEATING.items()
+    for lines in (False, True)
 }
 
 
@@ -83,7 +99,7 @@ def moved(blocks):
 
 def written(genes, form, order):
     """The text of a file."""
-    blocks = [[(gene[1], *line) for line in FORMS[form](gene)] for gene in genes]
+    blocks = [[(gene[1], *line) for line in (FORMS | ODD_FORMS)[form](gene)] for gene in genes]
     return ("##gff-version 3\n" if form == "GFF3" else "") + "".join(
         f"chr1\tx\t{kind}\t{start}\t{end}\t.\t{strand}\t.\t{names}\n"
         for strand, kind, start, end, names in order(blocks)
@@ -202,5 +218,13 @@ def crowded(draw):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(genes=crowded(), order=st.sampled_from([*ORDERS.values(), moved]))
 def test_no_site_is_lost_by_the_order_of_the_lines(read, form, genes, order):
+    genes = [*PLAIN, *genes]
+    assert not lost(read(written(genes, form, order)), true_sites(genes))
+
+
+@pytest.mark.parametrize("form", ODD_FORMS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(genes=crowded(), order=st.sampled_from([*ORDERS.values(), moved]))
+def test_no_site_is_lost_by_exon_numbers_that_repeat(read, form, genes, order):
     genes = [*PLAIN, *genes]
     assert not lost(read(written(genes, form, order)), true_sites(genes))
