@@ -8,6 +8,7 @@ from genebatch.genome.left_out import LeftOut
 from genebatch.genome.line_types import LAST_PIECE, Kind
 from genebatch.genome.repeated_ids import resolve_repeated
 from genebatch.genome.structure import (
+    GENE_ID,
     PLACE,
     TRANS_SPLICED,
     Structure,
@@ -21,7 +22,7 @@ PREFIX = "^(gene|transcript|rna|id)[:-]"  # of Ensembl (colon) and of NCBI (hyph
 DEEPEST = 10  # levels; NCBI has four: gene, primary_transcript, miRNA, exon
 NAMES = ("gene_name", "Name", "gene")
 KINDS = ("gene_biotype", "gene_type", "biotype")
-NCBI_GENE = r"(?:^|;)\s*(?:[Dd]bxref|db_xref)=[^;]*?(GeneID:\d+)"
+NCBI_GENE = rf"(?:^|;)\s*(?:[Dd]bxref|db_xref)=[^;]*?({GENE_ID})"
 CIRCULAR = r"(?i)(?:^|;)\s*Is_circular=true"
 
 

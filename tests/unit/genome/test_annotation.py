@@ -8,6 +8,7 @@ import pytest
 from genebatch.genome.annotation import read_annotation
 from genebatch.genome.genes import read_gene_models
 from genebatch.genome.left_out import LeftOut
+from genebatch.genome.tags import TAGS
 from genebatch.io import text as text_module
 from genebatch.io.files import InputError
 
@@ -112,6 +113,44 @@ def test_kind_and_name_are_found_under_all_their_keys(read):
             "exon", 1, 9, EXON
         )
         assert facts(read(text)) == [("G", "chr1", "N", "lncRNA")]
+
+
+BLOCKS = {
+    "in every exon": (' gene_biotype "lncRNA"; gene_name "N"; db_xref "GeneID:7";',) * 2,
+    "in the first exon": (' gene_biotype "lncRNA"; gene_name "N"; db_xref "GeneID:7";', ""),
+    "in the last exon": ("", ' gene_biotype "lncRNA"; gene_name "N"; db_xref "GeneID:7";'),
+}
+
+
+@pytest.mark.parametrize("bare_line", ["", ' gene_name "M";', None])
+@pytest.mark.parametrize("name", BLOCKS)
+def test_what_exons_tell_of_a_gene_does_not_depend_on_the_blocks(
+    read, monkeypatch, name, bare_line
+):
+    text = ""
+    for n in range(20):
+        start, gene = 1000 * n + 101, f'gene_id "G{n:02d}";'
+        if bare_line is not None:
+            text += line("gene", start, start + 500, gene + bare_line)
+        for place, more in zip((start, start + 300), BLOCKS[name], strict=True):
+            names = f'{gene} transcript_id "G{n:02d}.1";'
+            text += line("exon", place, place + 100, names + more)
+    whole = read(text).facts.sort("gene")
+    given = name != "in the last exon"
+    named = ("M" if bare_line else None) or ("N" if given else None)
+    more = ("lncRNA", "GeneID:7") if given else (None, None)
+    assert whole.row(0) == ("G00", "chr1", named, *more)
+    for size in (100, 300, 700):
+        monkeypatch.setattr(text_module, "BLOCK_BYTES", size)
+        assert read(text).facts.sort("gene").equals(whole)
+
+
+def test_the_tag_of_a_transcript_line_has_the_say_in_any_blocks(read, monkeypatch):
+    text = line("transcript", 1, 90, EXON + ' tag "basic";')
+    text += line("exon", 1, 9, EXON + ' tag "MANE_Select";') + line("exon", 50, 90, EXON)
+    for size in (1 << 20, 100):
+        monkeypatch.setattr(text_module, "BLOCK_BYTES", size)
+        assert [TAGS[tag] for tag in read(text).tags["tag"]] == ["basic"]
 
 
 def test_the_gene_line_has_the_say_on_names_even_after_its_exons(read):
