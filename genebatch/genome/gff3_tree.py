@@ -61,9 +61,12 @@ def _nodes(frame: pl.DataFrame) -> pl.DataFrame:
     names, kinds = map(_value, NAMES), map(_value, KINDS)
     links = pl.col("attributes").str.extract(NCBI_GENE), _value("hgnc_id")
     holder = pl.col("kind") == Kind.CONTAINER
+    # gffread writes transcripts without gene lines.
+    of_transcript = pl.when(pl.col("kind") != Kind.GENE).then(_value("geneID"))
     nodes = frame.select(
         *("kind", *PLACE, "flaw"),
-        *map(_value, ("ID", "Parent", "gene_id", "transcript_id", "tag")),
+        *map(_value, ("ID", "Parent", "transcript_id", "tag")),
+        pl.coalesce(_value("gene_id"), of_transcript).alias("gene_id"),
         pl.coalesce(names).alias("name"),
         pl.coalesce(kinds).alias("biotype"),
         pl.coalesce(links).alias("link"),

@@ -370,3 +370,43 @@ def test_line_numbers_hold_beyond_the_first_block(tmp_path, monkeypatch, caplog)
     path.write_text("#c\n" + GOOD * 10 + line("gene", 9, 1, 'gene_id "G";'))
     read_gene_models(path)
     assert "line 12 start '9', end '1'" in caplog.text
+
+
+def gffread(gene="geneID=MSTRG.1"):
+    """Three isoforms of a gene without a gene line, as gffread writes them."""
+    text = "##gff-version 3\n# gffread v0.12.7\n"
+    for number, spans in enumerate(((101, 301, 501), (101, 321, 501), (101, 501)), start=1):
+        above = f"ID=MSTRG.1.{number};{gene};gene_name=ABC"
+        text += line("transcript", 101, 600, above)
+        for start in spans:
+            text += line("exon", start, start + 60, f"Parent=MSTRG.1.{number}")
+    return text
+
+
+@pytest.mark.parametrize("name", ["geneID", "gene_id"])
+def test_transcripts_without_a_gene_line_are_of_the_gene_that_they_name(read, tmp_path, name):
+    text = gffread(f"{name}=MSTRG.1")
+    annotation = read(text)
+    assert {row[:2] for row in exons(annotation)} == {
+        ("MSTRG.1", f"MSTRG.1.{n}") for n in (1, 2, 3)
+    }
+    assert facts(annotation) == [("MSTRG.1", "chr1", "ABC", None)]
+    (gene,) = read_gene_models(tmp_path / "genes.gtf")
+    assert (gene.id, gene.start, gene.end) == ("MSTRG.1", 100, 561)
+
+
+def test_a_gene_line_is_not_named_by_the_gene_id_of_another_program(read):
+    text = line("gene", 1, 9, "ID=g;geneID=XLOC_1") + line("exon", 1, 9, "Parent=g")
+    assert exons(read(text))[0][0] == "g"
+
+
+def test_transcripts_far_apart_that_name_one_gene_are_its_loci(tmp_path):
+    path = tmp_path / "genes.gff3"
+    path.write_text(
+        "".join(
+            line("mRNA", at, at + 99, f"ID=t{at};geneID=g")
+            + line("exon", at, at + 99, f"Parent=t{at}")
+            for at in (1, 5001)
+        )
+    )
+    assert [gene.id for gene in read_gene_models(path)] == ["g", "g@chr1:5001-5100"]
