@@ -9,7 +9,7 @@ import polars as pl
 
 from genebatch.genome.left_out import LeftOut
 from genebatch.genome.line_types import Kind
-from genebatch.genome.loci import FEWEST_REPEATED, STRANDS, Hints, Piece, untangle
+from genebatch.genome.loci import FEWEST_REPEATED, STRANDS, Hints, Lines, Piece, untangle
 from genebatch.genome.repeated_ids import Span
 from genebatch.genome.structure import Structure
 from genebatch.io.files import first_names
@@ -48,17 +48,17 @@ def build_exons(
     - Exact doubles of a line are one exon.
     - Exons nearer than `min_intron` nt are one exon; the ends between them are unsure.
     - Transcripts that cannot be read are left out; the ends of their exons are unsure.
+    - So are the ends of a transcript's exons if its loci may be parts of one.
     """
     pieces = _numbered(structure.pieces)
     if pieces.height < structure.pieces.height:
         doubles = structure.pieces.height - pieces.height
         log.info("%s: %s exact doubles of exon or CDS lines left out", path, f"{doubles:,}")
-    lines = _repeated_lines(structure.transcripts)
-    hints = Hints(_in_blocks(structure.pieces, pieces), structure.bare)
-    odd = _odd(pieces, lines, hints)
+    hints = Hints(_in_blocks(pieces), structure.bare)
+    odd = _odd(pieces, structure.transcripts, hints)
     plain = pieces.filter(~pl.col("t").is_in(odd.implode()))
     tangled = pieces.filter(pl.col("t").is_in(odd.implode()))
-    rows, unsure = _untangled(path, tangled, lines, hints, min_intron, left_out)
+    rows, unsure = _untangled(path, tangled, structure, hints, min_intron, left_out)
     exons = plain.select(EXON)
     if rows.height:
         exons = pl.concat([exons, rows]).sort("gene", "key", "start", maintain_order=True)
@@ -69,8 +69,7 @@ def build_exons(
 
 def _numbered(pieces: pl.DataFrame) -> pl.DataFrame:
     """Sort pieces by transcript and start; number transcripts (`t`) and blocks (`run`)."""
-    block = (pl.col("gene") != pl.col("gene").shift(1)).fill_null(True).cum_sum()
-    pieces = pieces.with_columns(block.cast(pl.Int64).alias("run"))
+    pieces = _with_runs(pieces)
     pieces = pieces.sort("gene", "key", "start", "end", "kind", maintain_order=True)
     opens = (pl.col("gene") != pl.col("gene").shift(1)) | (pl.col("key") != pl.col("key").shift(1))
     pieces = pieces.with_columns(opens.fill_null(True).cum_sum().alias("t"))
@@ -79,24 +78,31 @@ def _numbered(pieces: pl.DataFrame) -> pl.DataFrame:
     return pieces.filter(~same.fill_null(False))
 
 
-def _repeated_lines(transcripts: pl.DataFrame) -> pl.DataFrame:
-    """Lines of transcripts whose id stands on several lines."""
-    return transcripts.filter(pl.struct("gene", "key").is_duplicated())
+def _with_runs(pieces: pl.DataFrame) -> pl.DataFrame:
+    """Number the blocks of lines of each gene in the file (`run`).
 
-
-def _in_blocks(in_file: pl.DataFrame, pieces: pl.DataFrame) -> bool:
-    """Whether the lines of a transcript stand together, not interrupted by those of other genes.
-
-    A file in the order of the coordinates tells nothing by its order.
+    Lines of other genes end a block. They do not where all lines up to the gene's next one are in
+    the order of the coordinates, up or down or as text: there genes overlap or lie in each other.
     """
-    same = pl.col("chrom") == pl.col("chrom").shift(1)
-    text = pl.col("start").cast(pl.String)
-    falls, falls_as_text = (
-        in_file.select((same & (start < start.shift(1))).any()).item()
-        for start in (pl.col("start"), text)
+    start, text = pl.col("start"), pl.col("start").cast(pl.String)
+    steps = pieces.select(
+        "gene",
+        # A line of several parents stands here several times.
+        (pl.col("line") != pl.col("line").shift(1)).cum_sum().alias("lines"),
+        (start < start.shift(1)).cum_sum().alias("falls"),
+        (start > start.shift(1)).cum_sum().alias("rises"),
+        (text < text.shift(1)).cum_sum().alias("falls_as_text"),
+    ).fill_null(0)
+    since = steps.select(
+        "gene", *(pl.col(name).diff().over("gene") for name in steps.columns if name != "gene")
     )
-    if not falls or not falls_as_text:
-        return False
+    opens = (pl.col("lines") > 1) & pl.all_horizontal(pl.col("falls", "rises", "falls_as_text") > 0)
+    run = since.select(opens.fill_null(False).cast(pl.Int64).cum_sum().over("gene"))
+    return pieces.with_columns(run.to_series().alias("run"))
+
+
+def _in_blocks(pieces: pl.DataFrame) -> bool:
+    """Whether the lines of a transcript stand together, not interrupted by those of other genes."""
     several = pieces.group_by("t").agg(
         pl.len().alias("pieces"), (pl.col("run").min() != pl.col("run").max()).alias("apart")
     )
@@ -131,28 +137,29 @@ def _odd(pieces: pl.DataFrame, lines: pl.DataFrame, hints: Hints) -> pl.Series:
         .group_by("t")
         .agg(pl.col("gene").first(), pl.col("key").first(), odd.alias("odd"))
     )
-    repeated = by_transcript.join(lines, on=["gene", "key"], how="semi")["t"]
+    repeated = lines.filter(pl.struct("gene", "key").is_duplicated())
+    repeated = by_transcript.join(repeated, on=["gene", "key"], how="semi")["t"]
     return pl.concat([by_transcript.filter("odd")["t"], repeated]).unique()
 
 
 def _untangled(
     path: str | Path,
     pieces: pl.DataFrame,
-    lines: pl.DataFrame,
+    structure: Structure,
     hints: Hints,
     min_intron: int,
     left_out: LeftOut,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Exons of the transcripts that are not simply made of their exon lines; unsure stretches."""
-    spans: dict[tuple[str, str], list[Span]] = {}
-    for gene, key, *place, line in lines.select("gene", "key", *STRETCH, "line").iter_rows():
-        spans.setdefault((gene, key), []).append(Span(*place, (line,)))
-    rows, refused, unsure, contradicted, built = [], {}, [], [], 0
+    own = _spans(structure.transcripts, pieces, ["gene", "key"])
+    of_gene = _spans(structure.genes, pieces, ["gene"])
+    rows, refused, unsure, contradicted, doubtful, built = [], {}, [], [], [], 0
     columns = ("gene", "key", "transcript", *Piece._fields)
     by_transcript = itertools.groupby(pieces.select(columns).iter_rows(), lambda row: row[:3])
     for (gene, key, name), members in by_transcript:
         members = [Piece(*row[3:]) for row in members]
-        found = untangle(members, spans.get((gene, key), ()), hints, min_intron)
+        lines = Lines(own.get((gene, key), ()), of_gene.get((gene,), ()))
+        found = untangle(members, lines, hints, min_intron)
         first = min(piece.line for piece in members)
         if found.reason:
             named = refused.setdefault((found.reason, found.counts), {})
@@ -161,6 +168,9 @@ def _untangled(
         if found.outside:
             contradicted.append((first, name))
             unsure += found.outside
+        if found.doubtful:
+            doubtful.append((first, name))
+            unsure += members
         built += min(piece.kind for piece in members) == Kind.CODING and not found.reason
         for number, locus in enumerate(found.loci):
             place = key if number == 0 else f"{key}\n@{number}"
@@ -180,6 +190,15 @@ def _untangled(
             f"{len(contradicted):,}",
             first_names(f"{name!r} (line {line:,})" for line, name in sorted(contradicted)),
         )
+    if doubtful:
+        log.warning(
+            "%s: %s transcripts may be one or several, since lines of other genes stand between "
+            "theirs, or exon numbers or exons repeat; ends of exons that are no site of a part "
+            "become no rows: %s",
+            path,
+            f"{len(doubtful):,}",
+            first_names(f"{name!r} (line {line:,})" for line, name in sorted(doubtful)),
+        )
     if built:
         log.info("%s: exons of %s transcripts built from CDS and UTR", path, f"{built:,}")
     schema = {name: pieces.schema[name] for name in EXON}
@@ -187,6 +206,17 @@ def _untangled(
         [piece[:4] for piece in unsure], {n: pieces.schema[n] for n in STRETCH}, orient="row"
     )
     return pl.DataFrame(rows, schema, orient="row"), _ends(ends)
+
+
+def _spans(
+    lines: pl.DataFrame, pieces: pl.DataFrame, by: list[str]
+) -> dict[tuple[str, ...], list[Span]]:
+    """The lines of the genes or transcripts that some pieces belong to."""
+    lines = lines.join(pieces.select(by).unique(), on=by, how="semi", maintain_order="left")
+    spans: dict[tuple[str, ...], list[Span]] = {}
+    for *names, chrom, strand, start, end, line in lines.select(*by, *STRETCH, "line").iter_rows():
+        spans.setdefault(tuple(names), []).append(Span(chrom, strand, start, end, (line,)))
+    return spans
 
 
 def _ends(pieces: pl.DataFrame) -> pl.DataFrame:

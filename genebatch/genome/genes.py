@@ -17,6 +17,7 @@ from genebatch.genome.copies import copy_labels
 from genebatch.genome.exons import build_exons
 from genebatch.genome.gene_loci import find_loci
 from genebatch.genome.left_out import MAX_REFUSED, LeftOut
+from genebatch.genome.lone_transcripts import warn_of_lone_transcripts
 from genebatch.genome.structure import Structure
 from genebatch.genome.tags import TAGS
 from genebatch.genome.unsure import hollow_stretches, unsure_of_genes
@@ -156,6 +157,7 @@ def read_gene_models(
         left_out.refuse("has no gene that can be used", f"wanted {WANTED} with exons; set {key}")
     hollow = hollow_stretches(path, structure, exons)
     left_out.check(loci.height, max_refused, limit_key)
+    warn_of_lone_transcripts(path, exons, key)
     every = list(_genes(exons, structure, loci))
     if known is not None:
         known.update(gene.id for gene in every)  # copies have ids of their own

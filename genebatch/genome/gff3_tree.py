@@ -8,6 +8,7 @@ from genebatch.genome.left_out import LeftOut
 from genebatch.genome.line_types import LAST_PIECE, Kind
 from genebatch.genome.repeated_ids import resolve_repeated
 from genebatch.genome.structure import (
+    GENE_ID,
     PLACE,
     TRANS_SPLICED,
     Structure,
@@ -21,7 +22,7 @@ PREFIX = "^(gene|transcript|rna|id)[:-]"  # of Ensembl (colon) and of NCBI (hyph
 DEEPEST = 10  # levels; NCBI has four: gene, primary_transcript, miRNA, exon
 NAMES = ("gene_name", "Name", "gene")
 KINDS = ("gene_biotype", "gene_type", "biotype")
-NCBI_GENE = r"(?:^|;)\s*(?:[Dd]bxref|db_xref)=[^;]*?(GeneID:\d+)"
+NCBI_GENE = rf"(?:^|;)\s*(?:[Dd]bxref|db_xref)=[^;]*?({GENE_ID})"
 CIRCULAR = r"(?i)(?:^|;)\s*Is_circular=true"
 
 
@@ -60,9 +61,12 @@ def _nodes(frame: pl.DataFrame) -> pl.DataFrame:
     names, kinds = map(_value, NAMES), map(_value, KINDS)
     links = pl.col("attributes").str.extract(NCBI_GENE), _value("hgnc_id")
     holder = pl.col("kind") == Kind.CONTAINER
+    # gffread writes transcripts without gene lines.
+    of_transcript = pl.when(pl.col("kind") != Kind.GENE).then(_value("geneID"))
     nodes = frame.select(
         *("kind", *PLACE, "flaw"),
-        *map(_value, ("ID", "Parent", "gene_id", "transcript_id", "tag")),
+        *map(_value, ("ID", "Parent", "transcript_id", "tag")),
+        pl.coalesce(_value("gene_id"), of_transcript).alias("gene_id"),
         pl.coalesce(names).alias("name"),
         pl.coalesce(kinds).alias("biotype"),
         pl.coalesce(links).alias("link"),
@@ -93,7 +97,7 @@ def join_blocks(pieces: pl.DataFrame, nodes: pl.DataFrame, left_out: LeftOut) ->
     facts = genes.unique(["gene", "chrom"], keep="first", maintain_order=True)
     return Structure(
         pieces.select("gene", "key", *PLACE, "kind", "number", "flaw", "transcript"),
-        pieces.select("gene", "key", *PLACE).clear(),
+        _lines(transcripts, nodes),
         genes.filter(pl.col("end") > 0).select("gene", *PLACE),
         facts.select("gene", "chrom", "name", "biotype", "link"),
         _hollow(nodes, owners),
@@ -226,6 +230,16 @@ def _transcripts(owners: pl.DataFrame, nodes: pl.DataFrame, genes: pl.DataFrame)
     flagged = pl.col("of_line") | pl.col("gene").is_in(spliced.implode()).fill_null(False)
     keys = keys.select("key", gene.alias("gene"), "transcript", flagged.alias("flagged"))
     return keys.unique(maintain_order=True)
+
+
+def _lines(transcripts: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
+    """The span of each transcript by its own lines."""
+    placed = nodes.filter((pl.col("kind") != Kind.CONTAINER) & (pl.col("end") > 0))
+    spans = placed.group_by("chrom", "strand", key="instance", maintain_order=True).agg(
+        pl.col("start").min(), pl.col("end").max(), pl.col("line").min()
+    )
+    named = transcripts.select("gene", "key")
+    return named.join(spans, on="key", maintain_order="left").select("gene", "key", *PLACE)
 
 
 def _tags(transcripts: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:

@@ -58,6 +58,14 @@ def with_values(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     )
 
 
+def joined_values(attributes: pl.Series, name: str) -> pl.Series:
+    """A text with all values of an attribute in each line; empty where there is none."""
+    fields = attributes.str.extract_all(rf"(?:^|;)\s*{name}\s[^;]*").list.join("")
+    odd = ~attributes.str.contains(PLAIN) & (fields != "")
+    parsed = [",".join(parse_values(text).get(name, [])) for text in attributes.filter(odd)]
+    return fields.scatter(odd.arg_true(), pl.Series(parsed, dtype=pl.String))
+
+
 def _plain_value(name: str) -> pl.Expr:
     value = pl.col("attributes").str.extract(rf'(?:^|;)\s*{name}\s+"?\s*([^\s";][^";]*)')
     return value.str.strip_chars_end().alias(name)

@@ -2,10 +2,11 @@
 
 import polars as pl
 
-from genebatch.genome.gtf_attributes import with_values
+from genebatch.genome.gtf_attributes import joined_values, with_values
 from genebatch.genome.left_out import LeftOut
 from genebatch.genome.line_types import LAST_PIECE, Kind
 from genebatch.genome.structure import (
+    GENE_ID,
     PLACE,
     TRANS_SPLICED,
     Structure,
@@ -17,7 +18,6 @@ from genebatch.genome.tags import gtf_ranks
 
 NAMES = ("gene_name", "gene")
 KINDS = ("gene_biotype", "gene_type", "biotype")
-LINKS = ("db_xref", "hgnc_id")
 
 
 def read_block(frame: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
@@ -31,15 +31,16 @@ def read_block(frame: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
     counted = (pl.col("kind") < Kind.CODING) | (pl.col("type").str.to_lowercase() == "cds")
     number = pl.when(counted).then(pl.col("exon_number").cast(pl.Int32, strict=False))
     genes = frame.filter(pl.col("kind") == Kind.GENE)
-    others = pieces.filter(pl.col("kind") < Kind.CODING).join(genes, on="gene", how="anti")
-    first = others.unique(["gene", "chrom", "key"], keep="first", maintain_order=True)
-    facts = _facts(pl.concat([genes, first]))
+    first = _first_of_transcripts(frame.filter(pl.col("kind") < Kind.CODING))
+    of_genes = _facts(genes)
+    known = of_genes.drop_nulls(["name", "biotype", "link"])
+    of_exons = _facts(first.join(known, on=["gene", "chrom"], how="anti", maintain_order="left"))
     transcripts = frame.filter(pl.col("kind") == Kind.TRANSCRIPT)
     return (
         pieces.select("gene", "key", *PLACE, "kind", number.alias("number"), "flaw"),
         transcripts.select("gene", "key", *PLACE, "flaw"),
         genes.select("gene", *PLACE, "flaw"),
-        _first_facts(facts, "of_exon"),
+        pl.concat([of_genes, of_exons]),
         _tags(frame),
     )
 
@@ -90,7 +91,7 @@ def join_blocks(
     pieces = _flagged(pieces, transcripts, ["gene", "key"])
     pieces = _flagged(pieces, genes, ["gene"])
     transcripts, genes = (table.filter(pl.col("end") > 0) for table in (transcripts, genes))
-    facts = _first_facts(facts.drop_nulls("gene").sort("of_exon", maintain_order=True))
+    facts = _first_facts(facts.drop_nulls("gene"))
     hollow = pl.concat(
         [
             genes.join(pieces, on="gene", how="anti").select(
@@ -108,7 +109,7 @@ def join_blocks(
         facts,
         hollow,
         lacking.select(*PLACE),
-        best_tags(tags.select("gene", "tag", transcript="key")),
+        best_tags(_own_first(tags).select("gene", "tag", transcript="key")),
         not transcripts.height and pieces["number"].null_count() == pieces.height,
     )
 
@@ -117,7 +118,14 @@ def _tags(lines: pl.DataFrame) -> pl.DataFrame:
     """Best tag of each transcript: of its own line, or of its pieces where that has none."""
     own = _tagged(lines.filter(pl.col("kind") == Kind.TRANSCRIPT))
     pieces = lines.filter(pl.col("kind") <= LAST_PIECE)
-    return pl.concat([own, _tagged(pieces.join(own, on=["gene", "key"], how="anti"))])
+    pieces = _tagged(pieces.join(own, on=["gene", "key"], how="anti"))
+    return pl.concat([own.with_columns(own=True), pieces.with_columns(own=False)])
+
+
+def _own_first(tags: pl.DataFrame) -> pl.DataFrame:
+    """Tags of transcript lines, and of pieces whose transcript line has none in any block."""
+    own = tags.filter("own")
+    return pl.concat([own, tags.filter(~pl.col("own")).join(own, on=["gene", "key"], how="anti")])
 
 
 def _tagged(lines: pl.DataFrame) -> pl.DataFrame:
@@ -125,15 +133,22 @@ def _tagged(lines: pl.DataFrame) -> pl.DataFrame:
     return tagged.drop_nulls().group_by("gene", "key", maintain_order=True).min()
 
 
+def _first_of_transcripts(lines: pl.DataFrame) -> pl.DataFrame:
+    """The first line of each transcript, which alone is asked, however the file is cut."""
+    return lines.unique(["gene", "chrom", "key"], keep="first", maintain_order=True)
+
+
 def _facts(lines: pl.DataFrame) -> pl.DataFrame:
     """Names, biotypes and links of genes, as some of their lines have them."""
     lines = lines.rename({"gene": "id"})  # there may be an attribute `gene`
-    return with_values(lines, (*NAMES, *KINDS, *LINKS)).select(
+    lines = with_values(lines, (*NAMES, *KINDS, "hgnc_id"))
+    link = joined_values(lines["attributes"], "db_xref").str.extract(f"({GENE_ID})")
+    return lines.select(
         pl.coalesce(NAMES).alias("name"),
         pl.col("id").alias("gene"),
-        *("chrom", (pl.col("kind") != Kind.GENE).alias("of_exon")),
+        *("chrom", "key", (pl.col("kind") != Kind.GENE).alias("of_exon")),
         pl.coalesce(KINDS).alias("biotype"),
-        pl.coalesce(LINKS).alias("link"),
+        pl.coalesce(link, "hgnc_id").alias("link"),
     )
 
 
@@ -172,7 +187,9 @@ def _flagged(pieces: pl.DataFrame, lines: pl.DataFrame, by: list[str]) -> pl.Dat
     return pieces.with_columns(flaw.alias("flaw")).drop("of_line")
 
 
-def _first_facts(facts: pl.DataFrame, *further: str) -> pl.DataFrame:
-    """First name, biotype and link of each gene."""
-    groups = facts.group_by("gene", "chrom", *further, maintain_order=True)
+def _first_facts(facts: pl.DataFrame) -> pl.DataFrame:
+    """First name, biotype and link of each gene; those of its own lines have the say."""
+    own = facts.filter(~pl.col("of_exon"))
+    facts = pl.concat([own, _first_of_transcripts(facts.filter("of_exon"))])
+    groups = facts.group_by("gene", "chrom", maintain_order=True)
     return groups.agg(pl.col("name", "biotype", "link").drop_nulls().first())

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from genebatch.genome.gene_loci import NEAR
 from genebatch.genome.line_types import Kind
 from genebatch.genome.repeated_ids import Span, merged, nearest
 from genebatch.genome.structure import MISPLACED, TRANS_SPLICED
@@ -16,7 +17,7 @@ FEWEST_REPEATED = 3
 
 
 class Piece(NamedTuple):
-    """An exon, CDS or UTR line; `run` counts the blocks of lines of its gene in the file."""
+    """An exon, CDS or UTR line; `run` numbers the blocks of lines of its gene in the file."""
 
     chrom: str
     strand: str
@@ -44,6 +45,13 @@ class Hints(NamedTuple):
     bare: bool
 
 
+class Lines(NamedTuple):
+    """The lines of a transcript itself and those of its gene, as far as the file has any."""
+
+    own: Sequence[Span] = ()
+    gene: Sequence[Span] = ()
+
+
 class Untangled(NamedTuple):
     """What the pieces of one transcript id are.
 
@@ -57,17 +65,25 @@ class Untangled(NamedTuple):
         Whether the transcript counts as one that is lost.
     outside
         CDS and UTR lines that lie in none of the exons.
+    doubtful
+        Whether the loci may be parts of one transcript, so that ends of exons may be sites.
     """
 
     loci: list[list[Piece]]
     reason: str = ""
     counts: bool = True
     outside: tuple[Piece, ...] = ()
+    doubtful: bool = False
 
 
-def untangle(
-    pieces: Sequence[Piece], lines: Sequence[Span], hints: Hints, min_intron: int
-) -> Untangled:
+class _Cut(NamedTuple):
+    """Exons on one strand by their locus, and whether the loci may be parts of one transcript."""
+
+    loci: list[list[Piece]]
+    doubtful: bool = False
+
+
+def untangle(pieces: Sequence[Piece], lines: Lines, hints: Hints, min_intron: int) -> Untangled:
     """Find the exons of a transcript id, at each of its loci.
 
     Parameters
@@ -75,7 +91,7 @@ def untangle(
     pieces
         All pieces of the id.
     lines
-        The lines of the transcript itself, if the file has any.
+        The lines of the transcript and of its gene.
     hints
         What tells copies apart in this file.
     min_intron
@@ -90,13 +106,16 @@ def untangle(
         # A single exon has no splice site on either strand.
         return Untangled([], "have no strand", counts=len({p[:4] for p in pieces}) > 1)
     exons, outside = _best(pieces)
-    loci = [locus for place in _places(exons) for locus in _split(place, lines, hints)]
-    if _is_trans_spliced(loci, lines):
+    cuts = [_split(place, lines, hints) for place in _places(exons)]
+    if not all(cut.loci for cut in cuts):
+        return Untangled([], "have exon numbers that repeat at one locus")
+    loci = [locus for cut in cuts for locus in cut.loci]
+    if _is_trans_spliced(loci, lines.own):
         return Untangled([], "have exons on several strands or chromosomes (trans-spliced?)")
     joined = [_joined(locus, min_intron) for locus in loci]
     if not all(joined):
         return Untangled([], "have exons that overlap")
-    return Untangled(joined, outside=outside)
+    return Untangled(joined, outside=outside, doubtful=any(cut.doubtful for cut in cuts))
 
 
 def _best(pieces: Sequence[Piece]) -> tuple[list[Piece], tuple[Piece, ...]]:
@@ -113,7 +132,7 @@ def _best(pieces: Sequence[Piece]) -> tuple[list[Piece], tuple[Piece, ...]]:
     return exons + apart, tuple(piece for piece in others if piece not in apart)
 
 
-def _overlap(one: Piece, other: Piece) -> bool:
+def _overlap(one: Piece | Span, other: Piece) -> bool:
     return one[:2] == other[:2] and one.start < other.end and other.start < one.end
 
 
@@ -125,41 +144,92 @@ def _places(exons: Iterable[Piece]) -> list[list[Piece]]:
     return [list(place.values()) for place in places.values()]
 
 
-def _split(exons: list[Piece], lines: Sequence[Span], hints: Hints) -> list[list[Piece]]:
-    """Exons on one strand by their locus: by transcript lines, numbers, blocks or pattern."""
-    spans = merged(span for span in lines if span[:2] == exons[0][:2])
+def _split(exons: list[Piece], lines: Lines, hints: Hints) -> _Cut:
+    """Exons on one strand by their locus: by transcript lines, numbers, pattern or blocks."""
+    spans = merged(span for span in lines.own if span[:2] == exons[0][:2])
     if len(spans) > 1:
         loci: list[list[Piece]] = [[] for _ in spans]
         for exon in exons:
             loci[nearest(spans, *exon[:4])].append(exon)
-        return [locus for locus in loci if locus]
+        return _Cut([locus for locus in loci if locus])
+    whole = any(all(_overlap(line, exon) for exon in exons) for line in (*spans, *lines.gene))
     if len({exon.number for exon in exons} - {None}) < sum(e.number is not None for e in exons):
-        return _by_number(exons)
+        return _by_number(exons, whole)
     if any(exon.number is not None for exon in exons):
-        return [exons]
-    blocks = _by_block(exons) if hints.in_blocks else [exons]
-    return _by_pattern(exons) if len(blocks) == 1 and hints.bare else blocks
+        return _Cut([exons])
+    copies = _by_pattern(exons) if hints.bare else [exons]
+    if len(copies) > 1:
+        return _Cut(copies, doubtful=whole)
+    blocks = _by_block(exons) if hints.in_blocks and not whole else [exons]
+    return _Cut(blocks, doubtful=len(blocks) > 1)
 
 
-def _by_number(exons: list[Piece]) -> list[list[Piece]]:
-    """Begin a locus where the numbers of the exons begin again."""
-    loci: list[list[Piece]] = []
+def _by_number(exons: list[Piece], whole: bool) -> _Cut:
+    """Exons whose numbers repeat, by their copy; no locus if they cannot be told.
+
+    The numbers tell copies if each has the same ones. Numbers that are all alike tell nothing of
+    exons near each other. Numbers that stay the same along the strand are of parts of an exon.
+    """
+    along = sorted(exons)
+    numbers = [exon.number for exon in along if exon.number is not None]
+    cuts = [_where_numbers_repeat(ordered) for ordered in (along, exons)]
+    copies = next((parts for parts in cuts if _same_numbers(parts)), None)
+    parts = copies or cuts[0]
+    groups = [parts] if whole else _by_distance(parts)
+    if len(set(numbers)) == 1:
+        loci = [list(itertools.chain(*group)) for group in groups]
+        return _Cut(loci, doubtful=len(loci) > 1)
+    near = len(groups) < len(parts)
+    if copies:
+        return _Cut(copies, doubtful=near or not _are_alike(copies))
+    if near and numbers not in (sorted(numbers), sorted(numbers, reverse=True)):
+        return _Cut([])
+    return _Cut(parts, doubtful=True)
+
+
+def _where_numbers_repeat(exons: list[Piece]) -> list[list[Piece]]:
+    """Begin a part where the numbers of the exons begin again."""
+    parts: list[list[Piece]] = []
     for exon in exons:
-        used = [other.number for other in loci[-1]] if loci else []
-        if not loci or (exon.number is not None and exon.number in used):
-            loci.append([])
-        loci[-1].append(exon)
-    return loci
+        used = [other.number for other in parts[-1]] if parts else []
+        if not parts or (exon.number is not None and exon.number in used):
+            parts.append([])
+        parts[-1].append(exon)
+    return parts
+
+
+def _same_numbers(parts: list[list[Piece]]) -> bool:
+    return len({frozenset(exon.number for exon in part) - {None} for part in parts}) == 1
+
+
+def _are_alike(parts: list[list[Piece]]) -> bool:
+    """Whether all have about as many bases in exons."""
+    lengths = [sum(exon.end - exon.start for exon in part) for part in parts]
+    return max(lengths) <= ALIKE * min(lengths)
 
 
 def _by_block(exons: list[Piece]) -> list[list[Piece]]:
-    """Exons by their block of lines, if the blocks lie apart; else all together."""
+    """Exons by their block of lines; blocks that lie near each other as one."""
     blocks: dict[int, list[Piece]] = {}
     for exon in exons:
         blocks.setdefault(exon.run, []).append(exon)
-    ends = sorted((min(e.start for e in b), max(e.end for e in b)) for b in blocks.values())
-    apart = all(one[1] <= other[0] for one, other in itertools.pairwise(ends))
-    return list(blocks.values()) if apart else [exons]
+    return [list(itertools.chain(*near)) for near in _by_distance(blocks.values())]
+
+
+def _by_distance(parts: Iterable[list[Piece]]) -> list[list[list[Piece]]]:
+    """Parts that are copies by their distance, as `find_loci` measures it; others together."""
+    groups: list[list[list[Piece]]] = []
+    reach: tuple[int, int] = 0, 0
+    for part in sorted(parts, key=lambda part: min(exon.start for exon in part)):
+        start, end = min(exon.start for exon in part), max(exon.end for exon in part)
+        near = min(max(end - start, reach[1] - reach[0]), NEAR)
+        if groups and start - reach[1] <= near:
+            groups[-1].append(part)
+            reach = reach[0], max(end, reach[1])
+        else:
+            groups.append([part])
+            reach = start, end
+    return groups
 
 
 def _by_pattern(exons: list[Piece]) -> list[list[Piece]]:
@@ -188,11 +258,9 @@ def _is_trans_spliced(loci: list[list[Piece]], lines: Sequence[Span]) -> bool:
     numbers = [{exon.number for exon in locus} - {None} for locus in loci]
     if all(numbers):
         return len(set.union(*numbers)) == sum(map(len, numbers))
-    lengths = [sum(exon.end - exon.start for exon in locus) for locus in loci]
-    alike = max(lengths) <= ALIKE * min(lengths)
     order = sorted((exon.line, number) for number, locus in enumerate(loci) for exon in locus)
     runs = 1 + sum(one[1] != other[1] for one, other in itertools.pairwise(order))
-    return len({len(locus) for locus in loci}) > 1 or not alike or runs > len(loci)
+    return len({len(locus) for locus in loci}) > 1 or not _are_alike(loci) or runs > len(loci)
 
 
 def _joined(locus: list[Piece], min_intron: int) -> list[Piece]:

@@ -9,6 +9,8 @@ from genebatch.genome.line_types import Kind
 PLACE = ("chrom", "strand", "start", "end", "line")
 # What is wrong with a line: its transcript cannot be used.
 TRANS_SPLICED, MISPLACED = 1, 2
+# Of all links to databases, this alone is of one gene.
+GENE_ID = r"\bGeneID:\d+"
 # The value of `exception` in files of NCBI. A note may tell of another kind of trans-splicing.
 EXCEPTION = r'(?i)(?:^|;)\s*exception[\s=]+"?[^";]*trans(?:-|_|%20|%2D|\s)?splic'
 
@@ -24,8 +26,8 @@ class Structure(NamedTuple):
         a gene apart, `transcript` is their name. `number` is the exon's, or null. `flaw` is not 0
         if the transcript cannot be used.
     transcripts : pl.DataFrame
-        gene, key, chrom, strand, start, end, line: lines of transcripts whose id may stand at
-        several loci.
+        gene, key, chrom, strand, start, end, line: lines of transcripts. Several lines of one are
+        its loci.
     genes : pl.DataFrame
         gene, chrom, strand, start, end, line: lines of genes.
     facts : pl.DataFrame

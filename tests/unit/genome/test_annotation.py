@@ -8,6 +8,7 @@ import pytest
 from genebatch.genome.annotation import read_annotation
 from genebatch.genome.genes import read_gene_models
 from genebatch.genome.left_out import LeftOut
+from genebatch.genome.tags import TAGS
 from genebatch.io import text as text_module
 from genebatch.io.files import InputError
 
@@ -112,6 +113,44 @@ def test_kind_and_name_are_found_under_all_their_keys(read):
             "exon", 1, 9, EXON
         )
         assert facts(read(text)) == [("G", "chr1", "N", "lncRNA")]
+
+
+BLOCKS = {
+    "in every exon": (' gene_biotype "lncRNA"; gene_name "N"; db_xref "GeneID:7";',) * 2,
+    "in the first exon": (' gene_biotype "lncRNA"; gene_name "N"; db_xref "GeneID:7";', ""),
+    "in the last exon": ("", ' gene_biotype "lncRNA"; gene_name "N"; db_xref "GeneID:7";'),
+}
+
+
+@pytest.mark.parametrize("bare_line", ["", ' gene_name "M";', None])
+@pytest.mark.parametrize("name", BLOCKS)
+def test_what_exons_tell_of_a_gene_does_not_depend_on_the_blocks(
+    read, monkeypatch, name, bare_line
+):
+    text = ""
+    for n in range(20):
+        start, gene = 1000 * n + 101, f'gene_id "G{n:02d}";'
+        if bare_line is not None:
+            text += line("gene", start, start + 500, gene + bare_line)
+        for place, more in zip((start, start + 300), BLOCKS[name], strict=True):
+            names = f'{gene} transcript_id "G{n:02d}.1";'
+            text += line("exon", place, place + 100, names + more)
+    whole = read(text).facts.sort("gene")
+    given = name != "in the last exon"
+    named = ("M" if bare_line else None) or ("N" if given else None)
+    more = ("lncRNA", "GeneID:7") if given else (None, None)
+    assert whole.row(0) == ("G00", "chr1", named, *more)
+    for size in (100, 300, 700):
+        monkeypatch.setattr(text_module, "BLOCK_BYTES", size)
+        assert read(text).facts.sort("gene").equals(whole)
+
+
+def test_the_tag_of_a_transcript_line_has_the_say_in_any_blocks(read, monkeypatch):
+    text = line("transcript", 1, 90, EXON + ' tag "basic";')
+    text += line("exon", 1, 9, EXON + ' tag "MANE_Select";') + line("exon", 50, 90, EXON)
+    for size in (1 << 20, 100):
+        monkeypatch.setattr(text_module, "BLOCK_BYTES", size)
+        assert [TAGS[tag] for tag in read(text).tags["tag"]] == ["basic"]
 
 
 def test_the_gene_line_has_the_say_on_names_even_after_its_exons(read):
@@ -331,3 +370,43 @@ def test_line_numbers_hold_beyond_the_first_block(tmp_path, monkeypatch, caplog)
     path.write_text("#c\n" + GOOD * 10 + line("gene", 9, 1, 'gene_id "G";'))
     read_gene_models(path)
     assert "line 12 start '9', end '1'" in caplog.text
+
+
+def gffread(gene="geneID=MSTRG.1"):
+    """Three isoforms of a gene without a gene line, as gffread writes them."""
+    text = "##gff-version 3\n# gffread v0.12.7\n"
+    for number, spans in enumerate(((101, 301, 501), (101, 321, 501), (101, 501)), start=1):
+        above = f"ID=MSTRG.1.{number};{gene};gene_name=ABC"
+        text += line("transcript", 101, 600, above)
+        for start in spans:
+            text += line("exon", start, start + 60, f"Parent=MSTRG.1.{number}")
+    return text
+
+
+@pytest.mark.parametrize("name", ["geneID", "gene_id"])
+def test_transcripts_without_a_gene_line_are_of_the_gene_that_they_name(read, tmp_path, name):
+    text = gffread(f"{name}=MSTRG.1")
+    annotation = read(text)
+    assert {row[:2] for row in exons(annotation)} == {
+        ("MSTRG.1", f"MSTRG.1.{n}") for n in (1, 2, 3)
+    }
+    assert facts(annotation) == [("MSTRG.1", "chr1", "ABC", None)]
+    (gene,) = read_gene_models(tmp_path / "genes.gtf")
+    assert (gene.id, gene.start, gene.end) == ("MSTRG.1", 100, 561)
+
+
+def test_a_gene_line_is_not_named_by_the_gene_id_of_another_program(read):
+    text = line("gene", 1, 9, "ID=g;geneID=XLOC_1") + line("exon", 1, 9, "Parent=g")
+    assert exons(read(text))[0][0] == "g"
+
+
+def test_transcripts_far_apart_that_name_one_gene_are_its_loci(tmp_path):
+    path = tmp_path / "genes.gff3"
+    path.write_text(
+        "".join(
+            line("mRNA", at, at + 99, f"ID=t{at};geneID=g")
+            + line("exon", at, at + 99, f"Parent=t{at}")
+            for at in (1, 5001)
+        )
+    )
+    assert [gene.id for gene in read_gene_models(path)] == ["g", "g@chr1:5001-5100"]

@@ -38,6 +38,14 @@ PAIRS = {
     "GENCODE on GRCh37": [exons("chrX", "E.1_3", "T_1"), exons("chrY", "E.1_3_PAR_Y", "T_1_PAR_Y")],
     "Ensembl 110": [exons("X", "ENSG1", "T1", NAME), exons("Y", "ENSG2", "T2", NAME)],
     "GeneID": [exons(X, "A", "T1", LINK), exons(Y, "B", "T2", LINK)],
+    "GeneID behind others": [
+        exons(X, "A", "T1", ' db_xref "GO:1"; db_xref "MIM:2,GeneID:7"; note "a; b";'),
+        exons(Y, "B", "T2", ' db_xref "GO:3"; db_xref "GeneID:7"; hgnc_id "H:1";'),
+    ],
+    "HGNC beside other links": [
+        exons("1", "A", "T1", ' db_xref "GO:1"; hgnc_id "H:1";'),
+        exons("2", "B", "T2", ' db_xref "GO:2"; hgnc_id "H:1";'),
+    ],
     "HGNC": [exons("1", "A", "T1", ' hgnc_id "H:1";'), exons("2", "B", "T2", ' hgnc_id "H:1";')],
     "NCBI GTF by its suffix": [exons(X, "PLCXD1", "NM_1"), exons(Y, "PLCXD1_1", "NM_1_1")],
     "NCBI GFF3 by its suffix": [gff3(X, "PLCXD1", "x=1"), gff3(Y, "PLCXD1-2", "x=1")],
@@ -107,3 +115,14 @@ def test_genes_of_identical_sequence_are_one_group_and_of_equal_lengths_are_not(
         groups = overlap_groups(models, None, identical_transcripts(fasta, models))
     assert groups["Ga"] == groups["Gb"] == groups["Gd"]
     assert len(set(groups.values())) == 5  # these, Gc, Ge, and two genes of one exon
+
+
+@pytest.mark.parametrize(
+    "link", ["GO:0005515", "taxon:9606", "GO:1\"; note \"see; db_xref 'GeneID:7'", "XGeneID:7"]
+)
+def test_links_that_many_genes_have_join_nothing(tmp_path, link):
+    path = tmp_path / "genes.txt"
+    path.write_text(
+        "".join(exons(f"chr{n}", f"G{n}", f"T{n}", f' db_xref "{link}";') for n in range(3))
+    )
+    assert len(set(overlap_groups(read_gene_models(path)).values())) == 3

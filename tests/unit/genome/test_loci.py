@@ -131,6 +131,90 @@ def test_exon_numbers_that_are_all_alike_tell_nothing(read):
     assert sites(read(*lines)) == {"A": NEAR_SITES, "B": ([4501], [4200])}
 
 
+FOUR = ((101, 200), (301, 400), (501, 600), (701, 800))
+MY_LINE = gtf("transcript", "MY", "m", 101, 800)
+
+
+def numbered(numbers, spans=FOUR, kind="exon", strand="+"):
+    """Exons of a gene MY with these numbers, beside a gene whose numbers are in order."""
+    own = [
+        gtf(kind, "MY", "m", *span, strand, extra=f' exon_number "{number}";')
+        for span, number in zip(spans, numbers, strict=True)
+    ]
+    return [*own, exons("MID", "o", MID)]
+
+
+def unlabelled(genes, name="MY"):
+    gene = next(gene for gene in genes if gene.id == name)
+    return (genomic_positions(gene, foreign_sites(genes)[name]) + 1).tolist()
+
+
+@pytest.mark.parametrize("kind", ["exon", "CDS"])
+@pytest.mark.parametrize("line", [MY_LINE, ""])
+def test_numbers_of_a_transcript_that_are_all_alike_tell_nothing(read, kind, line):
+    genes = read(line, *numbered("1111", kind=kind))
+    assert sites(genes) == {"MY": ([200, 400, 600], [301, 501, 701]), "MID": MID_SITES}
+    assert len(genes[0].transcripts) == 1
+    assert unlabelled(genes) == []
+
+
+def test_a_transcript_line_over_all_exons_is_one_locus_though_their_numbers_are_alike(read):
+    spans = ((101, 200), (20_001, 20_100), (50_001, 50_100))
+    line = gtf("transcript", "MY", "m", 101, 50_100)
+    found = sites(read(line, *numbered("111", spans)))
+    assert found["MY"] == ([200, 20_100], [20_001, 50_001])
+
+
+PARTS = {  # numbers, donors, acceptors, and the ends of exons that become no rows
+    "1223": ([200, 600], [301, 701], [101, 400, 501, 800]),
+    "1122": ([400], [501], [101, 200, 301, 600, 701, 800]),
+    "1212": ([200, 600], [301, 701], [101, 400, 501, 800]),
+}
+
+
+@pytest.mark.parametrize("line", [MY_LINE, ""])
+@pytest.mark.parametrize("numbers", PARTS)
+def test_ends_between_exons_of_repeated_numbers_at_one_locus_become_no_rows(
+    read, caplog, numbers, line
+):
+    genes = read(line, *numbered(numbers))
+    donors, acceptors, unsure = PARTS[numbers]
+    assert sites(genes)["MY"] == (donors, acceptors)
+    assert unlabelled(genes) == unsure
+    assert "1 transcripts may be one or several" in caplog.text
+
+
+def test_numbers_on_the_minus_strand_repeat_in_either_order_of_lines(read):
+    for numbers, spans in (("3221", FOUR), ("1223", FOUR[::-1])):
+        genes = read(*numbered(numbers, spans, strand="-"))
+        assert sites(genes)["MY"] == ([701, 301], [600, 200])
+
+
+def test_numbers_that_repeat_without_an_order_at_one_locus_are_left_out_and_named(read, caplog):
+    genes = read(exons("HOST", "h", ((1, 50), (951, 1000))), *numbered("1213"))
+    assert set(sites(genes)) == {"HOST", "MID"}
+    assert unlabelled(genes, "HOST") == sorted(end for span in FOUR for end in span)
+    assert "left out: 1 transcripts that have exon numbers that repeat at one locus" in caplog.text
+
+
+def test_loci_whose_exon_numbers_differ_are_named_and_their_ends_become_no_rows(read, caplog):
+    genes = read(exons("DUP", "t", THREE), exons("DUP", "t", FAR[:2]), exons("MID", "m", MID))
+    assert sites(genes) == {
+        "DUP": NEAR_SITES,
+        "MID": MID_SITES,
+        "DUP@chr1:9201-9600": ([9300], [9501]),
+    }
+    assert unlabelled(genes, "DUP") == [201, 1000]
+    assert "1 transcripts may be one or several" in caplog.text
+
+
+def test_numbered_copies_are_told_in_any_order_of_their_lines(read):
+    lines = (exons("DUP", "t", THREE) + exons("DUP", "t", FAR)).splitlines(keepends=True)
+    for order in ((0, 3, 1, 4, 2, 5), (5, 0, 4, 1, 3, 2)):
+        found = sites(read(*(lines[n] for n in order), exons("MID", "m", MID)))
+        assert sorted(map(str, found.values())) == sorted(map(str, COPIES.values()))
+
+
 def test_a_gene_on_both_strands_is_a_gene_per_strand(read):
     lines = [exons("OR", "t1", THREE), exons("OR", "t2", MID, "-")]
     genes = read(*lines)
