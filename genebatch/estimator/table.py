@@ -1,6 +1,6 @@
 """Checks what the estimator is given, and writes it as a table of the workflow."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,10 +43,10 @@ def checked_target(estimator: Any, y: Any) -> Target:
     ValueError
         If there are no labels, or they are no classes.
     """
-    y = validate_data(estimator, y=y)
-    missing = _n_missing(y) if y.dtype == object else 0
+    missing = 0 if y is None else _n_missing(y)
     if missing:
         raise InputError(f"y has {missing:,} rows without a label; leave them out, or label them")
+    y = validate_data(estimator, y=y)
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
@@ -110,11 +110,11 @@ def checked_groups(groups: Any, n_rows: int) -> pl.Series:
     """
     if groups is None:
         return pl.Series(range(n_rows)).cast(pl.String)
-    values = column_or_1d(groups)
-    check_consistent_length(values, np.empty(n_rows))
-    missing = _n_missing(values.tolist())
+    missing = _n_missing(groups)
     if missing:
         raise InputError(f"groups has {missing:,} rows without a group; every row needs one")
+    values = column_or_1d(groups)
+    check_consistent_length(values, np.empty(n_rows))
     return pl.Series([str(value) for value in values.tolist()], dtype=pl.String)
 
 
@@ -189,8 +189,17 @@ def write_table(
     return {"path": str(path), **roles, "classes": target.names}
 
 
-def _n_missing(values: Iterable[Any]) -> int:
-    return sum(value is None or value != value for value in values)
+def _n_missing(values: Any) -> int:
+    """Number of values that are missing in any library, or hidden by a mask."""
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.tolist()  # with None for what is hidden
+    return sum(map(_is_missing, np.asarray(values, dtype=object).ravel().tolist()))
+
+
+def _is_missing(value: Any) -> bool:
+    # pandas need not be installed, and its NA cannot be compared.
+    nothing = value is None or type(value).__name__ in ("NAType", "NaTType")
+    return nothing or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def _is_table(X: Any) -> bool:

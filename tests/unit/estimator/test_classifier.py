@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import sparse
 from sklearn import config_context
@@ -15,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from genebatch import BatchEnsembleClassifier, InputError, load_model
-from genebatch.estimator.table import checked_features
+from genebatch.estimator.table import checked_features, checked_groups, checked_target
 from genebatch.io.tables import read_tsv
 from tests.builders.toy_run import CLASSES, CONFIG, SCORES, Run
 
@@ -350,6 +351,37 @@ def test_wrong_input_is_refused(rows, X, change, message):
     kind = TypeError if "Sparse" in message else ValueError
     with pytest.raises(kind, match=message):
         BatchEnsembleClassifier(**QUICK).fit(**given)
+
+
+STRINGS = ["a", "b", None, "a"]
+NUMBERS = [1, 2, None, 1]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series(STRINGS, dtype="string"),
+        pd.Series(STRINGS, dtype="category"),
+        pd.Series(["a", "b", pd.NA, "a"], dtype=object),
+        pd.Series(NUMBERS, dtype="Int64"),
+        pd.Series(NUMBERS, dtype="int64[pyarrow]"),
+        pd.Series([True, False, None, True], dtype="boolean"),
+        pd.Series(pd.to_datetime(["2020-01-01", "2020-01-02", None, "2020-01-01"])),
+        pl.Series(STRINGS),
+        pl.Series(NUMBERS),
+        pa.array(STRINGS),
+        pa.chunked_array([NUMBERS]),
+        np.array([1.0, 2.0, np.nan, 1.0]),
+        np.ma.masked_equal([1, 2, 3, 1], 3),
+        ["a", "b", np.nan, "a"],
+        ["a", "b", pd.NA, "a"],
+    ],
+)
+def test_missing_labels_and_groups_of_any_kind_are_counted(values):
+    with pytest.raises(InputError, match="y has 1 rows without a label"):
+        checked_target(BatchEnsembleClassifier(), values)
+    with pytest.raises(InputError, match="groups has 1 rows without a group"):
+        checked_groups(values, 4)
 
 
 def test_a_class_that_a_batch_lacks_is_refused_unless_it_is_allowed(rows, X):
