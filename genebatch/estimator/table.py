@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from genebatch.dataset.columns import own_name
 from genebatch.io.columns import is_number, no_number
 from genebatch.io.files import InputError, first_names
-from genebatch.io.given_tables import given_frames, named_columns
+from genebatch.io.given_tables import given_frames, named_columns, read_whole
 
 ROW_GROUP = 32_768  # rows of a row group of the table: as many as a thread analyses at a time
 # Columns of base scores that are given beside the features.
@@ -81,7 +81,7 @@ def checked_features(
         If X has another shape, or other columns than in fitting.
     """
     fitting = names is None
-    X = X.collect() if isinstance(X, pl.LazyFrame) else X
+    X = _unmasked(read_whole(X))
     if _is_table(X):
         X = validate_data(estimator, X, skip_check_array=True, reset=fitting)
         if not len(X):
@@ -126,7 +126,7 @@ def checked_scores(base_scores: Any, classes: list[str], n_rows: int) -> pl.Data
     ValueError
         If they have another shape, or are no finite numbers.
     """
-    values = check_array(base_scores, input_name="base_scores")
+    values = check_array(_unmasked(base_scores), input_name="base_scores")
     if values.shape != (n_rows, len(classes)):
         raise InputError(
             f"base_scores has shape {values.shape}; wanted ({n_rows:,}, {len(classes)}): a "
@@ -179,14 +179,20 @@ def write_table(
     label = pl.Series(target.names, dtype=pl.String).gather(target.codes)
     columns = [groups.alias(roles["group"]), label.alias(roles["label"])]
     if sample_weight is not None:
-        weight = _check_sample_weight(
-            sample_weight, np.empty(features.height), dtype=np.float64, ensure_non_negative=True
-        )
+        given, rows = _unmasked(sample_weight), np.empty(features.height)
+        weight = _check_sample_weight(given, rows, dtype=np.float64, ensure_non_negative=True)
         roles["weight"] = own_name("weight", taken)
         columns.append(pl.Series(roles["weight"], weight))
     table = features.with_columns(columns)
     table.write_parquet(path, compression="lz4", row_group_size=ROW_GROUP)
     return {"path": str(path), **roles, "classes": target.names}
+
+
+def _unmasked(values: Any) -> Any:
+    """A masked array with NaN in place of what it hides: scikit-learn does not see masks."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    return values.astype(np.float64).filled(np.nan)
 
 
 def _n_missing(values: Any) -> int:

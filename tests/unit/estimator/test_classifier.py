@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from pyarrow.dataset import dataset
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -228,6 +229,54 @@ def test_every_kind_of_table_has_the_same_features(fitted, X, made):
     np.testing.assert_array_equal(fitted.predict_proba(made(X)), fitted.predict_proba(X))
 
 
+class Stream:
+    """A table that gives an Arrow stream, and nothing else."""
+
+    def __init__(self, frame):
+        self.table = frame.to_arrow()
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+def record_batch(frame):
+    (batch,) = frame.to_arrow().combine_chunks().to_batches()
+    return batch
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pl.DataFrame.to_pandas,
+        pl.DataFrame.to_arrow,
+        record_batch,
+        lambda frame: frame.to_arrow().to_reader(max_chunksize=100),
+        lambda frame: dataset(frame.to_arrow()),
+        Stream,
+        lambda frame: frame.to_dict(as_series=False),
+        pl.DataFrame.to_dicts,
+        lambda frame: frame.to_numpy(structured=True),
+    ],
+)
+def test_every_table_with_names_is_taken_by_them(fitted, X, made):
+    model = BatchEnsembleClassifier()
+    checked_features(model, made(X))
+    assert model.feature_names_in_.tolist() == ["a", "b", "n"]
+    np.testing.assert_array_equal(fitted.predict_proba(made(X)), fitted.predict_proba(X))
+    with pytest.raises(ValueError, match="same order"):
+        fitted.predict(made(X.select("b", "a", "n")))
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
+def test_what_a_mask_hides_is_missing(fitted, X, kind):
+    values = X.to_numpy().round(1)
+    hidden = np.isnan(values) | (values > 1)
+    masked = np.ma.masked_array(np.nan_to_num(values).astype(kind), hidden)
+    seen = np.where(hidden, np.nan, masked.data)
+    np.testing.assert_array_equal(fitted.predict_proba(masked), fitted.predict_proba(seen))
+
+
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_columns_of_numbers_for_names_go_by_their_order(fitted, X):
     numbered, model = pd.DataFrame(X.to_numpy()), BatchEnsembleClassifier()
@@ -300,6 +349,7 @@ def test_base_scores_are_needed_where_they_were_given_and_only_there(rows, X, fi
         (np.full((240, 3), 0.3), r"shape \(240, 3\); wanted \(240, 2\)"),
         (np.full((240, 2), 1.5), "outside 0 to 1"),
         (np.full((240, 2), np.nan), "base_scores contains NaN"),
+        (np.ma.masked_less(np.full((240, 2), 0.5), 1), "base_scores contains NaN"),
         ({"yes": "p", "no": "a"}, "names column 'p' for class yes, which X lacks"),
         ({"yes": 0, "no": 9}, "names column 9 for class no, but X has 3 columns"),
         ({"yes": "a"}, "needs one column for each of the classes"),
@@ -343,6 +393,7 @@ def test_wrong_columns_are_refused(fitted, X):
         ({"groups": lambda g: [None, *g[1:]]}, "groups has 1 rows without a group"),
         ({"groups": lambda g: ["g"] * 240}, "1 training groups are fewer"),
         ({"sample_weight": lambda _: np.full(240, -1.0)}, "Negative values"),
+        ({"sample_weight": lambda _: np.ma.masked_less(np.ones(240), 2)}, "contains NaN"),
     ],
 )
 def test_wrong_input_is_refused(rows, X, change, message):
