@@ -185,9 +185,11 @@ def _made(table: Any) -> pl.DataFrame:
 
 def _has_names(table: Any) -> bool:
     """Whether it is a dictionary, a list of dictionaries or an array with fields."""
-    named = isinstance(table, dict) or getattr(getattr(table, "dtype", None), "names", None)
+    if isinstance(table, dict):
+        return not hasattr(table, "shape")  # a sparse array of SciPy is a dictionary, too
+    fields = getattr(getattr(table, "dtype", None), "names", None)
     rows = isinstance(table, list) and table and all(isinstance(row, dict) for row in table)
-    return bool(named or rows)
+    return bool(fields or rows)
 
 
 def _no_table(table: Any) -> str:

@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from pyarrow import dataset
+from scipy import sparse
 
 from genebatch.io.files import InputError
 from genebatch.io.given_tables import given_frames, read_whole
@@ -78,6 +79,7 @@ def test_every_kind_of_table_is_read_whole(kind):
 def test_what_has_no_names_is_read_as_it_is():
     array = np.zeros((2, 2))
     assert read_whole(array) is array
+    assert isinstance(read_whole(sparse.dok_array((2, 2))), sparse.dok_array)
     with pytest.raises(InputError, match="has no column names"):
         read_whole(Numbers())
 
