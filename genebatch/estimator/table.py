@@ -118,21 +118,23 @@ def checked_groups(groups: Any, n_rows: int) -> pl.Series:
     return pl.Series([str(value) for value in values.tolist()], dtype=pl.String)
 
 
-def checked_scores(base_scores: Any, classes: list[str], n_rows: int) -> pl.DataFrame:
+def checked_scores(base_scores: Any, classes: list[str], features: pl.DataFrame) -> pl.DataFrame:
     """Give base scores as columns, from values of (rows, classes) in the order of the classes.
+
+    Their names are none of the features, which have the same rows.
 
     Raises
     ------
     ValueError
         If they have another shape, or are no finite numbers.
     """
-    values = check_array(_unmasked(base_scores), input_name="base_scores")
-    if values.shape != (n_rows, len(classes)):
+    values, taken = check_array(_unmasked(base_scores), input_name="base_scores"), features.columns
+    if values.shape != (features.height, len(classes)):
         raise InputError(
-            f"base_scores has shape {values.shape}; wanted ({n_rows:,}, {len(classes)}): a "
-            "probability of every row for each of classes_, in their order"
+            f"base_scores has shape {values.shape}; wanted ({features.height:,}, {len(classes)}): "
+            "a probability of every row for each of classes_, in their order"
         )
-    return named_columns(values, [SCORE + name for name in classes])
+    return named_columns(values, [own_name(SCORE + name, taken) for name in classes])
 
 
 def named_scores(base_scores: Mapping[Any, Any], columns: list[str]) -> dict[str, str]:

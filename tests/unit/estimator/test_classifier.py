@@ -333,6 +333,16 @@ def test_boosters_start_from_base_scores_in_columns_or_beside_them(rows, X):
     np.testing.assert_allclose(model.predict_proba(with_columns)[:, 1], p, atol=1e-3)
 
 
+def test_base_scores_beside_a_column_of_their_name_are_those_that_were_given(rows, X):
+    p = rows["p"].to_numpy()
+    model = BatchEnsembleClassifier(**QUICK | {"n_estimators": 1, "learning_rate": 1e-6})
+    named = X.rename({"a": "base_score_yes"})
+    beside = np.column_stack([1 - p, p])
+    model.fit(named, rows["kind"], groups=rows["gene"], base_scores=beside)
+    assert model.feature_names_in_.tolist() == ["base_score_yes", "b", "n"]
+    np.testing.assert_allclose(model.predict_proba(named, beside)[:, 1], p, atol=1e-3)
+
+
 def test_base_scores_are_needed_where_they_were_given_and_only_there(rows, X, fitted):
     beside = np.full((240, 2), 0.5)
     model = BatchEnsembleClassifier(**QUICK)
