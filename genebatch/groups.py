@@ -85,7 +85,7 @@ def read_groups_list(path: str | Path) -> list[str]:
 
 def read_group_of(table: str | Path) -> dict[str, str]:
     """Read the group of every gene of a built table, from its `genes.tsv`."""
-    return dict(read_tsv(table).select("gene_id", "group").cast(pl.String).iter_rows())
+    return dict(read_tsv(table).select("gene_id", "group").iter_rows())
 
 
 def genes_of(groups: Iterable[str], group_of: Mapping[str, str]) -> list[str]:

@@ -58,7 +58,8 @@ def _list(schema: Mapping[str, Any]) -> str:
     least, most = schema.get("minItems", 0), schema.get("maxItems")
     number = "values"
     if least:
-        number = f"{least} values" if least == most else f"{least} or more values"
+        limits = f"{least} or more" if most is None else f"{least} to {most}"
+        number = f"{least if least == most else limits} values"
     different = ", all different" if schema.get("uniqueItems") else ""
     items = wanted(schema.get("items", {}))
     return f"a list of {number}{different}" + (f", each {items}" if items else "")

@@ -112,7 +112,7 @@ def describe(
     standardised = standardise(table, facts).astype(np.float32)
     counts = (f"{count:,}" for count in (training.height, len(chosen), len(wanted)))
     log.info("%s training groups are told apart by %s of %s features", *counts)
-    stored = [own_name(name, {"group"}) for name in chosen]
+    stored = [own_name(name, {"group", *(set(chosen) - {name})}) for name in chosen]
     return Described(training.select("group").hstack(pl.DataFrame(standardised, stored)), facts)
 
 

@@ -45,7 +45,7 @@ class Threshold(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    codes: np.ndarray  # (n,) int8 class
+    codes: np.ndarray  # (n,) uint16 class, as row files have it
     probability: dict[str, np.ndarray]  # system to (classes, n) float32
     weight: np.ndarray | None  # (n,) float64
 
@@ -80,7 +80,7 @@ def choose(model: EnsembleModel, held_out: str | Path, system: str) -> pl.DataFr
     Notes
     -----
     Streams over record batches. Holds the probabilities and the base scores, 4 bytes x rows x
-    classes each, with 9 bytes a row of classes and weights; and while one class is sorted another
+    classes each, with 10 bytes a row of classes and weights; and while one class is sorted another
     60 bytes a row.
     """
     with open_shard(held_out) as file:
@@ -193,7 +193,7 @@ def _rows(
 ) -> _Rows:
     """Class, probabilities, base scores and weight of `size` rows."""
     classes = list(model.classes)
-    codes = np.empty(size, np.int8)
+    codes = np.empty(size, np.uint16)
     weights = []
     probability: dict[str, np.ndarray] = {}
     end = 0

@@ -233,7 +233,7 @@ colsample_bytree, max_bin, early_stopping_rounds, device, params
         if isinstance(base_scores, Mapping):
             scores = named_scores(base_scores, columns)
         elif base_scores is not None:
-            beside = checked_scores(base_scores, target.names, features.height)
+            beside = checked_scores(base_scores, target.names, features)
             features = features.hstack(beside)
             scores = dict(zip(target.names, beside.columns, strict=True))
         trained = self._trained(features, target, groups, sample_weight, scores)
@@ -314,9 +314,7 @@ colsample_bytree, max_bin, early_stopping_rounds, device, params
                 "the model was fitted with values of base_scores and needs those of these rows: "
                 "predict_proba(X, base_scores=...)"
             )
-        return features.hstack(
-            checked_scores(base_scores, list(self.model_.classes), features.height)
-        )
+        return features.hstack(checked_scores(base_scores, list(self.model_.classes), features))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

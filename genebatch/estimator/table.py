@@ -1,6 +1,6 @@
 """Checks what the estimator is given, and writes it as a table of the workflow."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from genebatch.dataset.columns import own_name
 from genebatch.io.columns import is_number, no_number
 from genebatch.io.files import InputError, first_names
-from genebatch.io.given_tables import given_frames, named_columns
+from genebatch.io.given_tables import given_frames, named_columns, read_whole
 
 ROW_GROUP = 32_768  # rows of a row group of the table: as many as a thread analyses at a time
 # Columns of base scores that are given beside the features.
@@ -43,10 +43,10 @@ def checked_target(estimator: Any, y: Any) -> Target:
     ValueError
         If there are no labels, or they are no classes.
     """
-    y = validate_data(estimator, y=y)
-    missing = _n_missing(y) if y.dtype == object else 0
+    missing = 0 if y is None else _n_missing(y)
     if missing:
         raise InputError(f"y has {missing:,} rows without a label; leave them out, or label them")
+    y = validate_data(estimator, y=y)
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
@@ -81,7 +81,7 @@ def checked_features(
         If X has another shape, or other columns than in fitting.
     """
     fitting = names is None
-    X = X.collect() if isinstance(X, pl.LazyFrame) else X
+    X = _unmasked(read_whole(X))
     if _is_table(X):
         X = validate_data(estimator, X, skip_check_array=True, reset=fitting)
         if not len(X):
@@ -110,29 +110,31 @@ def checked_groups(groups: Any, n_rows: int) -> pl.Series:
     """
     if groups is None:
         return pl.Series(range(n_rows)).cast(pl.String)
-    values = column_or_1d(groups)
-    check_consistent_length(values, np.empty(n_rows))
-    missing = _n_missing(values.tolist())
+    missing = _n_missing(groups)
     if missing:
         raise InputError(f"groups has {missing:,} rows without a group; every row needs one")
+    values = column_or_1d(groups)
+    check_consistent_length(values, np.empty(n_rows))
     return pl.Series([str(value) for value in values.tolist()], dtype=pl.String)
 
 
-def checked_scores(base_scores: Any, classes: list[str], n_rows: int) -> pl.DataFrame:
+def checked_scores(base_scores: Any, classes: list[str], features: pl.DataFrame) -> pl.DataFrame:
     """Give base scores as columns, from values of (rows, classes) in the order of the classes.
+
+    Their names are none of the features, which have the same rows.
 
     Raises
     ------
     ValueError
         If they have another shape, or are no finite numbers.
     """
-    values = check_array(base_scores, input_name="base_scores")
-    if values.shape != (n_rows, len(classes)):
+    values, taken = check_array(_unmasked(base_scores), input_name="base_scores"), features.columns
+    if values.shape != (features.height, len(classes)):
         raise InputError(
-            f"base_scores has shape {values.shape}; wanted ({n_rows:,}, {len(classes)}): a "
-            "probability of every row for each of classes_, in their order"
+            f"base_scores has shape {values.shape}; wanted ({features.height:,}, {len(classes)}): "
+            "a probability of every row for each of classes_, in their order"
         )
-    return named_columns(values, [SCORE + name for name in classes])
+    return named_columns(values, [own_name(SCORE + name, taken) for name in classes])
 
 
 def named_scores(base_scores: Mapping[Any, Any], columns: list[str]) -> dict[str, str]:
@@ -179,9 +181,8 @@ def write_table(
     label = pl.Series(target.names, dtype=pl.String).gather(target.codes)
     columns = [groups.alias(roles["group"]), label.alias(roles["label"])]
     if sample_weight is not None:
-        weight = _check_sample_weight(
-            sample_weight, np.empty(features.height), dtype=np.float64, ensure_non_negative=True
-        )
+        given, rows = _unmasked(sample_weight), np.empty(features.height)
+        weight = _check_sample_weight(given, rows, dtype=np.float64, ensure_non_negative=True)
         roles["weight"] = own_name("weight", taken)
         columns.append(pl.Series(roles["weight"], weight))
     table = features.with_columns(columns)
@@ -189,8 +190,24 @@ def write_table(
     return {"path": str(path), **roles, "classes": target.names}
 
 
-def _n_missing(values: Iterable[Any]) -> int:
-    return sum(value is None or value != value for value in values)
+def _unmasked(values: Any) -> Any:
+    """A masked array with NaN in place of what it hides: scikit-learn does not see masks."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    return values.astype(np.float64).filled(np.nan)
+
+
+def _n_missing(values: Any) -> int:
+    """Number of values that are missing in any library, or hidden by a mask."""
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.tolist()  # with None for what is hidden
+    return sum(map(_is_missing, np.asarray(values, dtype=object).ravel().tolist()))
+
+
+def _is_missing(value: Any) -> bool:
+    # pandas need not be installed, and its NA cannot be compared.
+    nothing = value is None or type(value).__name__ in ("NAType", "NaTType")
+    return nothing or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def _is_table(X: Any) -> bool:

@@ -57,6 +57,32 @@ def given_frames(table: Any, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         yield _polars(_made(table), columns)
 
 
+def read_whole(table: Any) -> Any:
+    """Make a table of what has columns with names, as `given_frames` takes it, and is none yet.
+
+    Tables of polars, pandas and Arrow come back as they are, and so does what has no names.
+
+    Raises
+    ------
+    InputError
+        If an Arrow stream is no table, or cannot be read.
+    """
+    module = type(table).__module__.partition(".")[0]
+    fault = f"the {type(table).__name__} cannot be read"
+    if isinstance(table, pl.LazyFrame):
+        return _tried(table.collect, fault)
+    if isinstance(table, pa.RecordBatch):
+        return pa.Table.from_batches([table])
+    if isinstance(table, pa.RecordBatchReader):
+        return _tried(table.read_all, fault)
+    if module == "pyarrow" and hasattr(table, "to_table"):  # a dataset
+        return _tried(table.to_table, fault)
+    if hasattr(table, "__arrow_c_stream__") and module not in ("polars", "pandas", "pyarrow"):
+        reader = _tried(lambda: pa.RecordBatchReader.from_stream(table), _no_table(table))
+        return _tried(reader.read_all, fault)
+    return _made(table) if _has_names(table) else table
+
+
 def named_columns(array: np.ndarray, columns: Sequence[str]) -> pl.DataFrame:
     """Name the columns of an array that has as many, (rows, columns).
 
@@ -151,12 +177,19 @@ def _series(name: str, values: Any) -> pl.Series:
 
 def _made(table: Any) -> pl.DataFrame:
     """A frame of a dictionary of columns, a list of dictionaries, or an array with fields."""
-    named = isinstance(table, dict) or getattr(getattr(table, "dtype", None), "names", None)
-    rows = isinstance(table, list) and table and all(isinstance(row, dict) for row in table)
-    if not (named or rows):
+    if not _has_names(table):
         raise InputError(_no_table(table))
     fault = f"the {type(table).__name__} cannot be made a table"
     return _tried(lambda: pl.DataFrame(table, infer_schema_length=None), fault)
+
+
+def _has_names(table: Any) -> bool:
+    """Whether it is a dictionary, a list of dictionaries or an array with fields."""
+    if isinstance(table, dict):
+        return not hasattr(table, "shape")  # a sparse array of SciPy is a dictionary, too
+    fields = getattr(getattr(table, "dtype", None), "names", None)
+    rows = isinstance(table, list) and table and all(isinstance(row, dict) for row in table)
+    return bool(fields or rows)
 
 
 def _no_table(table: Any) -> str:

@@ -1,5 +1,7 @@
 """Reads tables of any kind: finds their shards, tells their columns, streams their rows."""
 
+import fnmatch
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from os import PathLike
@@ -18,6 +20,32 @@ from genebatch.io.text_tables import ENDINGS, is_text, text_columns, text_frames
 
 # Rows of a record batch: 8,192 x 1,167 columns is 13 MB of counts and scores, 76 MB as float64.
 BATCH_ROWS = 8192
+# Columns of numbers, and of true and false, in the tables that this package writes.
+NUMBERS = (
+    # the plan and the screen
+    *("groups", "lent", "folds", "rows", "rows_*", "weight_share", "complexity", "batches"),
+    *("mem_mb_*", "thread_mb", "minutes_*", "seconds_*", "auc_*"),
+    # boosters
+    *("fold", "test_groups", "test_rows", "test_positives", "train_rows", "n_features", "n_trees"),
+    *("features", "total_gain", "gain_share", "mean_abs_shap", "log_loss_rise", "standard_error"),
+    # judgement
+    *("value", "base", "model", "difference", "over_base", "over_single", "*_low", "*_high"),
+    *("mix", "members", "trees", "*log_loss", "threshold", "precision", "recall", "f1", "called"),
+    *("n", "n_weight", "corrected", "corrected_weight", "made", "made_weight"),
+    # complete tracks
+    *("base_threshold", "model_threshold", "positions", "left_out", "*_left_out", "*_called"),
+    *("*_recall", "base_missed", "model_missed", "base_false", "model_false", "missed_*"),
+    *("false_*", "low", "rescored", "share", "average_precision", "average_precision_*"),
+    *("change_*", "largest_change"),
+    # evidence, and scores around sites
+    *("count", "of", "reads", "offset", "sites", "scored", "absent", "other_sites", "peaks"),
+    *("peak_share", "q05", "q25", "median", "q75", "q95"),
+    # ranks
+    *("rank", "gain", "*ambiguity", "ambiguity_*", "disagreement", "errors", "base_errors"),
+    "weighted_*",
+)
+NUMBER = re.compile("|".join(map(fnmatch.translate, NUMBERS)))
+TRUTHS = ("weighted", "kept", "chosen", "in_use")
 
 
 def open_shard(path: str | Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
@@ -169,19 +197,23 @@ def _exactly(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
 
 
 def read_tsv(path: str | Path) -> pl.DataFrame:
-    """Read a table that this package wrote; a column keeps its type even if it is empty."""
-    text = ("group", "batch", "class", "column", "feature", "family", "role", "system")
-    text += ("reason", "verdict")
-    numbers = ("value", "base", "model", "difference", "mean_abs_shap", "standard_error")
-    numbers += ("over_base", "over_single")
-    sides = ("base", "model", "difference", "over_base", "over_single")
-    ends = (f"{side}_{end}" for side in sides for end in ("low", "high"))
-    kinds = dict.fromkeys(text, pl.String) | dict.fromkeys((*numbers, *ends), pl.Float64)
-    kinds |= {"weighted": pl.Boolean, "kept": pl.Boolean}
-    with open(path, encoding="utf-8") as stream:
-        names = next(stream).rstrip("\n").split("\t")
-    present = {name: kind for name, kind in kinds.items() if name in names}
-    return pl.read_csv(path, separator="\t", schema_overrides=present, infer_schema_length=None)
+    """Read a table that this package wrote; a column keeps its type even if it is empty.
+
+    A column is text unless it is named below: keys, groups, genes and classes may look like
+    numbers.
+    """
+    table = pl.read_csv(path, separator="\t", infer_schema=False)
+    return table.with_columns(
+        *(_numbers(table[name]) for name in table.columns if NUMBER.fullmatch(name)),
+        *(table[name] == "true" for name in TRUTHS if name in table.columns),
+    )
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    """Text as whole numbers, if it is that, or as numbers."""
+    whole = column.cast(pl.Int64, strict=False)
+    known = column.null_count() < len(column) and whole.null_count() == column.null_count()
+    return whole if known else column.cast(pl.Float64)
 
 
 def _read_path(

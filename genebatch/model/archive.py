@@ -41,7 +41,13 @@ DAMAGED += (AttributeError, RuntimeError)
 
 
 def save_model(model: EnsembleModel, path: str | Path) -> None:
-    """Write the model file whole; equal models give equal bytes."""
+    """Write the model file whole; equal models give equal bytes.
+
+    Raises
+    ------
+    InputError
+        If the model has no members.
+    """
     with whole(path) as temporary:
         _write(model, temporary)
 
@@ -86,6 +92,8 @@ def from_bytes(data: bytes, threads: int = 1) -> EnsembleModel:
 
 
 def _write(model: EnsembleModel, target: Path | BinaryIO) -> None:
+    if not model.members:
+        raise InputError("the model has no members; a model file needs one at least")
     contents = dict(_boosters(model))
     description = _describe(model) | {
         "files": {

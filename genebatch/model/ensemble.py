@@ -549,12 +549,15 @@ def used_at(model: EnsembleModel, prevalence: Mapping[str, float] | None) -> Ens
 
 
 def prune(model: EnsembleModel) -> EnsembleModel:
-    """Give the model without the members to which its combiner gives no weight."""
+    """Give the model without the members to which its combiner gives no weight.
+
+    One stays in any case: without any weight the intercepts give the base rate.
+    """
     name, parameters = model.combiner["name"], model.combiner["parameters"]
     weights = combiners.member_weights(name, parameters, len(model.members))
     if weights is None or weights.all():
         return model
-    kept = np.flatnonzero(weights).tolist()
+    kept = np.flatnonzero(weights).tolist() or [0]
     slim = combiners.without_members(name, parameters, kept)
     return replace(
         model,

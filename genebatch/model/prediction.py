@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from genebatch.dataset.categories import Unseen
+from genebatch.dataset.columns import own_name
 from genebatch.dataset.rows import probability_columns
 from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError
@@ -130,9 +131,11 @@ def _predicted(
 def predict_frame(model: EnsembleModel, frame: pl.DataFrame, identity: list[str]) -> pl.DataFrame:
     """Predict a frame in memory; see `predict_table` for the columns.
 
-    The probabilities are those after the change of prevalence, the deviation is that before it.
+    A column of `identity` that is called like one of the predictions begins with `row.`. The probabilities are those after the change of prevalence, the deviation is that before it.
     """
     probability, deviation = model.frame_predictions(frame)
     label = pl.Series("prediction", np.array(model.classes)[probability.argmax(axis=1)])
     columns = [label, *probability_columns(model.classes, probability, deviation)]
-    return pl.DataFrame([*(frame[name] for name in identity), *columns])
+    taken = {column.name for column in columns}
+    kept = (frame[name].alias(own_name(name, taken)) for name in identity)
+    return pl.DataFrame([*kept, *columns])

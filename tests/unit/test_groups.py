@@ -17,6 +17,7 @@ from genebatch.groups import (
     hold_out,
     measures,
     overlapping,
+    read_group_of,
     read_groups_list,
     sampled,
 )
@@ -300,6 +301,11 @@ def test_large_sample_has_about_the_rows_that_were_asked_for():
 def test_names_of_groups_in_a_list_stay_text(tmp_path):
     (tmp_path / "test.tsv").write_text("group\n01\n07\n")
     assert read_groups_list(tmp_path / "test.tsv") == ["01", "07"]
+
+
+def test_names_of_genes_stay_text(tmp_path):
+    (tmp_path / "genes.tsv").write_text("gene_id\tgroup\tstart\n0001\t07\t5\n1e3\t08\t9\n")
+    assert read_group_of(tmp_path / "genes.tsv") == {"0001": "07", "1e3": "08"}
 
 
 def test_genes_of_some_groups_are_all_of_their_genes():

@@ -160,6 +160,10 @@ def test_resolving_twice_changes_nothing():
         ({"results": "../.."}, "'results' is '../..', and this folder lies in it"),
         ({"dataset": "data"}, "'dataset' is 'data'"),
         ({"batching__strategy": "random"}, "'batching.strategy' is 'random'"),
+        (
+            {"sampling__rest": [{"above": n / 300, "fraction": 1} for n in range(300)]},
+            "wanted a list of 1 to 250 values",
+        ),
         ({"learner__device": "gpu"}, "'learner.device' is 'gpu'"),
         ({"predict__tables": {"a/b": "data"}}, "'predict.tables' has the name 'a/b'"),
         ({"learner__start_from": "scores"}, "dataset.scores is null"),

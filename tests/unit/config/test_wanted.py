@@ -34,6 +34,7 @@ def schemas(schema):
         ({"type": ["string", "null"], "pattern": "^(light|spliceai)$"}, "light, spliceai or null"),
         ({"type": "string", "minLength": 1}, "text that is not empty"),
         ({"type": "array", "minItems": 2, "maxItems": 2}, "a list of 2 values"),
+        ({"type": "array", "minItems": 1, "maxItems": 9}, "a list of 1 to 9 values"),
         (
             {"type": "array", "minItems": 2, "uniqueItems": True, "items": {"type": "string"}},
             "a list of 2 or more values, all different, each text",

@@ -273,3 +273,10 @@ def test_a_feature_called_group_gives_way_to_the_group(describe):
     described, facts = describe(frame, similar_by=["group"])
     assert described.columns == ["group", "row.group"]
     assert facts["columns"] == ["group"]
+
+
+def test_no_feature_takes_the_name_that_another_was_given(describe):
+    both = make_table().rename({"level": "group", "other": "row.group"})
+    described, facts = describe(both, similar_by=["group", "row.group"])
+    assert described.columns == ["group", "row.row.group", "row.group"]
+    assert facts["columns"] == ["group", "row.group"]

@@ -16,6 +16,7 @@ from genebatch.ensemble.thresholds import (
     by_class,
     choose,
     threshold_facts,
+    with_thresholds,
 )
 from genebatch.io import tables
 from genebatch.model.archive import load_model
@@ -243,6 +244,16 @@ def test_table_without_weights_has_no_weighted_lines(model, held_out, tmp_path):
     assert by_class(table) == {
         name: {"rows": lines(weighted, name)["rows"], "weighted": None} for name in CLASSES
     }
+
+
+def test_every_class_of_two_hundred_has_its_threshold(model):
+    """One row each, whose probability is .9: midway to the others' is the threshold."""
+    classes = tuple(f"c{number}" for number in range(200))
+    many = replace(model, classes=classes, rest_class=None)
+    probability = np.full((200, 200), 0.1 / 199)
+    np.fill_diagonal(probability, 0.9)
+    found = with_thresholds(many, pl.DataFrame({"label": classes}), probability).facts["thresholds"]
+    assert [found[name]["rows"] for name in classes] == pytest.approx([(0.9 + 0.1 / 199) / 2] * 200)
 
 
 def test_class_without_rows_has_no_threshold(model, held_out, tmp_path):

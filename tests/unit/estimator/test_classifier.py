@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
+from pyarrow.dataset import dataset
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -15,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from genebatch import BatchEnsembleClassifier, InputError, load_model
-from genebatch.estimator.table import checked_features
+from genebatch.estimator.table import checked_features, checked_groups, checked_target
 from genebatch.io.tables import read_tsv
 from tests.builders.toy_run import CLASSES, CONFIG, SCORES, Run
 
@@ -227,6 +229,54 @@ def test_every_kind_of_table_has_the_same_features(fitted, X, made):
     np.testing.assert_array_equal(fitted.predict_proba(made(X)), fitted.predict_proba(X))
 
 
+class Stream:
+    """A table that gives an Arrow stream, and nothing else."""
+
+    def __init__(self, frame):
+        self.table = frame.to_arrow()
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+def record_batch(frame):
+    (batch,) = frame.to_arrow().combine_chunks().to_batches()
+    return batch
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pl.DataFrame.to_pandas,
+        pl.DataFrame.to_arrow,
+        record_batch,
+        lambda frame: frame.to_arrow().to_reader(max_chunksize=100),
+        lambda frame: dataset(frame.to_arrow()),
+        Stream,
+        lambda frame: frame.to_dict(as_series=False),
+        pl.DataFrame.to_dicts,
+        lambda frame: frame.to_numpy(structured=True),
+    ],
+)
+def test_every_table_with_names_is_taken_by_them(fitted, X, made):
+    model = BatchEnsembleClassifier()
+    checked_features(model, made(X))
+    assert model.feature_names_in_.tolist() == ["a", "b", "n"]
+    np.testing.assert_array_equal(fitted.predict_proba(made(X)), fitted.predict_proba(X))
+    with pytest.raises(ValueError, match="same order"):
+        fitted.predict(made(X.select("b", "a", "n")))
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
+def test_what_a_mask_hides_is_missing(fitted, X, kind):
+    values = X.to_numpy().round(1)
+    hidden = np.isnan(values) | (values > 1)
+    masked = np.ma.masked_array(np.nan_to_num(values).astype(kind), hidden)
+    seen = np.where(hidden, np.nan, masked.data)
+    np.testing.assert_array_equal(fitted.predict_proba(masked), fitted.predict_proba(seen))
+
+
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_columns_of_numbers_for_names_go_by_their_order(fitted, X):
     numbered, model = pd.DataFrame(X.to_numpy()), BatchEnsembleClassifier()
@@ -283,6 +333,16 @@ def test_boosters_start_from_base_scores_in_columns_or_beside_them(rows, X):
     np.testing.assert_allclose(model.predict_proba(with_columns)[:, 1], p, atol=1e-3)
 
 
+def test_base_scores_beside_a_column_of_their_name_are_those_that_were_given(rows, X):
+    p = rows["p"].to_numpy()
+    model = BatchEnsembleClassifier(**QUICK | {"n_estimators": 1, "learning_rate": 1e-6})
+    named = X.rename({"a": "base_score_yes"})
+    beside = np.column_stack([1 - p, p])
+    model.fit(named, rows["kind"], groups=rows["gene"], base_scores=beside)
+    assert model.feature_names_in_.tolist() == ["base_score_yes", "b", "n"]
+    np.testing.assert_allclose(model.predict_proba(named, beside)[:, 1], p, atol=1e-3)
+
+
 def test_base_scores_are_needed_where_they_were_given_and_only_there(rows, X, fitted):
     beside = np.full((240, 2), 0.5)
     model = BatchEnsembleClassifier(**QUICK)
@@ -299,6 +359,7 @@ def test_base_scores_are_needed_where_they_were_given_and_only_there(rows, X, fi
         (np.full((240, 3), 0.3), r"shape \(240, 3\); wanted \(240, 2\)"),
         (np.full((240, 2), 1.5), "outside 0 to 1"),
         (np.full((240, 2), np.nan), "base_scores contains NaN"),
+        (np.ma.masked_less(np.full((240, 2), 0.5), 1), "base_scores contains NaN"),
         ({"yes": "p", "no": "a"}, "names column 'p' for class yes, which X lacks"),
         ({"yes": 0, "no": 9}, "names column 9 for class no, but X has 3 columns"),
         ({"yes": "a"}, "needs one column for each of the classes"),
@@ -342,6 +403,7 @@ def test_wrong_columns_are_refused(fitted, X):
         ({"groups": lambda g: [None, *g[1:]]}, "groups has 1 rows without a group"),
         ({"groups": lambda g: ["g"] * 240}, "1 training groups are fewer"),
         ({"sample_weight": lambda _: np.full(240, -1.0)}, "Negative values"),
+        ({"sample_weight": lambda _: np.ma.masked_less(np.ones(240), 2)}, "contains NaN"),
     ],
 )
 def test_wrong_input_is_refused(rows, X, change, message):
@@ -350,6 +412,37 @@ def test_wrong_input_is_refused(rows, X, change, message):
     kind = TypeError if "Sparse" in message else ValueError
     with pytest.raises(kind, match=message):
         BatchEnsembleClassifier(**QUICK).fit(**given)
+
+
+STRINGS = ["a", "b", None, "a"]
+NUMBERS = [1, 2, None, 1]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series(STRINGS, dtype="string"),
+        pd.Series(STRINGS, dtype="category"),
+        pd.Series(["a", "b", pd.NA, "a"], dtype=object),
+        pd.Series(NUMBERS, dtype="Int64"),
+        pd.Series(NUMBERS, dtype="int64[pyarrow]"),
+        pd.Series([True, False, None, True], dtype="boolean"),
+        pd.Series(pd.to_datetime(["2020-01-01", "2020-01-02", None, "2020-01-01"])),
+        pl.Series(STRINGS),
+        pl.Series(NUMBERS),
+        pa.array(STRINGS),
+        pa.chunked_array([NUMBERS]),
+        np.array([1.0, 2.0, np.nan, 1.0]),
+        np.ma.masked_equal([1, 2, 3, 1], 3),
+        ["a", "b", np.nan, "a"],
+        ["a", "b", pd.NA, "a"],
+    ],
+)
+def test_missing_labels_and_groups_of_any_kind_are_counted(values):
+    with pytest.raises(InputError, match="y has 1 rows without a label"):
+        checked_target(BatchEnsembleClassifier(), values)
+    with pytest.raises(InputError, match="groups has 1 rows without a group"):
+        checked_groups(values, 4)
 
 
 def test_a_class_that_a_batch_lacks_is_refused_unless_it_is_allowed(rows, X):

@@ -8,9 +8,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from pyarrow import dataset
+from scipy import sparse
 
 from genebatch.io.files import InputError
-from genebatch.io.given_tables import given_frames
+from genebatch.io.given_tables import given_frames, read_whole
 
 PANDAS = pd.DataFrame({"f0": [1.0, 2.0, 3.0], "f1": [1, 2, 3], "g": ["a", "b", "c"]})
 POLARS = pl.from_pandas(PANDAS)
@@ -26,6 +27,13 @@ class Stream:
 
     def __arrow_c_stream__(self, requested_schema=None):
         return ARROW.__arrow_c_stream__(requested_schema)
+
+
+class Numbers:
+    """A column of another library."""
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return pa.chunked_array([[1, 2]]).__arrow_c_stream__(requested_schema)
 
 
 TABLES = {
@@ -58,6 +66,22 @@ TABLES = {
 def test_every_kind_of_table_is_taken(kind):
     found = read(TABLES[kind]).cast(pl.Float64)
     assert found.to_dict(as_series=False) == {"f0": [1, 2, 3], "f1": [1, 2, 3]}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_every_kind_of_table_is_read_whole(kind):
+    """A table of polars, pandas or Arrow is one already."""
+    whole = read_whole(TABLES[kind])
+    assert isinstance(whole, pl.DataFrame | pd.DataFrame | pa.Table)
+    assert read(whole).cast(pl.Float64).rows() == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_what_has_no_names_is_read_as_it_is():
+    array = np.zeros((2, 2))
+    assert read_whole(array) is array
+    assert isinstance(read_whole(sparse.dok_array((2, 2))), sparse.dok_array)
+    with pytest.raises(InputError, match="has no column names"):
+        read_whole(Numbers())
 
 
 def test_a_reader_is_read_in_pieces():

@@ -5,6 +5,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from polars.testing import assert_frame_equal
 
 from genebatch.io import tables
 from genebatch.io.files import InputError, write_tsv
@@ -168,6 +169,22 @@ def test_a_column_of_our_own_tables_keeps_its_type_where_it_is_empty_or_looks_li
     frame = frame.cast({"reason": pl.String})
     write_tsv(tmp_path / "t.tsv", frame)
     assert read_tsv(tmp_path / "t.tsv").equals(frame)
+
+
+@pytest.mark.parametrize("key", ["0123456789012345", "12345e6789012345", "1234567890123456"])
+@pytest.mark.parametrize("name", ["key", "gene_id", "group", "track", "a column of tomorrow"])
+def test_text_of_our_own_tables_stays_as_it_was_written(tmp_path, name, key):
+    write_tsv(tmp_path / "t.tsv", pl.DataFrame({name: [key], "rows": [3]}))
+    assert read_tsv(tmp_path / "t.tsv").to_dicts() == [{name: key, "rows": 3}]
+
+
+def test_whole_numbers_of_our_own_tables_stay_whole(tmp_path):
+    frame = pl.DataFrame(
+        {"rows_1": [3, None], "auc_low": [1.0, None], "kept": [True, None], "f1": [None, None]},
+        schema_overrides={"f1": pl.Float64},
+    )
+    write_tsv(tmp_path / "t.tsv", frame)
+    assert_frame_equal(read_tsv(tmp_path / "t.tsv"), frame)
 
 
 def test_frames_are_appended_and_the_file_is_whole_at_the_end(tmp_path):

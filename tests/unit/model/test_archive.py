@@ -146,6 +146,13 @@ def test_delivered_name_comes_before_the_older_one(model, tmp_path):
         assert load_model(given).facts == {"name": "new"}
 
 
+def test_model_without_members_is_not_written(model, tmp_path):
+    """No file of it could be loaded."""
+    with pytest.raises(InputError, match="the model has no members"):
+        replace(model, members=()).save(tmp_path / "m.gbm")
+    assert not list(tmp_path.iterdir())
+
+
 def test_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"holds no model\.gbm or model_multiclass_all_genes\.gbm"):
         load_model(tmp_path)

@@ -282,6 +282,14 @@ def test_member_of_use_to_one_class_stays(model):
     assert prune(given) is given
 
 
+def test_one_member_stays_where_none_has_weight(model, toy_rows):
+    """Noise alone is stacked so: the intercepts give the base rate."""
+    given = weighed(model, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
+    pruned = prune(given)
+    assert [member.name for member in pruned.members] == ["b000"]
+    np.testing.assert_array_equal(pruned.predict_proba(toy_rows), given.predict_proba(toy_rows))
+
+
 @pytest.mark.parametrize("combiner", [EQUAL, VOTING])
 def test_equal_weights_prune_nothing(model, combiner):
     assert len(prune(replace(model, combiner=combiner)).members) == 2

@@ -56,6 +56,17 @@ def test_predictions_are_those_of_the_model(model, table, toy_rows, tmp_path):
     assert found["prediction"].to_list() == model.predict(toy_rows).tolist()
 
 
+def test_group_and_position_called_as_predictions_are_give_way_to_them(model, toy_rows, tmp_path):
+    named = replace(model, columns=model.columns | {"group": "prediction", "position": "std_donor"})
+    rows = toy_rows.rename({"gene_id": "prediction", "position": "std_donor"})
+    rows.write_parquet(tmp_path / "rows.parquet")
+    predict_table(named, tmp_path / "rows.parquet", tmp_path / "out.parquet")
+    found = pl.read_parquet(tmp_path / "out.parquet")
+    assert found.columns[:3] == ["row.prediction", "row.std_donor", "prediction"]
+    assert found["row.prediction"].equals(rows["prediction"])
+    assert found["prediction"].to_list() == model.predict(toy_rows).tolist()
+
+
 def test_pieces_give_the_file_of_the_whole(model, table, tmp_path, monkeypatch):
     predict_table(model, table, tmp_path / "whole.parquet")
     monkeypatch.setattr(tables, "BATCH_ROWS", 7)
