@@ -173,6 +173,14 @@ def test_a_glob_chooses_among_the_files(tmp_path):
     assert found.height == 1
 
 
+def test_a_quote_that_is_not_closed_is_refused_with_the_file_of_the_user(tmp_path):
+    lines = TEXT.splitlines(keepends=True)
+    lines[2] = lines[2].replace(",2,,", ',2,"half open,')
+    said = r"in/b\.csv, row 2 after the names: column 'note_1' begins with a quote \('half open,"
+    with pytest.raises(InputError, match=said):
+        shards(tmp_path, {"a.csv": TEXT, "b.csv": "".join([*lines, lines[2]])})
+
+
 def test_a_repeated_name_is_refused(tmp_path):
     with pytest.raises(InputError, match="'a'"):
         shard(tmp_path, "sample,kind,place,a,a\ns,no,1,2,3\n")
