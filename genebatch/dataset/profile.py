@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from genebatch.config.settings import Labels, Table
 from genebatch.dataset.column_facts import CategoryFacts, ColumnFacts
 from genebatch.dataset.columns import Roles, assign_roles
+from genebatch.dataset.from_text import LEFT_OUT_KEY
 from genebatch.dataset.scan import Problem, Scan
 from genebatch.dataset.shard_batches import Stored, stored_batches
 from genebatch.dataset.shards import Shard, read_groups
@@ -105,7 +106,7 @@ def analyze(
     for part in _side_by_side(lambda rows: _scan(begin(), rows, used), stretches, threads):
         scan.merge(part)
     groups = scan.groups()
-    problems = [Problem("note", note) for note in left_out]
+    problems = [Problem("note", note) for note in (*_left_out_of_text(paths), *left_out)]
     problems += [
         Problem("note", f"column '{name}' is no feature: {reason}")
         for name, reason in roles.left_out.items()
@@ -390,6 +391,13 @@ def _refuse_changed(shards: Sequence[Shard]) -> None:
             f"{first_names(changed)} changed while the data set was analysed; run the workflow "
             "again once nothing writes there"
         )
+
+
+def _left_out_of_text(paths: Sequence[Path]) -> list[str]:
+    """What was left out when the shards were made of tables of text."""
+    with open_shard(paths[0]) as file:
+        metadata = file.schema_arrow.metadata or {}
+    return json.loads(metadata.get(LEFT_OUT_KEY, b"[]"))
 
 
 def _sequence_facts(paths: Sequence[Path]) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Tables of text become Parquet shards with the types of all their values."""
 
 import gzip
+import logging
 from dataclasses import replace
 
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 
 from genebatch.config.settings import Labels, Table
 from genebatch.dataset.from_text import text_in_parquet
+from genebatch.dataset.profile import analyze
 from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError
 from genebatch.io.text_tables import seen_values
@@ -171,6 +173,21 @@ def test_a_glob_chooses_among_the_files(tmp_path):
     texts = {"a.csv": f"{HEAD}\ns,no,1,2\n", "b.tsv": "what\tever\n"}
     (found,) = shards(tmp_path, texts, PLAIN, path="/*.csv")
     assert found.height == 1
+
+
+def test_what_is_left_out_of_a_folder_of_text_is_told_by_log_and_analysis(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    texts = {"a.csv": TEXT, "_b.csv": TEXT, "_old/c.csv": TEXT, "d.dat": TEXT}
+    shards(tmp_path, texts)
+    left_out = [
+        f"{tmp_path}/in/_b.csv is no data: a name in it begins with _ or .",
+        f"{tmp_path}/in/_old is no data: a name in it begins with _ or .",
+        f"{tmp_path}/in/d.dat is no data, by the ending of its name",
+    ]
+    assert [line for line in caplog.messages if "is no data" in line] == left_out
+    table = replace(TABLE, path=f"{tmp_path}/part-*.parquet", exclude=("free",))
+    problems = analyze(table, None).profile["problems"]
+    assert [problem["message"] for problem in problems][:3] == left_out
 
 
 def test_a_quote_that_is_not_closed_is_refused_with_the_file_of_the_user(tmp_path):
