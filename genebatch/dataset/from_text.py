@@ -15,6 +15,7 @@ from genebatch.dataset.columns import matching
 from genebatch.dataset.table_schema import check_same_columns
 from genebatch.io.columns import check_needed
 from genebatch.io.data_files import check_folder_column, find_files, find_shards, folder_columns
+from genebatch.io.digests import content_digest, copies
 from genebatch.io.files import InputError, first_names, whole
 from genebatch.io.tables import identity_kinds
 from genebatch.io.text_tables import Values, seen_values, text_columns, text_frames
@@ -62,7 +63,7 @@ def shards_of_text(
     ------
     InputError
         If a file is broken or has other columns than the others, a column to compute with is text
-        in some files only, or there are no rows.
+        in some files only, two files have the same rows, or there are no rows.
     """
     paths = list(map(Path, paths))
     columns = {path: text_columns(path) for path in paths}
@@ -86,11 +87,21 @@ def shards_of_text(
     ]
     if not sum(rows):
         raise InputError(f"{table.path} has no rows; set dataset.path")
+    made = zip(paths, shards, rows, strict=True)
+    _refuse_copies([(path, shard) for path, shard, n_rows in made if n_rows])
     text = [name for name, kind in kinds.items() if kind == pl.String()]
     log.info(
         "%s: %s rows, %s columns, of which text: %s",
         *(table.path, f"{sum(rows):,}", f"{len(names):,}", first_names(text) if text else "none"),
     )
+
+
+def _refuse_copies(made: Sequence[tuple[Path, str | PathLike]]) -> None:
+    """Refuse two files of text whose shards are the same; shards of other sizes are not read."""
+    sizes = [Path(shard).stat().st_size for _, shard in made]
+    alike = [each for each, size in zip(made, sizes, strict=True) if sizes.count(size) > 1]
+    for fault in copies((path, content_digest(shard)) for path, shard in alike):
+        raise InputError(fault)
 
 
 def identity_of(names: Sequence[str], table: Table) -> dict[str, str]:

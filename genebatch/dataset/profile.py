@@ -23,7 +23,7 @@ from genebatch.dataset.shard_batches import Stored, stored_batches
 from genebatch.dataset.shards import Shard, read_groups
 from genebatch.dataset.table_schema import TableSchema, read_schema
 from genebatch.io.data_files import check_folder_column, find_files, folder_columns
-from genebatch.io.digests import KeptDigests, state
+from genebatch.io.digests import KeptDigests, copies, state
 from genebatch.io.files import InputError, first_names, unprintable
 from genebatch.io.numbers import digits
 from genebatch.io.tables import open_shard
@@ -111,6 +111,9 @@ def analyze(
         Problem("note", f"column '{name}' is no feature: {reason}")
         for name, reason in roles.left_out.items()
     ]
+    # A file may stand in several folders `key=value`, whose columns tell its rows apart.
+    contents = [(s.path, (s.content, *sorted(s.folders.items()))) for s in shards if s.rows]
+    problems += [Problem("error", fault) for fault in copies(contents)]
     problems += find_problems(scan, table.infinite, test_column)
     if roles.position:
         problems += _duplicates(shards, groups, roles)

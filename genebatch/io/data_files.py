@@ -118,6 +118,7 @@ def _of_one_kind(text: str, found: list[Path], notes: list[str], remedy: str) ->
     of_text = dict.fromkeys(filter(is_text, found))
     stored = [file for file in found if file not in of_text]
     if not stored or not of_text:
+        _refuse_packed_copies(found)
         return DataFiles(found, notes)
     tables = [file.name for file in of_text if not _is_note(file)]
     if tables:
@@ -128,6 +129,17 @@ def _of_one_kind(text: str, found: list[Path], notes: list[str], remedy: str) ->
         )
     notes += [f"{file} is no data: a .txt file beside Parquet files" for file in of_text]
     return DataFiles(stored, notes)
+
+
+def _refuse_packed_copies(files: list[Path]) -> None:
+    """Refuse a file and its compressed copy, which `gzip -k` leaves side by side."""
+    packed = {file.with_name(f"{file.name}.gz"): file for file in files}
+    for copy in files:
+        if copy in packed:
+            raise InputError(
+                f"{copy} lies beside {packed[copy]}, as if it were its copy; move one of them "
+                "elsewhere, or rename it if both are data"
+            )
 
 
 def holds_text(path: str | Path) -> bool:

@@ -296,6 +296,26 @@ def test_hidden_tables_of_both_kinds_are_told(tmp_path, hidden, pattern):
     assert not any("_notes" in note for note in notes)
 
 
+@pytest.mark.parametrize("name", ["b.csv", "sub/b.TSV"])
+@pytest.mark.parametrize("pattern", ["", "/**", "/**/*b*"])
+def test_a_file_beside_its_compressed_copy_is_refused(tmp_path, name, pattern):
+    for file in ("b.tab", "sub/a.csv.gz", name, f"{name}.gz"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("x\n1\n")
+    said = rf"{name}.gz lies beside {tmp_path}/{name}, as if it were its copy; move one of them"
+    with pytest.raises(InputError, match=said):
+        find_shards(f"{tmp_path}{pattern}", "predict.tables.new")
+    (tmp_path / name).unlink()
+    assert len(find_shards(tmp_path)) == 3
+
+
+def test_notes_beside_parquet_may_have_compressed_copies(tmp_path):
+    write(tmp_path, "a.parquet")
+    for name in ("about.txt", "about.txt.gz"):
+        (tmp_path / name).write_text("about these files")
+    assert names_of(tmp_path) == ["a.parquet"]
+
+
 def test_what_is_left_out_is_told_once_where_rows_are_read(tmp_path, caplog):
     write(tmp_path, "a.parquet")
     (tmp_path / "b.dat").write_text("x\n2\n")
