@@ -27,6 +27,7 @@ from genebatch.io.digests import KeptDigests, copies, state
 from genebatch.io.files import InputError, first_names, unprintable
 from genebatch.io.numbers import digits
 from genebatch.io.tables import open_shard
+from genebatch.io.text_tables import MISSING
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ DUPLICATE_ROWS = 1_000_000
 # Rows that a thread scans at a time, in whole row groups. Scanning them takes 0.4 s; setting the
 # scan up and merging it takes 4 ms (1,160 columns).
 STRETCH_ROWS = 32_768
+NO_NAMES = (*MISSING, "n/a", "#n/a", "<na>")  # how programs write a missing name, in any case
 SEQUENCE_KEY = b"genebatch.sequence"  # in the schema metadata of a table that was built here
 
 
@@ -122,7 +124,7 @@ def analyze(
         raise InputError(f"data set {table.path}:\n  " + "\n  ".join(errors))
     _refuse_changed(shards)
     for problem in problems:
-        log.info("%s", problem.message)
+        (log.warning if problem.level == "warning" else log.info)("%s", problem.message)
     log.info("%s rows, %s groups in %d shards", f"{scan.rows:,}", f"{groups.height:,}", len(shards))
     facts = {"identity_kinds": identity_kinds(schema, labels), "sequence": sequence}
     return Analysis(scan.profile(shards, groups, problems) | facts, groups)
@@ -275,6 +277,16 @@ def _group_problems(scan: Scan, test_column: str | None) -> Iterator[Problem]:
             f"column '{group}' has {len(wrong):,} groups whose names are empty or have control "
             f"characters such as tabs ({first_names(map(repr, wrong))}); rename them in the table "
             "(dataset.group)",
+        )
+    missing = [name for name in scan.index if name and name.strip().lower() in NO_NAMES]
+    if missing:
+        rows = [int(scan.counts[scan.index[name]].sum()) for name in missing]
+        shown = first_names(f"{n:,} in {name!r}" for name, n in zip(missing, rows, strict=True))
+        yield Problem(
+            "warning",
+            f"column '{group}' has {sum(rows):,} rows of groups that are called as a missing value "
+            f"is written ({shown}). All rows of such a name are kept together as one group; leave "
+            "them out of the table, or give each row its group (dataset.group)",
         )
     spread = sum(len(shards) > 1 for shards in scan.shards)
     if spread:

@@ -111,6 +111,23 @@ def test_shards_with_other_columns_are_named(table, write, tmp_path):
         analyze(dataset, None)
 
 
+@pytest.mark.parametrize("word", ["NA", "nan", "NULL", "None", "N/A", "#N/A", "<NA>", " na "])
+def test_groups_called_like_a_missing_value_are_counted_and_warned_of(
+    table, analyse, word, caplog, monkeypatch
+):
+    monkeypatch.setattr(analysis, "STRETCH_ROWS", 10)
+    group = pl.when(pl.col("gene_id").is_in(["g01", "g07"])).then(pl.lit(word))
+    group = group.when(pl.col("gene_id") == "g02").then(pl.lit("none")).otherwise("gene_id")
+    frame = table().with_columns(group.alias("gene_id"), position=pl.int_range(pl.len()))
+    analysed = analyse(frame, row_group_size=10)
+    (warning,) = [p for p in analysed.profile["problems"] if p["level"] == "warning"]
+    assert warning["message"].startswith("column 'gene_id' has 30 rows of groups that are called ")
+    assert f"is written (20 in {word!r}, 10 in 'none'). All rows of such" in warning["message"]
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [warning["message"]]
+    assert analysed.groups.filter(group=word)["rows"].to_list() == [20]
+
+
 def test_a_copy_of_a_shard_is_named(table, write, tmp_path):
     dataset = write(table(), shards=2, position=None, exclude=["position"])
     for name in ("0 (1)", "2"):
