@@ -1,5 +1,6 @@
 """Writes tables of text as Parquet shards, which every later rule reads."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,8 @@ from genebatch.config.settings import Table
 from genebatch.dataset.columns import matching
 from genebatch.dataset.table_schema import check_same_columns
 from genebatch.io.columns import check_needed
-from genebatch.io.data_files import check_folder_column, find_shards, folder_columns
+from genebatch.io.data_files import check_folder_column, find_files, find_shards, folder_columns
+from genebatch.io.digests import content_digest, copies
 from genebatch.io.files import InputError, first_names, whole
 from genebatch.io.tables import identity_kinds
 from genebatch.io.text_tables import Values, seen_values, text_columns, text_frames
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 ROW_GROUP = 8_192  # rows
 EVERY_SHARD = "part-*.parquet"
+# In the metadata of each shard: what was left out when the files of text were found.
+LEFT_OUT_KEY = b"genebatch.left_out"
 
 
 def text_in_parquet(table: Table, folder: str | PathLike) -> Table:
@@ -44,7 +48,7 @@ def shards_of_text(
     A column has one type in all files, the smallest that holds all of its values. Columns of text
     that are no metadata stay text, and the screen leaves them out of the features. Reads each file
     twice, and three times with identity columns. Holds `text_tables.BLOCK_BYTES` of text and a row
-    group.
+    group. Files that are left out of the table are logged, and noted in the metadata of the shards.
 
     Parameters
     ----------
@@ -59,7 +63,7 @@ def shards_of_text(
     ------
     InputError
         If a file is broken or has other columns than the others, a column to compute with is text
-        in some files only, or there are no rows.
+        in some files only, two files have the same rows, or there are no rows.
     """
     paths = list(map(Path, paths))
     columns = {path: text_columns(path) for path in paths}
@@ -73,17 +77,31 @@ def shards_of_text(
     kinds |= {name: values.kind for name, values in seen.items()}
     kinds = {name: pl.String() if kinds[name] == pl.Null else kinds[name] for name in names}
     given = _of_folders(table, paths, names)
+    left_out = find_files(table.path, "dataset.path").notes
+    for note in left_out:
+        log.info("%s", note)
+    metadata = {LEFT_OUT_KEY: json.dumps(left_out)} if left_out else {}
     rows = [
-        _write_shard(path, kinds, set(identity), folders, shard)
+        _write_shard(path, kinds, set(identity), folders, metadata, shard)
         for path, folders, shard in zip(paths, given, shards, strict=True)
     ]
     if not sum(rows):
         raise InputError(f"{table.path} has no rows; set dataset.path")
+    made = zip(paths, shards, rows, strict=True)
+    _refuse_copies([(path, shard) for path, shard, n_rows in made if n_rows])
     text = [name for name, kind in kinds.items() if kind == pl.String()]
     log.info(
         "%s: %s rows, %s columns, of which text: %s",
         *(table.path, f"{sum(rows):,}", f"{len(names):,}", first_names(text) if text else "none"),
     )
+
+
+def _refuse_copies(made: Sequence[tuple[Path, str | PathLike]]) -> None:
+    """Refuse two files of text whose shards are the same; shards of other sizes are not read."""
+    sizes = [Path(shard).stat().st_size for _, shard in made]
+    alike = [each for each, size in zip(made, sizes, strict=True) if sizes.count(size) > 1]
+    for fault in copies((path, content_digest(shard)) for path, shard in alike):
+        raise InputError(fault)
 
 
 def identity_of(names: Sequence[str], table: Table) -> dict[str, str]:
@@ -129,6 +147,7 @@ def _write_shard(
     kinds: Mapping[str, pl.DataType],
     identity: set[str],
     folders: Mapping[str, str | None],
+    metadata: Mapping[bytes, str],
     shard: str | PathLike,
 ) -> int:
     """Write a file as Parquet, and give its number of rows."""
@@ -136,7 +155,7 @@ def _write_shard(
     own = {name: value for name, value in folders.items() if name not in kinds}
     rows = 0
     stored = pl.DataFrame(schema={**kinds, **dict.fromkeys(own, pl.String())})
-    schema = stored.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+    schema = stored.to_arrow(compat_level=pl.CompatLevel.oldest()).schema.with_metadata(metadata)
     with whole(shard) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as out:
         for frame in text_frames(path, list(kinds), exact):
             frame = frame.cast(dict(kinds))

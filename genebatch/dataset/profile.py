@@ -17,15 +17,17 @@ import pyarrow.parquet as pq
 from genebatch.config.settings import Labels, Table
 from genebatch.dataset.column_facts import CategoryFacts, ColumnFacts
 from genebatch.dataset.columns import Roles, assign_roles
+from genebatch.dataset.from_text import LEFT_OUT_KEY
 from genebatch.dataset.scan import Problem, Scan
 from genebatch.dataset.shard_batches import Stored, stored_batches
 from genebatch.dataset.shards import Shard, read_groups
 from genebatch.dataset.table_schema import TableSchema, read_schema
 from genebatch.io.data_files import check_folder_column, find_files, folder_columns
-from genebatch.io.digests import KeptDigests, state
+from genebatch.io.digests import KeptDigests, copies, state
 from genebatch.io.files import InputError, first_names, unprintable
 from genebatch.io.numbers import digits
 from genebatch.io.tables import open_shard
+from genebatch.io.text_tables import MISSING
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ DUPLICATE_ROWS = 1_000_000
 # Rows that a thread scans at a time, in whole row groups. Scanning them takes 0.4 s; setting the
 # scan up and merging it takes 4 ms (1,160 columns).
 STRETCH_ROWS = 32_768
+NO_NAMES = (*MISSING, "n/a", "#n/a", "<na>")  # how programs write a missing name, in any case
 SEQUENCE_KEY = b"genebatch.sequence"  # in the schema metadata of a table that was built here
 
 
@@ -105,11 +108,14 @@ def analyze(
     for part in _side_by_side(lambda rows: _scan(begin(), rows, used), stretches, threads):
         scan.merge(part)
     groups = scan.groups()
-    problems = [Problem("note", note) for note in left_out]
+    problems = [Problem("note", note) for note in (*_left_out_of_text(paths), *left_out)]
     problems += [
         Problem("note", f"column '{name}' is no feature: {reason}")
         for name, reason in roles.left_out.items()
     ]
+    # A file may stand in several folders `key=value`, whose columns tell its rows apart.
+    contents = [(s.path, (s.content, *sorted(s.folders.items()))) for s in shards if s.rows]
+    problems += [Problem("error", fault) for fault in copies(contents)]
     problems += find_problems(scan, table.infinite, test_column)
     if roles.position:
         problems += _duplicates(shards, groups, roles)
@@ -118,7 +124,7 @@ def analyze(
         raise InputError(f"data set {table.path}:\n  " + "\n  ".join(errors))
     _refuse_changed(shards)
     for problem in problems:
-        log.info("%s", problem.message)
+        (log.warning if problem.level == "warning" else log.info)("%s", problem.message)
     log.info("%s rows, %s groups in %d shards", f"{scan.rows:,}", f"{groups.height:,}", len(shards))
     facts = {"identity_kinds": identity_kinds(schema, labels), "sequence": sequence}
     return Analysis(scan.profile(shards, groups, problems) | facts, groups)
@@ -272,6 +278,16 @@ def _group_problems(scan: Scan, test_column: str | None) -> Iterator[Problem]:
             f"characters such as tabs ({first_names(map(repr, wrong))}); rename them in the table "
             "(dataset.group)",
         )
+    missing = [name for name in scan.index if name and name.strip().lower() in NO_NAMES]
+    if missing:
+        rows = [int(scan.counts[scan.index[name]].sum()) for name in missing]
+        shown = first_names(f"{n:,} in {name!r}" for name, n in zip(missing, rows, strict=True))
+        yield Problem(
+            "warning",
+            f"column '{group}' has {sum(rows):,} rows of groups that are called as a missing value "
+            f"is written ({shown}). All rows of such a name are kept together as one group; leave "
+            "them out of the table, or give each row its group (dataset.group)",
+        )
     spread = sum(len(shards) > 1 for shards in scan.shards)
     if spread:
         yield Problem("note", f"{spread:,} groups are spread over several shards (allowed)")
@@ -388,6 +404,13 @@ def _refuse_changed(shards: Sequence[Shard]) -> None:
             f"{first_names(changed)} changed while the data set was analysed; run the workflow "
             "again once nothing writes there"
         )
+
+
+def _left_out_of_text(paths: Sequence[Path]) -> list[str]:
+    """What was left out when the shards were made of tables of text."""
+    with open_shard(paths[0]) as file:
+        metadata = file.schema_arrow.metadata or {}
+    return json.loads(metadata.get(LEFT_OUT_KEY, b"[]"))
 
 
 def _sequence_facts(paths: Sequence[Path]) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from genebatch.config.settings import Labels, Table
 from genebatch.dataset.categories import TELLS_GROUP
 from genebatch.dataset.from_text import text_in_parquet
 from genebatch.io.columns import check_needed
-from genebatch.io.data_files import find_shards, holds_text
+from genebatch.io.data_files import find_files, find_shards, holds_text
 from genebatch.io.files import InputError, first_names
 
 MOST_CLASSES = 50
@@ -45,7 +45,8 @@ class Proposal:
 
     def text(self) -> str:
         """The configuration as YAML, with the notes in front."""
-        head = "".join(f"# - {note}\n" for note in self.notes)
+        # A name with a line end would end the comment.
+        head = "".join(f"# - {' '.join(note.splitlines())}\n" for note in self.notes)
         head = f"# Proposed by `genebatch init`. `genebatch config` has every key.\n{head}"
         return head + yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
 
@@ -77,6 +78,7 @@ def propose(path: str | Path, label: str, group: str) -> Proposal:
         dataset |= {"label": label, "classes": classes}
         shown = ", ".join(f"{name} {counts[name]:,}" for name in classes)
         proposal.notes.append(f"{sum(counts.values()):,} rows of {n_groups:,} groups: {shown}")
+        proposal.notes += find_files(path).notes
         others = [name for name in schema.names() if name not in (label, group)]
         _add_scores(proposal, others, schema, classes)
         _add_weight(proposal, others, schema)

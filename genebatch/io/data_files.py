@@ -18,6 +18,8 @@ from genebatch.io.text_tables import ENDINGS, is_text, named_as_text
 HIDDEN = ("_", ".")
 NULL_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark and Arrow write for null
 OTHER_ENDINGS = (".pq", ".parq", ".parquet", "")  # of Parquet files that `*.parquet` does not find
+NO_DATA = (".bak", ".tmp", ".crc")  # behind `.parquet`: what programs keep beside their files
+UNREAD = (".bgz", ".bz2", ".gzip", ".lz4", ".xz", ".zip", ".zst", ".zstd")  # compressions
 # Formats that keep Parquet files of removed rows: what tells each, below its folder.
 LAKES = {
     "a Delta table": "_delta_log",
@@ -26,8 +28,8 @@ LAKES = {
     "a Lance table": "_versions/*.manifest",
 }
 
-
-NOTES = (".txt", ".txt.gz")  # beside Parquet files they tell of the data, and are no tables
+# Beside Parquet files they tell of the data, and are no tables.
+NOTES = (".txt", ".txt.gz", *(f".txt{ending}" for ending in UNREAD))
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,14 @@ def find_shards(path: str | Path, key: str | None = None) -> list[Path]:
     return find_files(path, key).paths
 
 
+def files_to_read(path: str | Path, key: str | None = None) -> list[Path]:
+    """List the files of a table whose rows are about to be read, and warn of what is left out."""
+    found = find_files(path, key)
+    for note in found.notes:
+        log.warning("%s", note)
+    return found.paths
+
+
 def find_files(path: str | Path, key: str | None = None) -> DataFiles:
     """Find the files of a table: one file, the tables of a folder, or those of a glob.
 
@@ -52,7 +62,8 @@ def find_files(path: str | Path, key: str | None = None) -> DataFiles:
 
     A folder is searched at any depth, and links are followed. Files and folders below the path
     whose names begin with `_` or `.` are no data, unless they are called `_key=value`. A file that
-    is reached twice counts once. Numbers in names sort by value: part-2 comes before part-10.
+    is reached twice counts once. Notes tell of all that is left out of a folder. Numbers in names
+    sort by value: part-2 comes before part-10.
 
     Parameters
     ----------
@@ -71,12 +82,35 @@ def find_files(path: str | Path, key: str | None = None) -> DataFiles:
     remedy = f"; set {key}" if key else ""
     search = _Search()
     found = list(search.files(text))
+    notes = [file for file in search.unread if _is_note(file) and not all(map(is_text, found))]
+    _refuse_unread([file for file in search.unread if file not in notes])
     if not found and Path(text).is_dir():
         endings = ", ".join(f"*{ending}" for ending in (".parquet", *ENDINGS))
         raise InputError(f"folder {text} holds no table ({endings}, text also with .gz){remedy}")
     if not found:
         raise InputError(f"{text} does not exist and matches no file{remedy}")
-    return _of_one_kind(text, found, search.notes, remedy)
+    left_out = [*search.notes, *_others([*search.others, *notes], text)]
+    return _of_one_kind(text, found, left_out, remedy)
+
+
+def _refuse_unread(files: list[Path]) -> None:
+    """Refuse tables in a compression that is not read."""
+    if files:
+        raise InputError(
+            f"folder {files[0].parent} holds tables in a compression that is not read "
+            f"({first_names(file.name for file in files)}); decompress them, or write text as "
+            "gzip with the ending .gz, or move them elsewhere"
+        )
+
+
+def _others(files: list[Path], text: str) -> list[str]:
+    """What is said about files that are called like no table."""
+    if not files:
+        return []
+    if len(files) == 1:
+        return [f"{files[0]} is no data, by the ending of its name"]
+    names = first_names(file.name for file in files)
+    return [f"{len(files):,} files of {text} are no data, by the endings of their names: {names}"]
 
 
 def _of_one_kind(text: str, found: list[Path], notes: list[str], remedy: str) -> DataFiles:
@@ -84,6 +118,7 @@ def _of_one_kind(text: str, found: list[Path], notes: list[str], remedy: str) ->
     of_text = dict.fromkeys(filter(is_text, found))
     stored = [file for file in found if file not in of_text]
     if not stored or not of_text:
+        _refuse_packed_copies(found)
         return DataFiles(found, notes)
     tables = [file.name for file in of_text if not _is_note(file)]
     if tables:
@@ -94,6 +129,17 @@ def _of_one_kind(text: str, found: list[Path], notes: list[str], remedy: str) ->
         )
     notes += [f"{file} is no data: a .txt file beside Parquet files" for file in of_text]
     return DataFiles(stored, notes)
+
+
+def _refuse_packed_copies(files: list[Path]) -> None:
+    """Refuse a file and its compressed copy, which `gzip -k` leaves side by side."""
+    packed = {file.with_name(f"{file.name}.gz"): file for file in files}
+    for copy in files:
+        if copy in packed:
+            raise InputError(
+                f"{copy} lies beside {packed[copy]}, as if it were its copy; move one of them "
+                "elsewhere, or rename it if both are data"
+            )
 
 
 def holds_text(path: str | Path) -> bool:
@@ -201,6 +247,8 @@ class _Search:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.others: list[Path] = []  # called like no table
+        self.unread: list[Path] = []  # called like a table in another compression
         self._met: dict[tuple[int, int], Path] = {}
         self._checked: set[Path] = set()
 
@@ -241,7 +289,7 @@ class _Search:
             entries = sorted(folder.iterdir(), key=lambda entry: _natural(entry.name))
         except OSError as error:
             raise InputError(f"folder {folder} cannot be read: {error}") from error
-        others = []
+        misnamed = []
         for entry in entries:
             if _is_hidden(entry.name):
                 self._note_hidden(entry)
@@ -251,13 +299,14 @@ class _Search:
                 _refuse_lost(entry)
                 if self._is_new(entry):
                     yield entry
-            elif entry.suffix.lower() in OTHER_ENDINGS:
-                _refuse_lost(entry)
-                others += [entry.name] if is_parquet(entry) else []
-        if others:
+            elif _is_misnamed(entry):
+                misnamed.append(entry.name)
+            else:
+                (self.unread if _is_unread(entry.name) else self.others).append(entry)
+        if misnamed:
             raise InputError(
                 f"folder {folder} holds Parquet files whose names do not end in .parquet "
-                f"({first_names(others)}); rename them so, or move them elsewhere"
+                f"({first_names(misnamed)}); rename them so, or move them elsewhere"
             )
 
     def _is_new(self, path: Path) -> bool:
@@ -272,8 +321,7 @@ class _Search:
         return False
 
     def _note_hidden(self, path: Path) -> None:
-        named = path.name.endswith(".parquet") or named_as_text(path.name)
-        if (named and not _is_note(path)) or (path.is_dir() and any(path.rglob("*.parquet"))):
+        if _is_table(path) or (path.is_dir() and any(map(_is_table, path.rglob("*")))):
             self.notes.append(f"{path} is no data: a name in it begins with _ or .")
 
     def _check(self, folder: Path) -> None:
@@ -307,6 +355,30 @@ def _refuse_lost(entry: Path) -> None:
             f"{entry} is a link to {entry.readlink()}, where nothing is; remove the link or bring "
             "back what it leads to"
         )
+
+
+def _is_table(path: Path) -> bool:
+    """Tell whether a file is called like a table, and not like a note beside it."""
+    named = path.name.endswith(".parquet") or named_as_text(path.name)
+    return named and not _is_note(path)
+
+
+def _is_misnamed(path: Path) -> bool:
+    """Tell whether a file is Parquet and called otherwise, but not like a copy that is kept."""
+    name = path.name.lower()
+    if path.suffix.lower() in OTHER_ENDINGS:
+        _refuse_lost(path)
+    elif ".parquet" not in name or name.endswith(NO_DATA) or not path.exists():
+        return False
+    return is_parquet(path)
+
+
+def _is_unread(name: str) -> bool:
+    """Tell whether a file is called like a table in a compression that is not read."""
+    packed = Path(name.lower())
+    if packed.suffix == ".gz":
+        return packed.stem.endswith(".parquet")
+    return packed.suffix in UNREAD and packed.stem.endswith((".parquet", *ENDINGS))
 
 
 def _is_note(path: Path) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +40,24 @@ def content_digest(path: str | os.PathLike) -> str:
     """SHA-256 of all bytes of a file, hexadecimal. It is streamed."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def copies(contents: Iterable[tuple[str | os.PathLike, Hashable]]) -> Iterator[str]:
+    """Name the files of a table that have the content of an earlier one, in words.
+
+    Parameters
+    ----------
+    contents
+        Each file, and what stands for its content.
+    """
+    first: dict[Hashable, str | os.PathLike] = {}
+    for path, content in contents:
+        same = first.setdefault(content, path)
+        if same != path:
+            yield (
+                f"{path} has the content of {same}, so that its rows would count twice; move one "
+                "of them elsewhere (dataset.path)"
+            )
 
 
 class KeptDigests:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genebatch.io.columns import check_lacking, check_needed
-from genebatch.io.data_files import find_shards, folder_columns
+from genebatch.io.data_files import files_to_read, find_shards, folder_columns
 from genebatch.io.files import InputError, whole
 from genebatch.io.given_tables import arrow_column, given_frames
 from genebatch.io.text_tables import ENDINGS, is_text, text_columns, text_frames, text_kinds
@@ -219,7 +219,7 @@ def _numbers(column: pl.Series) -> pl.Series:
 def _read_path(
     table: Path, columns: Sequence[str], identity: Mapping[str, str]
 ) -> Iterator[pl.DataFrame]:
-    paths = find_shards(table)
+    paths = files_to_read(table)
     kinds = identity_kinds(paths, identity)
     for path in paths:
         present = text_columns(path) if is_text(path) else _open_stored(path).schema_arrow.names

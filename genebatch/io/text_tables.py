@@ -1,19 +1,20 @@
 """Reads tables of text: values separated by commas, tabs or semicolons, plain or gzip."""
 
 import csv
+import logging
 import re
-import zlib
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 import polars as pl
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from genebatch.io.columns import check_needed
-from genebatch.io.files import InputError
-from genebatch.io.text import line_blocks, open_bytes
+from genebatch.io.files import InputError, first_names
+from genebatch.io.text import line_blocks, open_bytes, read_bytes
 
 ENDINGS = (".csv", ".tsv", ".txt", ".tab")
 SEPARATORS = {",": "a comma", "\t": "a tab", ";": "a semicolon"}
@@ -22,6 +23,9 @@ KEY = "predict.tables, or the table given"
 BLOCK_BYTES = 16 << 20  # of text, decoded at once; 1,600 rows of 1,167 columns
 # How R, pandas, numpy, SQL and Python write a missing number, in any case.
 MISSING = ("", "na", "nan", "null", "none")
+# Each value of a row that is read behind the last one: an open quote would hold it.
+END = "\x1a"
+REMEDY = "remove the quote, or put the whole value in quotes and write those inside of it twice"
 TRUTH = {"true": 1.0, "false": 0.0}
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 # A whole number that no other text stands for: not 001, 1e5 or more digits than 64 bits hold.
@@ -34,6 +38,8 @@ WHOLE_KINDS = (
     (pl.Int32(), -(2**31), 2**31 - 1),
     (pl.Int64(), -(2**53), 2**53),  # what a float64 holds exactly
 )
+
+log = logging.getLogger(__name__)
 
 
 def named_as_text(name: str) -> bool:
@@ -66,7 +72,8 @@ def text_frames(
     Parameters
     ----------
     path
-        Values are separated by what separates most names in the first line. A value may be quoted.
+        Values are separated by what separates most names in the first line. A value may be quoted,
+        and hold separators and line ends then. How many hold line ends is logged.
     columns
         Columns that must be there. Empty, NA, NaN, NULL and None are missing.
     kinds
@@ -75,13 +82,13 @@ def text_frames(
     Raises
     ------
     InputError
-        If the file is broken, a column is missing or repeated, or a value is no number. The message
-        names the row, the column and the value.
+        If the file is broken, a column is missing or repeated, a value is no number, or a quote is
+        not closed. The message names the row, the column and the value.
     """
     separator, names = _head(path)
     check_needed(columns, names, str(path))
-    first = 1
-    for frame in _texts(path, separator, names, columns):
+    first, broken = 1, Counter[str]()
+    for frame in _texts(path, separator, names, columns, broken):
         yield pl.DataFrame(
             {
                 name: _identity(frame[name], kinds[name])
@@ -91,20 +98,29 @@ def text_frames(
             }
         )
         first += frame.height
+    if broken:
+        shown = first_names(f"{name!r} {count:,}" for name, count in broken.items())
+        log.info("%s: %s values hold line ends: %s", path, f"{broken.total():,}", shown)
 
 
 def _head(path: str | Path) -> tuple[str, list[str]]:
     """The separator, and the names in the first line."""
     line = next(line_blocks(path, WANTED, KEY)).lines[0].partition("\r")[0]
     try:
-        parsed = {mark: next(csv.reader([line], delimiter=mark), [""]) for mark in SEPARATORS}
+        parsed = {mark: next(csv.reader([line, END], delimiter=mark)) for mark in SEPARATORS}
     except csv.Error as error:  # a name of more than 131,072 characters
         raise InputError(
             f"{path}: the first line holds no names of columns ({error}); wanted {WANTED}; "
             f"set {KEY}"
         ) from error
     separator = max(parsed, key=lambda mark: len(parsed[mark]))
-    return separator, parsed[separator]
+    names = parsed[separator] or [""]
+    if names[-1].endswith(END):
+        raise InputError(
+            f"{path}: the first line opens a quote ({names[-1].removesuffix(END)[:40]!r}) and does "
+            f"not close it; a name of a column holds no line end: {REMEDY}"
+        )
+    return separator, names
 
 
 def text_kinds(path: str | Path, identity: Mapping[str, str]) -> dict[str, pl.DataType]:
@@ -128,7 +144,7 @@ def text_kinds(path: str | Path, identity: Mapping[str, str]) -> dict[str, pl.Da
     if not open_ends:
         return kinds
     whole, number = dict.fromkeys(open_ends, True), dict.fromkeys(open_ends, True)
-    for frame in _texts(path, separator, names, open_ends):
+    for frame in _texts(path, separator, names, open_ends, Counter()):
         for name in open_ends:
             values = frame[name].filter(frame[name] != "")
             whole[name] &= values.str.contains(WHOLE).all()
@@ -205,7 +221,7 @@ def seen_values(paths: Iterable[str | Path], columns: Sequence[str]) -> dict[str
     for path in map(Path, paths):
         separator, names = _head(path)
         check_needed(columns, names, str(path))
-        for frame in _texts(path, separator, names, columns):
+        for frame in _texts(path, separator, names, columns, Counter()):
             for name in columns:
                 seen[name] = seen[name].with_values(frame[name], path)
     return seen
@@ -216,11 +232,71 @@ def _is_missing(text: str) -> bool:
 
 
 def _texts(
-    path: str | Path, separator: str, names: Sequence[str], columns: Sequence[str]
+    path: str | Path,
+    separator: str,
+    names: Sequence[str],
+    columns: Sequence[str],
+    broken: Counter[str],
 ) -> Iterator[pl.DataFrame]:
-    """Stream columns as text, exactly as they stand in the file."""
-    numbers = {name: str(number) for number, name in enumerate(names)}
-    wanted = [numbers[name] for name in columns]
+    """Stream columns as text, exactly as they stand in the file.
+
+    `broken` counts the values of each column of the file that hold line ends. A row that holds
+    further rows in such values is refused; if they may be in other columns, behind the last row.
+    """
+    wanted = [names.index(name) for name in columns]
+    some = len(set(wanted)) < len(names)
+    with open_bytes(path, WANTED, KEY) as opened:
+        stream = _Ended(opened, path, separator, len(names))
+        for frame in _checked(stream, names, wanted, Counter() if some else broken):
+            yield frame.rename(dict(zip(map(str, wanted), columns, strict=True)))
+    if some and stream.rows != stream.line_feeds:  # there are blank lines, or line ends in values
+        with open_bytes(path, WANTED, KEY) as opened:
+            again = _Ended(opened, path, separator, len(names))
+            deque(_checked(again, names, range(len(names)), broken), maxlen=0)
+
+
+class _Ended:
+    """A table of text with a further row behind its last one, each value of which is `END`.
+
+    Attributes
+    ----------
+    line_feeds
+        How many were read, that of the line of names too.
+    rows
+        How many were read, the further one too: as many, if each line is a row.
+    """
+
+    closed = False  # as pyarrow asks
+
+    def __init__(self, stream: BinaryIO, path: str | Path, separator: str, n_columns: int):
+        self.path, self.separator, self.n_columns = path, separator, n_columns
+        self.line_feeds = self.rows = 0
+        self._stream = stream
+        self._last = b""
+        self._end: bytes | None = None
+
+    def read(self, size: int) -> bytes:
+        """Read up to `size` bytes."""
+        data = b"" if self._end is not None else read_bytes(self._stream, size, self.path)
+        if not data:
+            data = self._rest()
+            data, self._end = data[:size], data[size:]
+        self.line_feeds += data.count(b"\n")
+        self._last = data[-1:]
+        return data
+
+    def _rest(self) -> bytes:
+        if self._end is None:
+            row = self.separator.join([END] * self.n_columns).encode()
+            return row if self._last == b"\n" else b"\n" + row
+        return self._end
+
+
+def _checked(
+    stream: _Ended, names: Sequence[str], wanted: Sequence[int], broken: Counter[str]
+) -> Iterator[pl.DataFrame]:
+    """Stream columns, called by their numbers, and refuse a row that holds further rows."""
+    columns = list(map(str, wanted))
     # Numbers in place of the names, as Arrow refuses a repeated name of a column not wanted.
     reading = arrow_csv.ReadOptions(
         block_size=BLOCK_BYTES,
@@ -228,36 +304,88 @@ def _texts(
         column_names=list(map(str, range(len(names)))),
         use_threads=False,
     )
-    parsing = arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+    parsing = arrow_csv.ParseOptions(delimiter=stream.separator, newlines_in_values=True)
     converting = arrow_csv.ConvertOptions(
-        column_types=dict.fromkeys(wanted, pa.string()),
-        include_columns=wanted,
+        column_types=dict.fromkeys(columns, pa.string()),
+        include_columns=columns,
         strings_can_be_null=False,
     )
+    first = 1
     try:
-        with (
-            open_bytes(path, WANTED, KEY) as stream,
-            arrow_csv.open_csv(stream, reading, parsing, converting) as batches,
-        ):
+        with arrow_csv.open_csv(stream, reading, parsing, converting) as batches:
             for batch in batches:
-                if batch.num_rows:
-                    frame = pl.from_arrow(batch)
-                    yield frame.rename(dict(zip(wanted, columns, strict=True)))
+                frame = pl.from_arrow(batch)
+                stream.rows += frame.height
+                texts = [name for name in columns if _has_line_end(batch.column(name))]
+                if texts:
+                    ends = frame.select(pl.col(texts).str.count_matches(r"[\r\n]+"))
+                    _refuse_rows_inside(frame, ends, names, stream, first)
+                    broken.update({names[int(name)]: (ends[name] > 0).sum() for name in texts})
+                if frame.height and set(frame.row(-1)) == {END}:
+                    frame = frame[:-1]
+                if frame.height:
+                    yield frame
+                first += frame.height
     except pa.ArrowInvalid as error:
-        if "Empty CSV file" not in str(error):
-            raise InputError(
-                f"{path} cannot be read as a table separated by {SEPARATORS[separator]}: "
-                f"{_fact(error)}"
-            ) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is truncated or damaged ({error}); copy it again") from error
+        raise InputError(
+            f"{stream.path} cannot be read as a table separated by {SEPARATORS[stream.separator]}: "
+            f"{_fact(error, first)}"
+        ) from error
 
 
-def _fact(error: Exception) -> str:
-    """What Arrow says, where the first row is the line of names."""
+def _has_line_end(values: pa.Array) -> bool:
+    """Tell whether any of the values holds a line end, by all their bytes at once."""
+    data = values.buffers()[2]
+    text = b"" if data is None else data.to_pybytes()
+    return b"\n" in text or b"\r" in text
+
+
+def _refuse_rows_inside(
+    frame: pl.DataFrame, ends: pl.DataFrame, names: Sequence[str], stream: _Ended, first: int
+) -> None:
+    """Refuse a row whose values hold line ends, and for each as many separators as a row has.
+
+    A quote that is opened by mistake ends at the next quote, in a later row or at the end of the
+    file. All that stands between is one value. `ends` has how many line ends the values of some
+    columns hold, of which blank lines are none. `first` is the number of the first row.
+    """
+    held = ends.sum_horizontal()
+    texts = frame.filter(held > 0)
+    marks = pl.all().str.count_matches(stream.separator, literal=True)
+    separators = texts.select(marks).sum_horizontal()
+    open_quote = texts.select(pl.any_horizontal(pl.col(ends.columns).str.contains(END))).to_series()
+    needed = held.filter(held > 0) * (stream.n_columns - 1)
+    wrong = open_quote | ((separators >= needed) & (stream.n_columns > 1))
+    if not wrong.any():
+        return
+    number = int(wrong.arg_max())
+    row = int((held > 0).arg_true()[number])
+    column = next(name for name in ends.columns if ends[name][row])
+    begin = frame[column][row].splitlines()[0][:40]
+    where = (
+        f"{stream.path}, row {first + row:,} after the names: column '{names[int(column)]}' begins "
+        f"with a quote ({begin!r})"
+    )
+    if open_quote[number]:
+        raise InputError(f"{where} that is not closed until the end of the file; {REMEDY}")
+    raise InputError(
+        f"{where}, and the row holds {held[row]:,} line ends and {separators[number]:,} "
+        f"separators, as if further rows were in it; {REMEDY}, or write the table as Parquet"
+    )
+
+
+def _fact(error: Exception, first: int) -> str:
+    """What Arrow says, where the first row is the line of names; `first` is the next row."""
     text = str(error).partition("\n")[0]
     if "UTF8" in text:
         return "it is not UTF-8 text; convert it, for example `iconv -f latin1 -t utf-8`"
+    if "straddling" in text:
+        return (
+            f"row {first:,} after the names, or one of the next, is longer than "
+            f"{BLOCK_BYTES:,} bytes, as if a quote were not closed; {REMEDY}"
+        )
+    if '"' in text:
+        return f"{text}. A quote may not be closed: {REMEDY}"
     return text
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from genebatch.genome.genes import SITES, Gene
 from genebatch.genome.scores.checks import SUM_TOLERANCE
 from genebatch.io.columns import check_needed
-from genebatch.io.data_files import find_shards, is_parquet
+from genebatch.io.data_files import files_to_read, is_parquet
 from genebatch.io.files import InputError
 from genebatch.io.numbers import CLIPPED, digits
 from genebatch.io.tables import open_shard, record_batches
@@ -179,7 +179,7 @@ class CheckedRows:
 
 def open_rows(source: str | Path, key: str) -> ParquetRows | TextRows:
     """Open a score table (file, folder or glob): Parquet or text, told apart by content."""
-    paths = find_shards(source, key)
+    paths = files_to_read(source, key)
     of_text = not any(map(is_parquet, paths))
     return TextRows(paths, key) if of_text else ParquetRows(paths, key)
 

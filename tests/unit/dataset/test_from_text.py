@@ -1,6 +1,8 @@
 """Tables of text become Parquet shards with the types of all their values."""
 
 import gzip
+import logging
+import re
 from dataclasses import replace
 
 import polars as pl
@@ -8,6 +10,7 @@ import pytest
 
 from genebatch.config.settings import Labels, Table
 from genebatch.dataset.from_text import text_in_parquet
+from genebatch.dataset.profile import analyze
 from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError
 from genebatch.io.text_tables import seen_values
@@ -143,7 +146,7 @@ def test_a_file_in_which_a_feature_is_text_is_named_with_the_value(tmp_path):
 
 
 def test_row_names_of_some_files_only_are_no_column(tmp_path):
-    texts = {"a.csv": f"{HEAD}\ns,no,1,2\n", "b.csv": f",{HEAD}\n1,s,no,1,2\n"}
+    texts = {"a.csv": f"{HEAD}\ns,no,1,2\n", "b.csv": f",{HEAD}\n1,s,no,1,3\n"}
     assert [frame.columns for frame in shards(tmp_path, texts, PLAIN)] == [HEAD.split(",")] * 2
 
 
@@ -171,6 +174,45 @@ def test_a_glob_chooses_among_the_files(tmp_path):
     texts = {"a.csv": f"{HEAD}\ns,no,1,2\n", "b.tsv": "what\tever\n"}
     (found,) = shards(tmp_path, texts, PLAIN, path="/*.csv")
     assert found.height == 1
+
+
+def test_what_is_left_out_of_a_folder_of_text_is_told_by_log_and_analysis(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    texts = {"a.csv": TEXT, "_b.csv": TEXT, "_old/c.csv": TEXT, "d.dat": TEXT}
+    shards(tmp_path, texts)
+    left_out = [
+        f"{tmp_path}/in/_b.csv is no data: a name in it begins with _ or .",
+        f"{tmp_path}/in/_old is no data: a name in it begins with _ or .",
+        f"{tmp_path}/in/d.dat is no data, by the ending of its name",
+    ]
+    assert [line for line in caplog.messages if "is no data" in line] == left_out
+    table = replace(TABLE, path=f"{tmp_path}/part-*.parquet", exclude=("free",))
+    problems = analyze(table, None).profile["problems"]
+    assert [problem["message"] for problem in problems][:3] == left_out
+
+
+@pytest.mark.parametrize("copy", ["a (1).csv", "z/a.csv", "b.csv.gz"])
+def test_a_copy_of_a_file_is_refused(tmp_path, copy):
+    texts = {"a.csv": TEXT, copy: TEXT, "c.csv": TEXT.replace("007", "008")}
+    first, second = sorted(f"{tmp_path}/in/{name}" for name in ("a.csv", copy))
+    said = re.escape(f"{second} has the content of {first}, so that its rows would count twice")
+    with pytest.raises(InputError, match=said):
+        shards(tmp_path, texts)
+
+
+def test_equal_files_without_rows_or_of_other_folders_are_no_copies(tmp_path):
+    head = "kind,x\n"
+    texts = {"sample=1/a.csv": head, "sample=1/b.csv": head, "sample=2/a.csv": head + "no,1\n"}
+    texts |= {"sample=3/a.csv": head + "no,1\n"}
+    assert [shard.height for shard in shards(tmp_path, texts, PLAIN)] == [0, 0, 1, 1]
+
+
+def test_a_quote_that_is_not_closed_is_refused_with_the_file_of_the_user(tmp_path):
+    lines = TEXT.splitlines(keepends=True)
+    lines[2] = lines[2].replace(",2,,", ',2,"half open,')
+    said = r"in/b\.csv, row 2 after the names: column 'note_1' begins with a quote \('half open,"
+    with pytest.raises(InputError, match=said):
+        shards(tmp_path, {"a.csv": TEXT, "b.csv": "".join([*lines, lines[2]])})
 
 
 def test_a_repeated_name_is_refused(tmp_path):

@@ -111,6 +111,48 @@ def test_shards_with_other_columns_are_named(table, write, tmp_path):
         analyze(dataset, None)
 
 
+@pytest.mark.parametrize("word", ["NA", "nan", "NULL", "None", "N/A", "#N/A", "<NA>", " na "])
+def test_groups_called_like_a_missing_value_are_counted_and_warned_of(
+    table, analyse, word, caplog, monkeypatch
+):
+    monkeypatch.setattr(analysis, "STRETCH_ROWS", 10)
+    group = pl.when(pl.col("gene_id").is_in(["g01", "g07"])).then(pl.lit(word))
+    group = group.when(pl.col("gene_id") == "g02").then(pl.lit("none")).otherwise("gene_id")
+    frame = table().with_columns(group.alias("gene_id"), position=pl.int_range(pl.len()))
+    analysed = analyse(frame, row_group_size=10)
+    (warning,) = [p for p in analysed.profile["problems"] if p["level"] == "warning"]
+    assert warning["message"].startswith("column 'gene_id' has 30 rows of groups that are called ")
+    assert f"is written (20 in {word!r}, 10 in 'none'). All rows of such" in warning["message"]
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [warning["message"]]
+    assert analysed.groups.filter(group=word)["rows"].to_list() == [20]
+
+
+def test_a_copy_of_a_shard_is_named(table, write, tmp_path):
+    dataset = write(table(), shards=2, position=None, exclude=["position"])
+    for name in ("0 (1)", "2"):
+        copy = (tmp_path / "data" / "part-0.parquet").read_bytes()
+        (tmp_path / "data" / f"part-{name}.parquet").write_bytes(copy)
+    with pytest.raises(InputError, match="rows would count twice; move one of") as fault:
+        analyze(dataset, None)
+    for name in ("part-0.parquet", "part-2.parquet"):
+        said = f"data/{name} has the content of {tmp_path}/data/part-0 (1).parquet"
+        assert said in str(fault.value)
+
+
+def test_a_shard_may_stand_in_several_folders_that_tell_its_rows_apart(table, resolved, tmp_path):
+    for name in ("1", "2"):
+        (tmp_path / f"in/group={name}").mkdir(parents=True)
+        table().drop("gene_id").write_parquet(tmp_path / f"in/group={name}/a.parquet")
+        table().clear().drop("gene_id").write_parquet(tmp_path / f"in/group={name}/b.parquet")
+        table().clear().drop("gene_id").write_parquet(tmp_path / f"in/group={name}/c.parquet")
+    keys = {"path": f"{tmp_path}/in", "position": None, "exclude": ["position"]}
+    analysed = analyze(resolved(dataset=keys | {"group": "group"}).table, None)
+    assert analysed.groups["rows"].to_list() == [120, 120]
+    with pytest.raises(InputError, match=r"group=2/a.parquet has the content of .*group=1/a.parq"):
+        analyze(resolved(dataset=keys | {"group": "chrom", "metadata": []}).table, None)
+
+
 def test_faults_of_several_row_groups_are_counted_by_file(table, refused, monkeypatch):
     monkeypatch.setattr(analysis, "STRETCH_ROWS", 10)
     keys = {"shards": 2, "row_group_size": 10, "threads": 2}

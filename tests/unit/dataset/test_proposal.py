@@ -59,6 +59,16 @@ def test_a_folder_of_text_is_proposed_as_its_rows_together_are(tmp_path):
         assert found.config["dataset"]["categorical"] == ["code"]
 
 
+@pytest.mark.parametrize("name", ["in/t.parquet", "in/t.csv"])
+def test_files_that_are_left_out_are_noted(tmp_path, name):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "odd\n.dat").touch()
+    proposed(tmp_path, table(), name)
+    found = propose(tmp_path / "in", "kind", "sample")
+    assert "odd .dat is no data, by the ending of its name" in found.text()
+    resolve(yaml.safe_load(found.text()))
+
+
 def test_text_and_ids_are_no_features(tmp_path):
     extra = {
         "name": [f"n{n}" for n in range(N)],

@@ -1,5 +1,6 @@
 """Which files are the data."""
 
+import gzip
 import os
 import random
 
@@ -8,6 +9,7 @@ import pytest
 
 from genebatch.io.data_files import find_files, find_shards, folder_columns, holds_text
 from genebatch.io.files import InputError
+from genebatch.io.tables import read_table
 
 TABLE = pl.DataFrame({"x": [1]})
 
@@ -209,7 +211,10 @@ def test_a_part_of_such_a_format_is_named(tmp_path, path):
         find_shards(tmp_path / path)
 
 
-@pytest.mark.parametrize("name", ["b.pq", "b.parq", "b.PARQUET", "000000_0"])
+@pytest.mark.parametrize(
+    "name",
+    ["b.pq", "b.parq", "b.PARQUET", "000000_0", "b.parquet.gzip", "b.Parquet.x", "b.parquet.1"],
+)
 def test_parquet_files_with_other_endings_are_not_passed_over(tmp_path, name):
     write(tmp_path, "a.parquet", name)
     with pytest.raises(InputError, match=rf"do not end in \.parquet \({name}\); rename them"):
@@ -222,6 +227,100 @@ def test_other_files_are_no_data(tmp_path):
     write(tmp_path, "a.parquet", "a.parquet.bak")
     (tmp_path / "README").write_text("about these files")
     assert names_of(tmp_path) == ["a.parquet"]
+
+
+@pytest.mark.parametrize("table", ["a.parquet", "a.csv"])
+def test_all_files_that_are_left_out_are_counted_and_named(tmp_path, table):
+    write(tmp_path, "b.parquet.bak") if table == "a.parquet" else None
+    for name in (table, "x.xlsx", "sub/y.dat", "z.csv.md5", "lost.json", "_SUCCESS", ".z.crc"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x\n1\n")
+    (tmp_path / "lost.json").unlink()
+    (tmp_path / "lost.json").symlink_to(tmp_path / "absent")
+    (note,) = find_files(tmp_path).notes
+    names = ["b.parquet.bak"] * (table == "a.parquet")
+    names += ["lost.json", "y.dat", "x.xlsx", "z.csv.md5"]
+    shown = ", ".join(names[:4]) + ", ..." * (len(names) > 4)
+    said = f"{len(names)} files of {tmp_path} are no data, by the endings of their names: {shown}"
+    assert note == said
+
+
+def test_a_single_file_that_is_left_out_is_named_with_its_folder(tmp_path):
+    write(tmp_path, "a.parquet", "sub/b.parquet")
+    (tmp_path / "sub" / "README").write_text("about these files")
+    said = f"{tmp_path}/sub/README is no data, by the ending of its name"
+    assert find_files(tmp_path).notes == [said]
+    assert not find_files(f"{tmp_path}/**/*.parquet").notes
+
+
+@pytest.mark.parametrize("ending", ["bz2", "zst", "xz", "zip", "gzip", "bgz", "lz4", "ZIP"])
+@pytest.mark.parametrize("table", ["part-0.csv", "part-0.parquet"])
+def test_a_table_in_another_compression_is_refused(tmp_path, ending, table):
+    (tmp_path / table).write_text("x\n1\n")
+    for kind in ("csv", "TSV", "tab", "parquet"):
+        packed = tmp_path / f"sub/part-1.{kind}.{ending}"
+        packed.parent.mkdir(exist_ok=True)
+        packed.write_bytes(b"BZh")
+        said = rf"folder .*/sub holds tables in a compression that is not read \({packed.name}\)"
+        with pytest.raises(InputError, match=said):
+            find_shards(tmp_path)
+        packed.unlink()
+
+
+def test_a_parquet_file_inside_of_gzip_is_refused(tmp_path):
+    write(tmp_path, "a.parquet")
+    (tmp_path / "b.parquet.gz").write_bytes(gzip.compress((tmp_path / "a.parquet").read_bytes()))
+    with pytest.raises(InputError, match=r"compression that is not read \(b.parquet.gz\)"):
+        find_shards(tmp_path)
+
+
+def test_packed_notes_are_notes_beside_parquet_and_refused_beside_text(tmp_path):
+    write(tmp_path, "a.parquet")
+    (tmp_path / "about.txt.zip").write_bytes(b"PK\x03\x04")
+    said = f"{tmp_path}/about.txt.zip is no data, by the ending of its name"
+    assert find_files(tmp_path).notes == [said]
+    (tmp_path / "a.parquet").rename(tmp_path / "a.parquet.bak")
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    with pytest.raises(InputError, match=r"compression that is not read \(about.txt.zip\)"):
+        find_shards(tmp_path)
+
+
+@pytest.mark.parametrize("hidden", ["_o/c.csv", "_o/deep/c.TSV.gz", ".o/c.tab", "_o/c.parquet"])
+@pytest.mark.parametrize("pattern", ["", "/**"])
+def test_hidden_tables_of_both_kinds_are_told(tmp_path, hidden, pattern):
+    for name in ("a.csv", hidden, "_notes/about.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x\n1\n")
+    notes = find_files(f"{tmp_path}{pattern}").notes
+    assert f"{tmp_path}/{hidden.split('/')[0]} is no data: a name in it begins with _ or ." in notes
+    assert not any("_notes" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", ["b.csv", "sub/b.TSV"])
+@pytest.mark.parametrize("pattern", ["", "/**", "/**/*b*"])
+def test_a_file_beside_its_compressed_copy_is_refused(tmp_path, name, pattern):
+    for file in ("b.tab", "sub/a.csv.gz", name, f"{name}.gz"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("x\n1\n")
+    said = rf"{name}.gz lies beside {tmp_path}/{name}, as if it were its copy; move one of them"
+    with pytest.raises(InputError, match=said):
+        find_shards(f"{tmp_path}{pattern}", "predict.tables.new")
+    (tmp_path / name).unlink()
+    assert len(find_shards(tmp_path)) == 3
+
+
+def test_notes_beside_parquet_may_have_compressed_copies(tmp_path):
+    write(tmp_path, "a.parquet")
+    for name in ("about.txt", "about.txt.gz"):
+        (tmp_path / name).write_text("about these files")
+    assert names_of(tmp_path) == ["a.parquet"]
+
+
+def test_what_is_left_out_is_told_once_where_rows_are_read(tmp_path, caplog):
+    write(tmp_path, "a.parquet")
+    (tmp_path / "b.dat").write_text("x\n2\n")
+    assert pl.concat(read_table(tmp_path, ["x"]))["x"].to_list() == [1]
+    assert caplog.messages == [f"{tmp_path}/b.dat is no data, by the ending of its name"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Tables of text: ids come back as they stand, numbers are numbers, and all else is named."""
 
 import gzip
+import logging
 import math
 import re
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from genebatch.io import text_tables
 from genebatch.io.files import InputError
-from genebatch.io.text_tables import is_text, text_columns, text_frames, text_kinds
+from genebatch.io.tables import read_table
+from genebatch.io.text_tables import is_text, seen_values, text_columns, text_frames, text_kinds
 
 
 @pytest.fixture
@@ -136,7 +138,8 @@ def test_one_late_id_decides_for_the_whole_column(file, monkeypatch):
         ("g,y\na,1\n", "the table lacks 1 of the columns needed: 'x'"),
         ("g,x\na\n", "separated by a comma: CSV parse error: Row #2: Expected 2 columns, got 1"),
         ("g,x\na,1,2\n", "Expected 2 columns, got 3"),
-        ('g,x\n"a,1\nb,2\n', "cannot be read as a table separated by a comma"),
+        ('g,x\n"a,1\nb,2\n', "Expected 2 columns, got 1: .* A quote may not be closed: remove"),
+        ('g,"x\na,1\n', "the first line opens a quote .'x'. and does not close it"),
         ("", "is empty; wanted a table with a line of names"),
         ("\ufeff", "is empty; wanted a table with a line of names"),
         ("g" * 200_000, "the first line holds no names of columns .field larger than field limit"),
@@ -159,6 +162,98 @@ def test_repeated_columns_that_are_not_needed_do_not_matter(file):
 def test_quoted_values_may_hold_separators_quotes_and_lines(file):
     found = read(file('g,x\n"a,b",1\n"c""d",2\n"two\nlines",3\n\n'))
     assert found["g"].to_list() == ["a,b", 'c"d', "two\nlines"]
+
+
+ROWS = [["g", "x", "note"], ["a", "1", "p"], ["b", "2", "q"], ["c", "3", "r"], ["d", "4", "s"]]
+
+
+def with_quotes(file, order, before, last="\n", separator="\t"):
+    """A table whose column `note` has a quote before the values of some rows."""
+    lines = []
+    for row in ROWS:
+        cells = dict(zip(ROWS[0], row, strict=True))
+        cells["note"] = '"' * (cells["g"] in before) + cells["note"]
+        lines.append(separator.join(cells[name] for name in order))
+    return file("\n".join(lines) + last)
+
+
+ORDERS = [("note", "g", "x"), ("g", "note", "x"), ("g", "x", "note"), ("g", "note"), ("note", "g")]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("columns", [("g", "note"), ("note",), ("g",)])
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_a_stray_quote_swallows_no_row(file, order, columns, separator):
+    path = with_quotes(file, order, before="bd", separator=separator)
+    n_separators = 2 * (len(order) - 1)
+    said = r"t\.csv, row 2 after the names: column 'note' begins with a quote \('q.*'\), and the "
+    said += rf"row holds 2 line ends and {n_separators} separators, .* remove the .* as Parquet"
+    for read_all in (
+        lambda: list(text_frames(path, columns, dict.fromkeys(columns, pl.String()))),
+        lambda: text_kinds(path, dict.fromkeys(columns, "")),
+        lambda: seen_values([path], columns),
+        lambda: list(read_table(path, columns, dict.fromkeys(columns, "text"))),
+    ):
+        with pytest.raises(InputError, match=said):
+            read_all()
+
+
+@pytest.mark.parametrize("order", [("g", "x", "note"), ("g", "note")])
+@pytest.mark.parametrize("columns", [("g", "note"), ("g",)])
+@pytest.mark.parametrize("last", ["", "\n", "\r\n", "\n\n"])
+@pytest.mark.parametrize("before", ["a", "c", "d"])
+def test_a_quote_that_is_open_until_the_end_is_named(file, order, columns, last, before):
+    path = with_quotes(file, order, before, last)
+    row = " abcd".index(before)
+    said = f"row {row} after the names: column 'note' begins .* is not closed until the end of"
+    with pytest.raises(InputError, match=said):
+        read(path, columns, **dict.fromkeys(columns, "text"))
+
+
+@pytest.mark.parametrize("last", ["", "\n"])
+def test_a_quote_of_the_only_column_is_not_left_open(file, last):
+    with pytest.raises(InputError, match="row 2 after the names: column 'g' begins with a quote"):
+        read(file(f'g\na\n"b\nc{last}'), ["g"])
+    assert read(file(f'g\na\n"b\nc"{last}'), ["g"])["g"].to_list() == ["a", "b\nc"]
+
+
+@pytest.mark.parametrize("columns", [("g", "x"), ("g", "x", "note")])
+def test_a_stray_quote_is_found_behind_the_first_piece(file, columns, monkeypatch):
+    monkeypatch.setattr(text_tables, "BLOCK_BYTES", 64)
+    many, some = "a,1,p\n" * 50, "a,1,p\n" * 3
+    path = file("g,x,note\n" + many + 'b,2,"q\n' + some + 'c,3,"r\n' + many)
+    with pytest.raises(InputError, match="row 51 after the names: column 'note' begins"):
+        read(path, columns, g="text", note="text")
+    path = file("g,x,note\n" + many + 'b,2,"q\n' + many)
+    with pytest.raises(InputError, match=r"row 51 .* longer than 64 bytes, as if a quote were not"):
+        read(path, columns, g="text", note="text")
+
+
+CELLS = st.text('a"', max_size=3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS, CELLS), min_size=1, max_size=9), st.booleans())
+def test_each_line_is_a_row_or_the_table_is_refused(tmp_path_factory, rows, ended):
+    path = tmp_path_factory.mktemp("t") / "t.tsv"
+    lines = ["\t".join(row) for row in [("b", "c", "d", "e"), *rows]]
+    path.write_text("\n".join(lines) + "\n" * ended)
+    try:
+        found = pl.concat(text_frames(path, ["c"], {"c": pl.String()}))
+    except InputError:
+        return
+    assert found.height == len(rows)
+
+
+def test_line_ends_of_values_are_told_once_and_counted_by_column(file, caplog):
+    caplog.set_level(logging.INFO)
+    content = 'g,x,"y","note"\n"a\nb",1,,"two\nlines, or so"\nc,2,,one\nd,3,,"\n"\n'
+    path = file(content)
+    assert read(path)["g"].to_list() == ["a\nb", "c", "d"]
+    assert caplog.messages == [f"{path}: 3 values hold line ends: 'g' 1, 'note' 2"]
+    caplog.clear()
+    read(file("g,x\n\na,1\r\n\n"))
+    assert not caplog.messages
 
 
 @settings(max_examples=40, deadline=None)
