@@ -131,7 +131,8 @@ def _predicted(
 def predict_frame(model: EnsembleModel, frame: pl.DataFrame, identity: list[str]) -> pl.DataFrame:
     """Predict a frame in memory; see `predict_table` for the columns.
 
-    A column of `identity` that is called like one of the predictions begins with `row.`. The probabilities are those after the change of prevalence, the deviation is that before it.
+    A column of `identity` that is called like one of the predictions begins with `row.`. The
+    probabilities are those after the change of prevalence, the deviation is that before it.
     """
     probability, deviation = model.frame_predictions(frame)
     label = pl.Series("prediction", np.array(model.classes)[probability.argmax(axis=1)])
