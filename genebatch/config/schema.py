@@ -38,6 +38,18 @@ OWNED = {
     "reg_lambda": "set learner.lambda",
     "random_state": "set learner.seed",
     "max_cached_hist_node": "it is fixed, because the memory of a job is computed from it",
+    "monotone_constraints": (
+        "it goes by the places of columns, and each booster picks its own; besides, a class and "
+        "the rest would need opposite signs"
+    ),
+    "interaction_constraints": (
+        "it goes by the places of columns, and each booster picks its own; learner.max_depth: 1 "
+        "lets no features interact"
+    ),
+    **dict.fromkeys(
+        ("feature_weights", "feature_types", "feature_names"),
+        "it is of a matrix, and a booster passes over it; for categories set dataset.categorical",
+    ),
 }
 
 # Keys of earlier versions, and what they are called now.

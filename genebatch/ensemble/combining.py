@@ -26,18 +26,34 @@ class Learned(NamedTuple):
     by_fold: dict[int, dict[str, Parameters]]
 
 
-def join_members(models: Mapping[str, EnsembleModel], missing: Sequence[str] = ()) -> EnsembleModel:
+def join_members(
+    models: Mapping[str, EnsembleModel],
+    missing: Sequence[str] = (),
+    missing_weight: np.ndarray | None = None,
+) -> EnsembleModel:
     """Put the members of all batches into one model, which has no combiner of its own yet.
 
-    `missing` are batches of the plan without a model, which the ensemble goes without and names.
-    Combiners are learned from their rows too, so it then does not know all genes it was trained on.
+    Parameters
+    ----------
+    models
+        The models of the batches.
+    missing
+        Batches of the plan without a model, which the ensemble goes without and names. Combiners
+        are learned from their rows too, so it then does not know all genes it was trained on.
+    missing_weight
+        (classes,) weights of the classes' rows in them, which count in the shares that combiners
+        learn.
     """
     ordered = [models[name] for name in sorted(models)]
     facts = {name: fact for name, fact in ordered[0].facts.items() if name not in OF_ONE}
     facts |= joined_facts(model.facts for model in ordered)
     if missing:
         facts.pop(GENES, None)
-    return merge(ordered, EQUAL, facts | {"missing_batches": sorted(missing)})
+    joined = merge(ordered, EQUAL, facts | {"missing_batches": sorted(missing)})
+    if missing_weight is None:
+        return joined
+    weight = joined.learned_weight + missing_weight
+    return replace(joined, class_weight=tuple(weight.tolist()))
 
 
 def learn_combiners(held_out: HeldOut, settings: Combining, routed: bool) -> Learned:

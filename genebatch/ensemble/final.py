@@ -101,12 +101,22 @@ def refuse_other_groups(model: EnsembleModel, groups: frozenset[str], path: str)
         )
 
 
-def weighted_shares(model: EnsembleModel) -> dict[str, float]:
+def weighted_shares(
+    model: EnsembleModel, missing_weight: np.ndarray | float = 0.0
+) -> dict[str, float]:
     """Share of each class in the weights of the training rows, used in training or not.
 
     Rows that batches share count once for each batch, as they did in training.
+
+    Parameters
+    ----------
+    model
+        The ensemble with all its members.
+    missing_weight
+        (classes,) weights of the classes' rows in batches without a model, which combiners were
+        learned from.
     """
-    totals = np.zeros(len(model.classes))
+    totals = np.zeros(len(model.classes)) + missing_weight
     for member in model.members:
         weights = member.facts.get("class_weights")
         if weights is None:

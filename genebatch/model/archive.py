@@ -25,7 +25,7 @@ from genebatch.model.file_checks import check_booster, read_description
 from genebatch.model.pickle_file import load_pickle
 
 FORMAT = 2
-PLAIN_FORMAT = 1  # of a model without categories, which earlier versions read
+PLAIN_FORMAT = 1  # which version 0.1 reads, and predicts with as this version does
 MODEL_JSON = "model.json"
 # Names of the delivered model in a results folder; older results have only the second.
 MODEL_NAMES = ("model.gbm", "model_multiclass_all_genes.gbm")
@@ -130,7 +130,7 @@ def _booster_names(kind: str, row: int, n_classes: int) -> list[str]:
 def _describe(model: EnsembleModel) -> dict[str, Any]:
     """Give the content of `model.json` but for the list of files."""
     return {
-        "format": FORMAT if model.features.categories else PLAIN_FORMAT,
+        "format": _format(model),
         "genebatch": __version__,
         "libraries": {
             "python": platform.python_version(),
@@ -147,7 +147,14 @@ def _describe(model: EnsembleModel) -> dict[str, Any]:
         "columns": model.columns,
         "facts": model.facts,
         "members": [_member_json(member) for member in model.members],
+        **({} if model.class_weight is None else {"class_weight": list(model.class_weight)}),
     }
+
+
+def _format(model: EnsembleModel) -> int:
+    """The format of the file: that of version 0.1, unless it would predict something else."""
+    shifted = model.prevalence is not None and model.class_weight is not None
+    return FORMAT if model.features.categories or shifted else PLAIN_FORMAT
 
 
 def _member_json(member: Member) -> dict[str, Any]:
@@ -223,6 +230,7 @@ def _read(archive: zipfile.ZipFile, most: int) -> EnsembleModel:
         folds = [stored("folds", number) for number in range(fold, end)]
         built.append(_member(value, stored("members", row), folds))
         fold = end
+    weight = description.get("class_weight")  # absent where it is that of the members
     return EnsembleModel(
         members=tuple(built),
         features=features,
@@ -233,6 +241,7 @@ def _read(archive: zipfile.ZipFile, most: int) -> EnsembleModel:
         columns=description["columns"],
         facts=description["facts"],
         rest_class=description.get("rest_class"),  # absent from older files, which had none
+        class_weight=None if weight is None else tuple(weight),
     )
 
 

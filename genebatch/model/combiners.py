@@ -35,6 +35,9 @@ LEAST_CURVATURE = 1e-8  # of the intercept, which has no penalty: keeps a step f
 BLOCK_ROWS = 8192  # rows at a time: a block of 14 members fits in the cache of a core
 # Reaches to try, in units of the median distance of a row to a member.
 REACHES = (0.25, 0.5, 1.0, 2.0)
+# Combiners that learn an intercept: their probabilities have the shares of the classes among the
+# rows that they learned from. Those of the others have the shares of the members' rows.
+OWN_SHARES = ("stacked", "hierarchical")
 # Rows to correlate members on. More rows change the correlations in the third digit only.
 CORRELATED_ROWS = 50_000
 

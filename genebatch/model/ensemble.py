@@ -118,6 +118,9 @@ class EnsembleModel(FinishedClassifier):
         Threads of a prediction.
     rest_class
         The class of rows that belong to no other class, or None.
+    class_weight
+        Sum of the weights of each class's training rows in all batches, where the members of some
+        are missing or left out; else None.
     """
 
     members: tuple[Member, ...]
@@ -130,6 +133,7 @@ class EnsembleModel(FinishedClassifier):
     facts: dict[str, Any]
     threads: int = 1
     rest_class: str | None = None
+    class_weight: tuple[float, ...] | None = None
 
     @property
     def rest(self) -> int | None:
@@ -140,6 +144,29 @@ class EnsembleModel(FinishedClassifier):
     def groups(self) -> set[str]:
         """The groups that any member was trained on."""
         return {group for member in self.members for group in member.groups}
+
+    @property
+    def learned_weight(self) -> np.ndarray:
+        """Sum of the weights of each class's rows that the combiner learned from, (classes,)."""
+        if self.class_weight is not None:
+            return np.array(self.class_weight)
+        return _sum_weights(self.members)
+
+    @property
+    def trained_weight(self) -> np.ndarray:
+        """Weights of the classes whose shares the probabilities have, (classes,).
+
+        A combiner that learned an intercept gives the shares of all rows that it learned from. The
+        others give a mean of members, which has the shares of those that count, if these have rows
+        of every class.
+        """
+        name, parameters = self.combiner["name"], self.combiner["parameters"]
+        weights = combiners.member_weights(name, parameters, len(self.members))
+        if name in combiners.OWN_SHARES or weights is None:
+            return self.learned_weight
+        pairs = zip(self.members, weights, strict=True)
+        counted = _sum_weights([member for member, weight in pairs if weight])
+        return counted if counted.all() else self.learned_weight
 
     @property
     def missing_batches(self) -> list[str]:
@@ -441,7 +468,7 @@ class EnsembleModel(FinishedClassifier):
 
     @cached_property
     def _prior_ratio(self) -> np.ndarray:
-        trained = np.sum([member.class_weight for member in self.members], axis=0)
+        trained = self.trained_weight
         used = np.array([self.prevalence[name] for name in self.classes])
         return used / (trained / trained.sum())
 
@@ -528,7 +555,12 @@ def merge(
                 f"scores than {first.members[0].name}; delete its folder and run again"
             )
     members = tuple(member for model in models for member in model.members)
-    return replace(first, members=members, combiner=dict(combiner), facts=dict(facts))
+    weight = None
+    if any(model.class_weight is not None for model in models):
+        weight = tuple(np.sum([model.learned_weight for model in models], axis=0).tolist())
+    return replace(
+        first, members=members, combiner=dict(combiner), facts=dict(facts), class_weight=weight
+    )
 
 
 def used_at(model: EnsembleModel, prevalence: Mapping[str, float] | None) -> EnsembleModel:
@@ -539,7 +571,7 @@ def used_at(model: EnsembleModel, prevalence: Mapping[str, float] | None) -> Ens
     InputError
         If a class had no training rows: the ratio of its shares is not defined.
     """
-    weights = np.sum([member.class_weight for member in model.members], axis=0)
+    weights = model.trained_weight
     if prevalence is not None and not weights.all():
         raise InputError(
             f"calibration.prevalence needs training rows of every class, and '"
@@ -551,7 +583,8 @@ def used_at(model: EnsembleModel, prevalence: Mapping[str, float] | None) -> Ens
 def prune(model: EnsembleModel) -> EnsembleModel:
     """Give the model without the members to which its combiner gives no weight.
 
-    One stays in any case: without any weight the intercepts give the base rate.
+    One stays in any case: without any weight the intercepts give the base rate. The model keeps
+    the weights of the rows that its combiner learned from, those of all members.
     """
     name, parameters = model.combiner["name"], model.combiner["parameters"]
     weights = combiners.member_weights(name, parameters, len(model.members))
@@ -563,4 +596,10 @@ def prune(model: EnsembleModel) -> EnsembleModel:
         model,
         members=tuple(model.members[number] for number in kept),
         combiner={"name": name, "parameters": slim},
+        class_weight=tuple(model.learned_weight.tolist()),
     )
+
+
+def _sum_weights(members: Sequence[Member]) -> np.ndarray:
+    """Sum of the weights of each class's training rows, (classes,)."""
+    return np.sum([member.class_weight for member in members], axis=0)

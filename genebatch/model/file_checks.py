@@ -8,7 +8,7 @@ XGBoost sees it.
 import json
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -79,13 +79,14 @@ FACTS = {
         **dict.fromkeys(("thresholds", "base_thresholds"), THRESHOLDS),
     },
 }
+WEIGHTS = {"type": "array", "items": {"type": "number", "minimum": 0}}  # of the classes
 MEMBER = _object(
     {
         "name": TEXT,
         "calibrators": {"type": "array", "items": {"type": "object"}},
         "groups": {"type": "array", "items": TEXT},
         "groups_digest": TEXT,
-        "class_weight": {"type": "array", "items": {"type": "number", "minimum": 0}},
+        "class_weight": WEIGHTS,
         "facts": MEMBER_FACTS,
     }
 )
@@ -120,6 +121,7 @@ DESCRIPTION = _object(
         },
     }
 )
+DESCRIPTION["properties"]["class_weight"] = WEIGHTS  # absent where it is that of the members
 VALIDATOR = Draft202012Validator(DESCRIPTION)
 
 DEEPEST = 16  # levels of nested values; a booster has 7
@@ -183,16 +185,23 @@ def _check_parts(description: Mapping[str, Any]) -> None:
     if description.get("rest_class") not in (None, *classes):  # absent from older files
         raise InputError("model.json: rest_class is none of the classes")
     for member in description["members"]:
-        weights = member["class_weight"]
-        if not all(map(math.isfinite, weights)) or not math.isfinite(sum(weights)):
-            raise InputError(f"model.json: class_weight of member {member['name']} is not finite")
+        _check_weights(member["class_weight"], f" of member {member['name']}")
+    # A member with another number of classes is refused where its boosters are read.
+    summed = zip(*(member["class_weight"] for member in description["members"]), strict=False)
+    weights = description.get("class_weight", list(map(sum, summed)))
+    _check_weights(weights)
+    if "class_weight" in description and len(weights) != len(classes):
+        raise InputError(f"model.json: class_weight is of {len(weights)} classes")
     if description["prevalence"] is not None:
-        # A member with another number of classes is refused where its boosters are read.
-        weights = zip(*(member["class_weight"] for member in description["members"]), strict=False)
         if not math.isclose(sum(description["prevalence"].values()), 1, abs_tol=1e-6):
             raise InputError("model.json: prevalence does not add up to 1")
-        if not all(sum(one) > 0 for one in weights):
+        if not all(weight > 0 for weight in weights):
             raise InputError("model.json: prevalence of a class that no member was trained on")
+
+
+def _check_weights(weights: Sequence[float], whose: str = "") -> None:
+    if not all(map(math.isfinite, weights)) or not math.isfinite(sum(weights)):
+        raise InputError(f"model.json: class_weight{whose} is not finite")
 
 
 def _no_number(text: str) -> NoReturn:

@@ -4,11 +4,12 @@ Functions import the libraries of their own rule: no job pays for those of anoth
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from genebatch.config.settings import Combining, Folds, Learner
@@ -131,7 +132,9 @@ def combine_batches(
     loaded = load_batches(models, read_tsv(manifest), missing=missing)
     origin = _scored_by(loaded, manifest)
     _refuse_other_scores(scores, origin)
-    everyone = join_members(loaded, missing)
+    counted, classes = "weight" if use_weights else "n", next(iter(loaded.values())).classes
+    further = _missing_weight(planned, missing, classes, counted) if missing else None
+    everyone = join_members(loaded, missing, further)
     routing = _read_routing(planned, similarity, group_features, sorted(loaded))
     groups, sample = scored_groups(scores), read_sample(scores)
     held_out = read_held_out(scores, _sizes(planned), everyone, use_weights, groups)
@@ -480,7 +483,8 @@ def consolidate(
             _refuse_mixed_candidate(loaded, path, held_out, ensemble, origin, keys)
             given.append(Candidate(name, prune(loaded), held_out, name))
     genes = genes_of(groups, read_group_of(table)) if table else None
-    shares = weighted_shares(whole) if prevalence == WEIGHTS else prevalence
+    further = _missing_weight(planned, whole.missing_batches, whole.classes, "weight")
+    shares = weighted_shares(whole, further) if prevalence == WEIGHTS else prevalence
     sample = read_sample(combined)
     facts = run_facts(read_json(dataset), batches, whole.missing_batches, genes, sample)
     result = choose_final(given, final, shares, facts)
@@ -604,6 +608,16 @@ def _sizes(planned: str) -> pl.DataFrame:
     """Columns `group` and `rows` of the training groups, each once."""
     groups = pl.read_parquet(planned, columns=["group", "rows", "test"]).filter(~pl.col("test"))
     return groups.unique("group").select("group", "rows")
+
+
+def _missing_weight(
+    planned: str, missing: Sequence[str], classes: Sequence[str], counted: str
+) -> np.ndarray:
+    """Sum what is `counted`, `n` (rows) or `weight`, of each class in batches without a model."""
+    names = [f"{counted}_{name}" for name in classes]
+    lines = pl.read_parquet(planned, columns=["batch", *names])
+    lines = lines.filter(pl.col("batch").is_in(list(missing)))
+    return lines[names].sum().to_numpy()[0].astype(np.float64)
 
 
 def _read_routing(

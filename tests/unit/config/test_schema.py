@@ -178,6 +178,17 @@ def test_resolving_twice_changes_nothing():
         ({"learner__params": {"disable_default_eval_metric": 0}}, "learner.early_stopping_rounds"),
         ({"learner__params": {"max_depth": 9}}, "max_depth: set learner.max_depth"),
         ({"learner__params": {"eta": 0.1}}, "eta: set learner.learning_rate"),
+        (
+            {"learner__params": {"monotone_constraints": "(1,-1)"}},
+            "may not set monotone_constraints: it goes by the places of columns, and each booster",
+        ),
+        ({"learner__params": {"monotone_constraints": {"x": 1}}}, "would need opposite signs"),
+        (
+            {"learner__params": {"interaction_constraints": [[0, 1], [2]]}},
+            "and each booster picks its own; learner.max_depth: 1 lets no features interact",
+        ),
+        ({"learner__params": {"feature_weights": [1, 2]}}, "feature_weights: it is of a matrix"),
+        ({"learner__params": {"feature_types": ["c"]}}, "set dataset.categorical"),
         ({"dataset__scores": {"yes": "p"}}, "'dataset.scores' needs one column for each"),
         ({"dataset__null_label": "maybe"}, "'dataset.null_label' is 'maybe'"),
         ({"dataset__weight": "type"}, "names column 'type' for several roles"),

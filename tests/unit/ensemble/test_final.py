@@ -208,6 +208,14 @@ def test_shares_of_the_weights_are_those_of_all_training_rows(toy, toy_rows, ens
     assert shares == {name: pytest.approx(sums[name] / sum(sums.values())) for name in CLASSES}
 
 
+def test_shares_of_the_weights_are_of_rows_without_a_model_too(toy):
+    model = load_model(toy.paths("b000")["model"])
+    known = model.members[0].facts["class_weights"]
+    total = sum(known.values()) + 60
+    shares = weighted_shares(model, np.array([10.0, 20.0, 30.0]))
+    assert shares["donor"] == pytest.approx((known["donor"] + 20) / total)
+
+
 def test_boosters_trained_with_weights_need_no_shift_to_them(toy_rows, ensemble, chosen):
     plain = chosen().model
     shifted = chosen(shares=weighted_shares(ensemble)).model

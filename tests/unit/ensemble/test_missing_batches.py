@@ -105,6 +105,27 @@ def test_model_names_it_beside_all_batches_of_the_plan(partial, plan):
     assert [line["batch"] for line in facts["batches"]] == ["b000", "b001", MISSING]
 
 
+def weights_of_classes(rows):
+    labels, weight = rows["splice_type"].fill_null("neither"), rows["sample_weight"]
+    return [weight.filter(labels == name).sum() for name in CLASSES]
+
+
+def test_its_rows_count_in_the_shares_that_the_combiner_learned(partial, plan, toy_rows):
+    """Probabilities are moved from the shares of all training rows, with and without a model."""
+    trained = weights_of_classes(toy_rows.filter(pl.col("gene_id").is_in(set(plan["group"]))))
+    ensemble = load_model(partial.ensemble_files["ensemble"])
+    np.testing.assert_allclose(ensemble.class_weight, trained)
+    both = load_model(partial.alone_files("both")["model"])
+    np.testing.assert_allclose(both.class_weight, np.multiply(trained, 2))
+
+
+def test_its_rows_count_in_the_prevalence_of_the_weights(partial, plan, toy_rows, tmp_path):
+    model = consolidated(partial, tmp_path, prevalence="weights")
+    trained = weights_of_classes(toy_rows.filter(pl.col("gene_id").is_in(set(plan["group"]))))
+    shares = dict(zip(CLASSES, np.divide(trained, sum(trained)), strict=True))
+    assert model.prevalence == pytest.approx(shares)
+
+
 def consolidated(partial, folder, **changes):
     """The delivered model from other inputs."""
     partial.consolidate(folder, **changes)

@@ -125,6 +125,25 @@ def test_file_keeps_all_facts(model, toy, tmp_path):
         assert member._replace(boosters=()) == found._replace(boosters=())
 
 
+SHARES = {"neither": 0.9, "donor": 0.05, "acceptor": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("prevalence", "weight", "number"),
+    [(None, None, 1), (SHARES, None, 1), (None, (3.0, 2.0, 1.0), 1), (SHARES, (3.0, 2.0, 1.0), 2)],
+)
+def test_version_0_1_refuses_what_it_would_predict_wrongly(
+    model, toy_rows, tmp_path, prevalence, weight, number
+):
+    """It knows no weights but those of the members, and moves probabilities from their shares."""
+    given = replace(model, prevalence=prevalence, class_weight=weight)
+    given.save(tmp_path / "model.gbm")
+    assert json.loads(content_of(tmp_path / "model.gbm")["model.json"])["format"] == number
+    back = load_model(tmp_path / "model.gbm")
+    assert back.class_weight == weight
+    np.testing.assert_array_equal(back.predict_proba(toy_rows), given.predict_proba(toy_rows))
+
+
 @pytest.mark.parametrize("name", MODEL_NAMES)
 @pytest.mark.parametrize("place", ["results/model", "results", "results/batches/b000"])
 def test_folder_stands_for_its_model(model, toy_rows, tmp_path, place, name):
@@ -324,6 +343,10 @@ def test_bomb_is_not_unpacked(edited, tmp_path):
         (lambda d: d["scores"].pop("donor"), "scores names other classes"),
         (lambda d: d["prevalence"].update(donor=0.5), "does not add up to 1"),
         (lambda d: d["members"][0]["class_weight"].__setitem__(1, -1.0), "less than the minimum"),
+        (lambda d: d.update(class_weight=[1.0, 1.0]), "class_weight is of 2 classes"),
+        (lambda d: d.update(class_weight=[1.0, 1.0, 1e999]), "Infinity where a number belongs"),
+        (lambda d: d.update(class_weight=[1e308] * 3), "class_weight is not finite"),
+        (lambda d: d.update(class_weight=[1.0, 0.0, 1.0]), "that no member was trained on"),
         (lambda d: d["classes"].__setitem__(0, "donor"), "non-unique"),
         (lambda d: d.update(rest_class="branch"), "rest_class is none of the classes"),
         (lambda d: d["facts"].update(value=float("nan")), "NaN where a number belongs"),

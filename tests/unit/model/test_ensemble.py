@@ -13,6 +13,7 @@ from genebatch.dataset.feature_set import Features
 from genebatch.io import tables
 from genebatch.io.files import InputError
 from genebatch.model import boosting
+from genebatch.model.archive import from_bytes, to_bytes
 from genebatch.model.ensemble import EQUAL, merge, prune, used_at
 from tests.builders.small_table import resolved
 
@@ -232,6 +233,15 @@ def test_merged_model_has_the_members_of_all(single, toy, toy_rows):
     np.testing.assert_allclose(both.predict_proba(toy_rows), expected, rtol=1e-12)
 
 
+def test_merged_models_keep_the_weights_of_rows_without_a_member(single):
+    """A batch of 1 : 2 : 3 has no model."""
+    known = single.learned_weight
+    partial = replace(single, class_weight=tuple(np.add(known, [1, 2, 3]).tolist()))
+    assert merge([single, single], EQUAL, {}).class_weight is None
+    merged = merge([partial, single], EQUAL, {})
+    np.testing.assert_allclose(merged.learned_weight, np.add(2 * known, [1, 2, 3]))
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -288,6 +298,64 @@ def test_one_member_stays_where_none_has_weight(model, toy_rows):
     pruned = prune(given)
     assert [member.name for member in pruned.members] == ["b000"]
     np.testing.assert_array_equal(pruned.predict_proba(toy_rows), given.predict_proba(toy_rows))
+
+
+def of_other_shares(model):
+    """The members trained on other shares of the classes: 2 : 5 : 5 together."""
+    shares = ((1.0, 4.0, 1.0), (1.0, 1.0, 4.0))
+    members = [
+        member._replace(class_weight=weight)
+        for member, weight in zip(model.members, shares, strict=True)
+    ]
+    return replace(model, members=tuple(members))
+
+
+ONE_OF_TWO = {"weights": [[0.0, 0.9]] * 3, "intercept": [0.1, 0.0, -0.1]}
+LEARNED = ("weighted", "selected", "stacked", "hierarchical")
+COMBINED = [EQUAL, VOTING, *({"name": name, "parameters": ONE_OF_TWO} for name in LEARNED)]
+COMBINED.append({"name": "hierarchical", "parameters": ONE_OF_TWO | {"tiers": [[0], [1]]}})
+ROUTING = {"columns": ["noise_a"], "mean": [0.0], "scale": [1.0], "centroids": [[0.0], [1.0]]}
+COMBINED.append({"name": "routed", "parameters": ROUTING | {"reach": 1.0}})
+USED = dict(zip(CLASSES, (0.9, 0.06, 0.04), strict=True))
+
+
+@pytest.mark.parametrize("combiner", COMBINED, ids=lambda combiner: combiner["name"])
+def test_pruned_model_is_used_at_other_shares_as_the_whole_one_is(model, toy_rows, combiner):
+    whole = replace(of_other_shares(model), combiner=combiner)
+    expected = used_at(whole, USED).predict_proba(toy_rows)
+    for pruned in (prune(used_at(whole, USED)), used_at(prune(whole), USED)):
+        np.testing.assert_array_equal(pruned.predict_proba(toy_rows), expected)
+        saved = from_bytes(to_bytes(pruned))
+        np.testing.assert_array_equal(saved.predict_proba(toy_rows), expected)
+
+
+def unmoved_at(model, shares):
+    """Whether these shares are those that the probabilities have anyway."""
+    probability = np.array([[0.5, 0.25, 0.25]])
+    used = used_at(model, dict(zip(CLASSES, shares, strict=True)))
+    return np.allclose(used.at_prevalence(probability), probability)
+
+
+@pytest.mark.parametrize("name", ["stacked", "hierarchical"])
+def test_shares_of_all_batches_move_nothing_where_an_intercept_was_learned(model, name):
+    combiner = {"name": name, "parameters": ONE_OF_TWO}
+    pruned = prune(replace(of_other_shares(model), combiner=combiner))
+    assert len(pruned.members) == 1
+    assert unmoved_at(pruned, (2 / 12, 5 / 12, 5 / 12))
+
+
+@pytest.mark.parametrize("name", ["weighted", "selected"])
+def test_shares_of_the_members_with_weight_move_nothing_without_an_intercept(model, name):
+    whole = replace(of_other_shares(model), combiner={"name": name, "parameters": ONE_OF_TWO})
+    assert unmoved_at(whole, (1 / 6, 1 / 6, 4 / 6))
+    assert unmoved_at(prune(whole), (1 / 6, 1 / 6, 4 / 6))
+
+
+def test_members_that_lack_a_class_leave_it_the_share_of_all_batches(model):
+    whole = replace(model, combiner={"name": "selected", "parameters": ONE_OF_TWO})
+    first, second = of_other_shares(model).members
+    members = (first, second._replace(class_weight=(5.0, 0.0, 1.0)))
+    assert unmoved_at(prune(replace(whole, members=members)), (6 / 12, 4 / 12, 2 / 12))
 
 
 @pytest.mark.parametrize("combiner", [EQUAL, VOTING])
