@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import glob
 import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,7 @@ RENAMED = {
 }
 
 RESULTS = "results"  # where no other folder is named
+SHARDS = "table/part-*.parquet"
 # Roles of the columns of the table that the first stage builds.
 BUILT_TABLE = {
     "group": "group",
@@ -185,17 +187,19 @@ def _with_built_table(config: dict[str, Any]) -> dict[str, Any]:
     if not built or not isinstance(dataset, dict):
         return config
     made = built_table(config.get("results", RESULTS))
-    # Configurations of earlier versions name the folder, which has other tables too. Complete
-    # configurations have the path of a run whose results lie elsewhere.
+    # Configurations of earlier versions name the folder, which has other tables too, or the shards
+    # in a folder whose name was not escaped. Complete configurations have the path of a run whose
+    # results lie elsewhere.
+    plain = f"{config.get('results', RESULTS)}/{SHARDS}"
     usual = made_shards(RESULTS)
-    old = (usual, os.path.dirname(usual), os.path.dirname(made["path"]))
+    old = (usual, plain, os.path.dirname(usual), os.path.dirname(plain))
     named = {name: dataset[name] for name in dataset if name != "path" or dataset[name] not in old}
     return config | {"dataset": made | named}
 
 
 def made_shards(results: str) -> str:
-    """The shards that the workflow makes. A table of genes lies beside them."""
-    return f"{results}/table/part-*.parquet"
+    """The shards that the workflow makes, as a glob. A table of genes lies beside them."""
+    return f"{glob.escape(str(results))}/{SHARDS}"
 
 
 def built_table(results: str) -> dict[str, Any]:

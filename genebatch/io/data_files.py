@@ -16,6 +16,7 @@ from genebatch.io.files import InputError, first_names
 from genebatch.io.text_tables import ENDINGS, is_text, named_as_text
 
 HIDDEN = ("_", ".")
+ESCAPED = re.compile(r"\[([*?[])]")  # as `glob.escape` writes a character
 NULL_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark and Arrow write for null
 OTHER_ENDINGS = (".pq", ".parq", ".parquet", "")  # of Parquet files that `*.parquet` does not find
 NO_DATA = (".bak", ".tmp", ".crc")  # behind `.parquet`: what programs keep beside their files
@@ -125,7 +126,7 @@ def _of_one_kind(text: str, found: list[Path], notes: list[str], remedy: str) ->
         raise InputError(
             f"{text} holds tables of Parquet ({first_names(file.name for file in stored)}) and of "
             f"text ({first_names(tables)}); wanted one kind: move the others, or name the data by "
-            f"a glob such as {root_of(text)}/**/*{stored[0].suffix}{remedy}"
+            f"a glob such as {glob.escape(str(root_of(text)))}/**/*{stored[0].suffix}{remedy}"
         )
     notes += [f"{file} is no data: a .txt file beside Parquet files" for file in of_text]
     return DataFiles(stored, notes)
@@ -189,14 +190,18 @@ def check_folder_column(
 
 
 def root_of(path: str | Path) -> Path:
-    """The folder below which a table lies: itself, that of a file, or what a glob begins with."""
+    """The folder below which a table lies: itself, that of a file, or what a glob begins with.
+
+    Names that `glob.escape` has escaped are those of folders.
+    """
     if Path(path).is_dir():
         return Path(path)
     if Path(path).is_file():
         return Path(path).parent
     parts = Path(path).parts
-    fixed = next((n for n, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    return Path(*parts[:fixed])
+    magic = (n for n, part in enumerate(parts) if glob.has_magic(ESCAPED.sub("", part)))
+    fixed = parts[: next(magic, len(parts))]
+    return Path(*(ESCAPED.sub(r"\1", part) for part in fixed))
 
 
 def _matches(pattern: Path) -> Iterator[Path]:
@@ -268,7 +273,7 @@ class _Search:
         """Give the files of one match of a glob."""
         root = root_of(pattern)
         below = match.relative_to(root).parts
-        named = any(part.startswith(HIDDEN) for part in Path(pattern).relative_to(root).parts)
+        named = any(part.startswith(HIDDEN) for part in Path(pattern).parts[len(root.parts) :])
         if not named and any(map(_is_hidden, below)):
             self._note_hidden(match)
             return

@@ -181,7 +181,9 @@ def read_tsv(path: str | Path) -> pl.DataFrame:
     with open(path, encoding="utf-8") as stream:
         names = next(stream).rstrip("\n").split("\t")
     present = {name: kind for name, kind in kinds.items() if name in names}
-    return pl.read_csv(path, separator="\t", schema_overrides=present, infer_schema_length=None)
+    return pl.read_csv(
+        path, separator="\t", schema_overrides=present, infer_schema_length=None, glob=False
+    )
 
 
 def _read_path(

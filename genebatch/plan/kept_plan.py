@@ -5,7 +5,7 @@ import polars as pl
 
 from genebatch.config.settings import HoldOut
 from genebatch.groups import deal, measures
-from genebatch.io.files import InputError
+from genebatch.io.files import InputError, read_parquet
 
 COLUMNS = ["group", "batch", "lent", "fold", "test"]
 
@@ -21,7 +21,7 @@ def read_plan(path: str | None) -> pl.DataFrame | None:
     if path is None:
         return None
     try:
-        plan = pl.read_parquet(path, columns=COLUMNS)
+        plan = read_parquet(path, columns=COLUMNS)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(
             f"batching.keep: {path} is no batches/groups.parquet of an earlier plan ({error})"

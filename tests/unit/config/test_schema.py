@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from genebatch.config import schema as config
+from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError
 from genebatch.model.calibration import CALIBRATORS
 from genebatch.model.combiners import COMBINERS
@@ -303,6 +304,21 @@ def test_the_results_folder_is_written_in_one_way_and_holds_the_built_table():
     usual = config.resolve(GENOME)
     assert config.resolve(usual | {"results": "my/results"}) == filled
     assert config.resolve(filled) == filled
+
+
+@pytest.mark.parametrize("name", ["run[1]", "run*", "run?", "[1]/r"])
+def test_the_built_table_is_that_of_these_results_whatever_their_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("run1", "runs", "1/r", name):
+        (tmp_path / folder / "table").mkdir(parents=True)
+        (tmp_path / folder / "table" / "part-000.parquet").touch()
+    filled = config.resolve(GENOME | {"results": name})
+    shards = find_shards(filled["dataset"]["path"])
+    assert list(map(str, shards)) == [f"{name}/table/part-000.parquet"]
+    assert config.resolve(filled) == filled
+    for old in (f"{name}/table/part-*.parquet", f"{name}/table", "results/table"):
+        earlier = filled | {"dataset": filled["dataset"] | {"path": old}}
+        assert config.resolve(earlier) == filled
 
 
 def test_a_genome_needs_no_words_about_its_table():
