@@ -217,7 +217,7 @@ def plan(options: argparse.Namespace) -> None:
     """Print the batches that a config would give, without training and without writing."""
     from genebatch.config import schema
     from genebatch.config.settings import Settings
-    from genebatch.io.data_files import root_of
+    from genebatch.io.globs import root_of
     from genebatch.steps.trial_plan import trial_manifest
 
     settings = Settings.build(schema.load(*options.config))

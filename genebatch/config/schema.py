@@ -19,6 +19,7 @@ from genebatch.config.tracks import faults, track_files
 from genebatch.config.wanted import wanted
 from genebatch.config.yaml_values import merged, read_values, text_of_files
 from genebatch.io.files import InputError, unprintable
+from genebatch.io.globs import may_read, root_of
 
 # Keys whose values are paths, or paths by name.
 PATHS = ("dataset.path", "batching.keep", "sequence.fasta", "sequence.genes", "sequence.groups")
@@ -49,6 +50,8 @@ RENAMED = {
 
 RESULTS = "results"  # where no other folder is named
 SHARDS = "table/part-*.parquet"
+# Endings of tables that no file of the results has.
+NO_RESULTS = (".csv", ".tab", ".csv.gz", ".tsv.gz", ".tab.gz", ".txt.gz")
 # Roles of the columns of the table that the first stage builds.
 BUILT_TABLE = {
     "group": "group",
@@ -260,6 +263,7 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
             f"'results' is '{config['results']}', and this folder lies in it; name a folder of its "
             f"own, such as {RESULTS}"
         )
+    yield from _results_among_data(config)
     yield from _sequence_contradictions(config)
     dataset, test = config["dataset"], config["test"]
     classes = dataset["classes"]
@@ -328,6 +332,21 @@ def relative_paths(config: Mapping[str, Any]) -> list[str]:
         elif value is not None and not Path(value).is_absolute():
             paths.append(value)
     return paths
+
+
+def _results_among_data(config: dict[str, Any]) -> Iterator[str]:
+    """Tables whose folder or glob has the results in it, so that the next run would read them."""
+    tables = {f"predict.tables.{name}": path for name, path in config["predict"]["tables"].items()}
+    if config["sequence"]["fasta"] is None:
+        tables["dataset.path"] = config["dataset"]["path"]
+    for key, path in tables.items():
+        if may_read(path, config["results"], NO_RESULTS):
+            narrow = f"{glob.escape(str(root_of(path)))}/*.parquet"
+            yield (
+                f"'{key}' is {path!r}, and the folder of 'results' ({config['results']!r}) lies in "
+                f"it, so that results would be read as data; set 'results' to a folder elsewhere, "
+                f"or '{key}' to a glob that does not match it, such as {narrow}"
+            )
 
 
 def _taken_names(dataset: dict[str, Any]) -> Iterator[str]:

@@ -13,10 +13,9 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from genebatch.io.files import InputError, first_names
+from genebatch.io.globs import HIDDEN, is_hidden, root_of
 from genebatch.io.text_tables import ENDINGS, is_text, named_as_text
 
-HIDDEN = ("_", ".")
-ESCAPED = re.compile(r"\[([*?[])]")  # as `glob.escape` writes a character
 NULL_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark and Arrow write for null
 OTHER_ENDINGS = (".pq", ".parq", ".parquet", "")  # of Parquet files that `*.parquet` does not find
 NO_DATA = (".bak", ".tmp", ".crc")  # behind `.parquet`: what programs keep beside their files
@@ -189,21 +188,6 @@ def check_folder_column(
         )
 
 
-def root_of(path: str | Path) -> Path:
-    """The folder below which a table lies: itself, that of a file, or what a glob begins with.
-
-    Names that `glob.escape` has escaped are those of folders.
-    """
-    if Path(path).is_dir():
-        return Path(path)
-    if Path(path).is_file():
-        return Path(path).parent
-    parts = Path(path).parts
-    magic = (n for n, part in enumerate(parts) if glob.has_magic(ESCAPED.sub("", part)))
-    fixed = parts[: next(magic, len(parts))]
-    return Path(*(ESCAPED.sub(r"\1", part) for part in fixed))
-
-
 def _matches(pattern: Path) -> Iterator[Path]:
     """Paths that match a glob; `glob.glob` never ends where links form a cycle."""
     parts = pattern.parts
@@ -243,10 +227,6 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or (name.startswith("_") and "=" not in name)
-
-
 class _Search:
     """Walks folders, and knows what it has met."""
 
@@ -274,7 +254,7 @@ class _Search:
         root = root_of(pattern)
         below = match.relative_to(root).parts
         named = any(part.startswith(HIDDEN) for part in Path(pattern).parts[len(root.parts) :])
-        if not named and any(map(_is_hidden, below)):
+        if not named and any(map(is_hidden, below)):
             self._note_hidden(match)
             return
         _refuse_lost(match)
@@ -296,7 +276,7 @@ class _Search:
             raise InputError(f"folder {folder} cannot be read: {error}") from error
         misnamed = []
         for entry in entries:
-            if _is_hidden(entry.name):
+            if is_hidden(entry.name):
                 self._note_hidden(entry)
             elif entry.is_dir():
                 yield from self.files_of(entry)

@@ -8,13 +8,7 @@ import random
 import polars as pl
 import pytest
 
-from genebatch.io.data_files import (
-    find_files,
-    find_shards,
-    folder_columns,
-    holds_text,
-    root_of,
-)
+from genebatch.io.data_files import find_files, find_shards, folder_columns, holds_text
 from genebatch.io.files import InputError
 from genebatch.io.tables import read_table
 
@@ -351,7 +345,6 @@ def test_an_escaped_glob_begins_with_a_folder_of_that_name(tmp_path, odd):
     write(tmp_path, "run1/a.parquet", "a=1/a.parquet", f"{odd}/chrom=2/a.parquet")
     pattern = f"{glob.escape(str(tmp_path / odd))}/*/*.parquet"
     assert find_shards(pattern) == [tmp_path / odd / "chrom=2/a.parquet"]
-    assert root_of(pattern) == tmp_path / odd
     assert folder_columns(pattern, find_shards(pattern)[0]) == {"chrom": "2"}
 
 
