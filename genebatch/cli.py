@@ -4,6 +4,7 @@ A command imports what it needs when it runs, so that the others start fast.
 """
 
 import argparse
+import glob
 import logging
 import shlex
 import sys
@@ -216,13 +217,13 @@ def plan(options: argparse.Namespace) -> None:
     """Print the batches that a config would give, without training and without writing."""
     from genebatch.config import schema
     from genebatch.config.settings import Settings
+    from genebatch.io.globs import root_of
     from genebatch.steps.trial_plan import trial_manifest
 
     settings = Settings.build(schema.load(*options.config))
-    folder = Path(settings.table.path).parent
-    if settings.sequence.fasta and not any(folder.glob(Path(settings.table.path).name)):
+    if settings.sequence.fasta and not glob.glob(settings.table.path):
         raise InputError(
-            f"the table of sequence.fasta is not in {folder} yet; build it "
+            f"the table of sequence.fasta is not in {root_of(settings.table.path)} yet; build it "
             "first: snakemake --until build_dataset, with the options of the run"
         )
     memory, source = _memory_limit(options.memory, settings)

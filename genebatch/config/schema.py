@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import glob
 import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from genebatch.config.tracks import faults, track_files
 from genebatch.config.wanted import wanted
 from genebatch.config.yaml_values import merged, read_values, text_of_files
 from genebatch.io.files import InputError, unprintable
+from genebatch.io.globs import may_read, root_of
 
 # Keys whose values are paths, or paths by name.
 PATHS = ("dataset.path", "batching.keep", "sequence.fasta", "sequence.genes", "sequence.groups")
@@ -59,6 +61,9 @@ RENAMED = {
 }
 
 RESULTS = "results"  # where no other folder is named
+SHARDS = "table/part-*.parquet"
+# Endings of tables that no file of the results has.
+NO_RESULTS = (".csv", ".tab", ".csv.gz", ".tsv.gz", ".tab.gz", ".txt.gz")
 # Roles of the columns of the table that the first stage builds.
 BUILT_TABLE = {
     "group": "group",
@@ -202,17 +207,19 @@ def _with_built_table(config: dict[str, Any]) -> dict[str, Any]:
     if not built or not isinstance(dataset, dict):
         return config
     made = built_table(config.get("results", RESULTS))
-    # Configurations of earlier versions name the folder, which has other tables too. Complete
-    # configurations have the path of a run whose results lie elsewhere.
+    # Configurations of earlier versions name the folder, which has other tables too, or the shards
+    # in a folder whose name was not escaped. Complete configurations have the path of a run whose
+    # results lie elsewhere.
+    plain = f"{config.get('results', RESULTS)}/{SHARDS}"
     usual = made_shards(RESULTS)
-    old = (usual, os.path.dirname(usual), os.path.dirname(made["path"]))
+    old = (usual, plain, os.path.dirname(usual), os.path.dirname(plain))
     named = {name: dataset[name] for name in dataset if name != "path" or dataset[name] not in old}
     return config | {"dataset": made | named}
 
 
 def made_shards(results: str) -> str:
-    """The shards that the workflow makes. A table of genes lies beside them."""
-    return f"{results}/table/part-*.parquet"
+    """The shards that the workflow makes, as a glob. A table of genes lies beside them."""
+    return f"{glob.escape(str(results))}/{SHARDS}"
 
 
 def built_table(results: str) -> dict[str, Any]:
@@ -273,6 +280,7 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
             f"'results' is '{config['results']}', and this folder lies in it; name a folder of its "
             f"own, such as {RESULTS}"
         )
+    yield from _results_among_data(config)
     yield from _sequence_contradictions(config)
     dataset, test = config["dataset"], config["test"]
     classes = dataset["classes"]
@@ -341,6 +349,21 @@ def relative_paths(config: Mapping[str, Any]) -> list[str]:
         elif value is not None and not Path(value).is_absolute():
             paths.append(value)
     return paths
+
+
+def _results_among_data(config: dict[str, Any]) -> Iterator[str]:
+    """Tables whose folder or glob has the results in it, so that the next run would read them."""
+    tables = {f"predict.tables.{name}": path for name, path in config["predict"]["tables"].items()}
+    if config["sequence"]["fasta"] is None:
+        tables["dataset.path"] = config["dataset"]["path"]
+    for key, path in tables.items():
+        if may_read(path, config["results"], NO_RESULTS):
+            narrow = f"{glob.escape(str(root_of(path)))}/*.parquet"
+            yield (
+                f"'{key}' is {path!r}, and the folder of 'results' ({config['results']!r}) lies in "
+                f"it, so that results would be read as data; set 'results' to a folder elsewhere, "
+                f"or '{key}' to a glob that does not match it, such as {narrow}"
+            )
 
 
 def _taken_names(dataset: dict[str, Any]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Writes tables of text as Parquet shards, which every later rule reads."""
 
+import glob
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ def text_in_parquet(table: Table, folder: str | PathLike) -> Table:
     """Write a table of text into a folder; give the section `dataset` of what was written."""
     paths = find_shards(table.path, "dataset.path")
     shards_of_text(paths, table, [Path(folder) / shard_name(n) for n in range(len(paths))])
-    return replace(table, path=str(Path(folder) / EVERY_SHARD))
+    return replace(table, path=str(Path(glob.escape(str(folder))) / EVERY_SHARD))
 
 
 def shard_name(number: int) -> str:

@@ -15,7 +15,7 @@ from genebatch.dataset.categories import TELLS_GROUP
 from genebatch.dataset.from_text import text_in_parquet
 from genebatch.io.columns import check_needed
 from genebatch.io.data_files import find_files, find_shards, holds_text
-from genebatch.io.files import InputError, first_names
+from genebatch.io.files import InputError, first_names, scan_parquet
 
 MOST_CLASSES = 50
 WEIGHTS = ("sample_weight", "row_weight", "weight", "weights")
@@ -92,14 +92,14 @@ def propose(path: str | Path, label: str, group: str) -> Proposal:
 def _scanned(path: str | Path, label: str, group: str) -> Iterator[pl.LazyFrame]:
     """The table as a plan; a table of text is written as Parquet for a time."""
     if not holds_text(path):
-        yield pl.scan_parquet(find_shards(path))
+        yield scan_parquet(find_shards(path))
         return
     labels = Labels(group, label, (), None, None, None, None, None)
     # Which columns are features is not known yet, so that text in some files only is no fault.
     table = Table(str(path), labels, (), ("*",), "error", ())
     with tempfile.TemporaryDirectory() as folder:
         written = text_in_parquet(table, folder)
-        yield pl.scan_parquet(find_shards(written.path))
+        yield scan_parquet(find_shards(written.path))
 
 
 def _classes(

@@ -10,7 +10,7 @@ from scipy.special import logit
 
 from genebatch.dataset.row_file import RowFile, merged
 from genebatch.dataset.rows import ROW_KEYS, label_codes, row_weights
-from genebatch.io.files import InputError
+from genebatch.io.files import InputError, read_parquet
 from genebatch.io.tables import record_batches, table_columns
 from genebatch.model.calibration import Calibrator, fold_calibrators
 from genebatch.model.ensemble import EQUAL, EnsembleModel, Member, merge
@@ -180,7 +180,7 @@ def held_out_calibrators(
 
     `groups` are those with scores, by default all of the member; the member has to hold them.
     """
-    rows = pl.read_parquet(path)
+    rows = read_parquet(path)
     groups = frozenset(member.groups) if groups is None else groups
     if set(rows["group"].cast(pl.String)) != groups or not groups <= set(member.groups):
         raise InputError(

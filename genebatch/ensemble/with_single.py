@@ -11,6 +11,7 @@ from genebatch.dataset.row_file import GENES
 from genebatch.dataset.rows import ROW_KEYS
 from genebatch.ensemble.combining import OF_ONE
 from genebatch.ensemble.cross_scores import OutOfFold
+from genebatch.io.files import read_parquet
 from genebatch.io.tables import record_batches, table_columns
 from genebatch.model.ensemble import EQUAL, EnsembleModel, merge
 from genebatch.model.held_out import Scores, score_names, scored_groups
@@ -71,7 +72,7 @@ def single_log_odds(
     InputError
         If the out-of-fold scores are of other rows.
     """
-    groups = frozenset(pl.read_parquet(out_of_fold, columns=["group"])["group"].cast(pl.String))
+    groups = frozenset(read_parquet(out_of_fold, columns=["group"])["group"].cast(pl.String))
     chosen = scored_groups(scores)
     own = OutOfFold(single.members[0], single.classes, out_of_fold, use_weights, groups, chosen)
     identity = [name for name in ROW_KEYS if name in table_columns(scores)]

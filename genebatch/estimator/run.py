@@ -11,7 +11,7 @@ from genebatch.config.settings import Settings
 from genebatch.dataset.categories import learn
 from genebatch.dataset.screen import feature_set
 from genebatch.dataset.shards import described
-from genebatch.io.files import read_json, write_json, write_tsv
+from genebatch.io.files import read_json, read_parquet, write_json, write_tsv
 from genebatch.io.tables import read_tsv
 from genebatch.jobs.limits import run_limit_mb
 from genebatch.model.archive import load_model
@@ -105,7 +105,7 @@ class Run:
         """The feature set of all columns of features."""
         facts, settings = read_json(analysed["profile"]), self.settings
         roles, shards = described(facts)
-        groups = pl.read_parquet(analysed["groups"])
+        groups = read_parquet(analysed["groups"])
         most = settings.screen.max_categories
         learned = learn(shards, groups, roles.group, roles.categorical, most)
         categories = {name: of.names for name, of in learned.items()}
@@ -241,7 +241,7 @@ class Run:
         files = {"ensemble": self._file("combined", "ensemble")}
         files |= {name: scored[f"{name}_held_out"] for name in beside}
         columns = score_names(self._scores_of(chosen), model.classes)
-        held_out = pl.read_parquet(files[chosen], columns=["group", *columns])
+        held_out = read_parquet(files[chosen], columns=["group", *columns])
         return Trained(model, read_tsv(delivered["candidates"]), held_out)
 
     def _scores_of(self, candidate: str) -> str:

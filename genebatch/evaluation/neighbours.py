@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from genebatch.config.settings import Labels
 from genebatch.dataset.rows import normalised
+from genebatch.io.files import scan_parquet
 from genebatch.io.tables import record_batches, table_columns
 from genebatch.metrics.neighbours import (
     ABSENT,
@@ -36,7 +37,7 @@ def why_no_neighbours(path: str | Path, labels: Labels) -> str | None:
         return "no class is known to be that of rows that are no site; set dataset.rest_class"
     if labels.position is None:
         return "rows have no position; set dataset.position"
-    if not pl.read_parquet_schema(path)["position"].is_integer():
+    if not scan_parquet(path).collect_schema()["position"].is_integer():
         return f"the column '{labels.position}' of dataset.position holds no whole numbers"
     return None
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from genebatch.io.files import InputError, first_names
+from genebatch.io.globs import HIDDEN, is_hidden, root_of
 from genebatch.io.text_tables import ENDINGS, is_text, named_as_text
 
-HIDDEN = ("_", ".")
 NULL_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark and Arrow write for null
 OTHER_ENDINGS = (".pq", ".parq", ".parquet", "")  # of Parquet files that `*.parquet` does not find
 NO_DATA = (".bak", ".tmp", ".crc")  # behind `.parquet`: what programs keep beside their files
@@ -125,7 +125,7 @@ def _of_one_kind(text: str, found: list[Path], notes: list[str], remedy: str) ->
         raise InputError(
             f"{text} holds tables of Parquet ({first_names(file.name for file in stored)}) and of "
             f"text ({first_names(tables)}); wanted one kind: move the others, or name the data by "
-            f"a glob such as {root_of(text)}/**/*{stored[0].suffix}{remedy}"
+            f"a glob such as {glob.escape(str(root_of(text)))}/**/*{stored[0].suffix}{remedy}"
         )
     notes += [f"{file} is no data: a .txt file beside Parquet files" for file in of_text]
     return DataFiles(stored, notes)
@@ -188,17 +188,6 @@ def check_folder_column(
         )
 
 
-def root_of(path: str | Path) -> Path:
-    """The folder below which a table lies: itself, that of a file, or what a glob begins with."""
-    if Path(path).is_dir():
-        return Path(path)
-    if Path(path).is_file():
-        return Path(path).parent
-    parts = Path(path).parts
-    fixed = next((n for n, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    return Path(*parts[:fixed])
-
-
 def _matches(pattern: Path) -> Iterator[Path]:
     """Paths that match a glob; `glob.glob` never ends where links form a cycle."""
     parts = pattern.parts
@@ -238,10 +227,6 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or (name.startswith("_") and "=" not in name)
-
-
 class _Search:
     """Walks folders, and knows what it has met."""
 
@@ -268,8 +253,8 @@ class _Search:
         """Give the files of one match of a glob."""
         root = root_of(pattern)
         below = match.relative_to(root).parts
-        named = any(part.startswith(HIDDEN) for part in Path(pattern).relative_to(root).parts)
-        if not named and any(map(_is_hidden, below)):
+        named = any(part.startswith(HIDDEN) for part in Path(pattern).parts[len(root.parts) :])
+        if not named and any(map(is_hidden, below)):
             self._note_hidden(match)
             return
         _refuse_lost(match)
@@ -291,7 +276,7 @@ class _Search:
             raise InputError(f"folder {folder} cannot be read: {error}") from error
         misnamed = []
         for entry in entries:
-            if _is_hidden(entry.name):
+            if is_hidden(entry.name):
                 self._note_hidden(entry)
             elif entry.is_dir():
                 yield from self.files_of(entry)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -112,6 +112,20 @@ def write_parquet(
     """Write `frame` as Parquet, whole, with `metadata` of the file."""
     with whole(path) as temporary:
         frame.write_parquet(temporary, metadata=metadata)
+
+
+def read_parquet(path: str | os.PathLike, columns: Sequence[str] | None = None) -> "pl.DataFrame":
+    """Read a Parquet file, or some of its columns; polars alone takes its path for a pattern."""
+    import polars as pl
+
+    return pl.read_parquet(path, columns=None if columns is None else list(columns), glob=False)
+
+
+def scan_parquet(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> "pl.LazyFrame":
+    """Scan a Parquet file, or several; polars alone takes their paths for patterns."""
+    import polars as pl
+
+    return pl.scan_parquet(paths, glob=False)
 
 
 def read_json(path: str | os.PathLike) -> Any:

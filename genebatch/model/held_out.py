@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from genebatch.dataset.rows import identity_names, label_codes, row_weights, score_columns
-from genebatch.io.files import InputError, digest
+from genebatch.io.files import InputError, digest, read_parquet
 from genebatch.io.tables import record_batches, table_columns
 from genebatch.model.boosting import base_margins
 from genebatch.model.combiners import HeldOut
@@ -94,7 +94,7 @@ def scored_groups(path: str | Path) -> frozenset[str] | None:
     """Read which groups a table of held-out scores has; None where it is of all groups."""
     if read_sample(path) is None:
         return None
-    return frozenset(pl.read_parquet(path, columns=["group"])["group"].cast(pl.String).unique())
+    return frozenset(read_parquet(path, columns=["group"])["group"].cast(pl.String).unique())
 
 
 def score_names(candidate: str, classes: Sequence[str]) -> list[str]:

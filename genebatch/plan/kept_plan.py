@@ -6,11 +6,16 @@ import numpy as np
 import polars as pl
 
 from genebatch.config.settings import HoldOut
+<<<<<<< HEAD
 from genebatch.groups import check_sides, deal, folds, measures
 from genebatch.io.files import InputError, first_names
 from genebatch.plan.coverage import FEWEST_OUTSIDE
 
 log = logging.getLogger(__name__)
+=======
+from genebatch.groups import deal, measures
+from genebatch.io.files import InputError, read_parquet
+>>>>>>> fixa
 
 COLUMNS = ["group", "batch", "lent", "fold", "test"]
 
@@ -26,7 +31,7 @@ def read_plan(path: str | None) -> pl.DataFrame | None:
     if path is None:
         return None
     try:
-        plan = pl.read_parquet(path, columns=COLUMNS)
+        plan = read_parquet(path, columns=COLUMNS)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(
             f"batching.keep: {path} is no batches/groups.parquet of an earlier plan ({error})"

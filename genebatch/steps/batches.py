@@ -3,10 +3,8 @@
 Functions import the libraries of their own rule: no job pays for those of another.
 """
 
-import polars as pl
-
 from genebatch.config.settings import Explaining, Folds, Learner
-from genebatch.io.files import write_json, write_parquet, write_tsv
+from genebatch.io.files import read_parquet, write_json, write_parquet, write_tsv
 from genebatch.io.tables import read_tsv
 
 
@@ -109,7 +107,7 @@ def calibrate_batch(
 
     trained, scored = load_model(uncalibrated), read_origin(out_of_fold)
     refuse_mixed(out_of_fold, scored, uncalibrated, origin_of(trained.members[0]))
-    rows = pl.read_parquet(out_of_fold)
+    rows = read_parquet(out_of_fold)
     result = calibrate(trained, rows, method, use_weights, scored.settings)
     write_json(calibration, result.described)
     with_thresholds(result.model, rows, result.probability).save(model)

@@ -10,7 +10,7 @@ import polars as pl
 
 from genebatch.config.settings import Batching, HoldOut, Labels, Planning, Screening, Table
 from genebatch.groups import hold_out, read_group_of, read_groups_list
-from genebatch.io.files import read_json, write_json, write_parquet, write_tsv
+from genebatch.io.files import read_json, read_parquet, write_json, write_parquet, write_tsv
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def choose_test_groups(*, groups: str, test: HoldOut, keep: str | None, test_gro
     """
     from genebatch.plan.kept_plan import check_kept, extended_test_groups, read_plan
 
-    table = pl.read_parquet(groups)
+    table = read_parquet(groups)
     earlier = read_plan(keep)
     if earlier is not None:
         check_kept(keep, earlier, table["group"])
@@ -183,9 +183,9 @@ def plan_batches(
     from genebatch.plan.planning import Data, Limits, make_plan, row_parts, whole_needs
 
     facts, chosen = read_json(profile), read_json(features)
-    described_groups = None if group_features is None else pl.read_parquet(group_features)
+    described_groups = None if group_features is None else read_parquet(group_features)
     data = Data(
-        pl.read_parquet(groups),
+        read_parquet(groups),
         read_groups_list(test_groups),
         chosen,
         described_groups,
@@ -214,4 +214,4 @@ def plan_batches(
 def _training(groups: str, test_groups: str) -> pl.DataFrame:
     """The table of groups without the test groups."""
     aside = read_groups_list(test_groups)
-    return pl.read_parquet(groups).filter(~pl.col("group").is_in(aside))
+    return read_parquet(groups).filter(~pl.col("group").is_in(aside))

@@ -15,7 +15,14 @@ import polars as pl
 from genebatch.config.settings import Combining, Folds, Learner
 from genebatch.dataset.row_file import RowFile
 from genebatch.groups import genes_of, read_group_of, sampled
-from genebatch.io.files import InputError, read_json, write_json, write_parquet, write_tsv
+from genebatch.io.files import (
+    InputError,
+    read_json,
+    read_parquet,
+    write_json,
+    write_parquet,
+    write_tsv,
+)
 from genebatch.io.tables import parquet_rows, read_tsv
 
 if TYPE_CHECKING:
@@ -249,7 +256,7 @@ def train_single(
     lines, numbers = pl.concat(trees), [table["fold"][0] for table in trees]
     boosted = train_alone(data, lines, learner)
     # The held-out rows are read last: boosting takes most memory, and needs none of them.
-    parts = dict(zip(numbers, map(pl.read_parquet, fold_scores), strict=True))
+    parts = dict(zip(numbers, map(read_parquet, fold_scores), strict=True))
     scored = scored_rows(data, parts, cv)
     settings = training_settings(learner, cv)
     done = calibrate(boosted, scored, method, learner.use_weights, settings)
@@ -257,7 +264,7 @@ def train_single(
     write_parquet(out_of_fold, scored, trained.metadata())
     write_tsv(folds, lines)
     write_tsv(metrics, fold_metrics(scored, data.labels))
-    write_parquet(curves, pl.concat(map(pl.read_parquet, fold_curves)))
+    write_parquet(curves, pl.concat(map(read_parquet, fold_curves)))
     write_json(calibration, done.described)
     write_parquet(held_out, held_out_table(SINGLE, scored, done), origin.metadata())
     with_thresholds(done.model, scored, done.probability).save(model)
@@ -601,12 +608,12 @@ def _refuse_sample(path: str) -> None:
 
 def _planned_folds(planned: str) -> pl.DataFrame:
     """What a sample of the groups is drawn by; see `groups.sampled`."""
-    return pl.read_parquet(planned, columns=["group", "batch", "fold", "rows"])
+    return read_parquet(planned, columns=["group", "batch", "fold", "rows"])
 
 
 def _sizes(planned: str) -> pl.DataFrame:
     """Columns `group` and `rows` of the training groups, each once."""
-    groups = pl.read_parquet(planned, columns=["group", "rows", "test"]).filter(~pl.col("test"))
+    groups = read_parquet(planned, columns=["group", "rows", "test"]).filter(~pl.col("test"))
     return groups.unique("group").select("group", "rows")
 
 
@@ -631,6 +638,6 @@ def _read_routing(
 
     if similarity is None:
         return None
-    plan = pl.read_parquet(planned, columns=["group", "batch"])
-    described = pl.read_parquet(group_features)
+    plan = read_parquet(planned, columns=["group", "batch"])
+    described = read_parquet(group_features)
     return make_routing(read_json(similarity), described, plan, members)

@@ -10,7 +10,7 @@ import polars as pl
 
 from genebatch.config.settings import Evaluation, Explaining
 from genebatch.dataset.columns import START
-from genebatch.io.files import InputError, read_json, write_parquet, write_tsv
+from genebatch.io.files import InputError, read_json, read_parquet, write_parquet, write_tsv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -170,10 +170,10 @@ def rank_groups(
     from genebatch.report.figures.style import save_figure
 
     sums = sum_groups(scores, combined, combiner)
-    features = None if group_features is None else pl.read_parquet(group_features)
+    features = None if group_features is None else read_parquet(group_features)
     result = rank(sums, by, features)
     if planned is not None:
-        result = with_unscored(result, pl.read_parquet(planned, columns=["group", "batch", "rows"]))
+        result = with_unscored(result, read_parquet(planned, columns=["group", "batch", "rows"]))
     log.info("%s groups, %d members, combiner %s", result.counted, result.n_members, combiner)
     if ranks is not None:
         write_tsv(ranks, result.table)

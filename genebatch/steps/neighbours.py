@@ -13,7 +13,7 @@ import polars as pl
 from genebatch.config.settings import Labels, Neighbours, Reading
 from genebatch.config.tracks import KEY, NO_TRACKS, Tracks
 from genebatch.genome.scores.tracks import ScoreSource
-from genebatch.io.files import write_parquet, write_tsv
+from genebatch.io.files import read_parquet, write_parquet, write_tsv
 
 if TYPE_CHECKING:
     from genebatch.model.ensemble import EnsembleModel
@@ -167,7 +167,7 @@ def neighbours(
     reasons: dict[str, str | None] = {TEST: None, TRAINING: None}
     if positions is not None:
         tested = _track_windows(positions, genes, gene_table, test_groups, reading, neighbours)
-        found = pl.concat([tested, *map(pl.read_parquet, batches)])
+        found = pl.concat([tested, *map(read_parquet, batches)])
     else:
         found, reason = _row_windows(scores, predictions, labels, neighbours)
         reasons = dict.fromkeys(reasons, reason)
@@ -191,7 +191,7 @@ def _unseen_models(
     (whole,) = finished.members
     refuse_mixed(models, origin_of(folds.members[0]), model, origin_of(whole))
     calibrators = held_out_calibrators(whole, folds.classes, out_of_fold, use_weights)
-    rows = pl.read_parquet(out_of_fold, columns=["group", "fold"])
+    rows = read_parquet(out_of_fold, columns=["group", "fold"])
     held_out = rows.with_columns(pl.col("group").cast(pl.String)).unique()
     by_group = {}
     for member in folds.members:

@@ -18,7 +18,7 @@ import polars as pl
 import polars.selectors as cs
 
 from genebatch.dataset.columns import START, own_name
-from genebatch.io.files import read_json, write_json, write_text
+from genebatch.io.files import read_json, read_parquet, scan_parquet, write_json, write_text
 from genebatch.io.tables import read_tsv
 from genebatch.jobs.run import read_usage
 from genebatch.report.settings import PrintedSettings
@@ -83,10 +83,10 @@ def diagnose_batch(
     results = BatchResults(
         name=batch,
         classes=list(classes),
-        rows=pl.read_parquet(out_of_fold),
+        rows=read_parquet(out_of_fold),
         folds=read_tsv(folds),
         metrics=read_tsv(metrics),
-        curves=pl.read_parquet(curves),
+        curves=read_parquet(curves),
         calibration=read_json(calibration)["classes"],
         importance=read_tsv(importance),
         families=read_tsv(families),
@@ -201,7 +201,7 @@ def write_report(
         dataset=read_json(dataset),
         model=loaded,
         file=_model_file(model),
-        results=EvaluationResults(list(loaded.classes), pl.read_parquet(predictions), *tables),
+        results=EvaluationResults(list(loaded.classes), read_parquet(predictions), *tables),
         compared=ComparedModels(read_tsv(systems), settings.combiner, loaded.facts["final"]),
         combiners=read_json(combiners),
         candidates=read_tsv(candidates),
@@ -261,14 +261,14 @@ def _read_swarms(shap: str, sample: str, results: "BatchResults") -> dict[str, "
     """SHAP and feature values of each class's most important features."""
     from genebatch.report.figures.boosters import Swarm
 
-    lazy = pl.scan_parquet(shap)
+    lazy = scan_parquet(shap)
     label = own_name("class", set(results.features["feature"]))
     swarms = {}
     for name in results.classes:
         ranked = results.features.filter(pl.col("class") == name)["feature"]
         top = ranked.head(BEESWARM_FEATURES).to_list()
         table = lazy.filter(cs.by_name(label) == name).select(cs.by_name(START, *top)).collect()
-        values = pl.read_parquet(sample)[top]
+        values = read_parquet(sample)[top]
         # Categories have no order that a colour could show.
         text = [column for column, kind in values.schema.items() if kind == pl.String]
         swarms[name] = Swarm(

@@ -9,7 +9,7 @@ from genebatch.config.settings import Settings
 from genebatch.dataset.from_text import text_in_parquet
 from genebatch.groups import read_groups_list
 from genebatch.io.data_files import holds_text
-from genebatch.io.files import read_json
+from genebatch.io.files import read_json, read_parquet
 from genebatch.plan.kept_plan import read_plan
 from genebatch.plan.planning import Data, Limits, make_plan
 from genebatch.steps.dataset import (
@@ -68,6 +68,6 @@ def _data(settings: Settings, threads: int, folder: Path) -> Data:
             group_features=group_features,
             similarity=str(folder / "similarity"),
         )
-        described = pl.read_parquet(group_features)
-    tables = (pl.read_parquet(groups), read_groups_list(test_groups), read_json(features))
+        described = read_parquet(group_features)
+    tables = (read_parquet(groups), read_groups_list(test_groups), read_json(features))
     return Data(*tables, described, read_plan(keep))

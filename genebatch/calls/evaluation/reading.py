@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from genebatch.genome.genes import SITES, Gene
-from genebatch.io.files import InputError
+from genebatch.io.files import InputError, scan_parquet
 from genebatch.io.tables import record_batches
 
 CANDIDATES = {"base": "base", "model": "probability"}  # candidate to the prefix of its columns
@@ -69,7 +69,7 @@ def read_some_tracks(path: str | Path, genes: Sequence[Gene]) -> dict[str, np.nd
         Gene id to (candidates, sites, length) scores.
     """
     name = pl.col("gene_id").cast(pl.String)
-    wanted = pl.scan_parquet(path).filter(name.is_in([gene.id for gene in genes]))
+    wanted = scan_parquet(path).filter(name.is_in([gene.id for gene in genes]))
     rows = wanted.select(name, *_columns()).collect(engine="streaming")
     parts = rows.partition_by("gene_id", as_dict=True, include_key=False, maintain_order=True)
     shape = (len(CANDIDATES), len(SITES), -1)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from genebatch.config import schema as config
+from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError
 from genebatch.model.calibration import CALIBRATORS
 from genebatch.model.combiners import COMBINERS
@@ -318,6 +319,96 @@ def test_the_results_folder_is_written_in_one_way_and_holds_the_built_table():
     usual = config.resolve(GENOME)
     assert config.resolve(usual | {"results": "my/results"}) == filled
     assert config.resolve(filled) == filled
+
+
+@pytest.mark.parametrize("name", ["run[1]", "run*", "run?", "[1]/r"])
+def test_the_built_table_is_that_of_these_results_whatever_their_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("run1", "runs", "1/r", name):
+        (tmp_path / folder / "table").mkdir(parents=True)
+        (tmp_path / folder / "table" / "part-000.parquet").touch()
+    filled = config.resolve(GENOME | {"results": name})
+    shards = find_shards(filled["dataset"]["path"])
+    assert list(map(str, shards)) == [f"{name}/table/part-000.parquet"]
+    assert config.resolve(filled) == filled
+    for old in (f"{name}/table/part-*.parquet", f"{name}/table", "results/table"):
+        earlier = filled | {"dataset": filled["dataset"] | {"path": old}}
+        assert config.resolve(earlier) == filled
+
+
+AMONG = [
+    (".", "results"),
+    ("data", "data/r"),
+    ("data", "data"),
+    ("data", "data/deep/r"),
+    ("data[1]", "data[1]/r"),
+    ("link", "data/r"),
+    ("data/*", "data/r"),
+    ("data/**", "data/r"),
+    ("data/**/*.parquet", "data/r"),
+    ("data/**/part-*", "data/deep/r"),
+    ("data/*/*/*.parquet", "data/r"),
+    ("*/*/*.tsv", "results"),
+    ("*", "results"),
+    ("[dr]*", "results"),
+    ("_*/**", "_d/_r"),
+]
+APART = [
+    ("data", "results"),
+    ("data", "data2/r"),
+    ("data", "data/_r"),
+    ("data", "data/.r"),
+    ("_d/**", "_d/_r"),
+    ("data/a.csv", "data/r"),
+    ("data/*.parquet", "data/r"),
+    ("data/*/*.parquet", "data/r"),
+    ("*/a/*.parquet", "data/r"),
+    ("*.csv", "results"),
+    ("**/*.csv", "results"),
+    ("**/*.tsv.gz", "results"),
+    ("data/[ab]*", "data/r"),
+    ("data/r/table/part-*.parquet", "data/r"),
+    ("data/r/table", "data/r"),
+]
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """The folder of a run with a folder of data."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("data/deep", "data[1]", "data2", "_d"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "data" / "a.csv").touch()
+    (tmp_path / "link").symlink_to("data")
+
+
+@pytest.mark.usefixtures("folders")
+@pytest.mark.parametrize(("path", "results"), AMONG)
+@pytest.mark.parametrize("key", ["dataset.path", "predict.tables.new"])
+def test_results_among_the_data_are_refused_with_a_glob_that_leaves_them_out(path, results, key):
+    def resolve(path):
+        of_data, new = (path, "n.csv") if key == "dataset.path" else ("d.csv", path)
+        keys = {"dataset__path": of_data, "predict__tables": {"new": new}, "results": results}
+        return config.resolve(with_keys(**keys))
+
+    with pytest.raises(InputError) as raised:
+        resolve(path)
+    said = f"'{key}' is {path!r}, and the folder of 'results' ({results!r}) lies in it"
+    assert said in str(raised.value)
+    resolve(str(raised.value).rpartition("such as ")[2])
+
+
+@pytest.mark.usefixtures("folders")
+@pytest.mark.parametrize(("path", "results"), APART)
+def test_results_beside_the_data_are_not_refused(path, results):
+    config.resolve(with_keys(dataset__path=path, predict__tables={"new": path}, results=results))
+
+
+@pytest.mark.usefixtures("folders")
+def test_the_built_table_lies_in_the_results():
+    filled = config.resolve(GENOME | {"results": "data/r"})
+    table = {"dataset": MINIMAL["dataset"] | {"path": filled["dataset"]["path"]}}
+    assert config.resolve(MINIMAL | table | {"results": "data/r"})["results"] == "data/r"
 
 
 def test_a_genome_needs_no_words_about_its_table():

@@ -207,6 +207,14 @@ def test_equal_files_without_rows_or_of_other_folders_are_no_copies(tmp_path):
     assert [shard.height for shard in shards(tmp_path, texts, PLAIN)] == [0, 0, 1, 1]
 
 
+def test_the_folder_of_the_shards_may_be_called_as_a_pattern(tmp_path):
+    for name, rows in (("out1", 1), ("out[1]", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / "t.csv").write_text("".join(TEXT.splitlines(keepends=True)[: rows + 1]))
+        written = text_in_parquet(replace(TABLE, path=f"{tmp_path}/t.csv"), tmp_path / name)
+    assert find_shards(written.path) == [tmp_path / "out[1]" / "part-000.parquet"]
+
+
 def test_a_quote_that_is_not_closed_is_refused_with_the_file_of_the_user(tmp_path):
     lines = TEXT.splitlines(keepends=True)
     lines[2] = lines[2].replace(",2,,", ',2,"half open,')

@@ -1,5 +1,7 @@
 """`genebatch init`: what is proposed for a table, and why."""
 
+import tempfile
+
 import numpy as np
 import polars as pl
 import pytest
@@ -67,6 +69,16 @@ def test_files_that_are_left_out_are_noted(tmp_path, name):
     found = propose(tmp_path / "in", "kind", "sample")
     assert "odd .dat is no data, by the ending of its name" in found.text()
     resolve(yaml.safe_load(found.text()))
+
+
+@pytest.mark.parametrize("name", ["t[1].parquet", "t[1].csv"])
+def test_brackets_in_names_are_no_patterns(tmp_path, name, monkeypatch):
+    for folder in ("tmp[1]", "tmp1"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp[1]"))
+    proposed(tmp_path, table(other=1.0), name.replace("[1]", "1"))
+    found = proposed(tmp_path, table()[:200], name)
+    assert found.notes[0] == "200 rows of 40 groups: no 150, yes 50"
 
 
 def test_text_and_ids_are_no_features(tmp_path):

@@ -1,5 +1,6 @@
 """Which files are the data."""
 
+import glob
 import gzip
 import os
 import random
@@ -337,6 +338,24 @@ def test_folders_are_columns(tmp_path, path, columns):
     name = "data/chrom=chr1/a%20b=x%2Fy/0.parquet"
     write(tmp_path, name)
     assert folder_columns(tmp_path / path, tmp_path / name) == columns
+
+
+@pytest.mark.parametrize("odd", ["run[1]", "run*", "run?", "a=[1]"])
+def test_an_escaped_glob_begins_with_a_folder_of_that_name(tmp_path, odd):
+    write(tmp_path, "run1/a.parquet", "a=1/a.parquet", f"{odd}/chrom=2/a.parquet")
+    pattern = f"{glob.escape(str(tmp_path / odd))}/*/*.parquet"
+    assert find_shards(pattern) == [tmp_path / odd / "chrom=2/a.parquet"]
+    assert folder_columns(pattern, find_shards(pattern)[0]) == {"chrom": "2"}
+
+
+def test_the_glob_that_an_error_names_finds_the_files_of_the_folder(tmp_path):
+    write(tmp_path, "data[1]/a.parquet", "data1/b.parquet")
+    (tmp_path / "data[1]/b.csv").write_text("x\n1\n")
+    with pytest.raises(InputError) as raised:
+        find_shards(tmp_path / "data[1]")
+    assert find_shards(str(raised.value).rpartition("such as ")[2]) == [
+        tmp_path / "data[1]/a.parquet"
+    ]
 
 
 def test_hives_word_for_null_is_a_null(tmp_path):

@@ -13,6 +13,8 @@ from genebatch.io.files import (
     digest,
     first_names,
     read_json,
+    read_parquet,
+    scan_parquet,
     whole,
     write_json,
     write_parquet,
@@ -30,6 +32,17 @@ def test_a_file_appears_only_when_its_block_has_ended(tmp_path):
         assert temporary.suffix == ".tsv"
     assert path.read_text() == "half"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["run[1]", "run*", "run?"])
+def test_a_path_is_the_file_of_that_name_and_no_pattern(tmp_path, name):
+    for folder in ("run1", "run2", name):
+        (tmp_path / folder).mkdir()
+        write_parquet(tmp_path / folder / "t.parquet", pl.DataFrame({"x": [folder], "y": 1}))
+    path = tmp_path / name / "t.parquet"
+    assert read_parquet(path, columns=["x"]).rows() == [(name,)]
+    assert scan_parquet(path).collect().rows() == [(name, 1)]
+    assert scan_parquet([path, path]).collect()["x"].to_list() == [name] * 2
 
 
 def fail_while_writing(path, error):
