@@ -197,13 +197,12 @@ def _exactly(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
 
 
 def read_tsv(path: str | Path) -> pl.DataFrame:
-<<<<<<< HEAD
     """Read a table that this package wrote; a column keeps its type even if it is empty.
 
     A column is text unless it is named below: keys, groups, genes and classes may look like
     numbers.
     """
-    table = pl.read_csv(path, separator="\t", infer_schema=False)
+    table = pl.read_csv(path, separator="\t", infer_schema=False, glob=False)
     return table.with_columns(
         *(_numbers(table[name]) for name in table.columns if NUMBER.fullmatch(name)),
         *(table[name] == "true" for name in TRUTHS if name in table.columns),
@@ -215,23 +214,6 @@ def _numbers(column: pl.Series) -> pl.Series:
     whole = column.cast(pl.Int64, strict=False)
     known = column.null_count() < len(column) and whole.null_count() == column.null_count()
     return whole if known else column.cast(pl.Float64)
-=======
-    """Read a table that this package wrote; a column keeps its type even if it is empty."""
-    text = ("group", "batch", "class", "column", "feature", "family", "role", "system")
-    text += ("reason", "verdict")
-    numbers = ("value", "base", "model", "difference", "mean_abs_shap", "standard_error")
-    numbers += ("over_base", "over_single")
-    sides = ("base", "model", "difference", "over_base", "over_single")
-    ends = (f"{side}_{end}" for side in sides for end in ("low", "high"))
-    kinds = dict.fromkeys(text, pl.String) | dict.fromkeys((*numbers, *ends), pl.Float64)
-    kinds |= {"weighted": pl.Boolean, "kept": pl.Boolean}
-    with open(path, encoding="utf-8") as stream:
-        names = next(stream).rstrip("\n").split("\t")
-    present = {name: kind for name, kind in kinds.items() if name in names}
-    return pl.read_csv(
-        path, separator="\t", schema_overrides=present, infer_schema_length=None, glob=False
-    )
->>>>>>> fixa
 
 
 def _read_path(

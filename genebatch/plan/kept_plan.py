@@ -6,16 +6,11 @@ import numpy as np
 import polars as pl
 
 from genebatch.config.settings import HoldOut
-<<<<<<< HEAD
 from genebatch.groups import check_sides, deal, folds, measures
-from genebatch.io.files import InputError, first_names
+from genebatch.io.files import InputError, first_names, read_parquet
 from genebatch.plan.coverage import FEWEST_OUTSIDE
 
 log = logging.getLogger(__name__)
-=======
-from genebatch.groups import deal, measures
-from genebatch.io.files import InputError, read_parquet
->>>>>>> fixa
 
 COLUMNS = ["group", "batch", "lent", "fold", "test"]
 
