@@ -622,7 +622,7 @@ def _missing_weight(
 ) -> np.ndarray:
     """Sum what is `counted`, `n` (rows) or `weight`, of each class in batches without a model."""
     names = [f"{counted}_{name}" for name in classes]
-    lines = pl.read_parquet(planned, columns=["batch", *names])
+    lines = read_parquet(planned, columns=["batch", *names])
     lines = lines.filter(pl.col("batch").is_in(list(missing)))
     return lines[names].sum().to_numpy()[0].astype(np.float64)
 
