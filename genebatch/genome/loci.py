@@ -36,7 +36,7 @@ class Hints(NamedTuple):
     Attributes
     ----------
     in_blocks
-        Lines of a transcript stand together, so a second block is a second locus.
+        Lines of a transcript stand together, so a second block far away is a second locus.
     bare
         The file has neither transcript lines nor exon numbers, so a repeated pattern tells.
     """
