@@ -108,7 +108,7 @@ def test_a_fault_of_yaml_is_told_with_its_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "data", [gzip.compress(b"{}"), "a: b".encode("utf-16"), "# \u00e8".encode("latin-1")]
+    "data", [gzip.compress(b"{}", mtime=0), "a: b".encode("utf-16"), "# \u00e8".encode("latin-1")]
 )
 def test_a_configuration_that_is_no_utf_8_text_is_told_so(tmp_path, capsys, data):
     (tmp_path / "my.yaml").write_bytes(data)

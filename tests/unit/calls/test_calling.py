@@ -589,7 +589,7 @@ def test_ids_are_a_line_each(tmp_path):
 @pytest.mark.parametrize(
     "data",
     [
-        gzip.compress(b"# two genes\nlong\nother\n"),
+        gzip.compress(b"# two genes\nlong\nother\n", mtime=0),
         b"\xef\xbb\xbflong\r\nother",
         b"long\rother\r",
     ],
