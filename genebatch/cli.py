@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 GENES = 200  # of the examples
 ROWS_PER_GENE = 100  # of the example that is a table
+BUILD = ("--until", "build_dataset")  # tells Snakemake to end with the table of a genome
 SITES = ("donor", "acceptor")
 STRANDS = ("plus", "minus")
 SCORES_WANTED = (
@@ -216,6 +217,7 @@ def _simulated(options: argparse.Namespace) -> Path:
 def plan(options: argparse.Namespace) -> None:
     """Print the batches that a config would give, without training and without writing."""
     from genebatch.config import schema
+    from genebatch.config.places import program
     from genebatch.config.settings import Settings
     from genebatch.io.globs import root_of
     from genebatch.steps.trial_plan import trial_manifest
@@ -224,7 +226,8 @@ def plan(options: argparse.Namespace) -> None:
     if settings.sequence.fasta and not glob.glob(settings.table.path):
         raise InputError(
             f"the table of sequence.fasta is not in {root_of(settings.table.path)} yet; build it "
-            "first: snakemake --until build_dataset, with the options of the run"
+            "first: "
+            + shlex.join([program(), "run", "--configfile", *options.config, "--", *BUILD])
         )
     memory, source = _memory_limit(options.memory, settings)
     budget = int(memory / settings.resources.mem_factor)

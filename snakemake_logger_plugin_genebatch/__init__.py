@@ -11,6 +11,7 @@ from logging import ERROR, WARNING, LogRecord
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
+from genebatch.again import again
 from genebatch.io.terminal import printable
 from genebatch.progress.teller import Line, Teller
 
@@ -37,7 +38,7 @@ class LogHandler(LogHandlerBase):
         from snakemake.logging import DefaultFilter, DefaultFormatter
 
         common = self.common_settings
-        self.teller = Teller(common.dryrun)
+        self.teller = Teller(common.dryrun, unlock=again("--unlock"))
         self.stream = sys.stdout if common.stdout else sys.stderr
         terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"
         self.width = shutil.get_terminal_size().columns if terminal else None

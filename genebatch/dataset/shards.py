@@ -54,8 +54,8 @@ def described(profile: Mapping[str, Any]) -> tuple[Roles, list[Shard]]:
     """Give roles and shards of an analysed data set, from its JSON profile."""
     if any("content" not in shard for shard in profile["shards"]):
         raise InputError(
-            "the data set was analysed by an earlier version of genebatch; run again with "
-            "--forcerun analyze_dataset (finished batches stay)"
+            "the data set was analysed by an earlier version of genebatch; delete "
+            "dataset/profile.json in the results folder and run again (finished batches stay)"
         )
     shards = [Shard(**shard | {"state": State(*shard["state"])}) for shard in profile["shards"]]
     return Roles(**profile["roles"]), shards

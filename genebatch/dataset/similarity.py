@@ -179,7 +179,7 @@ def centroids(
                 f"batch {batch} has {members.height:,} groups in the plan, of which "
                 f"{described.height:,} have features in group_features.parquet "
                 f"(without: {first_names(lacking) or 'none'}); the two belong to different plans: "
-                "run again from describe_groups (--forcerun describe_groups)"
+                "delete dataset/group_features.parquet in the results folder and run again"
             )
         rows.append(described[columns].cast(pl.Float64).mean().row(0))
     return np.array(rows, np.float64)

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from genebatch.config.schema import resolve
 from genebatch.config.settings import Settings
 from genebatch.io.files import InputError
+from genebatch.jobs.limits import RUN_MEMORY
 
 # Parameter to its key in the configuration.
 KEYS = {
@@ -50,8 +51,7 @@ KEYS = {
 SEEDS = ("batching.seed", "cv.seed", "learner.seed")
 # What messages say that name no parameter, and what the estimator says.
 WORDS = {
-    " (and --resources mem_mb)": "",
-    " and --resources mem_mb": "",
+    f" and {RUN_MEMORY}": "",
     "set learner.use_weights: false": "leave out sample_weight",
     "the column of dataset.weight": "sample_weight",
     "in the table (dataset.group)": "(groups)",

@@ -8,6 +8,8 @@ from pathlib import Path
 from genebatch.io.files import InputError
 
 MB = 1 << 20
+# What sets the memory of a run, in messages: `genebatch run` and Snakemake name it differently.
+RUN_MEMORY = "--memory (snakemake: --resources mem_mb)"
 
 
 def process_limit_mb(

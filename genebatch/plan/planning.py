@@ -14,6 +14,7 @@ from genebatch.dataset.row_file import GENES
 from genebatch.dataset.row_pass import Part
 from genebatch.groups import folds, genes_of, overlapping, sampled
 from genebatch.io.files import InputError, digest
+from genebatch.jobs.limits import RUN_MEMORY
 from genebatch.jobs.memory import thread_mb
 from genebatch.jobs.needs import (
     SINGLE_RULES,
@@ -275,7 +276,7 @@ def _check_groups(
         raise InputError(
             f"group '{largest['group']}' alone has {largest['rows']:,} rows and needs {need} MB, "
             f"{least} MB of them whatever its rows, but {limits.budget_mb} MB may be used; raise "
-            f"resources.memory_mb and --resources mem_mb to {need} times resources.mem_factor or "
+            f"resources.memory_mb and {RUN_MEMORY} to {need} times resources.mem_factor or "
             f"more{rows}"
         )
     if batching.max_rows is not None and largest["rows"] > batching.max_rows:
@@ -299,8 +300,8 @@ def _with_group_features(
     if len(lacking):
         raise InputError(
             f"training group '{lacking[0]}' (of {len(lacking):,}) has no features in "
-            "dataset/group_features.parquet, which is of other groups; run again from "
-            "describe_groups (--forcerun describe_groups)"
+            "dataset/group_features.parquet, which is of other groups; delete that file in the "
+            "results folder and run again"
         )
     return joined
 
@@ -340,8 +341,8 @@ def _fitting_members(
         reason += f"{training.height} groups"
     raise InputError(
         f"{reason}, and more batches would have fewer than "
-        f"batching.min_groups={batching.min_groups} groups; raise resources.memory_mb (and "
-        "--resources mem_mb), batching.max_rows or batching.max_groups, or lower "
+        f"batching.min_groups={batching.min_groups} groups; raise resources.memory_mb and "
+        f"{RUN_MEMORY}, batching.max_rows or batching.max_groups, or lower "
         "batching.min_groups"
     )
 
@@ -398,7 +399,7 @@ def _check_fit(part: pl.DataFrame, batch: str, shape: Shape, limits: Limits) -> 
     if need > limits.budget_mb:
         raise InputError(
             f"batch {batch} needs {need} MB but {limits.budget_mb} MB may be used; raise "
-            "resources.memory_mb and --resources mem_mb, or set batching.keep: null to plan anew"
+            f"resources.memory_mb and {RUN_MEMORY}, or set batching.keep: null to plan anew"
         )
 
 

@@ -18,6 +18,7 @@ WANTED += ("The run involves checkpoint",)
 # What it says of a failure that has been told with its job.
 TOLD_BEFORE = ("Exiting because a job execution failed", "At least one job did not complete")
 EXIT_STATUS = "returned non-zero exit status"
+UNLOCK = "--unlock"  # what Snakemake says of a lock without a command
 PLAN = "plan_batches"
 LONG_SECONDS = 60  # a step that takes longer is told when it begins
 LOCATION = re.compile(r"\s*File .*, line \d+|\w+ in (rule|checkpoint|file) .*:$|Error:$|\w+Error:$")
@@ -48,10 +49,12 @@ class Teller:
         Whether nothing is run.
     clock
         Gives seconds since the epoch.
+    unlock
+        The command that removes the lock that a killed run left.
     """
 
-    def __init__(self, dry: bool, clock: Callable[[], float] = time.time):
-        self.dry, self.clock = dry, clock
+    def __init__(self, dry: bool, clock: Callable[[], float] = time.time, unlock: str = ""):
+        self.dry, self.clock, self.unlock = dry, clock, unlock
         self.jobs: dict[int, Started] = {}
         self.before: list[Took] = []
         self.pace: Pace | None = None
@@ -179,6 +182,8 @@ class Teller:
 
     def _error(self, record: LogRecord) -> Iterator[Line]:
         text = plain_error(record.getMessage())
+        if UNLOCK in text:
+            text += f"\n    {self.unlock}"
         if EXIT_STATUS not in text and not text.startswith(TOLD_BEFORE):
             yield Line(self._head(), text, "failed")
 

@@ -530,8 +530,8 @@ def _open_all(rows: list[str], manifest: str) -> list[RowFile]:
     keys = _keys(manifest)
     if {file.name: file.key for file in files} != keys:
         raise InputError(
-            f"the row files beside {files[0].path} are not of the plan in {manifest}; run again "
-            "with --forcerun plan_batches"
+            f"the row files beside {files[0].path} are not of the plan in {manifest}; delete "
+            f"{manifest} and run again, which plans anew"
         )
     return files
 

@@ -154,7 +154,7 @@ def test_row_files_of_another_plan_are_refused(toy, step, tmp_path):
 
 def test_row_file_of_another_run_is_refused(toy, lent, step):
     rows = [toy.row_files()[0], lent.row_files()[1]]
-    with pytest.raises(InputError, match=r"not of the plan .* --forcerun plan_batches"):
+    with pytest.raises(InputError, match=r"not of the plan in .*; delete .*manifest.tsv and run"):
         step(rows=rows)
 
 

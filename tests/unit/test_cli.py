@@ -1,12 +1,14 @@
 """`inspect` says which model a file holds and what its members count; `plan` tells the batches."""
 
+import shlex
 from dataclasses import replace
 
 import pytest
 import yaml
 
 from genebatch import load_model
-from genebatch.cli import main
+from genebatch.cli import command_parser, main
+from genebatch.launch import command_line
 from genebatch.model.ensemble import EQUAL
 from tests.builders.finished_run import Data
 
@@ -113,6 +115,20 @@ def test_plan_prints_the_batches_and_writes_nothing(tmp_path, capsys, monkeypatc
     assert "4,000 MB (--memory), 4 cores: " in printed
     assert "batches run side by side, expected peak" in printed
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_plan_of_a_genome_says_how_its_table_is_built(tmp_path, capsys, monkeypatch):
+    assert main(["simulate", str(tmp_path), "--genes", "8"]) == 0
+    sequence = {"fasta": "genome.fa", "genes": "genes.gtf", "scorer": "light"}
+    (tmp_path / "my own.yaml").write_text(yaml.safe_dump({"sequence": sequence}))
+    (tmp_path / "more.yaml").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert main(["plan", "--config", "my own.yaml", "more.yaml"]) == 1
+    told = shlex.split(capsys.readouterr().err.partition("build it first: ")[2])
+    assert told[0].endswith("genebatch")
+    given = command_parser().parse_args(told[1:])
+    assert command_line(given)[-2:] == ["--until", "build_dataset"]
 
 
 def test_simulated_tracks_go_with_a_genome_alone(tmp_path, capsys):

@@ -94,7 +94,7 @@ def test_similar_groups_share_a_batch_and_labels_decide_nothing(groups):
 
 def test_a_group_without_features_is_named(groups):
     similarity = config(batching={"strategy": "similarity"})
-    with pytest.raises(InputError, match=r"'g39' \(of 1\) has no features.*describe_groups"):
+    with pytest.raises(InputError, match=r"'g39' \(of 1\) has no features.*; delete that file"):
         planned(groups, [], similarity, described=described(groups)[:-1])
 
 
@@ -454,7 +454,7 @@ def test_a_group_is_not_to_be_thinned_where_its_rows_cost_little(groups):
         InputError, match=r"needs (\d+) MB, \d+ MB of them whatever its rows"
     ) as told:
         planned(groups, [], config(), 300)
-    assert "but 300 MB may be used; raise resources.memory_mb and --resources" in str(told.value)
+    assert "but 300 MB may be used; raise resources.memory_mb and --memory (" in str(told.value)
     assert "thin" not in str(told.value)
 
 

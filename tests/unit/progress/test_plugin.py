@@ -4,11 +4,13 @@ import io
 import logging
 
 import pytest
+from snakemake.exceptions import LockException
 from snakemake.settings.types import OutputSettings, Quietness
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 from snakemake_interface_logger_plugins.tests import TestLogHandlerBase
 
 import snakemake_logger_plugin_genebatch as plugin
+from genebatch.jobs.run import TOLD
 from snakemake_logger_plugin_genebatch import LogHandler, LogHandlerSettings
 
 
@@ -45,6 +47,17 @@ def written(monkeypatch):
 
 def test_snakemake_finds_it():
     assert LoggerPluginRegistry().get_plugin("genebatch").log_handler is LogHandler
+
+
+def test_a_lock_is_told_with_the_command_of_this_run(written, monkeypatch):
+    monkeypatch.setenv(TOLD, "genebatch run --configfile my.yaml -- --forceall")
+    record = logging.LogRecord("snakemake", logging.ERROR, "", 0, str(LockException()), (), None)
+    record.event = "error"
+    monkeypatch.setattr(plugin.sys, "stderr", io.StringIO())
+    handler = LogHandler(OutputSettings(), LogHandlerSettings())
+    handler.emit(record)
+    said = handler.stream.getvalue()
+    assert said.rstrip().endswith("genebatch run --configfile my.yaml -- --unlock")
 
 
 WARNING = (logging.WARNING, f"a column {'of some name ' * 9}needs 1.9 GB\x1b[2J")

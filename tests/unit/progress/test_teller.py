@@ -126,6 +126,14 @@ def test_what_snakemake_says_of_itself_is_left_out(run):
         assert run.tell("error", f"WorkflowError:\n{text}", logging.ERROR) == []
 
 
+def test_a_lock_is_told_with_the_command_that_removes_it():
+    text = "Directory cannot be locked. It can be removed with the --unlock argument."
+    record = logging.LogRecord("snakemake", logging.ERROR, "", 0, text, (), None)
+    record.event = "error"
+    (line,) = Teller(False, lambda: 0.0, unlock="genebatch run -- --unlock").lines(record)
+    assert line.text == f"{text}\n    genebatch run -- --unlock"
+
+
 def test_an_error_of_an_input_function_is_its_message_alone():
     text = (
         'InputFunctionException in rule plan_batches in file "/a/dataset.smk", line 270:\n'
