@@ -7,6 +7,7 @@ import shlex
 import sys
 
 import pytest
+from snakemake.cli import get_argument_parser
 
 from genebatch import launch
 from genebatch.cli import command_parser, main
@@ -49,8 +50,9 @@ def test_the_command_has_the_workflow_and_its_limits(tmp_path):
     assert launch.command_line(given) == [
         *("snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile")),
         *("--configfile", str(tmp_path / "my.yaml"), "--resources", "mem_mb=8000"),
+        *("--logger", "genebatch"),
         *("--workflow-profile", str(REPOSITORY / "profiles/default"), "--cores", "3"),
-        *("--logger", "genebatch", "--directory", "my run"),
+        *("--directory", "my run"),
     ]
 
 
@@ -65,11 +67,12 @@ def test_without_cores_all_that_may_be_used_are_given(tmp_path, monkeypatch, kno
 
 
 def test_further_arguments_go_to_snakemake(tmp_path):
-    given = options(tmp_path, "--", "results/model/model.gbm", "--forcerun", "predict")
-    # A target right behind --configfile or --resources would be taken for one more of theirs.
-    assert launch.command_line(given)[-4:] == [
-        *("genebatch", "results/model/model.gbm", "--forcerun", "predict")
-    ]
+    further = ["results/model/model.gbm", "other.txt", "--forcerun", "predict"]
+    command = launch.command_line(options(tmp_path, "--memory", "8G", "--", *further))
+    understood = get_argument_parser().parse_args(command[1:])
+    assert understood.targets == ["results/model/model.gbm", "other.txt"]
+    assert list(understood.forcerun) == ["predict"]
+    assert understood.logger == ["genebatch"]
 
 
 def test_a_missing_configuration_is_named(tmp_path, monkeypatch):
@@ -94,8 +97,8 @@ def test_the_command_is_printed_as_it_can_be_pasted(tmp_path, monkeypatch, capfd
     assert main(["run", "--configfile", str(tmp_path / "my.yaml"), "--directory", "a b"]) == 0
     ((program, command),) = started
     assert program == sys.executable
-    assert command[:3] == [sys.executable, "-m", "snakemake"]
-    assert shlex.split(capfd.readouterr().out) == command[2:]
+    assert command[:4] == [sys.executable, "-P", "-m", "snakemake"]
+    assert shlex.split(capfd.readouterr().out) == command[3:]
     assert shlex.split(os.environ[launch.TOLD])[0].endswith("genebatch")
 
 
