@@ -235,11 +235,13 @@ def plan(options: argparse.Namespace) -> None:
     _print_plan(manifest, settings, memory, source, options.cores)
 
 
-def _memory_limit(given: int | None, settings: "Settings") -> tuple[int, str]:
+def _memory_limit(given: str | None, settings: "Settings") -> tuple[int, str]:
     """The memory of a run in MB, and what limits it."""
     from genebatch.jobs.limits import process_limit_mb
+    from genebatch.launch import memory_mb
 
-    limits = {"--memory": given, "resources.memory_mb": settings.resources.memory_mb}
+    of_run = None if given is None else memory_mb(given)
+    limits = {"--memory": of_run, "resources.memory_mb": settings.resources.memory_mb}
     limits = {name: value for name, value in limits.items() if value is not None}
     if not limits:
         limit, name = process_limit_mb()
@@ -477,7 +479,7 @@ def _add_run_options(added: argparse.ArgumentParser) -> None:
         help="configuration, later files over earlier ones; default: config/config.yaml",
     )
     added.add_argument(
-        "--cores", type=int, help="cores that jobs share; default: all that may be used"
+        "--cores", type=_positive, help="cores that jobs share; default: all that may be used"
     )
     added.add_argument(
         "--memory",
@@ -591,8 +593,8 @@ def _add_plan_options(added: argparse.ArgumentParser) -> None:
         default=["config/config.yaml"],
         help="config files, later ones over earlier ones; default: config/config.yaml",
     )
-    added.add_argument("--memory", type=int, help="memory of the run in MB")
-    added.add_argument("--cores", type=int, default=1, help="cores of the run; default: 1")
+    added.add_argument("--memory", help="memory of the run, such as 32G, or 16000 (in MB)")
+    added.add_argument("--cores", type=_positive, default=1, help="cores of the run; default: 1")
 
 
 def _add_rank_options(added: argparse.ArgumentParser) -> None:

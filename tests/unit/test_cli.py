@@ -108,13 +108,30 @@ def test_plan_prints_the_batches_and_writes_nothing(tmp_path, capsys, monkeypatc
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
-    assert main(["plan", "--config", "config.yaml", "--memory", "4000", "--cores", "4"]) == 0
+    assert main(["plan", "--config", "config.yaml", "--memory", "4G", "--cores", "4"]) == 0
     printed = capsys.readouterr().out
     assert "b000" in printed
     assert "b001" in printed
     assert "4,000 MB (--memory), 4 cores: " in printed
     assert "batches run side by side, expected peak" in printed
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize("cores", ["0", "-2", "many"])
+def test_no_cores_are_refused_at_once(command, cores, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--cores", cores])
+    assert f"{cores} is not a whole number from 1 on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("memory", ["0", "-5", "4X"])
+def test_memory_that_is_no_size_is_refused_with_what_is_wanted(memory, tmp_path, capsys):
+    dataset = {"path": "data", "group": "g", "label": "y", "classes": ["a", "b"]}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump({"dataset": dataset}))
+    for command in (["plan", "--config"], ["run", "--configfile"]):
+        assert main([*command, str(tmp_path / "my.yaml"), f"--memory={memory}"]) == 1
+        assert f"--memory {memory}: wanted a size such as 32G" in capsys.readouterr().err
 
 
 def test_plan_of_a_genome_says_how_its_table_is_built(tmp_path, capsys, monkeypatch):
