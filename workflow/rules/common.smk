@@ -269,6 +269,7 @@ def given_files(names):
     """Files of some keys of `sequence`, as far as the user gives them."""
     files = [SEQUENCE[name] for name in names if name in ("fasta", "genes", "groups")]
     files = [file for file in files if file is not None]
+    files += SEQUENCE["scorer"]["files"] if "scorer" in names else []
     files += structure_files(None).values() if "structure" in names else []
     files += TRACK_FILES if "tracks" in names else []
     made = SCORES == MADE_SCORES

@@ -26,7 +26,7 @@ if SCORER_KIND == "command":
     # The program of the user's, in the environment that the config names.
     rule run_scorer:
         input:
-            SEQUENCE["scorer"]["files"],
+            ancient(SEQUENCE["scorer"]["files"]),
             fasta="<results>/scores/genes.fa",
         output:
             scores=temp("<results>/scores/given"),
@@ -37,6 +37,9 @@ if SCORER_KIND == "command":
         threads: SEQUENCE["scorer"]["threads"]
         resources:
             mem_mb=SEQUENCE["scorer"]["mem_mb"],
+            needs_mb=SEQUENCE["scorer"]["mem_mb"],
+        params:
+            fingerprint=given_fingerprint("scorer"),
         shell:
             scorer_command(SEQUENCE["scorer"]["command"])
 
