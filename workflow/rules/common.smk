@@ -14,7 +14,7 @@ try:
     from genebatch.config.settings import Settings
     from genebatch.config.tracks import track_files
     from genebatch.io.digests import KeptDigests
-    from genebatch.io.files import InputError
+    from genebatch.io.files import InputError, digest
     from genebatch.io.data_files import find_shards, holds_text
 
     XGBOOST = xgboost_version()
@@ -126,7 +126,9 @@ GROUP_FEATURES = f"{RESULTS}/dataset/group_features.parquet"
 # No result: if it is lost, the files are read again.
 KEPT_DIGESTS = ".snakemake/genebatch/digests.json"
 DIGESTS = KeptDigests(KEPT_DIGESTS)
-RECORD = Record(f"{RESULTS}/config.json")
+RECORD = Record(
+    f"{RESULTS}/config.json", f".snakemake/genebatch/run-{digest(RESULTS)}.json"
+)
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
 READING = settings.sequence.reading.plain()

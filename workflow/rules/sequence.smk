@@ -5,6 +5,7 @@ if SCORER_KIND == "command":
 
     rule gene_sequences:
         input:
+            unpack(known_origin),
             fasta=ancient(SEQUENCE["fasta"]),
             genes=ancient(SEQUENCE["genes"]),
         output:
@@ -69,6 +70,7 @@ elif SCORER_KIND is not None:
 
     rule score_genes:
         input:
+            unpack(known_origin),
             fasta=ancient(SEQUENCE["fasta"]),
             genes=ancient(SEQUENCE["genes"]),
         output:
@@ -90,6 +92,7 @@ elif SCORER_KIND is not None:
 
 rule build_dataset:
     input:
+        unpack(known_origin),
         unpack(given_groups),
         unpack(structure_files),
         fasta=ancient(SEQUENCE["fasta"]),
