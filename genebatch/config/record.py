@@ -1,7 +1,9 @@
 """Records which settings and which data the results of a folder were made from."""
 
 import fcntl
+import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -9,8 +11,9 @@ from typing import Any, NamedTuple
 
 from genebatch.io.files import InputError, read_json, write_json
 
-# Sections and keys that change no result.
-PASSING = ("resources", "learner.threads", "results")
+# Sections and keys that change no result. The table is on record as data, with its content.
+PASSING = ("resources", "learner.threads", "results", "dataset.path")
+PASSING += ("sequence.scorer.mem_mb", "sequence.scorer.threads")
 SHOWN = 5  # differences in a message
 
 
@@ -59,14 +62,19 @@ def free_name(name: str) -> str:
 class Record:
     """What the results of a folder were made from: one entry after a whole run, else several.
 
+    Each run numbers its entry by chance, and keeps the number in its own folder. Where the two
+    differ, Snakemake's record in that folder is not of these results.
+
     Parameters
     ----------
     path
-        The JSON file.
+        The JSON file in the folder of the results.
+    kept
+        The JSON file in the folder of the run, for these results alone.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(self, path: str | Path, kept: str | Path):
+        self.path, self.kept = Path(path), Path(kept)
         self._held: int | None = None
 
     @property
@@ -98,15 +106,47 @@ class Record:
         except OSError:
             pass
 
-    def begin(self, entry: Mapping[str, Any]) -> None:
-        """Note that a run begins, some of whose results may stay if it does not finish."""
+    @property
+    def foreign(self) -> bool:
+        """Whether the results are not those that the last run of this folder left.
+
+        A run of another folder wrote there, a copy was put there, or what this folder knew is lost.
+        Results of versions that gave no numbers are not foreign where none is known.
+        """
         entries = self.entries
-        if entry not in entries:
-            write_json(self.path, [*entries, dict(entry)])
+        return bool(entries) and entries[-1].get("run") != self._known().get("run")
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the last run was to replace what Snakemake has no record of."""
+        return not self.foreign and bool(self._known().get("replace"))
+
+    def begin(self, entry: Mapping[str, Any], replace: bool = False) -> None:
+        """Note that a run begins, some of whose results may stay if it does not finish.
+
+        Parameters
+        ----------
+        entry
+            What it makes its results from.
+        replace
+            Whether it replaces results that Snakemake has no record of.
+        """
+        run = secrets.token_hex(8)
+        others = [other for other in self.entries if any(_differences(other, entry))]
+        write_json(self.kept, {"run": run, "replace": replace})
+        write_json(self.path, [*others, {**entry, "run": run}])
 
     def finish(self, entry: Mapping[str, Any]) -> None:
         """Note that all results are of this entry."""
-        write_json(self.path, [dict(entry)])
+        write_json(self.path, [{**entry, "run": self._known().get("run")}])
+
+    def _known(self) -> dict[str, Any]:
+        """What this folder knows of the results; nothing if that is lost or damaged."""
+        try:
+            known = json.loads(self.kept.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
 
     def other_data(self, data: Mapping[str, Source]) -> str | None:
         """What the results were made from, in words, if it is another data set; else None.
@@ -141,10 +181,11 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
     if before["algorithm"] != now["algorithm"]:
         yield f"version: {before['algorithm']}, now {now['algorithm']}"
     if before["files"] != now["files"]:
-        yield "the content of the input files is another"
+        yield "input files have other names or another content"
     old, new = before["settings"], now["settings"]
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
+        # Earlier versions wrote down more keys.
+        if not key.startswith(PASSING) and old.get(key) != new.get(key):
             yield f"{key}: {old.get(key)!r}, now {new.get(key)!r}"
 
 

@@ -1,6 +1,7 @@
 """The workflow as Snakemake reads it in this process: its rules, before any job is known."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -22,6 +23,7 @@ EVIDENCE = {
 }
 SIMILAR = SMALL["batching"] | {"strategy": "similarity"}
 HUB = {"genome": "own", "email": "me@example.org"}
+SCORER = {"command": "score {fasta} {scores}", "files": ["score.py", "weights.txt"]}
 CALLED = {"sets": {"all": "all", "some": "some.txt"}}
 # Configurations that together have every rule, and every file that a rule may read or write.
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -37,8 +39,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "evidence": {"sequence": GENOME | {"scorer": "light", "tracks": EVIDENCE}, "call": CALLED},
     "spliceai": {"sequence": GENOME | {"scorer": "spliceai"}, "call": CALLED},
     "command": {
-        "sequence": GENOME
-        | {"scorer": {"command": "score {fasta} {scores}", "env": "scorer.yaml"}},
+        "sequence": GENOME | {"scorer": SCORER | {"env": "scorer.yaml"}},
         "call": CALLED,
     },
 }
@@ -63,6 +64,16 @@ def load(folder: Path, config: dict[str, Any]) -> Workflow:
         )._workflow  # its public methods only print
     workflow.globals["single_left_out"] = lambda wildcards: None  # the plan would say so
     return workflow
+
+
+def after_the_plan(workflow: Workflow) -> None:
+    """Let its functions find a plan of one batch."""
+    workflow.globals.update(
+        checkpoints=SimpleNamespace(plan_batches=SimpleNamespace(get=lambda: None)),
+        manifest=lambda: {"b000": {}},
+        planned_needs=lambda: None,
+        single_folds=lambda wildcards: [0],
+    )
 
 
 def wildcards_of(rule: Rule) -> list[Wildcards]:

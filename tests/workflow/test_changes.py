@@ -1,7 +1,10 @@
 """What changes after a finished run: the next run gives what a fresh one gives, or refuses."""
 
 import os
+import shlex
 import shutil
+from base64 import urlsafe_b64encode
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +13,19 @@ import polars as pl
 import pytest
 
 from genebatch.io.files import read_json
+from genebatch.jobs.run import TOLD
 from tests.builders import THOROUGH
 from tests.workflow.running import Run, jobs
+from tests.workflow.test_failures import PLANTED
 
 pytestmark = pytest.mark.workflow
 
 PREDICTIONS = ("results/predictions/new.parquet", "results/evaluation/predictions.parquet")
 BATCHES = {"b000", "b001", "b002"}
+SCREEN = "results/features/features.json"
+OF_SCREEN = (SCREEN, "results/features/screen.tsv", "results/usage/screen_features/all.json")
+TEST_GROUPS = "results/dataset/test_groups.tsv"
+TESTED_ANEW = Counter([("choose_test_groups", None), ("screen_features", None)])
 TRAINING = {"cross_validate_batch", "train_batch"}
 DATA = {"analyze_dataset", "screen_features", "plan_batches"}
 
@@ -220,7 +229,140 @@ def test_changed_config_without_the_record_of_snakemake_is_refused_and_the_remed
 def test_changed_data_without_the_record_of_snakemake_is_refused(run):
     shutil.rmtree(run.folder / ".snakemake")
     label(run)
-    assert "the content of the input files is another" in run.fails()
+    assert "input files have other names or another content" in run.fails()
+
+
+def settings_of(run: Run) -> list[dict]:
+    return [entry["settings"] for entry in read_json(run.folder / "results/config.json")]
+
+
+def test_results_that_were_put_back_are_not_taken_for_those_of_the_config(empty_run):
+    run = empty_run
+    run.ok(SCREEN)
+    shutil.copytree(run.folder / "results", run.folder / "copy", copy_function=shutil.copy2)
+    set_key(run, "test.fraction", 0.5)
+    assert jobs(run.ok(SCREEN)) == TESTED_ANEW
+    shutil.rmtree(run.folder / "results")
+    shutil.move(run.folder / "copy", run.folder / "results")
+    for target in (SCREEN, TEST_GROUPS):
+        assert "test.fraction: 0.2, now 0.5. Set the config back, give" in run.fails(target)
+    # Nothing else was put there, so the rest stays.
+    set_key(run, "test.fraction", 0.2)
+    assert jobs(run.ok(SCREEN)) == TESTED_ANEW
+    assert not run.planned(SCREEN)
+    assert [each["test.fraction"] for each in settings_of(run)] == [0.2]
+    set_key(run, "test.fraction", 0.5)
+    assert run.planned(TEST_GROUPS) == Counter([("choose_test_groups", None)])
+
+
+def test_results_that_a_run_of_another_folder_replaced_are_noticed(empty_run, tmp_path):
+    here, shared = empty_run, str(tmp_path / "shared")
+    target = f"{shared}/dataset/test_groups.tsv"
+    here.configure(here.config | {"results": shared})
+    elsewhere = Run.copied(here.folder, tmp_path / "elsewhere")
+    here.ok(target)
+    assert not elsewhere.planned(target)  # it would make the same
+    set_key(elsewhere, "test.fraction", 0.5)
+    assert "test.fraction: 0.2, now 0.5" in elsewhere.fails(target)
+    elsewhere.ok(target, "--forceall")
+    before = Path(target).read_bytes()
+    assert "test.fraction: 0.5, now 0.2" in here.fails(target)
+    assert Path(target).read_bytes() == before
+    here.ok(target, "--forceall")
+    assert "test.fraction: 0.2, now 0.5" in elsewhere.fails(target)
+
+
+@pytest.mark.parametrize("key", ["test.fraction", "dataset.infinite"])
+def test_changed_config_without_the_record_of_snakemake_is_refused_before_the_plan(empty_run, key):
+    empty_run.ok(TEST_GROUPS)
+    shutil.rmtree(empty_run.folder / ".snakemake")
+    assert not empty_run.planned(TEST_GROUPS)
+    set_key(empty_run, key, {"test.fraction": 0.5, "dataset.infinite": "missing"}[key])
+    for arguments in ((), ("--dry-run",), (TEST_GROUPS,), ("results/dataset/profile.json",)):
+        output = empty_run.fails(*arguments)
+        assert f"{key}: " in output
+        assert not jobs(output)
+
+
+def test_run_with_forceall_that_ends_early_is_finished_without_it(empty_run):
+    """It repeats nothing, and keeps nothing that is old."""
+    run = empty_run
+    run.ok(SCREEN)
+    before = (run.folder / SCREEN).read_bytes()
+    shutil.rmtree(run.folder / ".snakemake")
+    set_key(run, "test.fraction", 0.5)
+    run.ok(TEST_GROUPS, "--forceall")
+    assert (run.folder / SCREEN).read_bytes() == before  # nothing is gone before it is replaced
+    for name in OF_SCREEN:  # as batches look, whose row files count no time
+        os.utime(run.folder / name)
+    set_key(run, "screen.max_auc", 0.6)  # as somebody who mends the cause
+    assert run.planned(SCREEN) == Counter([("screen_features", None)])
+    assert jobs(run.ok(SCREEN)) == Counter([("screen_features", None)])
+    assert not run.planned(SCREEN)
+    set_key(run, "test.fraction", 0.4)
+    assert run.planned(SCREEN) == TESTED_ANEW
+
+
+def test_a_killed_job_and_a_changed_config_are_no_lost_record(empty_run):
+    """A job of several files may be killed behind the first of them."""
+    run = empty_run
+    run.ok(SCREEN)
+    kept = run.folder / ".snakemake"
+    for path in OF_SCREEN:
+        name = urlsafe_b64encode(path.encode()).decode()
+        (kept / "metadata" / name).unlink()
+        (kept / "incomplete" / name).write_text('{"external_jobid": null}')
+    (run.folder / "results/features/screen.tsv").unlink()
+    set_key(run, "screen.max_auc", 0.6)
+    assert jobs(run.ok(SCREEN)) == Counter([("screen_features", None)])
+
+
+def test_moved_results_of_a_table_of_text_are_known_again(empty_run):
+    run = empty_run
+    table = pl.concat(map(pl.read_parquet, shards(run)))
+    table.write_csv(run.folder / "table.csv")
+    run.configure(run.config | {"dataset": run.config["dataset"] | {"path": "table.csv"}})
+    run.ok(TEST_GROUPS)
+    for changes in ({"results": "moved"}, {"results": "moved/on"}):
+        before = run.folder / run.config.get("results", "results")
+        run.configure(run.config | changes)
+        shutil.rmtree(run.folder / ".snakemake")
+        shutil.copytree(before, run.folder / changes["results"], copy_function=shutil.copy2)
+        assert not run.planned(f"{changes['results']}/dataset/test_groups.tsv")
+
+
+def test_printed_commands_do_what_the_message_says(empty_run):
+    run = empty_run
+    told = {TOLD: "genebatch run --cores 2 -- --until choose_test_groups"}
+    run.ok("--until", "choose_test_groups")
+
+    def last_command(output: str) -> list[str]:
+        lines = [line.strip() for line in output.splitlines()]
+        return shlex.split([line for line in lines if line.startswith("genebatch run")][-1])[1:]
+
+    shutil.rmtree(run.folder / ".snakemake")
+    set_key(run, "test.fraction", 0.5)
+    command = last_command(run.fails("--until", "choose_test_groups", env=told))
+    assert "--forceall" in command
+    run.genebatch_run(command)
+    assert [each["test.fraction"] for each in settings_of(run)] == [0.2, 0.5]
+
+    set_key(run, "test.fraction", 0.4)
+    (run.folder / ".snakemake/locks").mkdir(exist_ok=True)
+    (run.folder / ".snakemake/locks/0.output.lock").write_text(f"{TEST_GROUPS}\n")
+    command = last_command(
+        run.fails("--until", "choose_test_groups", "--logger", "genebatch", env=told)
+    )
+    assert "--unlock" in command
+    assert "Unlocked" in run.genebatch_run(command)
+
+    planted = told | PLANTED | {"PLANTED_FAILURE": "results/logs/choose_test_groups.log"}
+    planted[TOLD] += " --forceall"
+    output = run.fails("--until", "choose_test_groups", "--forceall", env=planted)
+    command = last_command(output)
+    assert command == ["run", "--cores", "2", "--", "--until", "choose_test_groups"]
+    assert "100 %  test groups" in run.genebatch_run(command)
+    assert not run.planned(TEST_GROUPS)
 
 
 def test_results_of_another_data_set_are_refused_before_any_job_and_the_remedies_work(run):
@@ -252,7 +394,9 @@ def test_run_that_ends_early_leaves_both_settings_on_record(run):
     run.ok("results/batches/b001/model.gbm")
     assert len(read_json(run.folder / "results/config.json")) == 2
     shutil.rmtree(run.folder / ".snakemake")
-    assert "learner.n_estimators: 40, now 41" in run.fails()
+    output = run.fails()
+    assert "learner.n_estimators: 40, now 41" in output
+    assert "Give this run a folder of its own" in output  # there is no config to go back to
 
 
 def test_batches_of_different_settings_are_not_put_together(run):

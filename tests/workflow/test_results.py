@@ -4,9 +4,11 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from snakemake.settings.types import Batch, DAGSettings, RerunTrigger
 
 from tests.builders import REPOSITORY
 from tests.workflow.loading import CALLS, CONFIGS, load
+from tests.workflow.running import SMALL
 
 # The plan writes the row files, which are no output of its rule; a run writes its record itself.
 UNDECLARED = {"rows/{batch}.arrow", "rows/test.arrow", "config.json"}
@@ -100,6 +102,40 @@ def test_a_run_asks_for_every_file_but_those_that_others_ask_for(tmp_path, name)
     batch = [str(path) for path in workflow.globals["batch_results"]()]
     asked = [path.removeprefix("results/") for path in whole + batch]
     assert sorted(asked) == sorted(path for path in wanted if "{calls}" not in path)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_file_that_a_rule_left_is_looked_at_before_a_run(tmp_path, name, monkeypatch):
+    """Also of batches and folds of another plan. What the user's scorer wrote is not kept."""
+    monkeypatch.chdir(tmp_path)
+    workflow = load(tmp_path, {"predict": SMALL["predict"]} | CONFIGS[name])
+    values = {"batch": "b007", "fold": "3", "table": "new", "calls": "test"}
+    left = {path.format(**values) for path in outputs(workflow) - outputs(workflow, "run_scorer")}
+    for path in left:
+        (tmp_path / "results" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "results" / path).touch()
+    found = [str(path) for path in workflow.globals["results_there"]()]
+    assert sorted(found) == sorted(f"results/{path}" for path in left)
+
+
+@pytest.mark.parametrize(
+    ("options", "whole"),
+    [
+        ({}, True),
+        ({"until": {"evaluate"}}, False),
+        ({"omit_from": {"evaluate"}}, False),
+        ({"allowed_rules": {"evaluate"}}, False),
+        ({"batch": Batch("all", 1, 2)}, False),
+        ({"rerun_triggers": {RerunTrigger.MTIME}}, False),
+    ],
+    ids=lambda value: next(iter(value), "plain") if isinstance(value, dict) else "",
+)
+def test_a_run_of_some_results_is_no_whole_one(tmp_path, options, whole):
+    """Else its settings would go on record as those of all results."""
+    workflow = load(tmp_path, CONFIGS["table"])
+    workflow.dag_settings = DAGSettings(**options)
+    assert workflow.globals["whole_run"](None) == []
+    assert workflow.globals["RUN"]["whole"] == whole
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import sys
 from collections import Counter
@@ -396,7 +397,11 @@ def test_a_program_of_the_users_scores_the_genes(by_command):
             assert found == acceptors.tolist()
     assert not (run.folder / "results/scores/genes.fa").exists()
     assert run.planned(TABLE) == {}
-    (run.folder / "data/scorer.py").write_text(SCORER.replace("0.5", "0.6"))
+    program = run.folder / "data/scorer.py"
+    os.utime(program)
+    assert run.planned(TABLE) == {}
+    program.write_text(SCORER.replace("0.5", "0.6"))
+    os.utime(program, (0, 0))  # as one that was made before, and takes its place
     assert run.planned(TABLE)["run_scorer", None] == 1
 
 

@@ -9,6 +9,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 
 import pytest
+from snakemake.io import is_flagged
 from snakemake.iocontainers import Wildcards
 from snakemake.rules import Rule
 
@@ -17,12 +18,14 @@ from genebatch.calls.transcripts import Drawing
 from genebatch.calls.ucsc import Hub
 from genebatch.jobs.needs import NEEDS
 from tests.builders import REPOSITORY
-from tests.workflow.loading import CONFIGS, load, names_of, wildcards_of
+from tests.workflow.loading import CONFIGS, after_the_plan, load, names_of, wildcards_of
+from tests.workflow.running import SMALL
 
 # Params that only tell Snakemake when a rule has to run again, and inputs that a step finds by a
 # param or by another file, or that only keep the order of rules.
 TRIGGERS = {"algorithm", "key", "batch_keys", "fingerprint", "kept_plan", "scorer"}
 TRIGGERS |= {"row_digests", "shards", "plan", "score_files", "track_files"}
+PREDICTED = {"predict": SMALL["predict"]}
 SCORERS = {f"score_genes_{kind}": kind for kind in ("light", "spliceai", "command")}
 
 
@@ -74,6 +77,52 @@ def test_every_rule_declares_the_needs_of_its_own_name():
     scored = {("score_genes", "score_genes_"), ("score_genes", "score_genes_command")}
     # The program of a user's declares what the config says.
     assert set(declared) == wanted | scored | {("run_scorer",)}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_rule_says_what_it_needs_so_that_less_is_refused(tmp_path, name):
+    """Snakemake silently cuts `mem_mb` to the memory of the run, and `needs_mb` not."""
+    for rule in load(tmp_path, CONFIGS[name]).rules:
+        assert rule.resources.keys() >= {"mem_mb", "needs_mb"} or rule.name == "all", rule
+
+
+def given_files(config: dict) -> Iterator[str]:
+    """The files that a configuration names, as far as its text shows them."""
+    for value in config.values():
+        if isinstance(value, dict):
+            yield from given_files(value)
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and re.fullmatch(r"[\w.]+\.(\w{2,3}|yaml)", text):
+                yield text
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_files_of_the_user_count_by_their_content_and_not_by_their_time(
+    tmp_path, name, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for file in (*given_files(CONFIGS[name]), "data/example/1.parquet", "data/new/1.parquet"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text("1")
+    workflow = load(tmp_path, PREDICTED | CONFIGS[name])
+    after_the_plan(workflow)
+    for rule in workflow.rules:
+        for wildcards in wildcards_of(rule) if rule.name != "all" else ():
+            inputs, *_ = rule.expand_input(wildcards)
+            for file in (file for file in inputs if not file.startswith("results/")):
+                assert is_flagged(file, "ancient"), (rule.name, file)
+                before = digests_of(rule, wildcards)
+                Path(file).write_text("2")
+                # Else the analysis of the data set, which the rule reads, tells of the content.
+                seen = digests_of(rule, wildcards) != before
+                assert seen or "results/dataset/profile.json" in inputs, (rule.name, file)
+                Path(file).write_text("1")
+
+
+def digests_of(rule: Rule, wildcards: Wildcards) -> list[str]:
+    """Digests among the params of a rule, which Snakemake compares."""
+    params = {name: rule.params.get(name) for name in ("fingerprint", "kept_plan")}
+    return [param(wildcards) for param in params.values() if param is not None]
 
 
 @pytest.mark.parametrize("name", ["genome", "light"])

@@ -14,7 +14,7 @@ try:
     from genebatch.config.settings import Settings
     from genebatch.config.tracks import track_files
     from genebatch.io.digests import KeptDigests
-    from genebatch.io.files import InputError
+    from genebatch.io.files import InputError, digest
     from genebatch.io.data_files import find_shards, holds_text
 
     XGBOOST = xgboost_version()
@@ -126,7 +126,9 @@ GROUP_FEATURES = f"{RESULTS}/dataset/group_features.parquet"
 # No result: if it is lost, the files are read again.
 KEPT_DIGESTS = ".snakemake/genebatch/digests.json"
 DIGESTS = KeptDigests(KEPT_DIGESTS)
-RECORD = Record(f"{RESULTS}/config.json")
+RECORD = Record(
+    f"{RESULTS}/config.json", f".snakemake/genebatch/run-{digest(RESULTS)}.json"
+)
 SEQUENCE = config["sequence"]
 BUILT = SEQUENCE["fasta"] is not None
 READING = settings.sequence.reading.plain()
@@ -269,6 +271,7 @@ def given_files(names):
     """Files of some keys of `sequence`, as far as the user gives them."""
     files = [SEQUENCE[name] for name in names if name in ("fasta", "genes", "groups")]
     files = [file for file in files if file is not None]
+    files += SEQUENCE["scorer"]["files"] if "scorer" in names else []
     files += structure_files(None).values() if "structure" in names else []
     files += TRACK_FILES if "tracks" in names else []
     made = SCORES == MADE_SCORES

@@ -5,6 +5,7 @@ if TEXT:
 
     rule table_of_text:
         input:
+            unpack(known_origin),
             text=ancient(text_files),
         output:
             shards=BUILT_SHARDS,
@@ -24,6 +25,7 @@ if TEXT:
 
 rule analyze_dataset:
     input:
+        unpack(known_origin),
         shards=watched(shards),
     output:
         profile="<results>/dataset/profile.json",

@@ -9,7 +9,7 @@ from snakemake.common.tbdstring import TBDString
 from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
 
 from genebatch.config.tracks import junction_files
-from genebatch.jobs.limits import run_limit_mb
+from genebatch.jobs.limits import RUN_MEMORY, run_limit_mb
 from genebatch.jobs.memory import SCHEDULER_MB
 from genebatch.jobs.needs import NEEDS, estimate_mb, least_mb, rules_of
 from genebatch.jobs.scratch import remove_unfinished
@@ -21,6 +21,11 @@ from genebatch.jobs.sizes import (
     junctions_mb,
 )
 
+# Keys that set what a rule needs.
+LOWERED = {
+    "screen_features": "screen.max_rows",
+    "run_scorer": "sequence.scorer.mem_mb",
+}
 # Rules that hold the junctions of all tracks.
 READS_TRACKS = ("build_dataset", "call_genes", "neighbours_batch")
 
@@ -234,11 +239,11 @@ def refuse_little_memory():
         cap = min(cap, memory_limit_mb())
     largest = max(coming, key=coming.get, default=None)
     if largest is not None and coming[largest] > cap:
-        screen = largest == "screen_features"
-        lower = ", or lower screen.max_rows" if screen else ""
+        key = LOWERED.get(largest)
+        lower = "" if key is None else f", or lower {key}"
         raise WorkflowError(
             f"{largest} needs {coming[largest]} MB but the run caps memory at {cap} MB, the smaller of "
-            "--resources mem_mb and resources.memory_mb, or without either 90 % of what this "
+            f"{RUN_MEMORY} and resources.memory_mb, or without either 90 % of what this "
             f"process may use; raise both{lower}. No job has been started"
         )
 

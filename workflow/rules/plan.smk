@@ -66,9 +66,6 @@ def plan_again(wildcards):
     only the lost ones, and no batch runs again, since the keys stay. The same holds for the plan
     of an earlier version that lacks what a rule needs.
     """
-    if workflow.dag is not None and workflow.is_main_process:
-        refuse_other_data()
-        refuse_unknown_origin()
     if PLAN_AGAIN and workflow.dag is not None:
         workflow.dag.forcefiles.add(MANIFEST)
     return {}

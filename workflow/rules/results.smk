@@ -2,14 +2,13 @@
 
 import csv
 import os
-import shlex
-import sys
 from functools import lru_cache
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import RerunTrigger
 
+from genebatch.again import again
 from genebatch.jobs.needs import NEEDS, rules_of
-from genebatch.jobs.run import TOLD
 from genebatch.progress.remaining import Remaining
 
 # Results of these rules are made when another rule or `predict.tables` asks for them.
@@ -155,25 +154,53 @@ def refuse_other_data():
         )
 
 
-def unrecorded():
-    """Results that are there although Snakemake does not know how they were made."""
-    names = ("train_batch", "cross_validate_batch", "calibrate_batch", "plan_batches")
-    names += ("analyze_dataset", "consolidate", *ALONE_RULES.values())
-    batches = sorted(
-        name
-        for name in os.listdir(f"{RESULTS}/batches")
-        if os.path.isdir(f"{RESULTS}/batches/{name}")
-    )
-    files = {
-        file.apply_wildcards({"batch": batch})
-        for name in names
-        for file in getattr(rules, name).output
-        for batch in batches or ["b000"]
+def results_there():
+    """Results that are there, of jobs of this run or of another plan."""
+    values = {
+        "batch": folders_in(f"{RESULTS}/batches"),
+        "fold": folders_in(f"{RESULTS}/single/folds"),
+        "table": config["predict"]["tables"],
+        "calls": ("test", *config["call"]["sets"]),
     }
-    known = workflow.persistence.metadata
-    return sorted(
-        file for file in files if os.path.exists(file) and known(file) is None
-    )
+    files = [
+        file.apply_wildcards({name: value})
+        for rule_name in {*rules_of_the_whole(), *rules_of_a_batch()}
+        for file in getattr(rules, rule_name).output
+        for name in file.get_wildcard_names() or ("none",)
+        for value in values.get(name, ("",))
+    ]
+    return sorted(file for file in files if os.path.exists(file))
+
+
+def folders_in(path):
+    """Names of the folders in a folder, which need not be there."""
+    names = os.listdir(path) if os.path.isdir(path) else []
+    return [name for name in names if os.path.isdir(f"{path}/{name}")]
+
+
+def unrecorded():
+    """Results that are there although Snakemake does not know how they were made.
+
+    It may know another result under the path, which has another time. A file of a job that was
+    killed is none of them: Snakemake makes it again.
+    """
+    known, foreign = workflow.persistence, RECORD.foreign
+    there = results_there()
+    unfinished = known._filter_incomplete_keys(there)  # what is public asks for a job
+
+    def is_unknown(file):
+        record = known.metadata(file)
+        return record is None or (foreign and record.endtime != os.path.getmtime(file))
+
+    return [file for file in there if file not in unfinished and is_unknown(file)]
+
+
+def differences():
+    """What is not as it was when the results were made, in words."""
+    absent = [file for file in input_files() if not os.path.exists(file)]
+    if absent:
+        return [f"{absent[0]} is not there"]
+    return RECORD.differences(current_origin())
 
 
 @lru_cache(maxsize=1)
@@ -181,28 +208,59 @@ def refuse_unknown_origin():
     """Refuse to mix new results with old ones that may be of other settings or data.
 
     Snakemake repeats what a changed setting changes, as long as it has its own record of each
-    result, in .snakemake. Without it every result would stay as it is.
+    result, in .snakemake. Without it every result would stay as it is. A run with --forceall
+    replaces them all. If it does not come to its end, later runs replace what is left of them.
     """
-    if not os.path.isdir(f"{RESULTS}/batches") or workflow.dag_settings.forceall:
+    if workflow.dag_settings.forceall:
         return
-    differences = RECORD.differences(current_origin()) if unrecorded() else []
-    if differences:
-        shown = "; ".join(differences[:SHOWN]) + (
-            "; ..." if len(differences) > SHOWN else ""
-        )
+    if RECORD.replaces:
+        workflow.dag.forcefiles.update(unrecorded())
+        return
+    different = differences()
+    if different and unrecorded():
+        shown = "; ".join(different[:SHOWN])
+        shown += "; ..." if len(different) > SHOWN else ""
+        # Results of several settings are of none that the config could be set to.
+        back = "Set the config back, give" if len(RECORD.entries) == 1 else "Give"
         raise WorkflowError(
-            "Snakemake's record of the results in this folder (.snakemake) is lost, and they may be "
-            f"of other settings or data: {shown}. Set the config back, or run with --forceall to "
-            "make everything anew"
+            f"Snakemake's record in this folder (.snakemake) is not of the results in {RESULTS}: it is "
+            "lost, or they were made elsewhere or put there since. They may be of other settings or "
+            f"data: {shown}. {back} this run a folder of its own (results: {free_name(RESULTS)}), or "
+            f"replace them:\n    {again('--forceall')}\n"
         )
+
+
+def known_origin(wildcards):
+    """Input function that gives no file; it refuses a run that would mix results.
+
+    It is one of each rule that reads what the user gives, so that every run is looked at.
+    """
+    if workflow.dag is not None and workflow.is_main_process:
+        refuse_other_data()
+        refuse_unknown_origin()
+    return {}
+
+
+def begin_record():
+    """Note what this run makes its results from.
+
+    What Snakemake knows of others under the paths of foreign results is forgotten.
+    """
+    replace = workflow.dag_settings.forceall or RECORD.replaces
+    left = unrecorded() if replace or RECORD.foreign else []
+    for file in left:
+        workflow.persistence.cleanup_metadata(file)
+    RECORD.begin(current_origin(), replace=bool(replace and left))
 
 
 RUN = {"whole": False}
 
 
 def whole_run(wildcards):
-    """Input function of `all` that gives no file; it notes that all results are asked for."""
-    RUN["whole"] = not (workflow.dag_settings.until or workflow.dag_settings.omit_from)
+    """Input function of `all` that gives no file; it notes whether all results will be current."""
+    told = workflow.dag_settings
+    some = told.until or told.omit_from or told.allowed_rules or told.batch
+    RUN["whole"] = not some and RerunTrigger.PARAMS in told.rerun_triggers
     return []
 
 
@@ -267,8 +325,7 @@ def say_what_is_left():
     path = rules.plan_batches.output.manifest
     if os.path.exists(path):
         print_unfinished_of(path)
-    again = os.environ.get(TOLD) or shlex.join(["snakemake", *sys.argv[1:]])
-    print(f"Mend the cause, then run again what is missing:\n    {again}")
+    print(f"Mend the cause, then run again what is missing:\n    {again()}")
 
 
 def print_unfinished_of(path):

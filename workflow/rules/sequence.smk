@@ -5,6 +5,7 @@ if SCORER_KIND == "command":
 
     rule gene_sequences:
         input:
+            unpack(known_origin),
             fasta=ancient(SEQUENCE["fasta"]),
             genes=ancient(SEQUENCE["genes"]),
         output:
@@ -26,7 +27,7 @@ if SCORER_KIND == "command":
     # The program of the user's, in the environment that the config names.
     rule run_scorer:
         input:
-            SEQUENCE["scorer"]["files"],
+            ancient(SEQUENCE["scorer"]["files"]),
             fasta="<results>/scores/genes.fa",
         output:
             scores=temp("<results>/scores/given"),
@@ -37,6 +38,9 @@ if SCORER_KIND == "command":
         threads: SEQUENCE["scorer"]["threads"]
         resources:
             mem_mb=SEQUENCE["scorer"]["mem_mb"],
+            needs_mb=SEQUENCE["scorer"]["mem_mb"],
+        params:
+            fingerprint=given_fingerprint("scorer"),
         shell:
             scorer_command(SEQUENCE["scorer"]["command"])
 
@@ -66,6 +70,7 @@ elif SCORER_KIND is not None:
 
     rule score_genes:
         input:
+            unpack(known_origin),
             fasta=ancient(SEQUENCE["fasta"]),
             genes=ancient(SEQUENCE["genes"]),
         output:
@@ -87,6 +92,7 @@ elif SCORER_KIND is not None:
 
 rule build_dataset:
     input:
+        unpack(known_origin),
         unpack(given_groups),
         unpack(structure_files),
         fasta=ancient(SEQUENCE["fasta"]),
