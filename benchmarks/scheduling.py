@@ -1,11 +1,12 @@
 """What Snakemake itself costs with many batches: of a dry run behind the plan, and of a whole run.
 
 Makes a small plan, and then one of so many batches by repeating its lines: nothing is trained.
-With `--run`, runs the workflow on as many tiny batches from the table to the page. What is measured
-is kept in benchmarks/scheduling.json; benchmarks/scheduling.md is written from it.
+With `--run`, runs the workflow on as many tiny batches from the table to the page. With `--folder`
+such a run stays in a folder, and goes on there if it was interrupted. What is measured is kept in
+benchmarks/scheduling.json; benchmarks/scheduling.md is written from it.
 
     .venv/bin/python benchmarks/scheduling.py
-    .venv/bin/python benchmarks/scheduling.py --run 200
+    .venv/bin/python benchmarks/scheduling.py --run 200 --folder FOLDER
 """
 
 import argparse
@@ -93,14 +94,16 @@ batches that is minutes, beside thousands of hours of boosting. If it matters:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=int, metavar="N", help="run the workflow on N tiny batches")
-    number = parser.parse_args().run
+    parser.add_argument("--folder", type=Path, help="where the run stays; default: nowhere")
+    options = parser.parse_args()
+    number = options.run
     found = json.loads(KEPT.read_text()) if KEPT.exists() else {"dry": [], "run": []}
     with tempfile.TemporaryDirectory() as name:
         if number is None:
             found["dry"] = dry_runs(Path(name))
         else:
             others = [one for one in found["run"] if one["batches"] != number]
-            found["run"] = [*others, whole_run(Path(name), number)]
+            found["run"] = [*others, whole_run(options.folder or Path(name), number)]
     write_json(KEPT, found)
     KEPT.with_suffix(".md").write_text(page(found))
 
@@ -124,8 +127,15 @@ def dry_runs(folder: Path) -> list[dict[str, float]]:
 
 
 def whole_run(folder: Path, n_batches: int) -> dict[str, float]:
-    """Run the workflow on so many tiny batches, and watch its scheduler."""
-    prepare(folder, round(n_batches * (GROUPS - 0.5) / 0.9), TINY)
+    """Run the workflow on so many tiny batches, and watch its scheduler.
+
+    Jobs that an interrupted run of the same folder has finished count as jobs. Time and CPU of the
+    scheduler are of this run alone, and so is the rate.
+    """
+    if not (folder / "config").exists():
+        prepare(folder, round(n_batches * (GROUPS - 0.5) / 0.9), TINY)
+    usage = folder / "results/usage"
+    before = len(list(usage.rglob("*.json")))
     command = [*workflow(folder), "--quiet", "--resources", "mem_mb=8000"]
     start, peak, cpu = time.monotonic(), 0.0, 0.0
     log = folder / "log.txt"
@@ -136,11 +146,11 @@ def whole_run(folder: Path, n_batches: int) -> dict[str, float]:
     if process.returncode:
         raise SystemExit(log.read_text())
     minutes = (time.monotonic() - start) / 60
-    records = read_usage([str(path) for path in (folder / "results/usage").rglob("*.json")])
+    records = read_usage([str(path) for path in usage.rglob("*.json")])
     manifest = pl.read_csv(folder / "results/batches/manifest.tsv", separator="\t")
     jobs_cpu = sum(record["cpu_seconds"] for record in records)
-    found = {"batches": manifest.height, "jobs": len(records), "minutes": minutes}
-    found |= {"cpu": jobs_cpu, "scheduler_cpu": cpu, "peak": peak}
+    found = {"batches": manifest.height, "jobs": len(records), "before": before}
+    found |= {"minutes": minutes, "cpu": jobs_cpu, "scheduler_cpu": cpu, "peak": peak}
     print(found, flush=True)
     return found
 
@@ -176,7 +186,8 @@ def page(found: dict[str, Any]) -> str:
         text += RUN
     for one in found["run"]:
         text += f"| {one['batches']:,} | {one['jobs']:,} | {one['minutes']:.1f} "
-        text += f"| {one['jobs'] / one['minutes']:.0f} | {one['cpu'] / one['jobs']:.1f} "
+        rate = (one["jobs"] - one.get("before", 0)) / one["minutes"]
+        text += f"| {rate:.0f} | {one['cpu'] / one['jobs']:.1f} "
         text += f"| {one['scheduler_cpu']:.0f} | {one['peak']:.0f} |\n"
     return text
 
