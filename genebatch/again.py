@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator
 from genebatch.cli import command_parser
 from genebatch.jobs.run import TOLD
 
-# Options of Snakemake that repeat what is finished. The last two take rules and files.
+# Options of Snakemake that repeat what is finished, or run nothing. The last two take names.
 FORCING = ("--forceall", "-F", "--force", "-f")
+DRY = ("--dry-run", "--dryrun", "-n")
 FORCING_SOME = ("--forcerun", "-R")
 
 
 def again(*further: str) -> str:
-    """The command that started this run, for a shell, without what repeats finished jobs.
+    """The command of this run, for a shell, without what repeats finished jobs or runs nothing.
 
     Parameters
     ----------
@@ -27,16 +28,17 @@ def again(*further: str) -> str:
     given = command_parser().parse_args(told[1:]).snakemake
     own = told[: len(told) - len(given)]
     added = [*_unforced(word for word in given if word != "--"), *further]
-    return shlex.join([word for word in own if word != "--"] + (["--", *added] if added else []))
+    kept = [word for word in own if word not in ("--", *DRY)]
+    return shlex.join(kept + (["--", *added] if added else []))
 
 
 def _unforced(words: Iterable[str]) -> Iterator[str]:
-    """Arguments of Snakemake without those that force jobs."""
+    """Arguments of Snakemake without those that force jobs or run none."""
     forced = False
     for word in words:
         if word.startswith("-"):
             forced = word in FORCING_SOME
-            if not forced and word not in FORCING and not word.startswith("--forcerun="):
+            if not forced and word not in (*FORCING, *DRY) and not word.startswith("--forcerun="):
                 yield word
         elif not forced:
             yield word

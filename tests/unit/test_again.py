@@ -65,8 +65,17 @@ def test_what_was_forced_is_not_forced_again(monkeypatch, forcing):
     assert again() == "snakemake --cores 2"
 
 
+def test_a_command_that_only_showed_what_would_run_runs_it(monkeypatch):
+    as_told(monkeypatch, "genebatch run --dry-run --cores 2")
+    assert again("--forceall") == "genebatch run --cores 2 -- --forceall"
+    as_told(monkeypatch, "genebatch run --cores 2 -- -n --quiet")
+    assert again() == "genebatch run --cores 2 -- --quiet"
+    as_snakemake(monkeypatch, "--dryrun", "--cores", "2")
+    assert again() == "snakemake --cores 2"
+
+
 def test_what_only_begins_like_a_forcing_option_stays(monkeypatch):
-    kept = "--force-use-threads --rerun-triggers mtime -n results/-F"
+    kept = "--force-use-threads --rerun-triggers mtime -k results/-F"
     as_told(monkeypatch, f"genebatch run -- {kept}")
     assert again() == f"genebatch run -- {kept}"
 
