@@ -62,13 +62,13 @@ def command_line(options: argparse.Namespace) -> list[str]:
         read_file(file)  # Snakemake does not say in which line a fault is
     cores = usable_cores() if options.cores is None else options.cores
     command = ["snakemake", "--snakefile", str(snakefile())]
-    # Neither of these is the last option: it would take the targets that follow for its own.
+    # None of these is the last option: it would take the targets that follow for its own.
     if files:
         command += ["--configfile", *(str(file.resolve()) for file in files)]
     if options.memory is not None:
         command += ["--resources", f"mem_mb={memory_mb(options.memory)}"]
-    command += ["--workflow-profile", str(profile()), "--cores", str(cores)]
     command += ["--logger", "genebatch"]
+    command += ["--workflow-profile", str(profile()), "--cores", str(cores)]
     if options.verbose:
         command.append("--logger-genebatch-chatter")
     if options.directory is not None:

@@ -6,6 +6,7 @@ import shlex
 import sys
 
 import pytest
+from snakemake.cli import parse_args
 
 from genebatch import launch
 from genebatch.cli import command_parser, main
@@ -48,8 +49,8 @@ def test_the_command_has_the_workflow_and_its_limits(tmp_path):
     assert launch.command_line(given) == [
         *("snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile")),
         *("--configfile", str(tmp_path / "my.yaml"), "--resources", "mem_mb=8000"),
-        *("--workflow-profile", str(REPOSITORY / "profiles/default"), "--cores", "3"),
-        *("--logger", "genebatch", "--directory", "my run"),
+        *("--logger", "genebatch", "--workflow-profile", str(REPOSITORY / "profiles/default")),
+        *("--cores", "3", "--directory", "my run"),
     ]
 
 
@@ -63,12 +64,18 @@ def test_without_cores_all_that_may_be_used_are_given(tmp_path, monkeypatch, kno
     assert command[command.index("--cores") + 1] == cores
 
 
-def test_further_arguments_go_to_snakemake(tmp_path):
-    given = options(tmp_path, "--", "results/model/model.gbm", "--forcerun", "predict")
-    # A target right behind --configfile or --resources would be taken for one more of theirs.
-    assert launch.command_line(given)[-4:] == [
-        *("genebatch", "results/model/model.gbm", "--forcerun", "predict")
-    ]
+FLAGS = ["--cores 2", "--memory 8G", "--directory run", "--dry-run", "--verbose"]
+
+
+@pytest.mark.parametrize("flags", [*FLAGS, " ".join(FLAGS), ""])
+def test_targets_and_further_arguments_are_what_snakemake_takes_them_for(tmp_path, flags):
+    further = ("--", "results/model/model.gbm", "calls", "--forcerun", "predict")
+    command = launch.command_line(options(tmp_path, *flags.split(), *further))
+    _, found = parse_args(command[1:])
+    assert found.targets == ["results/model/model.gbm", "calls"]
+    assert set(found.forcerun) == {"predict"}
+    assert found.logger == ["genebatch"]
+    assert found.configfile == [tmp_path / "my.yaml"]
 
 
 def test_a_missing_configuration_is_named(tmp_path, monkeypatch):
