@@ -91,4 +91,5 @@ def start(command: Sequence[str]) -> None:
         raise InputError("snakemake is not installed in this environment: pip install genebatch")
     print(shlex.join(command), flush=True)
     os.environ[TOLD] = shlex.join([program(), *sys.argv[1:]])
-    os.execv(sys.executable, [sys.executable, "-m", *command])
+    # -P: else modules of the user's folder come first, for example their own random.py.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", *command])

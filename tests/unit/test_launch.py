@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import subprocess
 import sys
 
 import pytest
@@ -100,9 +101,19 @@ def test_the_command_is_printed_as_it_can_be_pasted(tmp_path, monkeypatch, capfd
     assert main(["run", "--configfile", str(tmp_path / "my.yaml"), "--directory", "a b"]) == 0
     ((program, command),) = started
     assert program == sys.executable
-    assert command[:3] == [sys.executable, "-m", "snakemake"]
-    assert shlex.split(capfd.readouterr().out) == command[2:]
+    assert command[:4] == [sys.executable, "-P", "-m", "snakemake"]
+    assert shlex.split(capfd.readouterr().out) == command[3:]
     assert shlex.split(os.environ[launch.TOLD])[0].endswith("genebatch")
+
+
+def test_modules_of_the_users_folder_are_not_imported(tmp_path):
+    for name in ("statistics", "random", "numbers", "yaml", "snakemake"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a module of the user')")
+    line = "from genebatch.launch import start; start(['snakemake', '--version'])"
+    command = [sys.executable, "-P", "-c", line]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "snakemake --version"
 
 
 def test_a_fault_of_yaml_is_told_with_its_line(tmp_path, capsys):
