@@ -62,7 +62,7 @@ def command_line(options: argparse.Namespace) -> list[str]:
         read_file(file)  # Snakemake does not say in which line a fault is
     cores = usable_cores() if options.cores is None else options.cores
     command = ["snakemake", "--snakefile", str(snakefile())]
-    # An option of several values would take the targets that follow it for its own.
+    # None of these is the last option: it would take the targets that follow for its own.
     if files:
         command += ["--configfile", *(str(file.resolve()) for file in files)]
     if options.memory is not None:
@@ -91,5 +91,5 @@ def start(command: Sequence[str]) -> None:
         raise InputError("snakemake is not installed in this environment: pip install genebatch")
     print(shlex.join(command), flush=True)
     os.environ[TOLD] = shlex.join([program(), *sys.argv[1:]])
-    # Without -P a file of the user's folder, such as statistics.py, would stand for Python's own.
+    # -P: else modules of the user's folder come first, for example their own random.py.
     os.execv(sys.executable, [sys.executable, "-P", "-m", *command])

@@ -284,8 +284,9 @@ def _make(path: Path, parts: list[Path], key: str) -> None:
         for text in (name, str(part.absolute()))
     ]
     # Absolute, as samtools takes some relative paths for options and htslib some for addresses.
+    # -P: else modules of the user's folder come first.
     done = subprocess.run(
-        [sys.executable, "-c", FAIDX, *options, str(path.absolute())],
+        [sys.executable, "-P", "-c", FAIDX, *options, str(path.absolute())],
         capture_output=True,
         text=True,
         check=False,

@@ -4,10 +4,11 @@ import argparse
 import gzip
 import os
 import shlex
+import subprocess
 import sys
 
 import pytest
-from snakemake.cli import get_argument_parser
+from snakemake.cli import parse_args
 
 from genebatch import launch
 from genebatch.cli import command_parser, main
@@ -50,9 +51,8 @@ def test_the_command_has_the_workflow_and_its_limits(tmp_path):
     assert launch.command_line(given) == [
         *("snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile")),
         *("--configfile", str(tmp_path / "my.yaml"), "--resources", "mem_mb=8000"),
-        *("--logger", "genebatch"),
-        *("--workflow-profile", str(REPOSITORY / "profiles/default"), "--cores", "3"),
-        *("--directory", "my run"),
+        *("--logger", "genebatch", "--workflow-profile", str(REPOSITORY / "profiles/default")),
+        *("--cores", "3", "--directory", "my run"),
     ]
 
 
@@ -66,13 +66,18 @@ def test_without_cores_all_that_may_be_used_are_given(tmp_path, monkeypatch, kno
     assert command[command.index("--cores") + 1] == cores
 
 
-def test_further_arguments_go_to_snakemake(tmp_path):
-    further = ["results/model/model.gbm", "other.txt", "--forcerun", "predict"]
-    command = launch.command_line(options(tmp_path, "--memory", "8G", "--", *further))
-    understood = get_argument_parser().parse_args(command[1:])
-    assert understood.targets == ["results/model/model.gbm", "other.txt"]
-    assert list(understood.forcerun) == ["predict"]
-    assert understood.logger == ["genebatch"]
+FLAGS = ["--cores 2", "--memory 8G", "--directory run", "--dry-run", "--verbose"]
+
+
+@pytest.mark.parametrize("flags", [*FLAGS, " ".join(FLAGS), ""])
+def test_targets_and_further_arguments_are_what_snakemake_takes_them_for(tmp_path, flags):
+    further = ("--", "results/model/model.gbm", "calls", "--forcerun", "predict")
+    command = launch.command_line(options(tmp_path, *flags.split(), *further))
+    _, found = parse_args(command[1:])
+    assert found.targets == ["results/model/model.gbm", "calls"]
+    assert set(found.forcerun) == {"predict"}
+    assert found.logger == ["genebatch"]
+    assert found.configfile == [tmp_path / "my.yaml"]
 
 
 def test_a_missing_configuration_is_named(tmp_path, monkeypatch):
@@ -100,6 +105,16 @@ def test_the_command_is_printed_as_it_can_be_pasted(tmp_path, monkeypatch, capfd
     assert command[:4] == [sys.executable, "-P", "-m", "snakemake"]
     assert shlex.split(capfd.readouterr().out) == command[3:]
     assert shlex.split(os.environ[launch.TOLD])[0].endswith("genebatch")
+
+
+def test_modules_of_the_users_folder_are_not_imported(tmp_path):
+    for name in ("statistics", "random", "numbers", "yaml", "snakemake"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a module of the user')")
+    line = "from genebatch.launch import start; start(['snakemake', '--version'])"
+    command = [sys.executable, "-P", "-c", line]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "snakemake --version"
 
 
 def test_a_fault_of_yaml_is_told_with_its_line(tmp_path, capsys):

@@ -117,6 +117,13 @@ def test_names_of_files_are_no_options_patterns_or_addresses(file, monkeypatch, 
     assert Path(f"{name}.fai").exists()
 
 
+def test_modules_of_the_users_folder_are_not_imported_to_index(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pysam", "random"):
+        Path(f"{name}.py").write_text("raise SystemExit('a module of the user')")
+    assert codes(file(), "chrM", 0, 3, "+") == [3, 3, 0]
+
+
 def test_contigs_have_their_lengths_and_other_names(file):
     with Fasta(file()) as fasta:
         assert fasta.contigs == {"chr20": 12, "chrM": 3}
