@@ -83,11 +83,11 @@ on it is "learning rate .1, 64 bins", with 75 features.
 
 On real genes (`mouse`, `mane`; five seeds) the default, top 150, is far above the base scores for
 both classes: AP rises by .032 and .019 on mouse, by .015 and .011 on mane. What picking costs
-there, against all features, for .40 and .50 of the CPU time:
+there, against all features, for .39 and .50 of the CPU time:
 
 - on mane nothing: all differences are within two standard errors;
-- on mouse 1.6 % of the donor's log loss and .0003 of its AP, at 2.6 and 1.6 standard errors. The
-  acceptor gains .7 % of the log loss and .0002 of AP, at 2.1 and 2.7 standard errors.
+- on mouse (eight seeds) 1.4 % of the donor's log loss and .00025 of its AP, at 3 and 2 standard
+  errors. The acceptor's differences are within one.
 
 Against 75 features, 150 are better or within two standard errors in each of the eight figures, for
 1.54 and 1.38 times the CPU time. 200 and 300 are the same for donors and acceptors, because their
