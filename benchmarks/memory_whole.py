@@ -2,9 +2,11 @@
 
 Each rule runs in a process of its own on a made table, with few trees, since trees take time and
 little memory. Writes sections of benchmarks/memory_whole.md. `--points` limits the points. With
-`--runs`, compares what the jobs of finished workflows declared and took.
+`--text`, measures the rule about a table of text alone. With `--runs`, compares what the jobs of
+finished workflows declared and took.
 
     .venv/bin/python benchmarks/memory_whole.py
+    .venv/bin/python benchmarks/memory_whole.py --text
     .venv/bin/python benchmarks/memory_whole.py --runs "simulated genome=results" ...
 """
 
@@ -47,6 +49,17 @@ DATA_POINTS = [
     (2_000_000, 20, 0, 0.0, 25_000, 200_000, 2),
 ]
 
+# Rows, dense features, count features, density of the counts: about 100 MB of text, and 0.7 GB.
+TEXT_POINTS = [
+    (600_000, 0, 80, 0.10),
+    (40_000, 60, 1_100, 0.10),
+    (8_000, 1_160, 0, 0.0),
+    (17_000, 0, 3_000, 0.10),
+    (3_000, 3_000, 0, 0.0),
+    (2_500, 0, 20_000, 0.10),
+    (280_000, 60, 1_100, 0.10),
+]
+
 
 def run_data_rule(
     rule: str, folder: Path, settings: dict, threads: int, estimate: int, result: str
@@ -56,6 +69,19 @@ def run_data_rule(
     from genebatch.jobs.run import peak_mb
 
     run_data_step(rule, folder, settings, 1_000_000, threads)
+    Path(result).write_text(str(peak_mb()))
+
+
+def run_text_rule(folder: Path, result: str) -> None:
+    """Write the table of text of a folder as Parquet, and its peak in MB."""
+    bound()
+    from genebatch.config.settings import Settings
+    from genebatch.jobs.run import peak_mb
+    from genebatch.steps.dataset import table_of_text
+
+    text = sorted(map(str, folder.glob("*.csv")))
+    table = Settings.build(config(folder, {})).table
+    table_of_text(text=text, table=table, shards=[f"{path}.parquet" for path in text])
     Path(result).write_text(str(peak_mb()))
 
 
@@ -273,6 +299,29 @@ def data_lines(points: list[tuple]) -> list[str]:
     return lines
 
 
+def text_lines(points: list[tuple]) -> list[str]:
+    import polars as pl
+
+    from genebatch.jobs.needs import estimate_mb
+    from genebatch.jobs.sizes import text_size
+
+    lines = []
+    for rows, n_dense, n_counts, density in points:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            measure(write_table, folder, rows, n_dense, n_counts, density)
+            for number, shard in enumerate(sorted(folder.glob("*.parquet"))):
+                with (folder / "t.csv").open("ab") as stream:
+                    pl.read_parquet(shard).write_csv(stream, include_header=not number)
+            size = text_size([folder / "t.csv"])
+            estimate = estimate_mb("table_of_text", size)
+            measure(run_text_rule, folder, str(folder / "peak"))
+            line = f"| {rows:,} | {n_dense:,} | {n_counts:,} | {density:.0%} | {size.text_mb:,.0f} "
+            lines.append(line + compared(estimate, float((folder / "peak").read_text())))
+            print(lines[-1], flush=True)
+    return lines
+
+
 def compared(estimate: int, peak: float) -> str:
     """The last cells of a line."""
     kept = "yes" if peak <= estimate <= 2 * peak else "NO"
@@ -344,10 +393,20 @@ took most. These data sets are small, so some rules take less than half of what 
 """
 
 
+LAST = "| estimate MB | measured MB | ratio | measured <= estimate <= 2 x measured |"
+TEXT = """
+Made by `python benchmarks/memory_whole.py --text`, one file of CSV each. What `table_of_text` holds
+grows with the columns, and hardly with the size of the file. The estimate allows for values that
+are twice as large as their text.
+
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=99, help="measure so many points at most")
     parser.add_argument("--runs", nargs="+", metavar="NAME=RESULTS", help="finished workflows")
+    parser.add_argument("--text", action="store_true", help="the rule about a table of text alone")
     given = parser.parse_args()
     page = Path(__file__).with_suffix(".md")
     if given.runs:
@@ -355,14 +414,18 @@ def main() -> None:
         write_section(page, "Runs of the workflow", RUNS + "\n".join(lines))
         return
     bound()  # children read it as they import numpy
-    last = "| estimate MB | measured MB | ratio | measured <= estimate <= 2 x measured |"
+    if given.text:
+        head = ["| rows | dense | counts | density | MB of text " + LAST, "|" + "---|" * 9]
+        lines = [*head, *text_lines(TEXT_POINTS[: given.points])]
+        write_section(page, "About a table of text", TEXT + "\n".join(lines))
+        return
     data = [
-        "| rule | rows | dense | counts | rows of a row group | rows screened | threads " + last
+        "| rule | rows | dense | counts | rows of a row group | rows screened | threads " + LAST
     ]
     data += ["|" + "---|" * 11, *data_lines(DATA_POINTS[: given.points])]
     text = "The data segment of each rule was limited to its estimate. That limit counts reserved "
     write_section(page, "About the data set", text + "memory.\n\n" + "\n".join(data))
-    batches = ["| rule | rows | dense | counts | density | batches | classes | depth " + last]
+    batches = ["| rule | rows | dense | counts | density | batches | classes | depth " + LAST]
     batches += ["|" + "---|" * 12, *batch_lines(POINTS[: given.points])]
     write_section(page, "About all batches", "One thread.\n\n" + "\n".join(batches))
 

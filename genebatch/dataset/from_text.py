@@ -3,12 +3,13 @@
 import glob
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genebatch.config.settings import Table
@@ -23,7 +24,7 @@ from genebatch.io.text_tables import Values, seen_values, text_columns, text_fra
 
 log = logging.getLogger(__name__)
 
-ROW_GROUP = 8_192  # rows
+ROW_GROUP_BYTES = 32 << 20  # of a row group in memory
 EVERY_SHARD = "part-*.parquet"
 # In the metadata of each shard: what was left out when the files of text were found.
 LEFT_OUT_KEY = b"genebatch.left_out"
@@ -154,18 +155,41 @@ def _write_shard(
     """Write a file as Parquet, and give its number of rows."""
     exact = {name: kind for name, kind in kinds.items() if name in identity or kind == pl.String()}
     own = {name: value for name, value in folders.items() if name not in kinds}
-    rows = 0
+    added = [pl.lit(value, pl.String).alias(name) for name, value in own.items()]
     stored = pl.DataFrame(schema={**kinds, **dict.fromkeys(own, pl.String())})
-    schema = stored.to_arrow(compat_level=pl.CompatLevel.oldest()).schema.with_metadata(metadata)
-    with whole(shard) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as out:
+    schema = _arrow(stored).schema.with_metadata(metadata)
+
+    def tables() -> Iterator[pa.Table]:
         for frame in text_frames(path, list(kinds), exact):
-            frame = frame.cast(dict(kinds))
+            typed = frame.cast(dict(kinds))
             for name in folders.keys() & kinds.keys():
-                values = frame[name].cast(pl.String).unique().to_list()
+                values = typed[name].cast(pl.String).unique().to_list()
                 check_folder_column(path, name, values, folders[name])
-            added = (pl.lit(value, pl.String).alias(name) for name, value in own.items())
-            written = frame.with_columns(added).to_arrow(compat_level=pl.CompatLevel.oldest())
-            out.write_table(written.cast(schema), row_group_size=ROW_GROUP)
-            rows += frame.height
+            yield _arrow(typed.with_columns(added)).cast(schema)
+
+    rows = 0
+    with whole(shard) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as out:
+        for group in _row_groups(tables()):
+            out.write_table(group)
+            rows += group.num_rows
     (log.info if rows else log.warning)("%s: %s rows", path, f"{rows:,}")
     return rows
+
+
+def _arrow(frame: pl.DataFrame) -> pa.Table:
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Put pieces of a table together into row groups of `ROW_GROUP_BYTES`.
+
+    The writer keeps 2 kB of each column of a row group until the file ends.
+    """
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(each.nbytes for each in waiting) >= ROW_GROUP_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)

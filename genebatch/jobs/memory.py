@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from genebatch.jobs.limits import MB
-from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
+from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, TextSize, Whole
 
 MARGIN = 1.15
 # Interpreter, numpy, polars, pyarrow, xgboost and one record batch; see benchmarks/memory.md.
@@ -35,6 +35,13 @@ NARROW_BINS = 16  # of a feature with few distinct values
 # rows, which took no longer at depth 12.
 CACHED_NODES = 512
 
+# For a table of text; benchmarks/memory_whole.md has the measurements.
+READING_MB = 470  # the interpreter, text that is read ahead, values of a block and a row group
+READING_BYTES = 40_000  # of a column: its pieces in polars and Arrow
+CHUNK_BYTES = 2_000  # of a column of a row group, until the file ends
+WIDER = 2  # most bytes of a value for a byte of its text, as a rule: 0.5 takes four and eight
+TEXT_MB = 250  # of reading text beside the same rows of Parquet
+
 # These equal constants of the modules that use them, which this layer does not import; a test
 # compares them.
 PAGE_ROWS = 32_768  # training.matrices: rows of a page of a matrix on disk
@@ -43,6 +50,7 @@ MOST_SCORES = 20_000_000  # model.held_out: most scores that combiners are learn
 WORTH = 200_000_000  # model.forest: trees x rows from which trees are flattened
 SPLIT_BYTES = 32 << 20  # dataset.row_pass: bytes of rows that are sorted by part at once
 WAITING_BYTES = 128 << 20  # dataset.row_pass: bytes of sorted rows that wait to be written
+ROW_GROUP_BYTES = 32 << 20  # dataset.from_text: bytes of a row group
 
 STOPPING = 0.15  # share of the rows that say when to stop, held as numbers, with what is copied
 PAGES = 4  # in memory at once: one being read, one in use, XGBoost's read-ahead
@@ -381,6 +389,12 @@ def write_report(whole: Whole) -> float:
 
 
 # ---- rules about the data set
+
+
+def table_of_text(size: TextSize) -> float:
+    """A block of text with its values, a row group, and what the writer keeps of each one."""
+    groups = math.ceil(WIDER * size.text_mb * MB / ROW_GROUP_BYTES)
+    return READING_MB * MB + size.columns * (READING_BYTES + CHUNK_BYTES * groups)
 
 
 def _reading(data: DataSet) -> float:

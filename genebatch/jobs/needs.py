@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from genebatch.jobs import memory, minutes
 from genebatch.jobs.limits import MB
-from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
+from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, TextSize, Whole
 
 
 class Needs(NamedTuple):
@@ -20,7 +20,7 @@ class Needs(NamedTuple):
         Function of the same size that gives CPU seconds. None: the rule declares no time.
     of
         What the size describes: "batch" (a `Shape`), "whole" (`Whole`, all batches), "data" (a
-        `DataSet`) or "genome" (`GenomeSize`).
+        `DataSet`), "text" (`TextSize`) or "genome" (`GenomeSize`).
     """
 
     memory: Callable[[Any], float]
@@ -52,6 +52,7 @@ NEEDS: dict[str, Needs] = {
     "predict": Needs(memory.predict, minutes.score_all_rows, "whole"),
     "neighbours": Needs(memory.neighbours, minutes.neighbours, "whole"),
     "write_report": Needs(memory.write_report, minutes.write_report, "whole"),
+    "table_of_text": Needs(memory.table_of_text, None, "text"),
     "analyze_dataset": Needs(memory.analyze_dataset, None, "data"),
     "choose_test_groups": Needs(memory.choose_test_groups, None, "data"),
     "screen_features": Needs(memory.screen_features, None, "data"),
@@ -61,7 +62,6 @@ NEEDS: dict[str, Needs] = {
     "score_genes_light": Needs(memory.beside_annotation(600), None, "genome"),
     "score_genes_spliceai": Needs(memory.beside_annotation(2000), None, "genome"),
     "score_genes_command": Needs(memory.beside_annotation(1000), None, "genome"),
-    "table_of_text": Needs(memory.beside_annotation(900), None, "genome"),
     "gene_sequences": Needs(memory.beside_annotation(600), None, "genome"),
     "build_dataset": Needs(memory.beside_annotation(1000), None, "genome"),
     "call_genes": Needs(memory.beside_annotation(1500), None, "genome"),
@@ -78,7 +78,9 @@ def rules_of(kind: str) -> tuple[str, ...]:
     return tuple(rule for rule, needs in NEEDS.items() if needs.of == kind)
 
 
-def estimate_mb(rule: str, size: Shape | Whole | DataSet | GenomeSize, threads: int = 1) -> int:
+def estimate_mb(
+    rule: str, size: Shape | Whole | DataSet | TextSize | GenomeSize, threads: int = 1
+) -> int:
     """Peak resident memory that a rule will need, in MB.
 
     Parameters

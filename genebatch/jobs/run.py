@@ -21,12 +21,9 @@ from genebatch.jobs.scratch import full_disk, is_disk_full, make_scratch, remove
 
 log = logging.getLogger("genebatch")
 
-# How often the memory of a job is read, and what the job may take in between; see `job`.
+# How often the memory of a job is read. In between a job of four threads took 15 MB at most, on
+# cores that three others shared.
 WATCH_SECONDS = 0.02
-WATCH_MARGIN_MB = 100
-# What a job reserves and never touches: stacks of threads, pieces of freed memory. At most 260 MB
-# in benchmarks/memory.md, with stacks of 8 MB for up to 24 threads.
-UNUSED_MB, STACK_MB, STACKS = 300, 8, 32
 TOLD = "GENEBATCH_COMMAND"  # set by `genebatch run`, which tells what jobs do
 
 
@@ -179,7 +176,8 @@ def _go_on_in_child(mem_mb: int, remedy: str, scratch: Path, results: str | Path
 
     The limit is enforced from outside because libraries handle refused memory badly: polars
     aborts, and under a hard limit one in ten jobs hung while libraries started their threads. The
-    child returns from this function. This process exits with the status of the child.
+    system has no limit of what is held, only of what is reserved, which may be any multiple of it.
+    The child returns from this function. This process exits with the status of the child.
     """
     if sys.platform != "linux":
         return
@@ -236,7 +234,7 @@ def _die_with_parent() -> None:
 
 
 def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
-    """Set the thread counts of all libraries and the hard memory limit of this process."""
+    """Set the thread counts of all libraries, and whom the system ends first without memory."""
     if mem_mb < needs_mb:
         raise InputError(
             f"this job needs {needs_mb} MB but the run caps memory at {mem_mb} MB; raise "
@@ -245,26 +243,14 @@ def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
     for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ[f"{name}_NUM_THREADS"] = str(threads)
     os.environ["POLARS_MAX_THREADS"] = str(threads)
-    # The hard limit counts reserved memory. Arrow's own allocators reserve far more than they
-    # use: 1,490 MB at 490 MB resident, where the system's allocator reserves 540 MB.
+    # Estimates were measured with this allocator.
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     # A waiting OpenMP thread sleeps, so that another batch can use its core.
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    if not _bounds_itself():
-        return
-    # This stops what a job takes between two readings of its memory; large requests raise.
-    hard = (mem_mb + max(WATCH_MARGIN_MB, mem_mb // 10) + _unused_mb()) * MB
-    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-    # A container may forbid this; the kernel then picks its victim without preferring the job.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("900")
-
-
-def _unused_mb() -> int:
-    """MB that a job may reserve and never touch: more where `ulimit -s` gives larger stacks."""
-    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]  # without a limit they are small
-    larger = 0 if stack == resource.RLIM_INFINITY else max(stack // MB - STACK_MB, 0)
-    return UNUSED_MB + STACKS * larger
+    if _bounds_itself():
+        # A container may forbid this; the kernel then picks its victim without preferring the job.
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("900")
 
 
 def _out_of_memory(error: BaseException) -> bool:

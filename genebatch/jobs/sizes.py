@@ -1,15 +1,17 @@
 """Measures what the memory and time of jobs depend on: a batch, a run, a data set, gene models."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from genebatch.config.settings import Selection
-from genebatch.io.files import GZIP
+from genebatch.io.files import GZIP, InputError
 from genebatch.io.tables import open_shard
+from genebatch.io.text_tables import text_columns
 from genebatch.jobs.limits import MB
 
 FREQUENT = 0.15  # share of rows from which XGBoost may keep a column for every row
@@ -161,6 +163,21 @@ class GenomeSize(NamedTuple):
     junctions_mb: int = 0
 
 
+class TextSize(NamedTuple):
+    """What the memory of the rule about a table of text depends on; see `text_size`.
+
+    Attributes
+    ----------
+    columns
+        Most columns of a file.
+    text_mb
+        MB of text in the largest file.
+    """
+
+    columns: int
+    text_mb: float
+
+
 def data_size(shards: Sequence[str | Path]) -> DataSet:
     """Measure a data set by the footers of its shards. Opens one shard at a time, reads no rows."""
     rows = largest = footer = 0
@@ -173,6 +190,20 @@ def data_size(shards: Sequence[str | Path]) -> DataSet:
         largest = max([largest, *(group.total_byte_size for group in groups)])
     row_bytes = sum(_width(kind) for kind in schema.types)
     return DataSet(rows, len(schema), row_bytes, largest, footer)
+
+
+def text_size(paths: Iterable[str | Path]) -> TextSize:
+    """Measure a table of text by the lines of names and the sizes of its files.
+
+    A file that cannot be read counts nothing: the job says what is wrong with it. Gzip makes text
+    about 10 times smaller.
+    """
+    columns, text_mb = 0, 0.0
+    for path in paths:
+        with suppress(InputError):
+            columns = max(columns, len(text_columns(path)))
+            text_mb = max(text_mb, _text_mb(path, 10))
+    return TextSize(columns, text_mb)
 
 
 def groups_of(genes: str | Path) -> int:

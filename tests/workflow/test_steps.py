@@ -16,7 +16,10 @@ from snakemake.rules import Rule
 from genebatch.calls.folder import ALWAYS, Extras
 from genebatch.calls.transcripts import Drawing
 from genebatch.calls.ucsc import Hub
-from genebatch.jobs.needs import NEEDS
+from genebatch.jobs.limits import MB
+from genebatch.jobs.memory import TEXT_MB
+from genebatch.jobs.needs import NEEDS, estimate_mb
+from genebatch.jobs.sizes import TextSize
 from tests.builders import REPOSITORY
 from tests.workflow.loading import CONFIGS, after_the_plan, load, names_of, wildcards_of
 from tests.workflow.running import SMALL
@@ -123,6 +126,29 @@ def digests_of(rule: Rule, wildcards: Wildcards) -> list[str]:
     """Digests among the params of a rule, which Snakemake compares."""
     params = {name: rule.params.get(name) for name in ("fingerprint", "kept_plan")}
     return [param(wildcards) for param in params.values() if param is not None]
+
+
+def declared(workflow, rule: str, **wildcards: str) -> int:
+    """MB that a job of a rule declares."""
+    (found,) = (each for each in workflow.rules if each.name == rule)
+    of = Wildcards(fromdict=wildcards)
+    return found.resources["mem_mb"].evaluate(of, threads=1, attempt=1).value
+
+
+def test_a_table_of_text_to_predict_needs_what_reading_text_takes(tmp_path):
+    tables = {"stored": "new.parquet", "text": "new.csv.gz"}
+    workflow = load(tmp_path, CONFIGS["table"] | {"predict": {"tables": tables}})
+    workflow.globals["scored_needs"] = lambda rule, wildcards: {"predict": 500, "thread": 0}
+    assert declared(workflow, "predict", table="stored") == 500
+    assert declared(workflow, "predict", table="text") == 500 + TEXT_MB
+
+
+def test_the_columns_of_a_table_of_text_tell_what_its_job_needs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workflow = load(tmp_path, CONFIGS["text"])
+    Path("table.csv").write_text(",".join(f"x{number}" for number in range(3_000)) + "\n")
+    size = TextSize(3_000, Path("table.csv").stat().st_size / MB)
+    assert declared(workflow, "table_of_text") == estimate_mb("table_of_text", size)
 
 
 @pytest.mark.parametrize("name", ["genome", "light"])

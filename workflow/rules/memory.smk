@@ -10,7 +10,7 @@ from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
 
 from genebatch.config.tracks import junction_files
 from genebatch.jobs.limits import RUN_MEMORY, run_limit_mb
-from genebatch.jobs.memory import SCHEDULER_MB
+from genebatch.jobs.memory import SCHEDULER_MB, TEXT_MB
 from genebatch.jobs.needs import NEEDS, estimate_mb, least_mb, rules_of
 from genebatch.jobs.scratch import remove_unfinished
 from genebatch.jobs.sizes import (
@@ -19,6 +19,7 @@ from genebatch.jobs.sizes import (
     data_size,
     groups_of,
     junctions_mb,
+    text_size,
 )
 
 # Keys that set what a rule needs.
@@ -94,6 +95,9 @@ def planned_memory(rule_name, *annotations):
         if planned is None:
             return TBDString()
         needed = planned[rule_name] + sum(annotation_mb(path) for path in annotations)
+        if rule_name == "predict":
+            table = config["predict"]["tables"][wildcards.table]
+            needed += TEXT_MB if holds_text(table) else 0
         return scaled(needed + (threads - 1) * planned["thread"], attempt)
 
     return inner
@@ -145,6 +149,18 @@ def read_size(files):
     return data_size([path for path, *_ in files])
 
 
+@lru_cache(maxsize=1)
+def read_text_size(files):
+    """Size of the table of text. `files` are as in `read_size`."""
+    return text_size([path for path, *_ in files])
+
+
+def with_times(paths):
+    """Files with their sizes and times, for what is kept of them in memory."""
+    found = [(path, os.stat(path)) for path in paths]
+    return tuple((p, s.st_size, s.st_mtime_ns) for p, s in found)
+
+
 def data_memory(rule_name):
     """Resource function: the estimate of a rule about the data set, from the footers of its files.
 
@@ -165,11 +181,19 @@ def data_memory(rule_name):
 
 def data_of(paths, groups, threads):
     """Size of the data set in these shards, for estimates."""
-    found = [(path, os.stat(path)) for path in paths]
-    size = read_size(tuple((p, s.st_size, s.st_mtime_ns) for p, s in found))
-    return size._replace(
+    return read_size(with_times(paths))._replace(
         groups=groups, screened=config["screen"]["max_rows"], threads=threads
     )
+
+
+def text_memory(rule_name):
+    """Resource function: the estimate of the rule about the table of text, from its files."""
+
+    def inner(wildcards, attempt):
+        size = read_text_size(with_times(text_files(wildcards)))
+        return scaled(estimate_mb(rule_name, size), attempt)
+
+    return inner
 
 
 def genome_memory(rule_name, *annotations):
@@ -190,6 +214,7 @@ MEMORY_OF = {
     "batch": batch_memory,
     "whole": planned_memory,
     "data": data_memory,
+    "text": text_memory,
     "genome": genome_memory,
 }
 RUNTIME_OF = {"batch": batch_runtime, "whole": planned_runtime}

@@ -2,18 +2,29 @@
 
 import gzip
 import logging
+import os
 import re
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from genebatch.config.settings import Labels, Table
+from genebatch.dataset import from_text
 from genebatch.dataset.from_text import text_in_parquet
 from genebatch.dataset.profile import analyze
+from genebatch.io import text_tables
 from genebatch.io.data_files import find_shards
 from genebatch.io.files import InputError
 from genebatch.io.text_tables import seen_values
+from genebatch.jobs.limits import MB
+from genebatch.jobs.needs import estimate_mb
+from genebatch.jobs.sizes import text_size
+from tests.builders import REPOSITORY
 
 LABELS = Labels("sample", "kind", ("no", "yes"), None, None, None, None, "place")
 TABLE = Table("t.csv", LABELS, ("note*",), (), "error", ())
@@ -226,3 +237,37 @@ def test_a_quote_that_is_not_closed_is_refused_with_the_file_of_the_user(tmp_pat
 def test_a_repeated_name_is_refused(tmp_path):
     with pytest.raises(InputError, match="'a'"):
         shard(tmp_path, "sample,kind,place,a,a\ns,no,1,2,3\n")
+
+
+def test_a_row_group_is_of_many_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_tables, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(from_text, "ROW_GROUP_BYTES", 500)
+    (tmp_path / "t.csv").write_text("sample,kind,x\n" + "s,no,0.5\n" * 200)
+    path = text_in_parquet(replace(PLAIN, path=str(tmp_path / "t.csv")), tmp_path).path
+    file = pq.ParquetFile(next(iter(find_shards(path))))
+    rows = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+    assert sum(rows) == 200
+    assert 14 < min(rows[:-1]) <= max(rows) < 60  # a block has 7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are set on Linux only")
+def test_a_wide_table_larger_than_a_block_fits_the_memory_that_its_job_declares(tmp_path):
+    head = ",".join(["sample,kind", *(f"x{n}" for n in range(400))])
+    rows = (f"s{n // 9},no," + ",".join([f"0.{n:016d}"] * 400) for n in range(3_000))
+    (tmp_path / "t.csv").write_text("\n".join([head, *rows, ""]))
+    assert (tmp_path / "t.csv").stat().st_size > 20 * MB
+    declared = estimate_mb("table_of_text", text_size([tmp_path / "t.csv"]))
+    script = f"""
+        from genebatch.jobs.run import job
+        with job(log_file="log", mem_mb={declared}, needs_mb={declared}, threads=1, results="."):
+            from pathlib import Path
+            from genebatch.dataset.from_text import shards_of_text
+            from tests.unit.dataset.test_from_text import PLAIN
+            shards_of_text(["t.csv"], PLAIN, ["t.parquet"])
+    """
+    where = {key: value for key, value in os.environ.items() if key != "SLURM_JOB_ID"}
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, cwd=tmp_path, env=where | {"PYTHONPATH": str(REPOSITORY)})
+    assert done.returncode == 0, (tmp_path / "log").read_text()
+    found = pl.read_parquet(tmp_path / "t.parquet", columns=["sample", "x399"])
+    assert found.row(2_999) == ("s333", 2.999e-13)

@@ -155,6 +155,23 @@ def test_broken_tables_are_named(file, content, message):
         read(path)
 
 
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+def test_the_line_of_names_may_be_of_any_length(file, separator):
+    names = [f"gene_{number:06d}" for number in range(20_000)]
+    path = file(f"{separator.join(names)}\n")
+    assert path.stat().st_size > 200_000
+    assert text_columns(path) == names
+
+
+def test_a_row_may_be_longer_than_a_block(file, monkeypatch):
+    monkeypatch.setattr(text_tables, "BLOCK_BYTES", 64)
+    names = ["g", *(f"x{number}" for number in range(20))]
+    row = ",".join(["a", *["0.12345678901234"] * 20])
+    assert len(row) > 300
+    path = file(f"{','.join(names)}\n{row}\n{row}\n")
+    assert read(path, names).row(1) == ("a", *[0.12345678901234] * 20)
+
+
 def test_repeated_columns_that_are_not_needed_do_not_matter(file):
     assert read(file("g,x,y,y\na,1,2,3\n"))["x"].to_list() == [1]
 

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genebatch.config.settings import Selection
+from genebatch.dataset.from_text import ROW_GROUP_BYTES
 from genebatch.dataset.row_pass import SPLIT_BYTES, WAITING_BYTES
 from genebatch.jobs import memory, sizes
 from genebatch.jobs.limits import MB
 from genebatch.jobs.memory import matrix_bytes, thread_mb
 from genebatch.jobs.needs import estimate_mb, least_mb, rules_of
-from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
+from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, TextSize, Whole
 from genebatch.model.forest import WORTH
 from genebatch.model.held_out import MOST_SCORES
 from genebatch.training import matrices
@@ -276,12 +277,20 @@ def test_the_gene_models_add_to_rules_about_the_genome():
     assert estimate_mb("build_dataset", GenomeSize(0)) == 1000
 
 
+def test_columns_and_row_groups_of_a_table_of_text_are_held_until_its_end():
+    narrow, wide = TextSize(0, 32_000.0), TextSize(1_000, 32_000.0)
+    added = estimate_mb("table_of_text", wide) - estimate_mb("table_of_text", narrow)
+    # 40 kB of a column, and 2 kB of each of its 2,000 pieces of 32 MB, with the margin.
+    assert added == pytest.approx(1.15 * 1_000 * (40_000 + 2_000 * 2_000) / MB, abs=10)
+
+
 def test_estimates_know_the_constants_of_the_modules_that_use_them():
     assert (memory.PAGE_ROWS, memory.HELD_CELLS) == (PAGE_ROWS, HELD_CELLS)
     assert sizes.LEAST_DRAWN == LEAST_ROWS
     assert memory.MOST_SCORES == MOST_SCORES
     assert memory.SPLIT_BYTES == SPLIT_BYTES
     assert memory.WAITING_BYTES == WAITING_BYTES
+    assert memory.ROW_GROUP_BYTES == ROW_GROUP_BYTES
     assert memory.HELD_BYTES == matrices.HELD_BYTES
     assert memory.WORTH == WORTH
 

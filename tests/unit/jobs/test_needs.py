@@ -3,13 +3,14 @@
 import pytest
 
 from genebatch.jobs.needs import BOOSTED, NEEDS, estimate_mb, estimate_minutes, largest_mb, rules_of
-from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, Whole
+from genebatch.jobs.sizes import DataSet, GenomeSize, Shape, TextSize, Whole
 from tests.unit.jobs.test_memory import DATA, SHAPE, WHOLE
 
-SIZES: dict[str, Shape | Whole | DataSet | GenomeSize] = {
+SIZES: dict[str, Shape | Whole | DataSet | TextSize | GenomeSize] = {
     "batch": SHAPE,
     "whole": WHOLE,
     "data": DATA,
+    "text": TextSize(80, 100.0),
     "genome": GenomeSize(100),
 }
 
@@ -21,7 +22,7 @@ def test_every_rule_needs_memory_for_a_size_of_its_kind():
 
 
 def test_estimates_are_rounded_up_to_ten():
-    for kind in ("batch", "whole", "data"):
+    for kind in ("batch", "whole", "data", "text"):
         assert all(estimate_mb(rule, SIZES[kind]) % 10 == 0 for rule in rules_of(kind))
 
 

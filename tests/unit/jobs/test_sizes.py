@@ -5,7 +5,7 @@ import gzip
 import polars as pl
 import pyarrow.parquet as pq
 
-from genebatch.jobs.sizes import annotation_mb, data_size, groups_of, junctions_mb
+from genebatch.jobs.sizes import annotation_mb, data_size, groups_of, junctions_mb, text_size
 
 
 def test_rows_and_cells_of_all_shards_are_counted(tmp_path):
@@ -31,6 +31,18 @@ def test_the_largest_row_group_and_footer_count(tmp_path):
     assert size.row_group_bytes == large.row_group(0).total_byte_size
     assert size.row_group_bytes > small.row_group(0).total_byte_size
     assert size.footer_bytes == small.serialized_size > large.serialized_size
+
+
+def test_a_table_of_text_has_the_most_columns_and_the_largest_file_that_can_be_read(tmp_path):
+    texts = {"a.csv": b"a,b,c\n1,2,3\n", "b.csv": b"a,b\n" + b"1,2\n" * 2**18}
+    texts |= {"c.csv.gz": gzip.compress(texts["a.csv"], mtime=0), "d.csv": b"PK\x03\x04" * 2**20}
+    for name, text in texts.items():
+        (tmp_path / name).write_bytes(text)
+    columns, text_mb = text_size([tmp_path / name for name in texts])
+    assert columns == 3
+    assert text_mb == (4 + 4 * 2**18) / 2**20
+    packed = text_size([tmp_path / "c.csv.gz"]).text_mb
+    assert packed == 10 * (tmp_path / "c.csv.gz").stat().st_size / 2**20
 
 
 def test_groups_are_the_rows_of_the_per_group_table(tmp_path):
