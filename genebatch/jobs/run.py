@@ -66,6 +66,7 @@ def declared(snakemake: Any) -> dict[str, Any]:
         "mem_mb": snakemake.resources.mem_mb,
         "needs_mb": snakemake.resources.needs_mb,
         "threads": snakemake.threads,
+        "submitted": bool(snakemake.resources.submitted),
         "usage": snakemake.output.get("usage"),
         "results": results,
         "made": [path for path in snakemake.input if Path(path).is_relative_to(results)],
@@ -80,6 +81,7 @@ def job(
     needs_mb: int,
     threads: int,
     results: str | Path,
+    submitted: bool = False,
     usage: str | Path | None = None,
     made: Iterable[str | Path] = (),
 ) -> Iterator[None]:
@@ -90,8 +92,9 @@ def job(
     Snakemake does not enforce memory. On Linux the body therefore runs in a child process, and
     this process ends the child when it holds more than the declared memory. What it reserves and
     never touches does not count, since no other job lacks it. The child ends with the scheduler and
-    does not go on writing. It is also the first victim of the kernel's out-of-memory killer. Under
-    SLURM the scheduler limits and ends jobs.
+    does not go on writing. It is also the first victim of the kernel's out-of-memory killer. SLURM
+    limits and ends a job that was submitted to it. Of a run inside an allocation it knows the whole
+    only, so each of its jobs is limited as elsewhere.
 
     Parameters
     ----------
@@ -106,6 +109,8 @@ def job(
         Threads of this job.
     results
         The folder of the run's results. Files that the job did not finish are removed from it.
+    submitted
+        Whether the job was submitted to a scheduler, and is not of a run on this machine.
     usage
         Where to write a JSON record of declared memory, measured peak, time, threads and traffic,
         or None.
@@ -126,9 +131,12 @@ def job(
     except InputError as error:
         log.error("%s", error)
         raise SystemExit(1) from error
-    _go_on_in_child(mem_mb, remedy, scratch, results)
+    bounds_itself = _bounds_itself(submitted)
+    _go_on_in_child(mem_mb if bounds_itself else None, remedy, scratch, results)
     try:
         _bound(mem_mb, needs_mb, threads)
+        if bounds_itself:
+            _be_first_victim()
         check_whole(made)
         yield
     except InputError as error:
@@ -169,8 +177,8 @@ def _log_to(path: str | Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
 
 
-def _go_on_in_child(mem_mb: int, remedy: str, scratch: Path, results: str | Path) -> None:
-    """Do the work in a child process; watch its memory and its end from this one.
+def _go_on_in_child(mem_mb: int | None, remedy: str, scratch: Path, results: str | Path) -> None:
+    """Do the work in a child process; watch its memory, if it has a limit, and its end from this.
 
     This process also removes what the child leaves in `scratch`, and files that it did not finish.
 
@@ -194,7 +202,7 @@ def _go_on_in_child(mem_mb: int, remedy: str, scratch: Path, results: str | Path
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
-    beyond_mb = _watch(child, mem_mb) if _bounds_itself() else None
+    beyond_mb = None if mem_mb is None else _watch(child, mem_mb)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     full = full_disk(scratch) if code < 0 else None
@@ -222,9 +230,9 @@ def _watch(process: int, mem_mb: int) -> float | None:
     return None
 
 
-def _bounds_itself() -> bool:
+def _bounds_itself(submitted: bool) -> bool:
     """Whether this job enforces its own memory limit."""
-    return "SLURM_JOB_ID" not in os.environ and sys.platform == "linux"
+    return sys.platform == "linux" and not (submitted and "SLURM_JOB_ID" in os.environ)
 
 
 def _die_with_parent() -> None:
@@ -234,7 +242,7 @@ def _die_with_parent() -> None:
 
 
 def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
-    """Set the thread counts of all libraries, and whom the system ends first without memory."""
+    """Refuse less memory than the job needs, and set the thread counts of all libraries."""
     if mem_mb < needs_mb:
         raise InputError(
             f"this job needs {needs_mb} MB but the run caps memory at {mem_mb} MB; raise "
@@ -247,10 +255,13 @@ def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     # A waiting OpenMP thread sleeps, so that another batch can use its core.
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    if _bounds_itself():
-        # A container may forbid this; the kernel then picks its victim without preferring the job.
-        with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("900")
+
+
+def _be_first_victim() -> None:
+    """Tell the kernel to end this process first if the machine has no memory left."""
+    # A container may forbid this; the kernel then picks its victim without preferring the job.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("900")
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -23,6 +23,8 @@ import tempfile
 import traceback
 from pathlib import Path
 
+from genebatch.jobs import run as jobs_run
+
 # Snakemake imports these late, or the workflow does; each run would pay for them again.
 LATE = "docutils.core jinja2 jsonschema nbformat numpy pandas polars pyarrow pygments requests "
 LATE += "smart_open snakemake.executors.dryrun snakemake.executors.local snakemake.report "
@@ -78,8 +80,8 @@ def fork(work, *arguments) -> int:
 
 def be_job(script: str, environment: dict[str, str], cwd: str, out: int, error: int) -> None:
     """Be a job's script in this process."""
-    # As on a cluster: memory is somebody else's to limit.
-    enter(environment | {"SLURM_JOB_ID": "0"}, cwd)
+    enter(environment, cwd)
+    jobs_run._bounds_itself = lambda submitted: False
     redirect(out, error)
     sys.argv = [script]
     runpy.run_path(script, run_name="__main__")

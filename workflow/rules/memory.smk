@@ -53,11 +53,14 @@ def needs(rule_name, *annotations):
     """Resources of a rule: `mem_mb`, and `runtime` if the rule declares one.
 
     A job compares `needs_mb` with the `mem_mb` that it was granted, which Snakemake cuts to the cap
-    of the run. `annotations` are the files of gene models that the rule reads.
+    of the run. Where it was `submitted`, as one or in a group, a scheduler may limit it. These are
+    no params, which would run finished jobs again elsewhere. `annotations` are the files of gene
+    models that the rule reads.
     """
     kind = NEEDS[rule_name].of
     memory = MEMORY_OF[kind](rule_name, *annotations)
     resources = {"mem_mb": memory, "needs_mb": memory}
+    resources["submitted"] = int(workflow.remote_exec)
     if NEEDS[rule_name].seconds is not None:
         resources["runtime"] = RUNTIME_OF[kind](rule_name)
     return resources

@@ -25,7 +25,9 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="limits are set on Li
 def run(tmp_path):
     """Run lines inside `job` in a process of their own."""
 
-    def start(body, mem_mb=1000, needs_mb=500, threads=2, environment=(), before=""):
+    def start(
+        body, mem_mb=1000, needs_mb=500, threads=2, submitted=False, environment=(), before=""
+    ):
         script = "\n".join(
             [
                 "import os, resource, sys",
@@ -33,7 +35,8 @@ def run(tmp_path):
                 "from genebatch.io.files import InputError",
                 "from genebatch.jobs.run import job",
                 f"with job(log_file={str(tmp_path / 'logs/job.log')!r}, mem_mb={mem_mb}, "
-                f"needs_mb={needs_mb}, threads={threads}, results={str(tmp_path)!r}, "
+                f"needs_mb={needs_mb}, threads={threads}, submitted={submitted}, "
+                f"results={str(tmp_path)!r}, "
                 f"usage={str(tmp_path / 'usage.json')!r}):",
                 textwrap.indent(textwrap.dedent(body).strip(), "    "),
             ]
@@ -219,9 +222,18 @@ def test_a_job_that_takes_memory_at_once_is_ended_long_before_it_has_all(run):
 
 
 @linux
-def test_under_slurm_the_scheduler_keeps_the_bound(run):
+@pytest.mark.parametrize(
+    ("in_slurm", "submitted", "ended"),
+    [(True, True, False), (True, False, True), (False, True, True), (False, False, True)],
+)
+def test_slurm_keeps_the_bound_of_a_job_that_was_submitted_to_it_alone(
+    run, in_slurm, submitted, ended
+):
     held = "held = bytearray(620 << 20); import time; time.sleep(0.5)"
-    assert run(held, mem_mb=600, environment={"SLURM_JOB_ID": "1"}).status == 0
+    environment = {"SLURM_JOB_ID": "1"} if in_slurm else {}
+    done = run(held, mem_mb=600, submitted=submitted, environment=environment)
+    assert done.status == int(ended)
+    assert ("out of memory at " in done.log) == ended
 
 
 def test_the_peak_is_at_least_what_is_held_now():
