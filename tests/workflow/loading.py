@@ -9,8 +9,15 @@ from snakemake.api import SnakemakeApi
 from snakemake.io import is_flagged
 from snakemake.iocontainers import Wildcards
 from snakemake.rules import Rule
-from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
+from snakemake.settings.types import (
+    ConfigSettings,
+    OutputSettings,
+    Quietness,
+    ResourceSettings,
+    WorkflowSettings,
+)
 from snakemake.workflow import Workflow
+from snakemake_interface_executor_plugins.settings import ExecMode
 
 from tests.builders import REPOSITORY
 from tests.workflow.running import SMALL
@@ -47,8 +54,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
 CALLS = ("test", *CALLED["sets"])
 
 
-def load(folder: Path, config: dict[str, Any]) -> Workflow:
-    """Read the Snakefile with a config, in a folder without data.
+def load(folder: Path, config: dict[str, Any], mode: ExecMode = ExecMode.DEFAULT) -> Workflow:
+    """Read the Snakefile with a config, in a folder without data, as a run or as a job elsewhere.
 
     Its functions work until another workflow is loaded, since Snakemake has one set of globals.
     Without a plan no candidate is left out.
@@ -59,6 +66,7 @@ def load(folder: Path, config: dict[str, Any]) -> Workflow:
         workflow = api.workflow(
             resource_settings=ResourceSettings(cores=1),
             config_settings=ConfigSettings(configfiles=[path]),
+            workflow_settings=WorkflowSettings(exec_mode=mode),
             snakefile=REPOSITORY / "workflow" / "Snakefile",
             workdir=folder,
         )._workflow  # its public methods only print

@@ -12,6 +12,7 @@ import pytest
 from snakemake.io import is_flagged
 from snakemake.iocontainers import Wildcards
 from snakemake.rules import Rule
+from snakemake_interface_executor_plugins.settings import ExecMode
 
 from genebatch.calls.folder import ALWAYS, Extras
 from genebatch.calls.transcripts import Drawing
@@ -80,6 +81,12 @@ def test_every_rule_declares_the_needs_of_its_own_name():
     scored = {("score_genes", "score_genes_"), ("score_genes", "score_genes_command")}
     # The program of a user's declares what the config says.
     assert set(declared) == wanted | scored | {("run_scorer",)}
+
+
+@pytest.mark.parametrize(("mode", "submitted"), [(ExecMode.DEFAULT, 0), (ExecMode.REMOTE, 1)])
+def test_jobs_know_whether_they_were_submitted(tmp_path, mode, submitted):
+    rules = jobs_of(load(tmp_path, CONFIGS["table"], mode)).values()
+    assert {rule.resources["submitted"].value for rule in rules} == {submitted}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
