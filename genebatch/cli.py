@@ -583,7 +583,7 @@ def _add_simulate_options(added: argparse.ArgumentParser) -> None:
     )
     added.add_argument("--genes", type=int, help=f"not with --like; default: {GENES}")
     added.add_argument("--share", type=float, help="of all genes, with --like; default: 1")
-    added.add_argument("--seed", type=int, default=7, help="default: 7")
+    added.add_argument("--seed", type=_whole, default=7, help="default: 7")
 
 
 def _add_plan_options(added: argparse.ArgumentParser) -> None:

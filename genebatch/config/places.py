@@ -21,6 +21,14 @@ def program() -> str:
     return os.path.relpath(Path(sys.executable).with_name("genebatch"))
 
 
+def in_this_folder() -> bool:
+    """Whether the shell that started this process is in the folder of the run.
+
+    Snakemake goes there (`--directory`), and a variable still has the folder of the shell.
+    """
+    return os.path.realpath(os.environ.get("PWD", "/")) == os.path.realpath(os.curdir)
+
+
 def snakefile() -> Path:
     """The workflow."""
     return home() / "workflow" / "Snakefile"

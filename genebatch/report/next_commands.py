@@ -1,11 +1,12 @@
 """Writes commands that use the results of a run, with files that are there."""
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from genebatch.config.base_models import BaseModels
-from genebatch.config.places import program
+from genebatch.config.places import in_this_folder, program
 from genebatch.config.tracks import BOTH, Tracks
 
 
@@ -16,7 +17,9 @@ def commands(
     scores: Any,
     unscored: str,
 ) -> list[tuple[str, str]]:
-    """Give what can be done next, and the command for it. Every command can be pasted as it is.
+    """Give what can be done next, and the command for it. They can be pasted in this order.
+
+    Where the run was started from another folder, the first one goes to that of the run.
 
     Parameters
     ----------
@@ -44,7 +47,10 @@ def commands(
         ("train on a table of your own, for which this one stands", [*init, "-o", "own.yaml"])
     )
     listed.append(("every key, with its meaning", ["config"]))
-    return [(what, shlex.join([program(), *words])) for what, words in listed]
+    own = [(what, shlex.join([program(), *words])) for what, words in listed]
+    if in_this_folder():
+        return own
+    return [("go to the folder of this run", shlex.join(["cd", os.getcwd()])), *own]
 
 
 def _scores(scores: Any) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Reads what `rules/results.smk` says at the end of a run."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,14 @@ def read_closing_words(
     tracks
         `comparison.tsv` of the evaluation on complete tracks, where there is one.
     """
+    shown = str(results) if places.in_this_folder() else os.path.abspath(results)
     manual = places.home() / "docs" / "index.md"
     # Versions before `EnsembleModel.origin` recorded nothing.
     missing = pl.read_parquet_metadata(predictions).get("genebatch.missing_batches", "")
     return closing_words(
         read_tsv(comparison),
         read_tsv(candidates),
-        str(results),
+        shown,
         commands(str(results), dataset, sequence, scores, unscored),
         None if tracks is None else read_tsv(tracks),
         missing.split(",") if missing else [],

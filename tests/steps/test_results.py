@@ -15,14 +15,26 @@ COMMANDS = {
 }
 
 
+def closing_words(folder, origin=None) -> str:
+    """What is said of the results of an ensemble, whose files are in a folder."""
+    paths = {name: folder / name for name in ("comparison", "candidates", "predictions")}
+    write_tsv(paths["comparison"], comparison(12, 0.1, 0.4))
+    write_tsv(paths["candidates"], candidates("ensemble"))
+    pl.DataFrame({"group": ["g"]}).write_parquet(paths["predictions"], metadata=origin)
+    return read_closing_words(results="results", **paths, **COMMANDS)
+
+
+def test_from_another_folder_results_have_their_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for shell, shown in ((tmp_path, "results"), (tmp_path.parent, f"{tmp_path}/results")):
+        monkeypatch.setenv("PWD", str(shell))
+        assert f"\nModel: {shown}/model/model.gbm\n" in closing_words(tmp_path)
+
+
 @pytest.mark.parametrize(("missing", "said"), [("b001,b004", True), ("", False), (None, False)])
 def test_missing_batches_come_from_the_evaluated_predictions(missing, said, tmp_path):
     """Predictions of earlier versions record none."""
-    paths = {name: tmp_path / name for name in ("comparison", "candidates", "predictions")}
-    write_tsv(paths["comparison"], comparison(12, 0.1, 0.4))
-    write_tsv(paths["candidates"], candidates("ensemble"))
     origin = None if missing is None else {"genebatch.missing_batches": missing}
-    pl.DataFrame({"group": ["g"]}).write_parquet(paths["predictions"], metadata=origin)
-    words = read_closing_words(results="results", **paths, **COMMANDS)
+    words = closing_words(tmp_path, origin)
     assert ("The ensemble goes without b001, b004, as ensemble.allow_missing" in words) == said
     assert "goes without" in words or not said

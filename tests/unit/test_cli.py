@@ -148,6 +148,12 @@ def test_plan_of_a_genome_says_how_its_table_is_built(tmp_path, capsys, monkeypa
     assert command_line(given)[-2:] == ["--until", "build_dataset"]
 
 
+def test_a_negative_seed_is_refused_at_once(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["simulate", str(tmp_path), "--seed=-1"])
+    assert "-1 is not a whole number from 0 on" in capsys.readouterr().err
+
+
 def test_simulated_tracks_go_with_a_genome_alone(tmp_path, capsys):
     for flags in (["--table"], ["--like", "document"]):
         assert main(["simulate", str(tmp_path), "--tracks", *flags]) == 1

@@ -1,5 +1,6 @@
 """Commands that can be pasted, with the files of a run."""
 
+import os
 import shlex
 
 import pytest
@@ -19,6 +20,12 @@ TRACKS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def shell(monkeypatch):
+    """The shell is in the folder of the run."""
+    monkeypatch.setenv("PWD", os.getcwd())
+
+
 def parsed(sequence, scores, unscored="error"):
     """Every command, as `genebatch` reads it."""
     listed = commands("my results", DATASET, sequence, scores, unscored)
@@ -33,6 +40,17 @@ def test_the_program_is_named_so_that_this_shell_finds_it(monkeypatch, tmp_path)
     monkeypatch.setattr(places.sys, "executable", str(tmp_path / ".venv/bin/python"))
     monkeypatch.chdir(tmp_path)
     assert places.program() == ".venv/bin/genebatch"
+
+
+def test_from_another_folder_the_commands_begin_in_that_of_the_run(tmp_path, monkeypatch):
+    (tmp_path / "the run").mkdir()
+    (tmp_path / "link").symlink_to("the run")
+    monkeypatch.chdir(tmp_path / "the run")
+    for shell, there in (("the run", True), ("link", True), ("", False)):
+        monkeypatch.setenv("PWD", str(tmp_path / shell))
+        listed = commands("my results", DATASET, NO_GENOME, None, "error")
+        first = ["genebatch", "predict"] if there else ["cd", str(tmp_path / "the run")]
+        assert shlex.split(listed[0][1])[:2] == first
 
 
 def test_a_table_is_predicted_and_stands_for_one_of_ones_own():
