@@ -254,8 +254,8 @@ def _texts(
     some = len(set(wanted)) < len(names)
     with open_bytes(path, WANTED, KEY) as opened:
         stream = _Ended(opened, path, separator, len(names))
-        for batch in _checked(stream, names, wanted, Counter() if some else broken):
-            yield batch.rename_columns(list(columns))
+        for texts in _checked(stream, names, wanted, Counter() if some else broken):
+            yield texts.rename_columns(list(columns))
     if some and stream.rows != stream.line_feeds:  # there are blank lines, or line ends in values
         with open_bytes(path, WANTED, KEY) as opened:
             again = _Ended(opened, path, separator, len(names))
@@ -306,7 +306,7 @@ def _checked(
     columns = list(map(str, wanted))
     # Numbers in place of the names, as Arrow refuses a repeated name of a column not wanted.
     reading = arrow_csv.ReadOptions(
-        block_size=max(BLOCK_BYTES, VALUE_BYTES * len(names)),
+        block_size=_block_bytes(len(names)),
         skip_rows=1,
         column_names=list(map(str, range(len(names)))),
         use_threads=False,
@@ -328,16 +328,36 @@ def _checked(
                     ends = frame.select(pl.col(texts).str.count_matches(r"[\r\n]+"))
                     _refuse_rows_inside(frame, ends, names, stream, first)
                     broken.update({names[int(name)]: (ends[name] > 0).sum() for name in texts})
-                first += batch.num_rows
-                if batch.num_rows and all(column[-1].as_py() == END for column in batch.columns):
+                if batch.num_rows and {values[-1].as_py() for values in batch.columns} == {END}:
                     batch = batch.slice(0, batch.num_rows - 1)
                 if batch.num_rows:
                     yield batch
+                first += batch.num_rows
     except pa.ArrowInvalid as error:
         raise InputError(
             f"{stream.path} cannot be read as a table separated by {SEPARATORS[stream.separator]}: "
-            f"{_fact(error, first)}"
+            f"{_fact(error, first, stream.n_columns)}"
         ) from error
+
+
+def _block_bytes(n_columns: int) -> int:
+    """Bytes of text that are decoded at once: a row of so many columns at least."""
+    return max(BLOCK_BYTES, VALUE_BYTES * n_columns)
+
+
+def _pool() -> pa.MemoryPool:
+    """Memory for Arrow's text, where what is given back can be taken again.
+
+    Arrow takes a whole block for each column, and gives back what the column does not fill. With
+    the system's allocator 3,000 columns held 0.5 GB and reserved 180, with Arrow's own 0.3 and 1.5.
+    """
+    own = "mimalloc" in pa.supported_memory_backends()
+    return pa.mimalloc_memory_pool() if own else pa.default_memory_pool()
+
+
+def _column(texts: pa.RecordBatch, name: str) -> pl.Series:
+    """A column as polars has it, alone: its text takes several times as much as Arrow's."""
+    return pl.Series(name, pl.from_arrow(texts[name]))
 
 
 def _has_line_end(values: pa.Array) -> bool:
@@ -381,22 +401,7 @@ def _refuse_rows_inside(
     )
 
 
-def _pool() -> pa.MemoryPool:
-    """Memory for Arrow's text, where what is given back can be taken again.
-
-    Arrow takes a whole block for each column, and gives back what the column does not fill. With
-    the system's allocator 3,000 columns held 0.5 GB and reserved 180, with Arrow's own 0.3 and 1.5.
-    """
-    own = "mimalloc" in pa.supported_memory_backends()
-    return pa.mimalloc_memory_pool() if own else pa.default_memory_pool()
-
-
-def _column(texts: pa.RecordBatch, name: str) -> pl.Series:
-    """A column as polars has it, alone: its text takes several times as much as Arrow's."""
-    return pl.Series(name, pl.from_arrow(texts[name]))
-
-
-def _fact(error: Exception, first: int) -> str:
+def _fact(error: Exception, first: int, n_columns: int) -> str:
     """What Arrow says, where the first row is the line of names; `first` is the next row."""
     text = str(error).partition("\n")[0]
     if "UTF8" in text:
@@ -404,7 +409,7 @@ def _fact(error: Exception, first: int) -> str:
     if "straddling" in text:
         return (
             f"row {first:,} after the names, or one of the next, is longer than "
-            f"{BLOCK_BYTES:,} bytes, as if a quote were not closed; {REMEDY}"
+            f"{_block_bytes(n_columns):,} bytes, as if a quote were not closed; {REMEDY}"
         )
     if '"' in text:
         return f"{text}. A quote may not be closed: {REMEDY}"

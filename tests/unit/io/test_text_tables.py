@@ -242,7 +242,7 @@ def test_a_stray_quote_is_found_behind_the_first_piece(file, columns, monkeypatc
     with pytest.raises(InputError, match="row 51 after the names: column 'note' begins"):
         read(path, columns, g="text", note="text")
     path = file("g,x,note\n" + many + 'b,2,"q\n' + many)
-    with pytest.raises(InputError, match=r"row 51 .* longer than 64 bytes, as if a quote were not"):
+    with pytest.raises(InputError, match=r"row 51 .* longer than 96 bytes, as if a quote were not"):
         read(path, columns, g="text", note="text")
 
 
