@@ -7,6 +7,7 @@ import pytest
 
 from genebatch.cli import command_parser
 from genebatch.config import places
+from genebatch.config.places import program
 from genebatch.report.next_commands import commands
 
 DATASET = {"path": "my data/*.csv", "label": "kind", "group": "sample"}
@@ -49,7 +50,7 @@ def test_from_another_folder_the_commands_begin_in_that_of_the_run(tmp_path, mon
     for shell, there in (("the run", True), ("link", True), ("", False)):
         monkeypatch.setenv("PWD", str(tmp_path / shell))
         listed = commands("my results", DATASET, NO_GENOME, None, "error")
-        first = ["genebatch", "predict"] if there else ["cd", str(tmp_path / "the run")]
+        first = [program(), "predict"] if there else ["cd", str(tmp_path / "the run")]
         assert shlex.split(listed[0][1])[:2] == first
 
 
