@@ -56,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_workflow(options: argparse.Namespace) -> None:
     """Run the workflow by Snakemake: analyse, plan, train every batch, consolidate, evaluate."""
-    from genebatch.launch import command_line, start
+    from genebatch.launch import start
 
-    start(command_line(options))
+    start(options)
 
 
 def init(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Starts Snakemake on the workflow, with the flags that a run needs."""
+"""Starts Snakemake on the workflow, with the flags that a run needs, and says how to start again."""
 
 import argparse
 import importlib.util
@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from genebatch.config.places import profile, program, snakefile
@@ -14,6 +14,10 @@ from genebatch.config.schema import read_file
 from genebatch.io.files import InputError
 from genebatch.jobs.run import TOLD
 
+# Options of Snakemake that repeat what is finished, or run nothing. The last two take names.
+FORCING = ("--forceall", "-F", "--force", "-f")
+DRY = ("--dry-run", "--dryrun", "-n")
+FORCING_SOME = ("--forcerun", "-R")
 UNITS = {"": 1.0, "m": 1.0, "g": 1000.0, "t": 1e6}  # MB, as Snakemake and SLURM count them
 SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([mgt]?)i?b?\s*", re.IGNORECASE)
 
@@ -75,21 +79,57 @@ def command_line(options: argparse.Namespace) -> list[str]:
         command += ["--directory", options.directory]
     if options.dry_run:
         command.append("--dry-run")
+    return [*command, *_of_snakemake(options)]
+
+
+def _of_snakemake(options: argparse.Namespace) -> list[str]:
+    """The arguments behind those of `genebatch run`, with dashes in front of them or not."""
     further = options.snakemake
-    return [*command, *(further[1:] if further[:1] == ["--"] else further)]
+    return further[1:] if further[:1] == ["--"] else further
 
 
-def start(command: Sequence[str]) -> None:
-    """Print a Snakemake command as it can be pasted, and become it.
+def start(options: argparse.Namespace) -> None:
+    """Print the Snakemake command of a run as it can be pasted, and become it.
 
     Raises
     ------
     InputError
-        If Snakemake is not installed.
+        If Snakemake is not installed, and as `command_line`.
     """
+    command = command_line(options)
     if importlib.util.find_spec("snakemake") is None:
         raise InputError("snakemake is not installed in this environment: pip install genebatch")
     print(shlex.join(command), flush=True)
-    os.environ[TOLD] = shlex.join([program(), *sys.argv[1:]])
+    own = sys.argv[1 : len(sys.argv) - len(options.snakemake)]
+    os.environ[TOLD] = shlex.join([program(), *own, "--", *_of_snakemake(options)])
     # -P: else modules of the user's folder come first, for example their own random.py.
     os.execv(sys.executable, [sys.executable, "-P", "-m", *command])
+
+
+def again(*further: str) -> str:
+    """The command of this run, for a shell, without what repeats finished jobs or runs nothing.
+
+    Parameters
+    ----------
+    further
+        Arguments for Snakemake that are added.
+    """
+    told = shlex.split(os.environ.get(TOLD, ""))
+    if not told:
+        return shlex.join(["snakemake", *_unforced(sys.argv[1:]), *further])
+    dashes = told.index("--")
+    added = [*_unforced(told[dashes + 1 :]), *further]
+    own = [word for word in told[:dashes] if word not in DRY]
+    return shlex.join(own + (["--", *added] if added else []))
+
+
+def _unforced(words: Iterable[str]) -> Iterator[str]:
+    """Arguments of Snakemake without those that force jobs or run none."""
+    forced = False
+    for word in words:
+        if word.startswith("-"):
+            forced = word in FORCING_SOME
+            if not forced and word not in (*FORCING, *DRY) and not word.startswith("--forcerun="):
+                yield word
+        elif not forced:
+            yield word

@@ -11,8 +11,8 @@ from logging import ERROR, WARNING, LogRecord
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
-from genebatch.again import again
 from genebatch.io.terminal import printable
+from genebatch.launch import again
 from genebatch.progress.teller import Line, Teller
 
 COLOURS = {"failed": "\033[31m", "warning": "\033[33m"}

@@ -5,14 +5,22 @@ import sys
 
 import pytest
 
-from genebatch.again import again
+from genebatch import launch
 from genebatch.cli import command_parser
 from genebatch.jobs.run import TOLD
-from genebatch.launch import command_line
+from genebatch.launch import again, command_line, start
 
 
 def as_told(monkeypatch, command: str) -> None:
-    monkeypatch.setenv(TOLD, command)
+    """Begin a run by a command of `genebatch`."""
+    words = shlex.split(command)
+    monkeypatch.setenv(TOLD, "")  # so that it is as before afterwards
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(launch, "program", lambda: words[0])
+    monkeypatch.setattr(launch, "read_file", lambda path: {})
+    monkeypatch.setattr(launch.Path, "is_file", lambda path: True)
+    monkeypatch.setattr(launch.os, "execv", lambda *command: None)
+    start(command_parser().parse_args(words[1:]))
 
 
 def as_snakemake(monkeypatch, *arguments: str) -> None:
@@ -81,7 +89,6 @@ def test_what_only_begins_like_a_forcing_option_stays(monkeypatch):
 
 
 def test_the_command_is_one_that_genebatch_takes(monkeypatch, tmp_path):
-    (tmp_path / "my.yaml").write_text("{}")
     as_told(monkeypatch, f"genebatch run --configfile {tmp_path}/my.yaml --cores 2 -- -R x")
     options = command_parser().parse_args(shlex.split(again("--forceall"))[1:])
     assert command_line(options)[-1] == "--forceall"

@@ -2,6 +2,7 @@
 
 import argparse
 import gzip
+import importlib.metadata
 import os
 import shlex
 import subprocess
@@ -110,11 +111,14 @@ def test_the_command_is_printed_as_it_can_be_pasted(tmp_path, monkeypatch, capfd
 def test_modules_of_the_users_folder_are_not_imported(tmp_path):
     for name in ("statistics", "random", "numbers", "yaml", "snakemake"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('a module of the user')")
-    line = "from genebatch.launch import start; start(['snakemake', '--version'])"
-    command = [sys.executable, "-P", "-c", line]
+    (tmp_path / "my.yaml").write_text("{}")
+    run = ["run", "--configfile", "my.yaml", "--", "--version"]
+    command = [sys.executable, "-P", "-m", "genebatch", *run]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "snakemake --version"
+    told, version = done.stdout.splitlines()
+    assert told.startswith("snakemake --snakefile ")
+    assert version == importlib.metadata.version("snakemake")
 
 
 def test_a_fault_of_yaml_is_told_with_its_line(tmp_path, capsys):

@@ -7,7 +7,7 @@ from functools import lru_cache
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import RerunTrigger
 
-from genebatch.again import again
+from genebatch.launch import again
 from genebatch.jobs.needs import NEEDS, rules_of
 from genebatch.progress.remaining import Remaining
 
