@@ -1,4 +1,4 @@
-"""Starts Snakemake on the workflow, with the flags that a run needs, and says how to start again."""
+"""Starts Snakemake on the workflow with the flags that a run needs, and says how to start again."""
 
 import argparse
 import importlib.util
