@@ -77,7 +77,7 @@ workflow takes the default limit away (`spare_the_scheduler` in `workflow/rules/
 it, the scheduler of a run of 200 batches had used 502 CPU seconds behind 240 of 1,008 jobs. The
 lines below are without it.
 
-The run of 200 batches was killed behind 432 jobs and went on with the others. Its minutes, its rate
+The run of 192 batches was killed behind 432 jobs and went on with the others. Its minutes, its rate
 and the CPU seconds of its scheduler are of this second part.
 
 | batches | jobs | minutes | jobs a minute | CPU s a job | scheduler CPU s | scheduler peak MB |
