@@ -280,24 +280,24 @@ def weighed(model, *rows):
     return replace(model, combiner={"name": "stacked", "parameters": parameters})
 
 
-def test_pruned_model_says_exactly_what_the_whole_one_said(model, toy_rows):
-    given = weighed(model, (0.0, 0.9), (0.0, 1.1), (0.0, 0.7))
+NOTHING = [(0.0, 0.0)] * 3  # noise alone is stacked so: the intercepts give the base rate
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [([(0.0, 0.9), (0.0, 1.1), (0.0, 0.7)], "b001"), (NOTHING, "b000")],
+    ids=["the one with weight", "one where none has weight"],
+)
+def test_pruned_model_says_exactly_what_the_whole_one_said(model, toy_rows, rows, kept):
+    given = weighed(model, *rows)
     pruned = prune(given)
-    assert [member.name for member in pruned.members] == ["b001"]
+    assert [member.name for member in pruned.members] == [kept]
     np.testing.assert_array_equal(pruned.predict_proba(toy_rows), given.predict_proba(toy_rows))
 
 
 def test_member_of_use_to_one_class_stays(model):
     given = weighed(model, (0.0, 0.9), (0.2, 0.9), (0.0, 0.9))
     assert prune(given) is given
-
-
-def test_one_member_stays_where_none_has_weight(model, toy_rows):
-    """Noise alone is stacked so: the intercepts give the base rate."""
-    given = weighed(model, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
-    pruned = prune(given)
-    assert [member.name for member in pruned.members] == ["b000"]
-    np.testing.assert_array_equal(pruned.predict_proba(toy_rows), given.predict_proba(toy_rows))
 
 
 def of_other_shares(model):
