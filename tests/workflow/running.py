@@ -86,7 +86,8 @@ class Starter:
             atexit.register(self.process.communicate)  # it ends with what it reads
         with tempfile.TemporaryDirectory() as folder:
             printed = Path(folder, "printed")
-            request = {"arguments": arguments, "environment": os.environ | ENVIRONMENT}
+            given = os.environ | ENVIRONMENT | {"PWD": str(cwd)}  # as a shell says where it is
+            request = {"arguments": arguments, "environment": given}
             request |= {"cwd": str(cwd), "printed": str(printed)}  # in the order of `starter.run`
             print(json.dumps(request), file=self.process.stdin, flush=True)
             status = int(self.process.stdout.readline())
@@ -130,7 +131,7 @@ class Run:
         done = subprocess.run(
             self.command(*arguments),
             cwd=cwd,
-            env=os.environ | ENVIRONMENT | env,
+            env=os.environ | ENVIRONMENT | {"PWD": str(cwd)} | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
