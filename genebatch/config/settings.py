@@ -13,6 +13,7 @@ from typing import Any, Self
 # groups do, and teach calibrators of three classes; see benchmarks/ensemble.md.
 ENOUGH_GROUPS = 300
 MANY_ROWS = 200_000  # from which what is auto in cv and learner is the faster choice
+FEW_ROWS = 100_000  # below which no features are picked: to boost on all of them takes minutes
 FEW_FOLDS, USUAL_FOLDS = 3, 5  # of a batch, where cv.n_splits is auto
 
 
@@ -142,15 +143,22 @@ class Selection(Section):
     max_rows: int
     rounds: int
 
-    def most(self, n_rows: int) -> int:
-        """Most features of a booster in a model of so many rows.
+    def most(self, n_rows: int) -> int | None:
+        """Most features of a booster in a model of so many rows; None: all of them.
 
-        With few rows twice as many lower the loss a little and cost seconds. See
+        The fewer the rows, the more features lower the loss, and the less time they cost. See
         benchmarks/selection.md.
         """
         if self.top != "auto":
             return int(self.top)
+        if n_rows < FEW_ROWS:
+            return None
         return 75 if n_rows >= MANY_ROWS else 150
+
+    def for_rows(self, n_rows: int) -> Self | None:
+        """The selection of a model of so many rows, with a number; None: all features."""
+        most = self.most(n_rows)
+        return None if most is None else replace(self, top=most)
 
 
 @dataclass(frozen=True)
@@ -264,10 +272,9 @@ class Learner(Section):
         chance; with few rows it is a percent higher. See benchmarks/selection.md.
         """
         rate, bins = (0.1, 64) if n_rows >= MANY_ROWS else (0.05, 256)
-        select = self.select
         return replace(
             self,
-            select=None if select is None else replace(select, top=select.most(n_rows)),
+            select=None if self.select is None else self.select.for_rows(n_rows),
             learning_rate=rate if self.learning_rate == "auto" else self.learning_rate,
             max_bin=bins if self.max_bin == "auto" else self.max_bin,
         )
@@ -491,7 +498,7 @@ class Settings:
             int(learner.max_bin),
             learner.max_depth,
             learner.n_estimators,
-            learner.select,
+            self.learner.select,
             self.explain.rows,
             self.ensemble.score_rows,
             self.ensemble.uncertainty,

@@ -64,8 +64,8 @@ class Shape(NamedTuple):
     @property
     def piloted(self) -> "Shape | None":
         """What pilots are boosted on, or None where no features are picked."""
-        select = self.select
-        if select is None or self.n_dense + self.n_counts <= select.most(self.rows):
+        select = None if self.select is None else self.select.for_rows(self.rows)
+        if select is None or self.n_dense + self.n_counts <= int(select.top):
             return None
         drawn = min(select.share * self.rows, select.max_rows) + LEAST_DRAWN * self.n_classes
         return self._replace(rows=min(math.ceil(drawn), self.rows), select=None)
@@ -73,10 +73,9 @@ class Shape(NamedTuple):
     @property
     def boosted(self) -> "Shape":
         """The same rows with as many features as a booster takes at most, dense ones first."""
-        select = self.select
-        if select is None or self.piloted is None:
+        most = None if self.select is None else self.select.most(self.rows)
+        if most is None or self.piloted is None:
             return self
-        most = select.most(self.rows)
         n_dense = min(self.n_dense, most)
         n_counts = most - n_dense
         # With counts among the features, absent cells may be among those that are picked.

@@ -50,6 +50,8 @@ def test_what_a_section_passes_on_builds_it_again(config):
 def test_what_is_auto_in_the_learner_goes_by_the_rows_of_the_model(config):
     auto = Settings.build(config).learner
     few, many = auto.for_rows(199_999), auto.for_rows(200_000)
+    fewest = auto.for_rows(99_999)
+    assert (fewest.learning_rate, fewest.max_bin, fewest.select) == (0.05, 256, None)
     assert (few.learning_rate, few.max_bin, few.select.top) == (0.05, 256, 150)
     assert (many.learning_rate, many.max_bin, many.select.top) == (0.1, 64, 75)
     section = config["learner"] | {"learning_rate": 0.2, "max_bin": 16}

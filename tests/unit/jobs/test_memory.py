@@ -109,7 +109,10 @@ def test_picked_features_take_less_memory():
 
 def test_how_many_features_are_picked_goes_by_the_rows():
     select = Selection(top="auto", share=0.33, max_rows=100_000, rounds=40)
-    few, many = (SHAPE._replace(select=select, rows=rows) for rows in (199_999, 200_000))
+    rows = (99_999, 199_999, 200_000)
+    fewest, few, many = (SHAPE._replace(select=select, rows=size) for size in rows)
+    assert fewest.piloted is None
+    assert (fewest.boosted.n_dense, fewest.boosted.n_counts) == (60, 1_000)
     assert (few.boosted.n_dense, few.boosted.n_counts) == (60, 90)
     assert (many.boosted.n_dense, many.boosted.n_counts) == (60, 15)
     # The members of many rows may each be of few.
