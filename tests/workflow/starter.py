@@ -8,10 +8,13 @@ one in which nothing has run yet, and so is every job. Importing takes most of t
 job.
 
 A job that is forked shares the memory of what was imported, so its own memory is not measured or
-limited. `Run.snakemake` with an environment starts Snakemake and its jobs as a user does.
+limited. It makes figures, but writes an empty image for each: to lay out and to render them takes
+a quarter of a small run. `Run.snakemake` with an environment starts Snakemake and its jobs as a
+user does, with all of that.
 """
 
 import importlib
+import io
 import json
 import os
 import runpy
@@ -22,6 +25,8 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+
+from PIL import Image
 
 from genebatch.jobs import run as jobs_run
 
@@ -80,11 +85,21 @@ def fork(work, *arguments) -> int:
 
 def be_job(script: str, environment: dict[str, str], cwd: str, out: int, error: int) -> None:
     """Be a job's script in this process."""
+    from genebatch.report.figures import style
+
     enter(environment, cwd)
     jobs_run._bounds_itself = lambda submitted: False
+    style.png = lambda figure: empty_image()
     redirect(out, error)
     sys.argv = [script]
     runpy.run_path(script, run_name="__main__")
+
+
+def empty_image() -> bytes:
+    """A PNG of one pixel."""
+    content = io.BytesIO()
+    Image.new("L", (1, 1)).save(content, "PNG")
+    return content.getvalue()
 
 
 def serve_jobs(server: socket.socket) -> None:
