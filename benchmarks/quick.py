@@ -14,12 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import calling
 import lightgbm as lgb
 import memory
 import numpy as np
@@ -32,6 +33,7 @@ from genebatch.config.settings import Settings
 from genebatch.dataset.row_file import Blocks, RowFile
 from genebatch.features.positions import Spec, position_features
 from genebatch.metrics.bootstrap import bootstrap_mean
+from genebatch.model.archive import load_model
 from genebatch.model.ensemble import EnsembleModel
 from genebatch.training.batch import Batch, load_batch
 from genebatch.training.cross_validation import cross_validate
@@ -41,6 +43,7 @@ HISTORY = Path(__file__).with_name("history.tsv")
 WORSE = 1.5
 TURNS = 3
 ROWS, DENSE, COUNTS, DENSITY, TREES = 20_000, 60, 600, 0.10, 40
+TOP = 150  # so few rows would take all features
 POSITIONS = 20_000
 REPLICATES = 500
 
@@ -65,13 +68,22 @@ class Table(NamedTuple):
     model: EnsembleModel
 
 
+class Gene(NamedTuple):
+    """A made gene with a folder of its files, and a model that calls it."""
+
+    folder: Path
+    path: Path
+    model: EnsembleModel
+    sequence: np.ndarray
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--keep", action="store_true", help="add the ratios to the history")
     keep = parser.parse_args().keep
     with tempfile.TemporaryDirectory() as folder:
-        table = made_table(Path(folder))
-        lines = [measured(pair) for pair in pairs(table)]
+        table, gene = made_table(Path(folder, "table")), made_gene(Path(folder, "gene"))
+        lines = [measured(pair) for pair in pairs(table, gene)]
     past = pl.read_csv(HISTORY, separator="\t") if HISTORY.exists() else None
     worse = [line["part"] for line in lines if is_worse(line, past)]
     if keep:
@@ -88,6 +100,7 @@ def made_table(folder: Path) -> Table:
     """Plan a made table as one batch, and train a model on it."""
     write_table(folder / "data", ROWS, DENSE, COUNTS, DENSITY)
     boosting = {"n_estimators": TREES, "early_stopping_rounds": TREES, "use_weights": False}
+    boosting |= {"select": {"top": TOP}}
     given = config(folder / "data", boosting)
     memory.prepare(folder, given)
     settings = Settings.build(given)
@@ -100,7 +113,15 @@ def made_table(folder: Path) -> Table:
     return Table(file, data, settings, cells, frame, as_model(data, settings.learner, [member]))
 
 
-def pairs(table: Table) -> list[Pair]:
+def made_gene(folder: Path) -> Gene:
+    """A gene with its base scores, and a model of its positions."""
+    calling.make_genome(folder, [POSITIONS])
+    path = folder / "model.gbm"
+    calling.make_model(folder, path)
+    return Gene(folder, path, load_model(path), calling.load(folder)[0])
+
+
+def pairs(table: Table, gene: Gene) -> list[Pair]:
     """Every part that is measured."""
     boosters = [booster for member in table.model.members for booster in member.boosters]
     wide = [plain_booster(table, column) for column in range(len(boosters))]
@@ -146,6 +167,12 @@ def pairs(table: Table) -> list[Pair]:
             "NumPy bincount of words",
             lambda: position_features(sequence, *scores),
             lambda: [plain_words(sequence, k) for k in words.kmers],
+        ),
+        Pair(
+            "calling",
+            "NumPy bincount of words and plain XGBoost of all features",
+            lambda: calling.run(gene.folder, gene.path, "meta"),
+            lambda: plain_calls(gene, words.kmers),
         ),
         Pair(
             "resampling",
@@ -236,6 +263,16 @@ def plain_words(sequence: np.ndarray, k: int) -> np.ndarray:
     for position in range(POSITIONS):
         counts[position] = np.bincount(ranks[position : position + width], minlength=4**k)
     return counts
+
+
+def plain_calls(gene: Gene, kmers: Sequence[int]) -> None:
+    """Words of every position, and what each booster makes of a dense matrix."""
+    for k in kmers:
+        plain_words(gene.sequence, k)
+    cells = np.zeros((POSITIONS, len(gene.model.features.names)), np.float32)
+    for member in gene.model.members:
+        for booster in member.boosters:
+            booster.inplace_predict(cells)
 
 
 def plain_draws(groups: np.ndarray, losses: np.ndarray, replicates: int) -> None:

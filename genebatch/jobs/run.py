@@ -16,7 +16,7 @@ from typing import Any
 
 from genebatch.io.files import InputError, check_whole, write_json
 from genebatch.io.terminal import PrintableFormatter
-from genebatch.jobs.limits import MB
+from genebatch.jobs.limits import MB, RUN_MEMORY
 from genebatch.jobs.scratch import full_disk, is_disk_full, make_scratch, remove_unfinished
 
 log = logging.getLogger("genebatch")
@@ -246,7 +246,7 @@ def _bound(mem_mb: int, needs_mb: int, threads: int) -> None:
     if mem_mb < needs_mb:
         raise InputError(
             f"this job needs {needs_mb} MB but the run caps memory at {mem_mb} MB; raise "
-            "--resources mem_mb, or lower batching.max_rows or resources.mem_factor"
+            f"{RUN_MEMORY}, or lower batching.max_rows or resources.mem_factor"
         )
     for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ[f"{name}_NUM_THREADS"] = str(threads)

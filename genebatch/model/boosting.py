@@ -4,6 +4,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,6 +144,21 @@ def parameters(learner: Learner) -> dict[str, Any]:
     if learner.device == "cpu":
         fixed["max_cached_hist_node"] = CACHED_NODES
     return {"verbosity": 1} | learner.params | chosen | fixed
+
+
+def check_parameters(learner: Learner) -> None:
+    """Refuse `learner.params` that XGBoost does not take, before there is anything to boost.
+
+    Raises
+    ------
+    InputError
+        Naming the parameter, or what is wrong with its value.
+    """
+    if not learner.params:
+        return
+    any_rows = xgb.DMatrix(np.zeros((2, 1), np.float32), np.array([0, 1]))
+    here = replace(learner.for_rows(0), device="cpu")  # a GPU may be where the jobs run, not here
+    _configured(parameters(here), [any_rows], learner.params)
 
 
 def fit_until_stopped(

@@ -110,6 +110,12 @@ def test_a_named_column_that_is_missing_names_its_key(empty_run):
     assert "set dataset.weight" in output
 
 
+def test_params_of_xgboost_are_checked_before_any_job(empty_run):
+    learner = {**SMALL["learner"], "params": {"gama": 1}}
+    empty_run.configure({**SMALL, "learner": learner})
+    assert "learner.params: XGBoost does not use 'gama'" in empty_run.fails("--dry-run")
+
+
 def test_a_shard_that_changed_after_the_plan_is_analysed_again_or_not_seen_at_all(run: Run):
     """Nothing behind the plan opens a shard, so rows of before and after cannot be mixed."""
     target = "results/ensemble/cross_batch.parquet"

@@ -68,6 +68,13 @@ if resolved["sequence"]["fasta"] is None and holds_text(resolved["dataset"]["pat
     TEXT = Settings.build(resolved).table.plain()
     config["dataset"] = resolved["dataset"] | {"path": made_shards(RESULTS)}
 settings = Settings.build(config)
+if settings.learner.params:
+    from genebatch.model.boosting import check_parameters  # imports XGBoost
+
+    try:
+        check_parameters(settings.learner)
+    except InputError as error:
+        raise WorkflowError(str(error))
 
 
 # Snakemake adds a prefix to inputs and outputs, but not to what functions and params name.

@@ -173,7 +173,7 @@ def test_less_memory_than_needed_is_refused_before_the_work(run):
     done = run("print('worked')", mem_mb=499, needs_mb=500)
     assert done.status == 1
     assert "worked" not in done.stdout
-    assert "needs 500 MB but the run caps memory at 499 MB; raise --resources mem_mb" in done.log
+    assert "needs 500 MB but the run caps memory at 499 MB; raise --memory (" in done.log
     assert done.usage is None
 
 

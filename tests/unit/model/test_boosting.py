@@ -499,10 +499,17 @@ def test_the_config_arrives_at_xgboost(sample):
 )
 def test_params_that_xgboost_does_not_take_are_refused(sample, params, message):
     matrix = boosting.build_matrix([sample.dense], 4, 32, 1)
+    given = replace(settings(), params=params)
     with pytest.raises(InputError, match=message):
-        boosting.fit_trees(
-            matrix, sample.y, sample.weight, None, 2, replace(settings(), params=params)
-        )
+        boosting.fit_trees(matrix, sample.y, sample.weight, None, 2, given)
+    with pytest.raises(InputError, match=message):  # before there are any rows
+        boosting.check_parameters(replace(given, device="cuda"))
+
+
+def test_params_that_xgboost_takes_pass_without_rows():
+    taken = {"gamma": 0.25, "max_delta_step": 2, "grow_policy": "lossguide", "max_leaves": 8}
+    boosting.check_parameters(replace(settings(), params=taken))
+    boosting.check_parameters(settings())
 
 
 def test_params_never_win_over_the_keys_of_our_own():
