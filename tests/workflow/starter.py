@@ -17,6 +17,7 @@ import importlib
 import io
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import socket
@@ -28,16 +29,19 @@ from pathlib import Path
 
 from PIL import Image
 
+import genebatch
 from genebatch.jobs import run as jobs_run
 
 # Snakemake imports these late, or the workflow does; each run would pay for them again.
 LATE = "docutils.core jinja2 jsonschema nbformat numpy pandas polars pyarrow pygments requests "
 LATE += "smart_open snakemake.executors.dryrun snakemake.executors.local snakemake.report "
 LATE += "snakemake.report.html_reporter yte"
-# What jobs import. Polars is left out, as its threads do not live on in a forked process.
-OF_JOBS = "matplotlib.backends.backend_agg matplotlib.figure numpy pandas scipy.optimize "
-OF_JOBS += "scipy.sparse scipy.special scipy.stats shap sklearn.isotonic sklearn.linear_model "
-OF_JOBS += "sklearn.metrics snakemake.script xgboost"
+# What jobs import late, beside the modules of the package and what these import.
+OF_JOBS = (
+    "matplotlib.backends.backend_agg pandas polars pyarrow.parquet scipy.optimize scipy.stats "
+)
+OF_JOBS += "shap sklearn.isotonic sklearn.linear_model sklearn.metrics snakemake.script"
+MODULES = [module.name for module in pkgutil.walk_packages(genebatch.__path__, "genebatch.")]
 SECONDS = 900
 
 
@@ -85,7 +89,7 @@ def fork(work, *arguments) -> int:
 
 def be_job(script: str, environment: dict[str, str], cwd: str, out: int, error: int) -> None:
     """Be a job's script in this process."""
-    from genebatch.report.figures import style
+    from genebatch.report.figures import style  # imported in the process that this one is forked of
 
     enter(environment, cwd)
     jobs_run._bounds_itself = lambda submitted: False
@@ -104,7 +108,8 @@ def empty_image() -> bytes:
 
 def serve_jobs(server: socket.socket) -> None:
     """Fork a process for every job that is asked for, as long as the process that began this."""
-    for name in OF_JOBS.split():
+    os.environ["POLARS_MAX_THREADS"] = "1"  # which it reads when it is imported
+    for name in (*OF_JOBS.split(), *MODULES):
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes of connections
     while True:
