@@ -22,11 +22,11 @@ from genebatch.training.matrices import predicted
 from genebatch.training.recipe import train_member
 
 TREES = (200, 400, 600, 800, 1_000, 1_200, 1_600)
-THREADS = 2
+THREADS = 1
 HEAD = """# More trees in the single model
 
 Made by `python benchmarks/more_trees.py`: the single model of {rows:,} rows, boosted with {most:,}
-trees a class ({minutes:.0f} minutes, {cpu:.0f} CPU s, {threads} threads), and what its first trees
+trees a class ({minutes:.0f} minutes, {cpu:.0f} CPU s, one thread), and what its first trees
 give. Judged on the {test:,} rows of the test groups of [scale.md](scale.md), by their weights, not
 calibrated. `learner.n_estimators` is {usual:,}.
 
@@ -61,7 +61,6 @@ def main() -> None:
         most=max(TREES),
         minutes=minutes,
         cpu=cpu,
-        threads=THREADS,
         usual=learner.n_estimators,
     )
     text += f"| trees | {' | '.join(names)} |\n{'|---' * (1 + len(names))}|\n"

@@ -11,7 +11,7 @@ from genebatch.jobs.sizes import Shape, Whole
 # CPU seconds of a tree of depth 4 for each row and stored cell of it; benchmarks/scale.md and
 # peers.md have 1.1 to 1.7 ns. Two levels more double it (depths 4, 6 and 8 measured).
 CELL_SECONDS = 1.7e-9
-ROW_SECONDS = 1e-7  # of a row in a tree, however few its cells
+ROW_SECONDS = 4e-8  # of a row in a tree, however few its cells; 3.3e-8 measured with three cells
 ROUND_SECONDS = 0.01  # of a tree, however few the rows
 BUILD_SECONDS = 1e-7  # of a stored cell, binned once
 PASS_SECONDS = 5e-8  # of a stored cell, read and passed over

@@ -30,24 +30,24 @@ WHOLE = Whole(SHAPE, largest=250_000, n_members=4, test_rows=100_000, scored=1_0
 
 
 def test_minutes_of_cross_validation_by_hand():
-    # 200 million stored cells at 1.7 ns and a million rows at 0.1 us are 0.44 s a tree, and 0.01 s;
+    # 200 million stored cells at 1.7 ns and a million rows at 40 ns are 0.38 s a tree, and 0.01 s;
     # 5 folds of 3 classes of 800 trees, and 20 s to build each; twice that for slower processors.
-    assert estimate_minutes("cross_validate_batch", SHAPE) == 190
+    assert estimate_minutes("cross_validate_batch", SHAPE) == 166
     # One booster a class instead of five, and the cells take twice as long two levels up.
-    assert estimate_minutes("train_batch", SHAPE) == 38
-    assert estimate_minutes("train_batch", SHAPE._replace(max_depth=6)) == 66
+    assert estimate_minutes("train_batch", SHAPE) == 34
+    assert estimate_minutes("train_batch", SHAPE._replace(max_depth=6)) == 61
 
 
 def test_minutes_of_picked_features_by_hand():
-    # 50 dense features: 50 million cells are 0.085 s a tree, and 0.11 s; 5 s to build. A pilot has
-    # 103,000 rows of 200 cells: 0.035 s, and 0.02 s, for 40 rounds; 2 s to build, once.
+    # 50 dense features: 50 million cells are 0.085 s a tree, and 0.05 s; 5 s to build. A pilot has
+    # 103,000 rows of 200 cells: 0.035 s, and 0.014 s, for 40 rounds; 2 s to build, once.
     select = Selection(top=50, share=0.33, max_rows=100_000, rounds=40)
     picked = SHAPE._replace(select=select)
-    seconds = 15 * (5 + 800 * 0.195) + 2.06 + 15 * 40 * 0.0553
-    assert estimate_minutes("cross_validate_batch", picked) == math.ceil(2 * seconds / 60) == 82
+    seconds = 15 * (5 + 800 * 0.135) + 2.06 + 15 * 40 * 0.0491
+    assert estimate_minutes("cross_validate_batch", picked) == math.ceil(2 * seconds / 60) == 58
     # With few features there is no pilot.
     every = replace(select, top=1100)
-    assert estimate_minutes("train_batch", SHAPE._replace(select=every)) == 38
+    assert estimate_minutes("train_batch", SHAPE._replace(select=every)) == 34
 
 
 def test_minutes_of_scores_by_all_members_by_hand():
