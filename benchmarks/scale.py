@@ -54,14 +54,12 @@ on its table.
 
 
 NOTES = """
-- All runs shared their two cores with other measurements, so they are faster on a quiet machine.
-  `train_single` shows it: at full size its two threads got one core, and a thread that waits for
-  the other gains nothing. On a quiet machine two threads boost 1.7 times as fast as one.
-- At full size `cross_batch_scores` was ended by its limit, 21 minutes after the start. It held 904
-  MB of the 1,156 that it declared, but the limit also counted what was reserved and never touched.
-  Limits now count what is held. The run went on from there. The failed attempts are in its time.
-- Beside the quarter ran the whole test suite: it is the slowest of the four for its size. A lost
-  batch was not timed there.
+- The whole had the machine to itself but for its first three minutes, in which a test ran. The
+  other three shares ran earlier and shared their two cores with other measurements, so they are
+  slow for their size: `train_single` at the half got one core for its two threads. Beside the
+  quarter ran the whole test suite, and a lost batch was not timed there.
+- The folds of the single model ask for more trees than `learner.n_estimators` allows at full size.
+  [more_trees.md](more_trees.md) says what they would give.
 - Parts have other test groups, so their losses and precisions are not those of the same rows.
 """
 
