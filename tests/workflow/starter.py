@@ -89,7 +89,7 @@ def fork(work, *arguments) -> int:
 
 def be_job(script: str, environment: dict[str, str], cwd: str, out: int, error: int) -> None:
     """Be a job's script in this process."""
-    from genebatch.report.figures import style  # imported in the process that this one is forked of
+    from genebatch.report.figures import style  # imported before the fork
 
     enter(environment, cwd)
     jobs_run._bounds_itself = lambda submitted: False
