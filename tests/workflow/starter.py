@@ -37,10 +37,9 @@ LATE = "docutils.core jinja2 jsonschema nbformat numpy pandas polars pyarrow pyg
 LATE += "smart_open snakemake.executors.dryrun snakemake.executors.local snakemake.report "
 LATE += "snakemake.report.html_reporter yte"
 # What jobs import late, beside the modules of the package and what these import.
-OF_JOBS = (
-    "matplotlib.backends.backend_agg pandas polars pyarrow.parquet scipy.optimize scipy.stats "
-)
-OF_JOBS += "shap sklearn.isotonic sklearn.linear_model sklearn.metrics snakemake.script"
+OF_JOBS = "matplotlib.backends.backend_agg pandas polars pyarrow.parquet scipy.optimize "
+OF_JOBS += "scipy.stats shap sklearn.isotonic sklearn.linear_model sklearn.metrics "
+OF_JOBS += "snakemake.script"
 MODULES = [module.name for module in pkgutil.walk_packages(genebatch.__path__, "genebatch.")]
 SECONDS = 900
 
