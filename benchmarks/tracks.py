@@ -91,7 +91,7 @@ def section(base: str, results: Path, minutes: float) -> str:
             f"{summary['groups']} groups, {sites}. The run took {minutes:.0f} minutes on one core, "
             f"and no job held more than {peak:,.0f} MB. Delivered: `{model.facts['final']}`.\n",
             compared(table_of(results / "tracks/comparison.tsv")),
-            corrected(table_of(results / "tracks/corrections.tsv")),
+            corrected(table_of(results / "tracks/corrections.tsv")).rstrip("\n") + "\n",
             rescored(table_of(results / "tracks/hybrid.tsv")),
         ]
     )
