@@ -85,7 +85,8 @@ def load(folder: Path):
 
 def make_model(folder: Path, path: Path) -> None:
     """Train members on drawn positions whose label depends on scores and on words."""
-    from genebatch.config.schema import load_schema
+    from boosted import defaults
+
     from genebatch.config.settings import Learner
     from genebatch.dataset.feature_set import Features
     from genebatch.features.positions import position_features
@@ -93,8 +94,7 @@ def make_model(folder: Path, path: Path) -> None:
     from genebatch.model.calibration import identity
     from genebatch.model.ensemble import EnsembleModel, Member
 
-    settings = load_schema()["properties"]["learner"]["properties"]
-    settings = Learner.build({name: child.get("default") for name, child in settings.items()})
+    settings = Learner.build(defaults("learner")).for_rows(TRAIN_ROWS)
     codes, tracks, spec = load(folder)
     rng = np.random.default_rng(3)
     kinds = {n: "count" if n in spec.count_columns else "dense" for n in spec.columns}
