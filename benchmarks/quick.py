@@ -4,9 +4,10 @@
     make bench-quick KEEP=--keep     # adds the ratios to benchmarks/history.tsv
 
 Part and baseline take turns in one process, short ones for some seconds, and the least CPU seconds
-of each count. So a ratio depends little on the machine. Baselines are NumPy, PyArrow, plain XGBoost and LightGBM, and never
-code of genebatch. Exits with 1 if a ratio is more than half above the median of its last five in
-the history. With --keep the commit stands beside the ratios, and history.png is drawn anew.
+of each count. So a ratio depends little on the machine. Baselines are NumPy, PyArrow, plain XGBoost
+and LightGBM, and never code of genebatch. Exits with 1 if a ratio is more than half above the
+median of its last five in the history. With --keep the commit stands beside the ratios, and
+history.png is drawn anew.
 """
 
 import argparse
