@@ -8,7 +8,6 @@ writes benchmarks/tracks.md from the results. A finished run is not repeated.
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -69,29 +68,26 @@ def main() -> None:
         here = folder / base
         if not (here / "scores.parquet").exists():
             write_inputs(human_folder(), base, here)
-        start = time.monotonic()
         run_workflow(here, CONFIG)
-        taken = here / "minutes.json"
-        if not taken.exists():
-            taken.write_text(json.dumps((time.monotonic() - start) / 60))
-        parts.append(section(base, here / "results", json.loads(taken.read_text())))
+        parts.append(section(base, here / "results"))
     Path(__file__).with_suffix(".md").write_text("\n".join(parts))
 
 
-def section(base: str, results: Path, minutes: float) -> str:
+def section(base: str, results: Path) -> str:
     """The figures of one base model."""
     summary = json.loads((results / "tracks/summary.json").read_text())
     sites = " and ".join(f"{summary['classes'][name]['sites']:,} {name}s" for name in SITES)
-    peak = max(line["peak_mb"] for line in read_usage(list(map(str, usage(results)))))
+    jobs = read_usage([str(path) for path in (results / "usage").rglob("*.json")])
+    cpu, peak = sum(job["cpu_seconds"] for job in jobs), max(job["peak_mb"] for job in jobs)
     model = load_model(results)
     return "\n".join(
         [
             f"## {base}\n",
             f"{summary['positions']:,} positions of {summary['genes']} genes in "
-            f"{summary['groups']} groups, {sites}. The run took {minutes:.0f} minutes on one core, "
-            f"and no job held more than {peak:,.0f} MB. Delivered: `{model.facts['final']}`.\n",
+            f"{summary['groups']} groups, {sites}. The jobs took {cpu:,.0f} CPU s, "
+            f"and none held more than {peak:,.0f} MB. Delivered: `{model.facts['final']}`.\n",
             compared(table_of(results / "tracks/comparison.tsv")),
-            corrected(table_of(results / "tracks/corrections.tsv")).rstrip("\n") + "\n",
+            corrected(table_of(results / "tracks/corrections.tsv")),
             rescored(table_of(results / "tracks/hybrid.tsv")),
         ]
     )
@@ -99,10 +95,6 @@ def section(base: str, results: Path, minutes: float) -> str:
 
 def table_of(path: Path) -> pl.DataFrame:
     return pl.read_csv(path, separator="\t", infer_schema_length=None)
-
-
-def usage(results: Path) -> list[Path]:
-    return sorted((results / "usage").rglob("*.json"))
 
 
 def compared(table: pl.DataFrame) -> str:
@@ -127,14 +119,15 @@ def digits(metric: str) -> str:
 
 def corrected(table: pl.DataFrame) -> str:
     """The errors of both classes together, from either threshold of the base scores."""
-    text = ""
+    texts = []
     for line in table.filter(pl.col("class") == "all").iter_rows(named=True):
         at = "0.5" if line["base_at"] == "default" else "their own best threshold"
-        text += f"Base scores called from {at} on: the model corrects {line['corrected']} of their "
+        text = f"Base scores called from {at} on: the model corrects {line['corrected']} of their "
         text += f"errors and makes {line['made']} new ones. Missed sites: {line['base_missed']} of "
         text += f"the base scores, {line['model_missed']} of the model. False calls: "
-        text += f"{line['base_false']} and {line['model_false']}.\n\n"
-    return text
+        text += f"{line['base_false']} and {line['model_false']}.\n"
+        texts.append(text)
+    return "\n".join(texts)
 
 
 def rescored(table: pl.DataFrame) -> str:

@@ -62,10 +62,15 @@ class Shape(NamedTuple):
         return self.n_dense + self.counts_per_row
 
     @property
+    def _most(self) -> int | None:
+        """Most features of a booster; None: all of them."""
+        return None if self.select is None else self.select.most(self.rows)
+
+    @property
     def piloted(self) -> "Shape | None":
         """What pilots are boosted on, or None where no features are picked."""
-        select = None if self.select is None else self.select.for_rows(self.rows)
-        if select is None or self.n_dense + self.n_counts <= int(select.top):
+        select, most = self.select, self._most
+        if select is None or most is None or self.n_dense + self.n_counts <= most:
             return None
         drawn = min(select.share * self.rows, select.max_rows) + LEAST_DRAWN * self.n_classes
         return self._replace(rows=min(math.ceil(drawn), self.rows), select=None)
@@ -73,7 +78,7 @@ class Shape(NamedTuple):
     @property
     def boosted(self) -> "Shape":
         """The same rows with as many features as a booster takes at most, dense ones first."""
-        most = None if self.select is None else self.select.most(self.rows)
+        most = self._most
         if most is None or self.piloted is None:
             return self
         n_dense = min(self.n_dense, most)

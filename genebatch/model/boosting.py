@@ -154,8 +154,6 @@ def check_parameters(learner: Learner) -> None:
     InputError
         Naming the parameter, or what is wrong with its value.
     """
-    if not learner.params:
-        return
     any_rows = xgb.DMatrix(np.zeros((2, 1), np.float32), np.array([0, 1]))
     here = replace(learner.for_rows(0), device="cpu")  # a GPU may be where the jobs run, not here
     _configured(parameters(here), [any_rows], learner.params)

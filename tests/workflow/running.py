@@ -59,6 +59,11 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 AS_A_USER: dict[str, str] = {}
 
 
+def started_in(folder: Path) -> dict[str, str]:
+    """The environment of what a shell in a folder starts."""
+    return os.environ | ENVIRONMENT | {"PWD": str(folder)}
+
+
 class Done(NamedTuple):
     """A run that has ended, and what it printed on both streams."""
 
@@ -86,8 +91,7 @@ class Starter:
             atexit.register(self.process.communicate)  # it ends with what it reads
         with tempfile.TemporaryDirectory() as folder:
             printed = Path(folder, "printed")
-            given = os.environ | ENVIRONMENT | {"PWD": str(cwd)}  # as a shell says where it is
-            request = {"arguments": arguments, "environment": given}
+            request = {"arguments": arguments, "environment": started_in(cwd)}
             request |= {"cwd": str(cwd), "printed": str(printed)}  # in the order of `starter.run`
             print(json.dumps(request), file=self.process.stdin, flush=True)
             status = int(self.process.stdout.readline())
@@ -131,7 +135,7 @@ class Run:
         done = subprocess.run(
             self.command(*arguments),
             cwd=cwd,
-            env=os.environ | ENVIRONMENT | {"PWD": str(cwd)} | env,
+            env=started_in(cwd) | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -36,7 +36,8 @@ from genebatch.jobs import run as jobs_run
 LATE = "docutils.core jinja2 jsonschema nbformat numpy pandas polars pyarrow pygments requests "
 LATE += "smart_open snakemake.executors.dryrun snakemake.executors.local snakemake.report "
 LATE += "snakemake.report.html_reporter yte"
-# What jobs import late, beside the modules of the package and what these import.
+# What jobs import late, beside the modules of the package and what these import. Polars begins its
+# threads in the process that first computes with it, so a forked one has its own.
 OF_JOBS = "matplotlib.backends.backend_agg pandas polars pyarrow.parquet scipy.optimize "
 OF_JOBS += "scipy.stats shap sklearn.isotonic sklearn.linear_model sklearn.metrics "
 OF_JOBS += "snakemake.script"
