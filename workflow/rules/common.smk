@@ -68,7 +68,7 @@ if resolved["sequence"]["fasta"] is None and holds_text(resolved["dataset"]["pat
     TEXT = Settings.build(resolved).table.plain()
     config["dataset"] = resolved["dataset"] | {"path": made_shards(RESULTS)}
 settings = Settings.build(config)
-if settings.learner.params:
+if settings.learner.params and workflow.is_main_process:
     from genebatch.model.boosting import check_parameters  # imports XGBoost
 
     try:
